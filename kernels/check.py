@@ -1,0 +1,170 @@
+"""Every argument check and every error text. Compiled loops check nothing, so each public function passes here first.
+
+A gate returns what a loop may read: C-contiguous, aligned, native arrays. Other strides are copied, read-only input is
+copied too (Numba would compile every kernel a second time for it); the caller's array is never written.
+"""
+
+import math
+
+import numpy as np
+from numpy import may_share_memory, ndarray
+
+from .jit import loops
+
+F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
+
+
+def array(name, x, ndim=None):
+    """A float32 or float64 array, of `ndim` dimensions if given."""
+    if type(x) is not ndarray or not x.flags.carray or (x.dtype is not F32 and x.dtype is not F64):
+        x = _plain(name, x)
+    if ndim is not None and x.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimension{'s'[:ndim > 1]}, got shape {x.shape}")
+    return x
+
+
+def matrix(name, x, transposable=False):
+    """A 2-d array and whether it is the transpose of what is returned (only where `transposable`)."""
+    if not transposable:
+        return array(name, x, 2)
+    if type(x) is ndarray and x.ndim == 2 and x.flags.farray and not x.flags.carray:
+        return array(name, x.T), True
+    return array(name, x, 2), False
+
+
+def _plain(name, x):
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: fill it first")
+    if not isinstance(x, ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
+    if x.dtype.newbyteorder("=") not in (F32, F64):
+        raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
+    if not x.dtype.isnative:
+        raise TypeError(f"{name} must be in native byte order, got {x.dtype.str}")
+    return np.array(x, F32 if x.dtype == F32 else F64, order="C")
+
+
+def same(name, x, like_name, like):
+    """An array of the dtype and shape of another."""
+    x = array(name, x)
+    if x.dtype is not like.dtype:
+        raise TypeError(f"{name} must be {like.dtype} as {like_name} is, got {x.dtype}")
+    if x.shape != like.shape:
+        raise ValueError(f"{name} must have shape {like.shape} to match {like_name}, got {x.shape}")
+    return x
+
+
+def dtype_of(name, x, like_name, like):
+    """Raise unless two arrays have one dtype."""
+    if x.dtype is not like.dtype:
+        raise TypeError(f"{name} must be {like.dtype} as {like_name} is, got {x.dtype}")
+
+
+def out(name, given, shape, dtype, *inputs, alias=None):
+    """The array to write: a new one, or `given` if it fits and shares no memory with `inputs`; it may be `alias`."""
+    if given is None:
+        return np.empty(shape, dtype)
+    written(name, given)
+    if given.dtype is not dtype:
+        raise TypeError(f"{name} must be {dtype}, got {given.dtype}")
+    if given.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {given.shape}")
+    for x in inputs:
+        if may_share_memory(given, x):
+            raise ValueError(f"{name} must not share memory with an input")
+    if alias is not None and given is not alias and may_share_memory(given, alias):
+        if given.__array_interface__["data"] != alias.__array_interface__["data"]:
+            raise ValueError(f"{name} must not overlap an input, except by being the same array")
+    return given
+
+
+def outs(given, count):
+    """The arrays to write of a function that returns several: a tuple with None for those to be made."""
+    if given is None:
+        return (None,) * count
+    if not isinstance(given, tuple) or len(given) != count:
+        raise TypeError(f"out must be None or a tuple of {count} arrays (None for one to be made)")
+    return given
+
+
+def written(name, x):
+    """An array that a kernel writes in place."""
+    if type(x) is not ndarray:
+        raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
+    if x.dtype is not F32 and x.dtype is not F64:
+        raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
+    if not x.flags.carray:
+        raise ValueError(f"{name} must be writeable, aligned and C-contiguous, since it is written in place")
+    return x
+
+
+def state(names, arrays):
+    """Arrays that an optimizer updates in place: one dtype, one shape, no shared memory. The second is only read."""
+    w = written(names[0], arrays[0])
+    checked = [w, same(names[1], arrays[1], names[0], w)]
+    for name, x in zip(names[2:], arrays[2:]):
+        checked.append(same(name, written(name, x), names[0], w))
+    for i, x in enumerate(checked):
+        for j in range(i):
+            if may_share_memory(x, checked[j]):
+                raise ValueError(f"{names[i]} must not share memory with {names[j]}")
+    return checked
+
+
+def number(name, value):
+    """A finite real number, as a float."""
+    try:
+        if isinstance(value, (bool, str)):
+            raise TypeError
+        value = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return value
+
+
+def columns(name, x):
+    """Raise when rows are empty: their maximum is not defined."""
+    if x.shape[1] == 0:
+        raise ValueError(f"{name} must have at least one column, got shape {x.shape}")
+
+
+def one_of(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+@loops
+def _outside(labels, classes):
+    """The index of the first label outside 0..classes-1, or -1."""
+    for i in range(labels.size):
+        if labels[i] < 0 or labels[i] >= classes:
+            return i
+    return -1
+
+
+def labels(y, like_name, like):
+    """Labels of the rows of `like` (N, C): int64 indices (N,), or one-hot rows (N, C) in the dtype of `like`."""
+    if type(y) is not ndarray:
+        if isinstance(y, np.ma.MaskedArray):
+            raise TypeError("labels must not be a masked array: fill it first")
+        if not isinstance(y, ndarray):
+            raise TypeError(f"labels must be a NumPy array, got {type(y).__name__}")
+        y = y.view(ndarray)
+    rows, classes = like.shape
+    if y.ndim == 2:
+        if y.dtype.kind not in "fiub":
+            raise TypeError(f"one-hot labels must be numbers, got {y.dtype}")
+        if y.shape != like.shape:
+            raise ValueError(f"one-hot labels must have shape {like.shape} to match {like_name}, got {y.shape}")
+        return y if y.dtype is like.dtype and y.flags.carray else np.array(y, like.dtype, order="C")
+    if y.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers (N,) or one-hot rows (N, {classes}), got {y.dtype} {y.shape}")
+    if y.shape != (rows,):
+        raise ValueError(f"labels must have shape ({rows},) or {like.shape} to match {like_name}, got {y.shape}")
+    indices = y if y.dtype is I64 and y.flags.carray else np.array(y, np.int64, order="C")
+    bad = _outside.serial(indices, classes)
+    if bad >= 0:
+        raise ValueError(f"labels must lie in 0..{classes - 1}, got {y[bad]} at index {bad}")
+    return indices

@@ -1,0 +1,242 @@
+"""Compilation, cache and threads: the only caller of `numba.njit`.
+
+`@inline` marks a function that kernels call; `@loops` turns one loop nest into a serial and a parallel variant;
+`pick` chooses between them at each call. Nothing is compiled and no thread is started before the first call.
+"""
+
+import hashlib
+import os
+import pickle
+import sys
+import tempfile
+import threading
+import types
+from pathlib import Path
+
+import llvmlite
+import numba
+import numpy
+from numba.core import caching, compiler, serialize
+from numba.np.ufunc import parallel as pool
+
+if numba.config.DISABLE_JIT:
+    raise ImportError("nnjit's kernels are compiled code: unset NUMBA_DISABLE_JIT to use them")
+
+OPTIONS = {"error_model": "numpy", "nogil": True, "boundscheck": False}  # never fastmath: it would change the bits
+
+# ---- cache: Numba's own would load serial code for the parallel variant of the same source, and stale code after a
+# change in a callee's file. Ours is a folder named by everything that the code depends on.
+
+
+def _digest():
+    state = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        state.update(path.name.encode() + b"\0" + path.read_bytes())
+    state.update(repr((numba.__version__, llvmlite.__version__, numpy.__version__, sys.version_info[:3])).encode())
+    state.update(repr(numba.core.registry.cpu_target.target_context.codegen().magic_tuple()).encode())
+    state.update(repr(sorted((k, v) for k, v in os.environ.items() if k in COMPILER_SETTINGS)).encode())
+    return state.hexdigest()[:24]
+
+
+COMPILER_SETTINGS = ("NUMBA_OPT", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE", "NUMBA_ENABLE_AVX")
+
+
+def cache_folder():
+    """The folder of compiled code: NNJIT_CACHE_DIR or the user's cache folder, then a digest of what it depends on."""
+    root = os.environ.get("NNJIT_CACHE_DIR")
+    if not root:
+        from platformdirs import user_cache_path
+        root = user_cache_path("nnjit", appauthor=False) / "code"
+    return Path(root).expanduser().absolute() / _DIGEST
+
+
+class Cache(caching._Cache):
+    """One file for each compiled signature, checked by its digest when read. Whatever goes wrong means compiling."""
+
+    def __init__(self, name):
+        self._name = name
+        self._enabled = True
+
+    @property
+    def cache_path(self):
+        return str(cache_folder())
+
+    def enable(self):
+        self._enabled = True
+
+    def disable(self):
+        self._enabled = False
+
+    def flush(self):
+        pass
+
+    def _file(self, sig):
+        signature = hashlib.sha256(repr(sig).encode()).hexdigest()[:16]
+        return cache_folder() / f"{self._name}-{signature}.bin"
+
+    def load_overload(self, sig, target_context):
+        if not self._enabled:
+            return None
+        target_context.refresh()
+        try:
+            content = self._file(sig).read_bytes()
+            if hashlib.sha256(content[32:]).digest() != content[:32]:
+                return None
+            return compiler.CompileResult._rebuild(target_context, *pickle.loads(content[32:]))
+        except Exception:  # a damaged entry may fail anywhere in unpickling or linking
+            return None
+
+    def save_overload(self, sig, data):
+        if not self._enabled or data.lifted or data.library.has_dynamic_globals:
+            return
+        path = self._file(sig)
+        temporary = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            content = serialize.dumps(data._reduce())
+            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(content).digest() + content)
+            os.replace(temporary, path)  # readers see the old entry or the whole new one
+        except OSError:
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)
+
+
+def _compile(function, variant, **options):
+    # a copy with its own qualified name: both variants of one nest are different symbols and different cache entries
+    copy = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
+    copy.__qualname__ = f"{function.__qualname__}.{variant}"
+    copy.__module__ = function.__module__
+    copy.__doc__ = function.__doc__
+    dispatcher = numba.njit(**OPTIONS, **options)(copy)
+    dispatcher._cache = Cache(f"{function.__module__}.{copy.__qualname__}")
+    return dispatcher
+
+
+def inline(function):
+    """Compile a function that kernels call, and fold it into each caller."""
+    return numba.njit(forceinline=True, **OPTIONS)(function)
+
+
+def shared(function):
+    """Compile a function that kernels call, as one copy that all callers share."""
+    return numba.njit(**OPTIONS)(function)
+
+
+class loops:
+    """One loop nest over `prange`, compiled on first use as `.serial` and as `.parallel`."""
+
+    def __init__(self, function):
+        self.__doc__ = function.__doc__
+        self.serial = _compile(function, "serial")
+        self.threads = _compile(function, "parallel", parallel=True)
+
+    def parallel(self, *args):
+        """Run the parallel variant on as many threads as `set_num_threads` allows."""
+        global _launched
+        if not _launched:
+            _launch()
+        before = pool._get_num_threads()  # the mask belongs to the calling thread, and its user may have set it
+        wanted = min(_num_threads, pool.NUM_THREADS)
+        if before != wanted:
+            pool._set_num_threads(wanted)
+        try:
+            if _lock is None:
+                return self.threads(*args)
+            with _lock:
+                return self.threads(*args)
+        finally:
+            if before != wanted:
+                pool._set_num_threads(before)
+
+
+def pick(nest, large, parallel):
+    """The variant of `nest` to call: parallel None takes the parallel one for `large` work, True and False force."""
+    if parallel is None:
+        parallel = large and _num_threads > 1
+    return nest.parallel if parallel and not _forked else nest.serial
+
+
+# ---- threads
+
+_launched = False
+_lock = None
+_forked = False
+
+
+def _launch():
+    """Start Numba's threads in the layer the user chose, or Numba's first choice."""
+    global _launched, _lock
+    with _launching(GOMP_SPINCOUNT=SPIN_COUNT):
+        pool._launch_threads()
+    if pool._threading_layer == "workqueue":
+        _lock = threading.Lock()  # workqueue aborts the process when two threads enter
+    _launched = True
+
+
+# libgomp's threads spin after a parallel region, and then fight OpenBLAS's for the cores (bench_mixed.py). The
+# variable is read once, when the library is loaded, and put back after.
+SPIN_COUNT = "10000"
+
+
+class _launching:
+    def __init__(self, **settings):
+        self.settings = settings if "OMP_WAIT_POLICY" not in os.environ else {}
+
+    def __enter__(self):
+        self.added = [name for name in self.settings if name not in os.environ]
+        for name in self.added:
+            os.environ[name] = self.settings[name]
+
+    def __exit__(self, *exception):
+        for name in self.added:
+            del os.environ[name]
+
+
+def _after_fork():
+    # OpenMP's threads do not survive a fork: a child that enters a region is killed or computes garbage
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def set_num_threads(n):
+    """Let kernels use n threads, 1 to NUMBA_NUM_THREADS (by default the number of cores). Results do not change.
+
+    Raises TypeError unless n is an int, ValueError outside the range.
+    """
+    global _num_threads
+    if isinstance(n, bool) or not isinstance(n, (int, numpy.integer)):
+        raise TypeError(f"the number of threads must be an int, got {type(n).__name__}")
+    if not 1 <= n <= pool.NUM_THREADS:
+        raise ValueError(f"the number of threads must lie in 1..{pool.NUM_THREADS}, got {n} "
+                         "(set NUMBA_NUM_THREADS before the start for more)")
+    _num_threads = int(n)
+
+
+def get_num_threads():
+    """The number of threads that kernels may use."""
+    return _num_threads
+
+
+def _threads_at_start():
+    wish = os.environ.get("NNJIT_NUM_THREADS")
+    if not wish:
+        return pool.NUM_THREADS
+    if not wish.isdecimal() or not 1 <= int(wish) <= pool.NUM_THREADS:
+        raise ValueError(f"NNJIT_NUM_THREADS must be a whole number in 1..{pool.NUM_THREADS}, got {wish!r} "
+                         "(set NUMBA_NUM_THREADS for more)")
+    return int(wish)
+
+
+_num_threads = _threads_at_start()
+_DIGEST = _digest()
+
+
+def threading_layer():
+    """The layer in use, or "not started" before the first parallel kernel."""
+    return pool._threading_layer if pool._is_initialized else "not started"

@@ -1,0 +1,15 @@
+"""The NumPy twin of every kernel: same names, same signatures, plain formulas.
+
+Each module states its operation's formula and source, and lists valid arguments in `inputs(rng, shape, dtype)`:
+`(function name, args, kwargs)` triples, each backward after the forward it belongs to. `DIMENSIONS` names the
+entries of `shape` by the letters of `nnjit.kernels`. Tests, gradient checks and benchmarks all read these.
+
+The twins compute in the dtype they are given; run in float64 they are the oracle the kernels are tested against.
+`parallel` is accepted so that a twin can stand in for its kernel; NumPy decides for itself.
+"""
+
+from . import (adam, categorical_accuracy, categorical_cross_entropy, dense, matmul, mean, relu, sgd, sigmoid, softmax,
+               softmax_cross_entropy, tanh)
+
+__all__ = ["adam", "categorical_accuracy", "categorical_cross_entropy", "dense", "matmul", "mean", "relu", "sgd",
+           "sigmoid", "softmax", "softmax_cross_entropy", "tanh"]

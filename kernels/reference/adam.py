@@ -1,0 +1,25 @@
+"""Adam (Kingma, Ba 2015, algorithm 1): m = beta_1 m + (1 - beta_1) dw; v = beta_2 v + (1 - beta_2) dw^2;
+w = w - learning_rate * (m / correction_1) / (sqrt(v / correction_2) + epsilon).
+
+At step t the corrections are 1 - beta_1^t and 1 - beta_2^t; epsilon stands outside the root, 1e-7 as in "Neural
+Networks from Scratch in Python".
+"""
+
+import numpy as np
+
+DIMENSIONS = ("K", "C")
+
+
+def inputs(rng, shape, dtype):
+    w, dw, m, v = (rng.standard_normal(shape).astype(dtype) for _ in range(4))
+    knobs = {"learning_rate": 0.05, "correction_1": 1 - 0.9**3, "correction_2": 1 - 0.999**3}
+    return [("step", (w, dw, m, v * v), knobs)]
+
+
+def step(w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, beta_2=0.999, epsilon=1e-7,
+         parallel=None):
+    m *= beta_1
+    m += (1 - beta_1) * dw
+    v *= beta_2
+    v += (1 - beta_2) * dw**2
+    w -= learning_rate * (m / correction_1) / (np.sqrt(v / correction_2) + epsilon)

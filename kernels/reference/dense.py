@@ -1,0 +1,38 @@
+"""Dense layer: y = f(x w + b) with f the identity, relu, sigmoid or tanh.
+
+Gradients by the chain rule, with f' written in terms of y: dz = dy * f'(y); dx = dz w^T, dw = x^T dz,
+db = the sum of dz over the batch ("Neural Networks from Scratch in Python", chapter 9).
+"""
+
+import numpy as np
+
+from . import relu, sigmoid, tanh
+
+DIMENSIONS = ("N", "K", "C")
+ACTIVATIONS = {"relu": relu, "sigmoid": sigmoid, "tanh": tanh}
+
+
+def inputs(rng, shape, dtype):
+    rows, features, neurons = shape
+    x = rng.standard_normal((rows, features)).astype(dtype)
+    w = rng.standard_normal((features, neurons)).astype(dtype)
+    b = rng.standard_normal(neurons).astype(dtype)
+    dy = rng.standard_normal((rows, neurons)).astype(dtype)
+    cases = []
+    for activation in (None, *ACTIVATIONS):
+        knobs = {"activation": activation}
+        cases.append(("forward", (x, w, b), knobs))
+        cases.append(("backward", (dy, x, w, forward(x, w, b, **knobs)), knobs))
+    return cases
+
+
+def forward(x, w, b, *, activation=None, out=None, parallel=None):
+    y = np.matmul(x, w, out=out)
+    y += b
+    return y if activation is None else ACTIVATIONS[activation].forward(y, out=y)
+
+
+def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=(None, None, None), parallel=None):
+    dz = dy if activation is None else ACTIVATIONS[activation].backward(dy, y)
+    dx = np.matmul(dz, w.T, out=out[0]) if input_gradient else None
+    return dx, np.matmul(x.T, dz, out=out[1]), np.sum(dz, axis=0, out=out[2])

@@ -1,0 +1,23 @@
+"""Stochastic gradient descent with momentum: v = momentum * v - learning_rate * dw; w = w + v (Polyak 1964).
+
+Without momentum: w = w - learning_rate * dw, and no v is kept.
+"""
+
+DIMENSIONS = ("K", "C")
+
+
+def inputs(rng, shape, dtype):
+    w, dw, v = (rng.standard_normal(shape).astype(dtype) for _ in range(3))
+    return [
+        ("step", (w, dw), {"learning_rate": 0.1}),
+        ("step", (w, dw, v), {"learning_rate": 0.1, "momentum": 0.9}),
+    ]
+
+
+def step(w, dw, v=None, *, learning_rate, momentum=0.0, parallel=None):
+    if v is None:
+        w -= learning_rate * dw
+    else:
+        v *= momentum
+        v -= learning_rate * dw
+        w += v

@@ -1,0 +1,73 @@
+"""Rectified linear unit: y = max(x, 0)."""
+
+from numba import prange
+
+from . import check
+from .jit import inline, loops, pick
+from .simd import lanes, load, select, store
+
+BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+PARALLEL_FROM = 65_536  # elements; bench_relu.py at 2 threads
+
+
+@inline
+def _forward_block(x, y, start, end):
+    for at in range(start, end, lanes(x)):
+        v = load(x, at, end, 0.0)
+        store(y, at, end, select(v <= 0.0, 0.0, v))
+
+
+@loops
+def _forward_blocks(x, y):
+    for block in prange((x.size + BLOCK - 1) // BLOCK):
+        _forward_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
+
+
+def forward(x, *, out=None, parallel=None):
+    """Replace what is negative by 0.
+
+    x : any shape, float32 or float64, any strides; not modified
+    out : shape and dtype of x, C-contiguous, written and returned; may be x itself
+    parallel : None chooses by size; True or False forces
+
+    Returns y, shape and dtype of x. Exact.
+    Raises TypeError for another dtype, ValueError for an `out` that does not fit.
+    Size 0 gives an empty array; NaN stays NaN; -0.0 becomes 0.0.
+    Formula and source: kernels/reference/relu.py
+    """
+    x = check.array("x", x)
+    y = check.out("out", out, x.shape, x.dtype, alias=x)
+    pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), y.ravel())
+    return y
+
+
+@inline
+def _backward_block(dy, y, dx, start, end):
+    for at in range(start, end, lanes(y)):
+        v = load(y, at, end, 0.0)
+        store(dx, at, end, select(v <= 0.0, 0.0, load(dy, at, end, 0.0)))
+
+
+@loops
+def _backward_blocks(dy, y, dx):
+    for block in prange((y.size + BLOCK - 1) // BLOCK):
+        _backward_block(dy, y, dx, block * BLOCK, min((block + 1) * BLOCK, y.size))
+
+
+def backward(dy, y, *, out=None, parallel=None):
+    """The gradient with respect to x, from the gradient dy and the output y of `forward`.
+
+    dy, y : one shape and dtype, float32 or float64, any strides; not modified
+    out : shape and dtype of y, C-contiguous, written and returned; may be dy itself
+    parallel : None chooses by size; True or False forces
+
+    Returns dx, shape and dtype of y. Exact: dy where y > 0, else 0.
+    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes.
+    Where y is NaN, dy passes.
+    Formula and source: kernels/reference/relu.py
+    """
+    y = check.array("y", y)
+    dy = check.same("dy", dy, "y", y)
+    dx = check.out("out", out, y.shape, y.dtype, y, alias=dy)
+    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(dy.ravel(), y.ravel(), dx.ravel())
+    return dx

@@ -1,0 +1,8 @@
+"""`python -m nnjit.nn` is the command `nnjit`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

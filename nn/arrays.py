@@ -1,0 +1,50 @@
+"""What users hand in (lists, integers, float64, one-hot rows) as the arrays that kernels take."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+INT64 = np.dtype(np.int64)
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """`dtype` as float32 or float64. Raises TypeError for any other."""
+    found = np.dtype(dtype)
+    if found not in (FLOAT32, FLOAT64):
+        raise TypeError(f"dtype must be float32 or float64, got {found}")
+    return found
+
+
+def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str = "inputs") -> Array:
+    """`values` as an array of `dtype`; without one, float32 and float64 stay and anything else becomes float32.
+
+    Raises TypeError for masked arrays and for what is not a real number.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array, got a masked one: fill it first")
+    found = np.asarray(values)
+    if found.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got dtype {found.dtype}")
+    if dtype is None:
+        dtype = found.dtype if found.dtype in (FLOAT32, FLOAT64) and found.dtype.isnative else FLOAT32
+    return found.astype(dtype, copy=False)
+
+
+def as_labels(labels: ArrayLike, dtype: np.dtype[Any]) -> Array:
+    """Class numbers (N,) as int64, or rows (N, C) with a share for each class, such as one-hot, as `dtype`.
+
+    Raises TypeError for class numbers that are no integers, ValueError for another number of dimensions.
+    """
+    found = np.asarray(labels)
+    if found.ndim == 2:
+        return as_floats(labels, dtype, "labels")
+    if found.ndim != 1:
+        raise ValueError(f"labels must have shape (N,) or (N, C), got {found.shape}")
+    if isinstance(labels, np.ma.MaskedArray) or found.dtype.kind not in "iub":
+        raise TypeError(f"labels must be whole numbers, got dtype {found.dtype}: use labels.astype(int) if they are")
+    return found.astype(INT64, copy=False)

@@ -1,0 +1,323 @@
+"""Model: layers in a row, trained by mini-batches."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import layers as _layers
+from .arrays import FLOAT32, Array, as_floats
+from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
+from .metrics import Accuracy
+from .progress import bar, say
+
+
+class Model:
+    """`add` layers, `set` loss, optimizer and accuracy, `finalize`, then `train`, `evaluate`, `predict`.
+
+    `history` holds one number an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate. Loss and accuracy are
+    means over the epoch's batches, each taken before its update.
+    """
+
+    def __init__(self) -> None:
+        self.layers: list[_layers.Layer] = []
+        self.trainable_layers: list[_layers.Layer] = []
+        self.loss: Loss | None = None
+        self.optimizer: Any = None
+        self.accuracy: Accuracy | None = None
+        self.history: dict[str, list[float]] = {
+            name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")}
+        self._finalized = False
+
+    def add(self, layer: _layers.Layer) -> None:
+        """Append a layer. Raises TypeError for a class or for what has no forward and backward."""
+        if isinstance(layer, type) or not (hasattr(layer, "forward") and hasattr(layer, "backward")):
+            raise TypeError(f"add takes a layer, such as Dense(2, 64), got {layer!r}")
+        self.layers.append(layer)
+        self._finalized = False
+
+    def set(self, *, loss: Loss | None = None, optimizer: Any = None, accuracy: Accuracy | None = None) -> None:
+        """Set what is given, keep the rest. Raises TypeError for a class instead of an object of it."""
+        for name, value in (("loss", loss), ("optimizer", optimizer), ("accuracy", accuracy)):
+            if isinstance(value, type):
+                raise TypeError(f"{name} must be an object, got the class: write {value.__name__}()")
+            if value is not None:
+                setattr(self, name, value)
+        self._finalized = False
+
+    def finalize(self) -> None:
+        """Check that the layers fit, and join a last Softmax with CategoricalCrossentropy into one operation.
+
+        A model without loss and optimizer can predict, but not train. Raises ValueError for no layers, for layers that
+        do not fit, and for a softmax that would be taken twice.
+        """
+        if not self.layers:
+            raise ValueError("the model has no layers: add some before finalize")
+        if len({id(layer) for layer in self.layers}) != len(self.layers):
+            raise ValueError("a layer was added twice: it keeps the arrays of one place only")
+        self.trainable_layers = [layer for layer in self.layers if hasattr(layer, "weights")]
+        width = None
+        for number, layer in enumerate(self.layers, 1):
+            if isinstance(layer, _layers.Dense):
+                if width not in (None, layer.n_inputs):
+                    raise ValueError(f"layer {number}, {layer}, must take the {width} outputs of the layer before it")
+                width = layer.n_neurons
+            elif not isinstance(layer, _layers._Activation):
+                width = None
+        self._outputs = width
+        self._dtype = getattr(self.trainable_layers[-1], "dtype", FLOAT32) if self.trainable_layers else FLOAT32
+        last = self.layers[-1]
+        self._softmax = None
+        if isinstance(last, _layers.Softmax):
+            if isinstance(self.loss, SoftmaxCategoricalCrossentropy):
+                raise ValueError("SoftmaxCategoricalCrossentropy takes the softmax itself: leave the last layer out, "
+                                 "or take CategoricalCrossentropy, which is joined with it")
+            if type(self.loss) is CategoricalCrossentropy:
+                self._softmax = last
+        self._criterion = self.loss if self._softmax is None else SoftmaxCategoricalCrossentropy()
+        self._scoring = self.layers if self._softmax is None else self.layers[:-1]
+        self._finalized = True
+
+    def _need(self, *parts: str) -> None:
+        for part in parts:
+            if getattr(self, part) is None:
+                raise RuntimeError(f"the model has no {part}: call model.set({part}=...) and model.finalize()")
+        if not self._finalized:
+            raise RuntimeError("the model is not finalized: call model.finalize() after the last add and set")
+
+    def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
+        first = self.layers[0]
+        X = np.ascontiguousarray(as_floats(X, getattr(first, "dtype", None), name))
+        columns = getattr(first, "n_inputs", None)
+        if columns is not None and (X.ndim != 2 or X.shape[1] != columns):
+            raise ValueError(f"{name} must have shape (samples, {columns}) for {first}, got {X.shape}")
+        return X
+
+    def _samples(self, X: ArrayLike, y: ArrayLike, what: str) -> tuple[Array, Array]:
+        # converted and checked once, so that the steps need not
+        assert self.loss is not None
+        X = self._inputs(X)
+        if not len(X):
+            raise ValueError(f"the {what} data is empty")
+        return X, self.loss.targets(y, len(X), self._outputs, self._dtype)
+
+    def forward(self, X: ArrayLike, training: bool = True) -> Array:
+        """The last layer's outputs for inputs X."""
+        if not self._finalized:
+            self._need()
+        output = X
+        for layer in self.layers:
+            output = layer.forward(output, training)
+        return output  # type: ignore[return-value]
+
+    def backward(self, output: ArrayLike, y: ArrayLike, *, input_gradient: bool = True) -> Array | None:
+        """The gradient of the mean loss with respect to the inputs of the last forward, given its output and labels.
+
+        Sets the gradients of all layers. `input_gradient=False` stops at the first layer with parameters: a training
+        step needs no more.
+        """
+        self._need("loss")
+        gradient = self._criterion.backward(output, y)  # type: ignore[union-attr]
+        if self._softmax is not None:
+            self._softmax.dinputs = gradient
+        first = None if input_gradient or not self.trainable_layers else self.trainable_layers[0]
+        for layer in reversed(self._scoring):
+            if layer is first:
+                if isinstance(layer, _layers.Dense):
+                    return layer.backward(gradient, input_gradient=False)
+                layer.backward(gradient)
+                return None
+            gradient = layer.backward(gradient)
+        return gradient
+
+    def train_step(self, X: Array, y: Array) -> tuple[float, float | None]:
+        """Forward, backward and update for one batch. Returns its mean loss and accuracy before the update."""
+        criterion, optimizer = self._criterion, self.optimizer
+        loss, accuracy = self._score(X, y, True)
+        self.backward(criterion.output, y, input_gradient=False)  # type: ignore[union-attr, arg-type]
+        optimizer.pre_update_params()
+        for layer in self.trainable_layers:
+            optimizer.update_params(layer)
+        optimizer.post_update_params()
+        return loss, accuracy
+
+    def _score(self, X: Array, y: Array, training: bool) -> tuple[float, float | None]:
+        criterion: Any = self._criterion
+        output = X
+        for layer in self._scoring:
+            output = layer.forward(output, training)
+        loss = self.loss.accumulate(criterion.forward(output, y))  # type: ignore[union-attr]
+        if self._softmax is not None:
+            self._softmax.output = criterion.output
+        return loss, None if self.accuracy is None else self.accuracy.calculate(criterion.output, y)
+
+    def _new_pass(self) -> None:
+        self.loss.new_pass()  # type: ignore[union-attr]
+        if self.accuracy is not None:
+            self.accuracy.new_pass()
+
+    def _means(self) -> tuple[float, float | None]:
+        loss = self.loss.calculate_accumulated()  # type: ignore[union-attr]
+        return loss, None if self.accuracy is None else self.accuracy.calculate_accumulated()
+
+    def train(self, X: ArrayLike, y: ArrayLike, *, epochs: int = 1, batch_size: int | None = None,
+              print_every: int | None = None, validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+              shuffle: bool = False, seed: int | np.random.Generator | None = None, progress: bool | None = None,
+              callback: Callable[[int], None] | None = None) -> dict[str, list[float]]:
+        """Train on inputs X (N, n_inputs) and labels y, and return `history`, which later trainings continue.
+
+        batch_size: samples a step, the last batch being smaller where they do not divide; None takes all at once.
+        print_every: print each epoch, and every so many of its steps; None prints nothing.
+        validation_data: (X, y) to evaluate after each epoch.
+        shuffle: take the samples of each epoch in a new random order, drawn from `seed` (a number or a Generator).
+        progress: a bar on stderr after a second; None shows it on a terminal.
+        callback: called with the epoch's number, from 1, when its figures stand in `history`.
+
+        The same arguments give the same weights, to the bit. After Ctrl-C (KeyboardInterrupt) the model can be used
+        and trained on. Raises RuntimeError when loss, optimizer or finalize is missing, TypeError and ValueError for
+        data that does not fit.
+        """
+        self._need("loss", "optimizer")
+        epochs = _count("epochs", epochs)
+        print_every = None if print_every is None else _count("print_every", print_every)
+        X, y = self._samples(X, y, "training")
+        batch = len(X) if batch_size is None else min(_count("batch_size", batch_size), len(X))
+        validation = None if validation_data is None else self._samples(*validation_data, "validation")
+        random = np.random.default_rng(seed) if shuffle else None
+        steps = -(-len(X) // batch)
+        running = bar(epochs * steps, progress)
+        try:
+            for epoch in range(1, epochs + 1):
+                if print_every:
+                    say(f"epoch: {epoch}")
+                self._new_pass()
+                order = None if random is None else random.permutation(len(X))
+                for step in range(steps):
+                    rows: Any = slice(step * batch, (step + 1) * batch)
+                    if order is not None:
+                        rows = order[rows]
+                    loss, accuracy = self.train_step(X[rows], y[rows])
+                    if print_every and (step % print_every == 0 or step == steps - 1):
+                        say(f"step: {step}, {self._line(loss, accuracy)}")
+                    if running is not None:
+                        running.update()
+                self._end_epoch(validation, batch_size, print_every)
+                if callback is not None:
+                    callback(epoch)
+        finally:
+            if running is not None:
+                running.close()
+        return self.history
+
+    def _end_epoch(self, validation: tuple[Array, Array] | None, batch_size: int | None, print_every: Any) -> None:
+        loss, accuracy = self._means()
+        if print_every:
+            say(f"training, {self._line(loss, accuracy)}")
+        found = {"loss": loss, "accuracy": accuracy, "learning_rate": self.optimizer.current_learning_rate}
+        if validation is not None:
+            loss, accuracy = self._evaluate(*validation, batch_size)
+            if print_every:
+                say(f"validation, {'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss:.3f}")
+            found.update(val_loss=loss, val_accuracy=accuracy)
+        for name, value in found.items():  # last and together: Ctrl-C leaves lists of one length
+            if value is not None:
+                self.history[name].append(value)
+
+    def _line(self, loss: float, accuracy: float | None) -> str:
+        # the book's line; there are no penalties yet, so that all loss is data loss
+        return (f"{'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss:.3f} "
+                f"(data_loss: {loss:.3f}, reg_loss: {0:.3f}), lr: {self.optimizer.current_learning_rate}")
+
+    def evaluate(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None) -> tuple[float, float | None]:
+        """Mean loss and accuracy (None when no accuracy is set) on inputs X and labels y, `batch_size` at a time.
+
+        Raises as `train`.
+        """
+        self._need("loss")
+        batch_size = None if batch_size is None else _count("batch_size", batch_size)
+        return self._evaluate(*self._samples(X, y, "evaluation"), batch_size)
+
+    def _evaluate(self, X: Array, y: Array, batch_size: int | None) -> tuple[float, float | None]:
+        self._new_pass()
+        batch = batch_size or len(X)
+        for start in range(0, len(X), batch):
+            self._score(X[start:start + batch], y[start:start + batch], False)
+        return self._means()
+
+    def predict(self, X: ArrayLike, *, batch_size: int | None = None) -> Array:
+        """The last layer's outputs for inputs X (N, n_inputs), `batch_size` samples at a time. Needs no loss."""
+        self._need()
+        X = self._inputs(X)
+        batch = max(1, len(X)) if batch_size is None else _count("batch_size", batch_size)
+        parts = [self.forward(X[start:start + batch], False) for start in range(0, max(1, len(X)), batch)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def get_parameters(self) -> list[tuple[Array, Array]]:
+        """Copies of (weights, biases) of each layer that has some."""
+        return [(layer.weights.copy(), layer.biases.copy()) for layer in self._trainable()]
+
+    def set_parameters(self, parameters: list[tuple[ArrayLike, ArrayLike]]) -> None:
+        """Give each layer with parameters a copy of its (weights, biases); all or, with a ValueError, none."""
+        trainable = self._trainable()
+        if len(parameters) != len(trainable):
+            raise ValueError(f"the model has {len(trainable)} layers with parameters, got {len(parameters)}")
+        checked = []
+        for number, (layer, pair) in enumerate(zip(trainable, parameters)):
+            for name, values in zip(("weights", "biases"), pair, strict=True):
+                found = as_floats(values, getattr(layer, "dtype", None), f"{name} of layer {number}")
+                if found.shape != getattr(layer, name).shape:
+                    raise ValueError(f"{name} of layer {number} must have shape {getattr(layer, name).shape}, "
+                                     f"got {found.shape}")
+                checked.append((layer, name, found))
+        for layer, name, found in checked:
+            setattr(layer, name, found)
+
+    def _trainable(self) -> list[_layers.Layer]:
+        return [layer for layer in self.layers if hasattr(layer, "weights")]
+
+    def save_parameters(self, path: str | os.PathLike[str]) -> None:
+        """Write all weights and biases to `path` as NumPy's npz, without pickle; a reader sees the old file or the new.
+
+        Raises OSError when the file cannot be written.
+        """
+        target = Path(os.path.realpath(path))
+        arrays = {f"layer{number}.{name}": values for number, pair in enumerate(self.get_parameters())
+                  for name, values in zip(("weights", "biases"), pair)}
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def load_parameters(self, path: str | os.PathLike[str]) -> None:
+        """Read what `save_parameters` of a model with the same layers wrote.
+
+        Runs no code from the file. Raises OSError when it cannot be read, ValueError when it is no such file or is
+        another model's; the model then stays as it was.
+        """
+        count = len(self._trainable())
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                names = [(f"layer{number}.weights", f"layer{number}.biases") for number in range(count)]
+                if sorted(file.files) != sorted(name for pair in names for name in pair):
+                    raise ValueError(f"it holds {', '.join(file.files) or 'nothing'}; this model has {count} layers "
+                                     "with weights and biases")
+                parameters = [(file[weights], file[biases]) for weights, biases in names]
+            self.set_parameters(parameters)
+        except OSError:
+            raise
+        except Exception as error:  # a damaged zip fails in a dozen ways
+            raise ValueError(f"{os.fspath(path)} holds no parameters of this model: {error}") from error
+
+
+def _count(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return int(value)

@@ -1,0 +1,123 @@
+"""Optimizers: `pre_update_params()`, `update_params(layer)` for each layer, `post_update_params()`, once a step.
+
+The learning rate decays as learning_rate / (1 + decay * iterations). An optimizer keeps its state (momentum, moving
+means) itself, by layer and as long as the layer lives, so that layers can change optimizers.
+"""
+
+import math
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from . import backend
+from .layers import Layer
+
+
+def _check(name: str, value: float, below: float = math.inf) -> float:
+    value = float(value)
+    if not 0 <= value < below:  # false for NaN too
+        limit = "finite and at least 0" if below == math.inf else f"at least 0 and below {below:g}"
+        raise ValueError(f"{name} must be {limit}, got {value}")
+    return value
+
+
+class _Optimizer:
+    buffers = 0  # arrays of state for each parameter array
+
+    def __init__(self, learning_rate: float, decay: float) -> None:
+        self.learning_rate = _check("learning_rate", learning_rate)
+        self.current_learning_rate = self.learning_rate
+        self.decay = _check("decay", decay)
+        self.iterations = 0
+        self._states: WeakKeyDictionary[Layer, tuple[Any, ...]] = WeakKeyDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # weak references can be neither copied nor pickled; pairs let a copied model keep its state
+        return {**self.__dict__, "_states": list(self._states.items())}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._states = WeakKeyDictionary(dict(state["_states"]))
+
+    def pre_update_params(self) -> None:
+        """Set `current_learning_rate`; call once before a step's updates."""
+        self.current_learning_rate = self.learning_rate / (1 + self.decay * self.iterations)
+
+    def post_update_params(self) -> None:
+        """Count the step; call once after its updates."""
+        self.iterations += 1
+
+    def _state(self, layer: Layer, weights: Any, biases: Any) -> tuple[Any, ...]:
+        # `buffers` arrays of zeros for the weights, then as many for the biases
+        state = self._states.get(layer)
+        if state is None or state[0].shape != weights.shape or state[0].dtype != weights.dtype:
+            state = tuple(np.zeros_like(p) for p in (weights, biases) for _ in range(self.buffers))
+            self._states[layer] = state
+        return state
+
+
+class SGD(_Optimizer):
+    """w -= learning_rate * dw; with momentum v = momentum * v - learning_rate * dw; w += v.
+
+    Raises ValueError unless learning_rate and decay are finite and >= 0, and 0 <= momentum < 1.
+    """
+
+    buffers = 1
+
+    def __init__(self, learning_rate: float = 1.0, decay: float = 0.0, momentum: float = 0.0) -> None:
+        super().__init__(learning_rate, decay)
+        self.momentum = _check("momentum", momentum, 1)
+
+    def update_params(self, layer: Layer) -> None:
+        """Update `layer.weights` and `layer.biases` in place from `layer.dweights` and `layer.dbiases`."""
+        step, rate = backend.ops.sgd.step, self.current_learning_rate
+        weights, biases = layer.weights, layer.biases
+        if self.momentum:
+            of_weights, of_biases = self._state(layer, weights, biases)
+            step(weights, layer.dweights, of_weights, learning_rate=rate, momentum=self.momentum)
+            step(biases, layer.dbiases, of_biases, learning_rate=rate, momentum=self.momentum)
+        else:
+            step(weights, layer.dweights, learning_rate=rate)
+            step(biases, layer.dbiases, learning_rate=rate)
+
+
+class Adam(_Optimizer):
+    """Moving means of the gradient and of its square, corrected for their start at 0 (Kingma, Ba 2015).
+
+    Raises ValueError unless learning_rate, decay and epsilon are finite and >= 0, and both betas >= 0 and < 1.
+    """
+
+    buffers = 2
+
+    def __init__(self, learning_rate: float = 0.001, decay: float = 0.0, epsilon: float = 1e-7,
+                 beta_1: float = 0.9, beta_2: float = 0.999) -> None:
+        super().__init__(learning_rate, decay)
+        self.epsilon = _check("epsilon", epsilon)
+        self.beta_1 = _check("beta_1", beta_1, 1)
+        self.beta_2 = _check("beta_2", beta_2, 1)
+        self._power_1 = self._power_2 = 1.0
+        self._powers_at = 0
+
+    def _advance(self) -> None:
+        # beta ** t as a running product: libm's pow differs between machines
+        if self._powers_at > self.iterations:
+            self._power_1 = self._power_2 = 1.0
+            self._powers_at = 0
+        while self._powers_at <= self.iterations:
+            self._power_1 *= self.beta_1
+            self._power_2 *= self.beta_2
+            self._powers_at += 1
+
+    def update_params(self, layer: Layer) -> None:
+        """Update `layer.weights` and `layer.biases` in place from `layer.dweights` and `layer.dbiases`."""
+        if self._powers_at != self.iterations + 1:
+            self._advance()
+        step, rate = backend.ops.adam.step, self.current_learning_rate
+        correction_1, correction_2 = 1 - self._power_1, 1 - self._power_2
+        weights, biases = layer.weights, layer.biases
+        m_weights, v_weights, m_biases, v_biases = self._state(layer, weights, biases)
+        step(weights, layer.dweights, m_weights, v_weights, learning_rate=rate, correction_1=correction_1,
+             correction_2=correction_2, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
+        step(biases, layer.dbiases, m_biases, v_biases, learning_rate=rate, correction_1=correction_1,
+             correction_2=correction_2, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
