@@ -16,7 +16,9 @@ product a (M, K) b (K, N). x is an input, y an output, p probabilities, w weight
 loss with respect to <name>.
 """
 
-from . import matmul, relu, sigmoid, tanh
-from .jit import get_num_threads, set_num_threads
+from . import (adam, categorical_accuracy, categorical_cross_entropy, dense, matmul, mean, relu, sgd, sigmoid, softmax,
+               softmax_cross_entropy, tanh)
+from .jit import get_num_threads, info, set_num_threads
 
-__all__ = ["matmul", "relu", "sigmoid", "tanh", "get_num_threads", "set_num_threads"]
+__all__ = ["adam", "categorical_accuracy", "categorical_cross_entropy", "dense", "matmul", "mean", "relu", "sgd",
+           "sigmoid", "softmax", "softmax_cross_entropy", "tanh", "get_num_threads", "info", "set_num_threads"]

@@ -70,7 +70,7 @@ def out(name, given, shape, dtype, *inputs, alias=None):
     if given.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {given.shape}")
     for x in inputs:
-        if may_share_memory(given, x):
+        if (given.base is not None or x.base is not None or given is x) and may_share_memory(given, x):
             raise ValueError(f"{name} must not share memory with an input")
     if alias is not None and given is not alias and may_share_memory(given, alias):
         if given.__array_interface__["data"] != alias.__array_interface__["data"]:

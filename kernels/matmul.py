@@ -14,11 +14,11 @@ from numba import prange
 
 from . import check, elementary
 from .jit import get_num_threads, inline, loops, pick, shared
-from .simd import (REGISTER_BYTES, lanes, load, outer_fma, select, store, tile, tile_add, tile_load, tile_store,
-                   transpose)
+from .simd import (REGISTER_BYTES, lanes, load, outer_fma, pointer, scratch, select, store, tile, tile_add, tile_load,
+                   tile_store, transpose)
 
-# The tile fills the registers: 14 x 2 vectors and 2 of b of AVX-512's 32, 6 x 2 half vectors of AVX2's 16. What is
-# left of the rows goes to ever lower tiles.
+# A tile fills the registers: 14 x 2 vectors and 2 of b of AVX-512's 32, 6 x 2 half vectors of AVX2's 16. The rows
+# that are left go to ever lower tiles.
 if REGISTER_BYTES == 64:
     H0, H1, H2, H3, H4, VECTORS = 14, 8, 4, 2, 1, 2
 else:
@@ -28,13 +28,18 @@ DEPTH = 384
 PACK_FROM, PACK_SIZE = 96, 65_536  # rows of a and size of b from which a panel is worth a copy
 SWAP_TO = 10  # columns of c up to which a^T b is computed as (b^T a)^T
 PARALLEL_FROM = 200_000  # multiply-adds
+PANEL, NARROW = DEPTH * VECTORS, SWAP_TO * VECTORS  # vectors on the stack: 48 KB and 1 KB
 
 NO_ACTIVATION, RELU, SIGMOID, TANH = range(4)
+ZERO, FALSE = np.intp(0), np.bool_(False)  # a literal argument would compile _panel once more
+
+# Matrices are pointers here, with the distance from row to row and from column to column: of b and c only the former,
+# since the columns of their rows lie side by side. `at` is where the part in question begins.
 
 
 @inline
 def _tile(acc, a, a_at, a_row, a_column, b, b_at, b_row, c, c_at, c_row, depth, columns, resume, bias, bias_at):
-    """Rows of c, as many as acc has: c = (resume ? c : 0) + a b over `depth` numbers k, then + bias if it has any."""
+    """Rows of c, as many as acc has: c = (resume ? c : 0) + a b over `depth` numbers k, then + bias from bias_at on."""
     if resume:
         acc = tile_load(acc, c, c_at, c_row, columns)
     for k in range(depth):
@@ -74,8 +79,17 @@ def _panel(a, a_at, a_row, a_column, b, b_at, b_row, c, c_at, c_row, rows, depth
 
 
 @shared
+def _block(a, a_row, a_column, b, b_row, c, c_row, depth, bias, has_bias, i0, i1, j0, j1):
+    """c[i0:i1, j0:j1] = a b + bias, with a and b read where they lie."""
+    width = VECTORS * lanes(c)
+    for j in range(j0, j1, width):
+        _panel(a, i0 * a_row, a_row, a_column, b, j, b_row, c, i0 * c_row + j, c_row, i1 - i0, depth,
+               min(width, j1 - j), FALSE, bias, j if has_bias else -1)
+
+
+@shared
 def _pack(b, transposed, b_row, k0, depth, j, columns, panel, width):
-    """panel[k, q] = b[k0 + k, j + q] for k < depth, q < columns."""
+    """panel[k, q] = b[k0 + k, j + q] for k < depth and q < columns."""
     w = lanes(panel)
     if transposed:
         for k in range(0, depth, w):
@@ -90,111 +104,100 @@ def _pack(b, transposed, b_row, k0, depth, j, columns, panel, width):
 
 
 @shared
-def _block(a, a_transposed, b, b_transposed, c, bias, i0, i1, j0, j1):
-    """c[i0:i1, j0:j1] = a b + bias; the matrices are flat, each with its row length."""
-    a_flat, b_flat, c_flat = a.reshape(a.size), b.reshape(b.size), c.reshape(c.size)
-    c_row, b_row = c.shape[1], b.shape[1]
-    a_row, a_column, size = (1, a.shape[1], a.shape[0]) if a_transposed else (a.shape[1], 1, a.shape[1])
+def _packed_block(a, a_row, a_column, b, b_transposed, b_row, c, c_row, size, bias, has_bias, i0, i1, j0, j1):
+    """The same by blocks of rows and of k, each panel of b copied to a buffer first."""
     width = VECTORS * lanes(c)
-    pack = b_transposed or (i1 - i0 >= PACK_FROM and size * b_row >= PACK_SIZE)
-    panel = np.empty(width * DEPTH if pack else 0, c.dtype)
+    panel = scratch(c, PANEL)
     for i in range(i0, i1, ROWS):
         rows = min(ROWS, i1 - i)
         for k in range(0, max(size, 1), DEPTH):  # once for size 0: the sums are empty, the bias is not
             depth = min(DEPTH, size - k)
-            last = k + DEPTH >= size
+            add = has_bias and k + DEPTH >= size
             for j in range(j0, j1, width):
                 columns = min(width, j1 - j)
-                source, at, step = b_flat, k * b_row + j, b_row
-                if pack:
-                    _pack(b_flat, b_transposed, b_row, k, depth, j, columns, panel, width)
-                    source, at, step = panel, 0, width
-                bias_at = j if last and bias.size > 0 else -1
-                _panel(a_flat, i * a_row + k * a_column, a_row, a_column, source, at, step, c_flat, i * c_row + j,
-                       c_row, rows, depth, columns, k > 0, bias, bias_at)
-
-
-@inline
-def _narrow(a, b, c, i, panel):
-    """c[i:i + w] = a^T b for few columns of b: tiles of columns of b times rows of a, then written transposed."""
-    a_flat, b_flat, c_flat = a.reshape(a.size), b.reshape(b.size), c.reshape(c.size)
-    width = VECTORS * lanes(c)
-    rows, columns = c.shape
-    height = min(width, rows - i)
-    _panel(b_flat, 0, 1, columns, a_flat, i, rows, panel, 0, width, columns, a.shape[0], height, False, panel, -1)
-    for q in range(height):
-        for j in range(columns):
-            c_flat[(i + q) * columns + j] = panel[j * width + q]
+                _pack(b, b_transposed, b_row, k, depth, j, columns, panel, width)
+                _panel(a, i * a_row + k * a_column, a_row, a_column, panel, ZERO, width, c, i * c_row + j, c_row,
+                       rows, depth, columns, k > 0, bias, j if add else -1)
 
 
 @shared
-def _narrow_block(a, b, c, start, end):
+def _narrow_block(a, a_row, b, c, columns, depth, i0, i1):
+    """c[i0:i1] = a^T b for few columns of b: tiles of columns of b times rows of a, then written transposed."""
     width = VECTORS * lanes(c)
-    panel = np.empty(width * c.shape[1], c.dtype)
-    for i in range(start, end, width):
-        _narrow(a, b, c, i, panel)
+    panel = scratch(c, NARROW)
+    for i in range(i0, i1, width):
+        rows = min(width, i1 - i)
+        _panel(b, ZERO, ZERO + 1, columns, a, i, a_row, panel, ZERO, width, columns, depth, rows, FALSE, panel, ZERO - 1)
+        for q in range(rows):
+            for j in range(columns):
+                c[(i + q) * columns + j] = panel[j * width + q]
 
 
 @shared
-def _activate(c, activation, i0, i1, j0, j1):
+def _activate(c, c_row, activation, i0, i1, j0, j1):
     """c[i0:i1, j0:j1] = f(c[i0:i1, j0:j1]), while the block is in cache."""
-    flat = c.reshape(c.size)
     for i in range(i0, i1):
-        end = i * c.shape[1] + j1
-        for at in range(i * c.shape[1] + j0, end, lanes(c)):
-            v = load(flat, at, end, 0.0)
+        end = i * c_row + j1
+        for at in range(i * c_row + j0, end, lanes(c)):
+            v = load(c, at, end, 0.0)
             if activation == RELU:
                 v = select(v <= 0.0, 0.0, v)
             elif activation == SIGMOID:
                 v = elementary.sigmoid(v)
             else:
                 v = elementary.tanh(v)
-            store(flat, at, end, v)
+            store(c, at, end, v)
+
+
+@shared
+def _task(a, a_row, a_column, a_transposed, b, b_row, b_transposed, c, c_row, depth, bias, has_bias, activation, pack,
+          i0, i1, j0, j1):
+    """One block of c by the way that suits its shape."""
+    if a_transposed and not b_transposed and not has_bias and c_row <= SWAP_TO:
+        _narrow_block(a, a_column, b, c, c_row, depth, i0, i1)
+    elif pack:
+        _packed_block(a, a_row, a_column, b, b_transposed, b_row, c, c_row, depth, bias, has_bias, i0, i1, j0, j1)
+    else:
+        _block(a, a_row, a_column, b, b_row, c, c_row, depth, bias, has_bias, i0, i1, j0, j1)
+    if activation != NO_ACTIVATION:
+        _activate(c, c_row, activation, i0, i1, j0, j1)
 
 
 @loops
-def _product(a, a_transposed, b, b_transposed, c, bias, activation, row_tasks, column_tasks):
-    """c cut into a grid of row_tasks x column_tasks blocks."""
-    rows = _share(c.shape[0], row_tasks, H1)
-    columns = _share(c.shape[1], column_tasks, VECTORS * lanes(c))
-    narrow = a_transposed and not b_transposed and c.shape[1] <= SWAP_TO and bias.size == 0
-    for task in prange(row_tasks * column_tasks):
-        i0, j0 = task // column_tasks * rows, task % column_tasks * columns
-        i1, j1 = min(i0 + rows, c.shape[0]), min(j0 + columns, c.shape[1])
-        if narrow:
-            _narrow_block(a, b, c, i0, i1)
-        else:
-            _block(a, a_transposed, b, b_transposed, c, bias, i0, i1, j0, j1)
-        if activation != NO_ACTIVATION:
-            _activate(c, activation, i0, i1, j0, j1)
+def _product(a, a_transposed, b, b_transposed, c, bias, activation, rows, columns):
+    """c cut into blocks of rows x columns, each written by one task."""
+    a_row, a_column, depth = (1, a.shape[1], a.shape[0]) if a_transposed else (a.shape[1], 1, a.shape[1])
+    b_row, c_row = b.shape[1], c.shape[1]
+    pack = b_transposed or (rows >= PACK_FROM and depth * c_row >= PACK_SIZE)
+    across = (c_row + columns - 1) // columns
+    for task in prange((c.shape[0] + rows - 1) // rows * across):
+        i0, j0 = task // across * rows, task % across * columns
+        _task(pointer(a), a_row, a_column, a_transposed, pointer(b), b_row, b_transposed, pointer(c), c_row, depth,
+              pointer(bias), bias.size > 0, activation, pack,
+              i0, min(i0 + rows, c.shape[0]), j0, min(j0 + columns, c_row))
 
 
-@inline
-def _share(count, tasks, unit):
-    """What each task takes: a multiple of `unit`, so that only the last has an edge."""
-    return ((count + tasks - 1) // tasks + unit - 1) // unit * unit
-
-
-def _grid(rows, columns, width, tasks):
-    """(row tasks, column tasks) whose largest task is smallest."""
-    best, grid = None, (1, tasks)
-    for column_tasks in range(tasks, 0, -1):
-        if tasks % column_tasks == 0:
-            largest = -(-rows // (tasks // column_tasks)) * -(-(-(-columns // width)) // column_tasks)
-            if best is None or largest < best:
-                best, grid = largest, (tasks // column_tasks, column_tasks)
-    return grid
+def _task_size(rows, columns, width, tasks):
+    """Rows and columns of a task, such that the largest of `tasks` tasks is smallest; only the last has an edge."""
+    best = None
+    for across in range(1, tasks + 1):
+        if tasks % across == 0:
+            height = -(-rows * across // (tasks * H1)) * H1
+            panels = -(-columns // (width * across))
+            if best is None or height * panels <= best:
+                best, size = height * panels, (height, panels * width)
+    return size
 
 
 def product(a, a_transposed, b, b_transposed, c, bias=None, activation=NO_ACTIVATION, parallel=None):
-    """c = f(a b + bias) for checked arrays; a and b may each be given transposed."""
+    """c = f(a b + bias) for checked arrays; a and b may each be given transposed; bias is (N,)."""
     rows, columns = c.shape
-    depth = a.shape[0] if a_transposed else a.shape[1]
-    if bias is None:
-        bias = NO_BIAS[c.dtype]
-    nest = pick(_product, rows * columns * depth >= PARALLEL_FROM, parallel)
-    grid = (1, 1) if nest is _product.serial else _grid(rows, columns, VECTORS * 64 // c.itemsize, get_num_threads())
-    nest(a, a_transposed, b, b_transposed, c, bias, activation, *grid)
+    if rows and columns:
+        depth = a.shape[0] if a_transposed else a.shape[1]
+        nest = pick(_product, rows * columns * depth >= PARALLEL_FROM, parallel)
+        if nest is not _product.serial:
+            rows, columns = _task_size(rows, columns, VECTORS * 64 // c.itemsize, get_num_threads())
+        nest(a, a_transposed, b, b_transposed, c, NO_BIAS[c.dtype] if bias is None else bias, activation, rows, columns)
     return c
 
 

@@ -4,8 +4,8 @@ A vector is a value like a float: `+ - * /`, comparisons, `fma`, `select`, `sqrt
 plain number beside a vector means that number in every lane. The number of lanes never depends on the machine, so the
 order of additions, and with it every bit, does not either; LLVM cuts a vector into whatever registers there are.
 
-    v = load(x, at, end, 0.0)       lanes x[at], x[at+1], ... of a flat C-contiguous array; 0.0 at and past `end`
-    store(x, at, end, v)            the same way back; nothing is written at or past `end`
+    v = load(x, at, end, 0.0)       lanes x[at], x[at+1], ... of a C-contiguous array read flat; 0.0 from `end` on
+    store(x, at, end, v)            the same way back; nothing is written from `end` on
     fold_sum(v), fold_max(v)        lanes folded by halves: l with l + W/2, then l + W/4, ...
 
 A tile is a block of vectors held in registers, the accumulator of a matrix product (see `outer_fma`).
@@ -109,8 +109,10 @@ def _suffix(vector):
     return f"v{vector.lanes}f{vector.scalar.bitwidth}"
 
 
-def _pointer(context, builder, array_type, array, at):
-    return builder.gep(context.make_array(array_type)(context, builder, array).data, [at])
+def _pointer(context, builder, kind, x, at):
+    if isinstance(kind, types.Array):
+        x = context.make_array(kind)(context, builder, x).data
+    return builder.gep(x, [at])
 
 
 def _first_lanes(builder, count, lanes):
@@ -186,16 +188,41 @@ for _symbol, _text in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">
                      None, _truth)
 
 
+# ---- memory: arrays, and pointers to their first numbers, which cost nothing to pass on
+
+
+@intrinsic
+def pointer(typing, x):
+    """A pointer to the first number of an array, which must stay alive: what a kernel was given, not what it made."""
+
+    def emit(context, builder, sig, args):
+        return context.make_array(x)(context, builder, args[0]).data
+
+    return types.CPointer(x.dtype)(x), emit
+
+
+@intrinsic(prefer_literal=True)
+def scratch(typing, like, vectors):
+    """Room on the stack for a constant number of vectors of the dtype of `like`, until the function returns."""
+    vector = Vector(like.dtype)
+    room = ir.ArrayType(vector.llvm, vectors.literal_value)
+
+    def emit(context, builder, sig, args):
+        return builder.bitcast(cgutils.alloca_once(builder, room), LLVM_SCALARS[vector.scalar].as_pointer())
+
+    return types.CPointer(like.dtype)(like, vectors), emit
+
+
 # ---- functions of vectors
 
 
 @intrinsic
 def lanes(typing, like):
     """The number of lanes of a vector of `like`'s dtype: 16 for float32, 8 for float64."""
-    scalar = like.dtype if isinstance(like, types.Array) else like.scalar
+    count = (like if isinstance(like, Vector) else Vector(like.dtype)).lanes
 
     def emit(context, builder, sig, args):
-        return context.get_constant(types.intp, Vector(scalar).lanes)
+        return context.get_constant(types.intp, count)
 
     return types.intp(like), emit
 
@@ -203,7 +230,7 @@ def lanes(typing, like):
 @intrinsic
 def splat(typing, like, number):
     """`number`, rounded to the dtype of the array or vector `like`, in every lane."""
-    vector = Vector(like.dtype) if isinstance(like, types.Array) else like
+    vector = like if isinstance(like, Vector) else Vector(like.dtype)
 
     def emit(context, builder, sig, args):
         return _lift(context, builder, args[1], sig.args[1], vector)
@@ -479,11 +506,7 @@ def tile_add(typing, acc, row, at, columns):
 
 @intrinsic
 def transpose(typing, x, at, step, rows, columns, y, y_at, y_step):
-    """y[y_at + c * y_step + r] = x[at + r * step + c] for a block of at most W x W numbers.
-
-    Reads the first `columns` numbers of the first `rows` rows; writes W numbers in each of `columns` rows of y, zeros
-    in the lanes past `rows`.
-    """
+    """y[y_at + c * y_step + r] = x[at + r * step + c] for r < rows and c < columns, both at most W."""
     vector = Vector(x.dtype)
     size = vector.lanes
 
@@ -510,9 +533,9 @@ def transpose(typing, x, at, step, rows, columns, y, y_at, y_step):
             distance *= 2
         target = _pointer(context, builder, y, y_, y_at_)
         for c in range(size):
-            with builder.if_then(builder.icmp_signed("<", columns_.type(c), columns_)):
-                row = builder.bitcast(_offset(builder, target, c, y_step_), vector.llvm.as_pointer())
-                builder.store(block[c], row, align=x.dtype.bitwidth // 8)
+            count = builder.select(builder.icmp_signed("<", columns_.type(c), columns_), rows_, nothing)
+            _masked_store(builder, vector, _offset(builder, target, c, y_step_), _first_lanes(builder, count, size),
+                          block[c])
         return context.get_dummy_value()
 
     return types.void(x, types.intp, types.intp, types.intp, types.intp, y, types.intp, types.intp), emit

@@ -1,0 +1,57 @@
+"""Adam: both moments and the parameters in one pass."""
+
+from numba import prange
+
+from . import check
+from .jit import inline, loops, pick
+from .simd import fma, lanes, load, sqrt, store
+
+BLOCK = 4096  # elements a task
+PARALLEL_FROM = 32_768  # elements; bench_adam.py at 2 threads
+
+
+@inline
+def _step_block(w, dw, m, v, beta_1, rest_1, beta_2, rest_2, rate, scale, epsilon, start, end):
+    for at in range(start, end, lanes(w)):
+        g = load(dw, at, end, 0.0)
+        a = fma(load(m, at, end, 0.0), beta_1, g * rest_1)
+        b = fma(load(v, at, end, 0.0), beta_2, g * g * rest_2)
+        store(m, at, end, a)
+        store(v, at, end, b)
+        store(w, at, end, load(w, at, end, 0.0) - a * rate / (sqrt(b * scale) + epsilon))
+
+
+@loops
+def _step_blocks(w, dw, m, v, beta_1, rest_1, beta_2, rest_2, rate, scale, epsilon):
+    for block in prange((w.size + BLOCK - 1) // BLOCK):
+        _step_block(w, dw, m, v, beta_1, rest_1, beta_2, rest_2, rate, scale, epsilon,
+                    block * BLOCK, min((block + 1) * BLOCK, w.size))
+
+
+def step(w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, beta_2=0.999, epsilon=1e-7,
+         parallel=None):
+    """Move the parameters by Adam's rule, in place.
+
+    w : any shape, float32 or float64, C-contiguous; updated
+    dw : shape and dtype of w, any strides; not modified
+    m, v : the moments, shape and dtype of w, C-contiguous, zeros at first; updated
+    learning_rate, beta_1, beta_2, epsilon : finite numbers
+    correction_1, correction_2 : 1 - beta_1^t and 1 - beta_2^t at step t = 1, 2, ...
+    parallel : None chooses by size; True or False forces
+
+    m = fma(m, beta_1, dw * (1 - beta_1)), v = fma(v, beta_2, dw * dw * (1 - beta_2)),
+    w = w - m * (learning_rate / correction_1) / (sqrt(v * (1 / correction_2)) + epsilon); the numbers in brackets
+    are taken in float64 and rounded to the dtype of w once.
+    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, overlapping arrays, a number that
+    is not finite or a correction of 0. NaN propagates.
+    Formula and source: kernels/reference/adam.py
+    """
+    beta_1, beta_2 = check.number("beta_1", beta_1), check.number("beta_2", beta_2)
+    correction_1, correction_2 = check.number("correction_1", correction_1), check.number("correction_2", correction_2)
+    if not correction_1 or not correction_2:
+        raise ValueError("correction_1 and correction_2 must not be 0: steps are counted from 1")
+    rate, scale = check.number("learning_rate", learning_rate) / correction_1, 1 / correction_2
+    epsilon = check.number("epsilon", epsilon)
+    w, dw, m, v = check.state(("w", "dw", "m", "v"), (w, dw, m, v))
+    pick(_step_blocks, w.size >= PARALLEL_FROM, parallel)(
+        w.ravel(), dw.ravel(), m.ravel(), v.ravel(), beta_1, 1 - beta_1, beta_2, 1 - beta_2, rate, scale, epsilon)

@@ -1,0 +1,117 @@
+"""Dense layer: y = f(x w + b), the bias and the activation f fused into the product."""
+
+import numpy as np
+from numba import prange
+
+from . import check, relu, sigmoid, tanh
+from .jit import inline, loops, pick
+from .matmul import NO_ACTIVATION, RELU, SIGMOID, TANH, product
+from .simd import lanes, load, store
+
+ACTIVATIONS = {None: NO_ACTIVATION, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
+BACKWARD = {"relu": relu.backward, "sigmoid": sigmoid.backward, "tanh": tanh.backward}
+ROWS = 256  # rows a block of the bias gradient: part of its definition, a change changes bits
+PARALLEL_FROM = 262_144  # elements of dz; bench_dense.py at 2 threads
+
+
+def forward(x, w, b, *, activation=None, out=None, parallel=None):
+    """The output of a dense layer.
+
+    x : (N, K) float32 or float64, any strides; not modified
+    w : (K, C), b : (C,) dtype of x, any strides; not modified
+    activation : None, "relu", "sigmoid" or "tanh"
+    out : (N, C) dtype of x, C-contiguous, written and returned; must not overlap an input
+    parallel : None chooses by size; True or False forces
+
+    Returns y (N, C), dtype of x: each sum one chain over ascending k as in `matmul`, then + b, then f.
+    Raises TypeError for another or an unequal dtype, ValueError for shapes that do not fit or another activation.
+    K = 0 gives f(b) in each row, N = 0 or C = 0 an empty array; NaN propagates.
+    Formula and source: kernels/reference/dense.py
+    """
+    x = check.array("x", x, 2)
+    w, w_transposed = _weights(x, w)
+    b = check.array("b", b, 1)
+    check.dtype_of("b", b, "x", x)
+    neurons = w.shape[0] if w_transposed else w.shape[1]
+    if b.shape[0] != neurons:
+        raise ValueError(f"b must have shape ({neurons},) to match w, got {b.shape}")
+    check.one_of("activation", activation, ACTIVATIONS)
+    y = check.out("out", out, (x.shape[0], neurons), x.dtype, x, w, b)
+    return product(x, False, w, w_transposed, y, b, ACTIVATIONS[activation], parallel)
+
+
+def _weights(x, w):
+    w, transposed = check.matrix("w", w, True)
+    check.dtype_of("w", w, "x", x)
+    if w.shape[transposed] != x.shape[1]:
+        shape = w.shape[::-1] if transposed else w.shape
+        raise ValueError(f"w must have shape ({x.shape[1]}, n) to match x {x.shape}, got {shape}")
+    return w, transposed
+
+
+@inline
+def _sum_block(dz, sums, block):
+    """One row of `sums`: the rows of a block of dz added from the first to the last, 16 or 8 columns at a time."""
+    rows, columns = dz.shape
+    first, end = block * ROWS * columns, min((block + 1) * ROWS, rows) * columns
+    for j in range(0, columns, lanes(dz)):
+        total = load(dz, first + j, first + columns, 0.0)
+        for row in range(first + columns, end, columns):
+            total = total + load(dz, row + j, row + columns, 0.0)
+        store(sums, block * columns + j, (block + 1) * columns, total)
+
+
+@loops
+def _sum_rows(dz, sums, db):
+    """db = the rows of dz added: within blocks of ROWS rows, then the blocks' sums, always from first to last."""
+    blocks = (dz.shape[0] + ROWS - 1) // ROWS
+    for block in prange(blocks):
+        _sum_block(dz, sums, block)
+    for j in range(dz.shape[1]):
+        db[j] = 0
+    if blocks > 0:
+        for j in range(dz.shape[1]):
+            db[j] = sums[0, j]
+    for block in range(1, blocks):
+        for j in range(dz.shape[1]):
+            db[j] += sums[block, j]
+
+
+def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None, parallel=None):
+    """The gradients with respect to x, w and b.
+
+    dy : (N, C) float32 or float64, any strides; not modified
+    x : (N, K), w : (K, C) as given to `forward`, dtype of dy; not modified
+    y : (N, C) the output of `forward`; needed where there is an activation
+    activation : as given to `forward`
+    input_gradient : False skips dx (a network's first layer needs none) and returns None for it
+    out : a tuple of (N, K), (K, C) and (C,) arrays to write, None for those to be made
+    parallel : None chooses by size; True or False forces
+
+    Returns (dx, dw, db), shapes of x, w and b, dtype of dy. The sum of db adds blocks of 256 rows in order.
+    Raises TypeError for another or an unequal dtype, ValueError for shapes that do not fit.
+    N = 0 gives zeros for dw and db; NaN propagates.
+    Formula and source: kernels/reference/dense.py
+    """
+    x = check.array("x", x, 2)
+    w, w_transposed = _weights(x, w)
+    dy = check.array("dy", dy, 2)
+    check.dtype_of("dy", dy, "x", x)
+    rows, neurons = x.shape[0], w.shape[0] if w_transposed else w.shape[1]
+    if dy.shape != (rows, neurons):
+        raise ValueError(f"dy must have shape {(rows, neurons)} to match x and w, got {dy.shape}")
+    check.one_of("activation", activation, ACTIVATIONS)
+    if activation is not None:
+        if y is None:
+            raise ValueError(f"y, the output of forward, is needed for activation {activation!r}")
+        dy = BACKWARD[activation](dy, check.same("y", y, "dy", dy), parallel=parallel)
+    dx, dw, db = check.outs(out, 3)
+    dw = check.out("out[1]", dw, (x.shape[1], neurons), x.dtype, dy, x, w)
+    db = check.out("out[2]", db, (neurons,), x.dtype, dy, x, w, dw)
+    if input_gradient:
+        dx = check.out("out[0]", dx, x.shape, x.dtype, dy, x, w, dw, db)
+        product(dy, False, w, not w_transposed, dx, parallel=parallel)
+    product(x, True, dy, False, dw, parallel=parallel)
+    sums = np.empty(((rows + ROWS - 1) // ROWS, neurons), x.dtype)
+    pick(_sum_rows, dy.size >= PARALLEL_FROM, parallel)(dy, sums, db)
+    return dx if input_gradient else None, dw, db
