@@ -7,6 +7,7 @@ from .jit import inline, loops, pick
 from .simd import fma, lanes, load, sqrt, store
 
 BLOCK = 4096  # elements a task
+NAMES = ("w", "dw", "m", "v")
 PARALLEL_FROM = 32_768  # elements; bench_adam.py at 2 threads
 
 
@@ -46,12 +47,12 @@ def step(w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, 
     is not finite or a correction of 0. NaN propagates.
     Formula and source: kernels/reference/adam.py
     """
-    beta_1, beta_2 = check.number("beta_1", beta_1), check.number("beta_2", beta_2)
-    correction_1, correction_2 = check.number("correction_1", correction_1), check.number("correction_2", correction_2)
+    number = check.number
+    beta_1, beta_2, epsilon = number("beta_1", beta_1), number("beta_2", beta_2), number("epsilon", epsilon)
+    correction_1, correction_2 = number("correction_1", correction_1), number("correction_2", correction_2)
     if not correction_1 or not correction_2:
         raise ValueError("correction_1 and correction_2 must not be 0: steps are counted from 1")
-    rate, scale = check.number("learning_rate", learning_rate) / correction_1, 1 / correction_2
-    epsilon = check.number("epsilon", epsilon)
-    w, dw, m, v = check.state(("w", "dw", "m", "v"), (w, dw, m, v))
-    pick(_step_blocks, w.size >= PARALLEL_FROM, parallel)(
-        w.ravel(), dw.ravel(), m.ravel(), v.ravel(), beta_1, 1 - beta_1, beta_2, 1 - beta_2, rate, scale, epsilon)
+    rate, scale = number("learning_rate", learning_rate) / correction_1, 1 / correction_2
+    w, dw, m, v = check.state(NAMES, (w, dw, m, v))
+    nest = pick(_step_blocks, w.size >= PARALLEL_FROM, parallel)
+    nest(w, dw, m, v, beta_1, 1 - beta_1, beta_2, 1 - beta_2, rate, scale, epsilon)

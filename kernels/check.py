@@ -4,31 +4,36 @@ A gate returns what a loop may read: C-contiguous, aligned, native arrays. Other
 copied too (Numba would compile every kernel a second time for it); the caller's array is never written.
 """
 
-import math
+import sys
 
 import numpy as np
 from numpy import may_share_memory, ndarray
 
 from .jit import loops
 
+LARGEST = sys.float_info.max
 F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
+FLOATS = (F32, F64)
+# Of each dtype there may be more than one object (unpickled arrays have their own), so `is` alone would refuse some.
 
 
 def array(name, x, ndim=None):
     """A float32 or float64 array, of `ndim` dimensions if given."""
-    if type(x) is not ndarray or not x.flags.carray or (x.dtype is not F32 and x.dtype is not F64):
+    if type(x) is not ndarray or not x.flags.carray or x.dtype not in FLOATS:
         x = _plain(name, x)
     if ndim is not None and x.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimension{'s'[:ndim > 1]}, got shape {x.shape}")
     return x
 
 
-def matrix(name, x, transposable=False):
-    """A 2-d array and whether it is the transpose of what is returned (only where `transposable`)."""
-    if not transposable:
-        return array(name, x, 2)
-    if type(x) is ndarray and x.ndim == 2 and x.flags.farray and not x.flags.carray:
-        return array(name, x.T), True
+def matrix(name, x):
+    """A 2-d array, and whether what is returned is its transpose: that of a column-major array is not copied."""
+    if type(x) is ndarray and x.ndim == 2 and x.dtype in FLOATS:
+        flags = x.flags
+        if flags.carray:
+            return x, False
+        if flags.farray:
+            return x.T, True
     return array(name, x, 2), False
 
 
@@ -47,7 +52,7 @@ def _plain(name, x):
 def same(name, x, like_name, like):
     """An array of the dtype and shape of another."""
     x = array(name, x)
-    if x.dtype is not like.dtype:
+    if x.dtype != like.dtype:
         raise TypeError(f"{name} must be {like.dtype} as {like_name} is, got {x.dtype}")
     if x.shape != like.shape:
         raise ValueError(f"{name} must have shape {like.shape} to match {like_name}, got {x.shape}")
@@ -56,7 +61,7 @@ def same(name, x, like_name, like):
 
 def dtype_of(name, x, like_name, like):
     """Raise unless two arrays have one dtype."""
-    if x.dtype is not like.dtype:
+    if x.dtype != like.dtype:
         raise TypeError(f"{name} must be {like.dtype} as {like_name} is, got {x.dtype}")
 
 
@@ -65,17 +70,25 @@ def out(name, given, shape, dtype, *inputs, alias=None):
     if given is None:
         return np.empty(shape, dtype)
     written(name, given)
-    if given.dtype is not dtype:
+    if given.dtype != dtype:
         raise TypeError(f"{name} must be {dtype}, got {given.dtype}")
     if given.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {given.shape}")
+    owner = _owner(given)
     for x in inputs:
-        if (given.base is not None or x.base is not None or given is x) and may_share_memory(given, x):
+        # arrays of different owners can't overlap; asking NumPy takes 0.2 us
+        if (owner is None or _owner(x) is None or _owner(x) is owner) and may_share_memory(given, x):
             raise ValueError(f"{name} must not share memory with an input")
     if alias is not None and given is not alias and may_share_memory(given, alias):
         if given.__array_interface__["data"] != alias.__array_interface__["data"]:
             raise ValueError(f"{name} must not overlap an input, except by being the same array")
     return given
+
+
+def _owner(x):
+    """The array that a view was taken from, or the array itself; None where another object owns the memory."""
+    base = x.base
+    return x if base is None else base if type(base) is ndarray and base.base is None else None
 
 
 def outs(given, count):
@@ -91,7 +104,7 @@ def written(name, x):
     """An array that a kernel writes in place."""
     if type(x) is not ndarray:
         raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
-    if x.dtype is not F32 and x.dtype is not F64:
+    if x.dtype not in FLOATS:
         raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
     if not x.flags.carray:
         raise ValueError(f"{name} must be writeable, aligned and C-contiguous, since it is written in place")
@@ -99,27 +112,36 @@ def written(name, x):
 
 
 def state(names, arrays):
-    """Arrays that an optimizer updates in place: one dtype, one shape, no shared memory. The second is only read."""
+    """Flat views of arrays that an optimizer updates in place: one dtype, one shape, no shared memory. The second is
+    only read."""
     w = written(names[0], arrays[0])
-    checked = [w, same(names[1], arrays[1], names[0], w)]
-    for name, x in zip(names[2:], arrays[2:]):
-        checked.append(same(name, written(name, x), names[0], w))
-    for i, x in enumerate(checked):
-        for j in range(i):
-            if may_share_memory(x, checked[j]):
-                raise ValueError(f"{names[i]} must not share memory with {names[j]}")
+    dtype, shape = w.dtype, w.shape
+    owners = {id(_owner(w))}
+    checked = [w.ravel()]
+    for i in range(1, len(arrays)):
+        x = arrays[i]
+        if type(x) is not ndarray or x.dtype != dtype or x.shape != shape or not x.flags.carray:
+            x = same(names[i], x if i == 1 else written(names[i], x), names[0], w)
+        owners.add(id(_owner(x)))
+        checked.append(x.ravel())
+    if len(owners) < len(arrays) or id(None) in owners:
+        for i, x in enumerate(checked):
+            for j in range(i):
+                if may_share_memory(x, checked[j]):
+                    raise ValueError(f"{names[i]} must not share memory with {names[j]}")
     return checked
 
 
 def number(name, value):
     """A finite real number, as a float."""
-    try:
-        if isinstance(value, (bool, str)):
-            raise TypeError
-        value = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
-    if not math.isfinite(value):
+    if type(value) is not float:
+        try:
+            if isinstance(value, (bool, str)):
+                raise TypeError
+            value = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    if not -LARGEST <= value <= LARGEST:
         raise ValueError(f"{name} must be finite, got {value}")
     return value
 

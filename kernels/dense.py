@@ -3,15 +3,14 @@
 import numpy as np
 from numba import prange
 
-from . import check, relu, sigmoid, tanh
+from . import check
 from .jit import inline, loops, pick
-from .matmul import NO_ACTIVATION, RELU, SIGMOID, TANH, product
-from .simd import lanes, load, store
+from .matmul import (A_TRANSPOSED, ACTIVATION, B_TRANSPOSED, BIAS, NO_ACTIVATION, RELU, SIGMOID, TANH, product)
+from .simd import lanes, load, select, splat, store
 
 ACTIVATIONS = {None: NO_ACTIVATION, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
-BACKWARD = {"relu": relu.backward, "sigmoid": sigmoid.backward, "tanh": tanh.backward}
 ROWS = 256  # rows a block of the bias gradient: part of its definition, a change changes bits
-PARALLEL_FROM = 262_144  # elements of dz; bench_dense.py at 2 threads
+PARALLEL_FROM = 65_536  # elements of dz; bench_dense.py at 2 threads
 
 
 def forward(x, w, b, *, activation=None, out=None, parallel=None):
@@ -37,11 +36,12 @@ def forward(x, w, b, *, activation=None, out=None, parallel=None):
         raise ValueError(f"b must have shape ({neurons},) to match w, got {b.shape}")
     check.one_of("activation", activation, ACTIVATIONS)
     y = check.out("out", out, (x.shape[0], neurons), x.dtype, x, w, b)
-    return product(x, False, w, w_transposed, y, b, ACTIVATIONS[activation], parallel)
+    flags = BIAS + B_TRANSPOSED * w_transposed + ACTIVATION * ACTIVATIONS[activation]
+    return product(x, w, y, b, flags, parallel)
 
 
 def _weights(x, w):
-    w, transposed = check.matrix("w", w, True)
+    w, transposed = check.matrix("w", w)
     check.dtype_of("w", w, "x", x)
     if w.shape[transposed] != x.shape[1]:
         shape = w.shape[::-1] if transposed else w.shape
@@ -50,31 +50,44 @@ def _weights(x, w):
 
 
 @inline
-def _sum_block(dz, sums, block):
-    """One row of `sums`: the rows of a block of dz added from the first to the last, 16 or 8 columns at a time."""
-    rows, columns = dz.shape
+def _gradient(dy, y, at, end, activation):
+    """dz = dy * f'(y), with f' as in the backward of relu, sigmoid and tanh."""
+    v = load(dy, at, end, 0.0)
+    if activation == NO_ACTIVATION:
+        return v
+    u = load(y, at, end, 0.0)
+    if activation == RELU:
+        return select(u <= 0.0, 0.0, v)
+    if activation == SIGMOID:
+        return v * (u * (1.0 - u))
+    return v * ((1.0 - u) * (1.0 + u))
+
+
+@inline
+def _gradient_block(dy, y, dz, sums, activation, block):
+    """dz for a block of rows, and in one row of `sums` these rows added from the first to the last."""
+    rows, columns = dy.shape
     first, end = block * ROWS * columns, min((block + 1) * ROWS, rows) * columns
-    for j in range(0, columns, lanes(dz)):
-        total = load(dz, first + j, first + columns, 0.0)
-        for row in range(first + columns, end, columns):
-            total = total + load(dz, row + j, row + columns, 0.0)
+    for j in range(0, columns, lanes(dy)):
+        total = splat(dy, -0.0)
+        for row in range(first, end, columns):
+            v = _gradient(dy, y, row + j, row + columns, activation)
+            if activation != NO_ACTIVATION:
+                store(dz, row + j, row + columns, v)
+            total = total + v
         store(sums, block * columns + j, (block + 1) * columns, total)
 
 
 @loops
-def _sum_rows(dz, sums, db):
-    """db = the rows of dz added: within blocks of ROWS rows, then the blocks' sums, always from first to last."""
-    blocks = (dz.shape[0] + ROWS - 1) // ROWS
-    for block in prange(blocks):
-        _sum_block(dz, sums, block)
-    for j in range(dz.shape[1]):
+def _gradient_blocks(dy, y, dz, sums, db, activation):
+    """dz, and db = its rows added: within blocks of ROWS rows, then the blocks' sums, always from first to last."""
+    for block in prange(sums.shape[0]):
+        _gradient_block(dy, y, dz, sums, activation, block)
+    for j in range(db.size):
         db[j] = 0
-    if blocks > 0:
-        for j in range(dz.shape[1]):
-            db[j] = sums[0, j]
-    for block in range(1, blocks):
-        for j in range(dz.shape[1]):
-            db[j] += sums[block, j]
+    for block in range(sums.shape[0]):
+        for j in range(db.size):
+            db[j] = sums[block, j] if block == 0 else db[j] + sums[block, j]
 
 
 def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None, parallel=None):
@@ -104,14 +117,18 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
     if activation is not None:
         if y is None:
             raise ValueError(f"y, the output of forward, is needed for activation {activation!r}")
-        dy = BACKWARD[activation](dy, check.same("y", y, "dy", dy), parallel=parallel)
+        y = check.same("y", y, "dy", dy)
     dx, dw, db = check.outs(out, 3)
     dw = check.out("out[1]", dw, (x.shape[1], neurons), x.dtype, dy, x, w)
     db = check.out("out[2]", db, (neurons,), x.dtype, dy, x, w, dw)
     if input_gradient:
         dx = check.out("out[0]", dx, x.shape, x.dtype, dy, x, w, dw, db)
-        product(dy, False, w, not w_transposed, dx, parallel=parallel)
-    product(x, True, dy, False, dw, parallel=parallel)
-    sums = np.empty(((rows + ROWS - 1) // ROWS, neurons), x.dtype)
-    pick(_sum_rows, dy.size >= PARALLEL_FROM, parallel)(dy, sums, db)
-    return dx if input_gradient else None, dw, db
+    dz = dy if activation is None else np.empty(dy.shape, dy.dtype)
+    sums = np.empty(((rows + ROWS - 1) // ROWS, neurons), dy.dtype)
+    nest = pick(_gradient_blocks, dy.size >= PARALLEL_FROM, parallel)
+    nest(dy, dy if activation is None else y, dz, sums, db, ACTIVATIONS[activation])
+    product(x, dz, dw, dw, A_TRANSPOSED, parallel)
+    if input_gradient:
+        product(dz, w, dx, dx, B_TRANSPOSED * (not w_transposed), parallel)
+        return dx, dw, db
+    return None, dw, db

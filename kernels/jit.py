@@ -30,15 +30,16 @@ OPTIONS = {"error_model": "numpy", "nogil": True, "boundscheck": False}  # never
 
 def _digest():
     state = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(SOURCES.glob("*.py")):
         state.update(path.name.encode() + b"\0" + path.read_bytes())
     state.update(repr((numba.__version__, llvmlite.__version__, numpy.__version__, sys.version_info[:3])).encode())
     state.update(repr(numba.core.registry.cpu_target.target_context.codegen().magic_tuple()).encode())
-    state.update(repr(sorted((k, v) for k, v in os.environ.items() if k in COMPILER_SETTINGS)).encode())
+    state.update(repr([(name, str(getattr(numba.config, name, None))) for name in COMPILER_SETTINGS]).encode())
     return state.hexdigest()[:24]
 
 
-COMPILER_SETTINGS = ("NUMBA_OPT", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE", "NUMBA_ENABLE_AVX")
+SOURCES = Path(__file__).parent
+COMPILER_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
 
 
 def cache_folder():
@@ -48,6 +49,11 @@ def cache_folder():
         from platformdirs import user_cache_path
         root = user_cache_path("nnjit", appauthor=False) / "code"
     return Path(root).expanduser().absolute() / _DIGEST
+
+
+def _seal(path, content):
+    # covers the name as well: an entry that was moved or copied to another name is damaged
+    return hashlib.sha256(f"{path.parent.name}/{path.name}\0".encode() + content).digest()
 
 
 class Cache(caching._Cache):
@@ -79,8 +85,9 @@ class Cache(caching._Cache):
             return None
         target_context.refresh()
         try:
-            content = self._file(sig).read_bytes()
-            if hashlib.sha256(content[32:]).digest() != content[:32]:
+            path = self._file(sig)
+            content = path.read_bytes()
+            if _seal(path, content[32:]) != content[:32]:
                 return None
             return compiler.CompileResult._rebuild(target_context, *pickle.loads(content[32:]))
         except Exception:  # a damaged entry may fail anywhere in unpickling or linking
@@ -89,16 +96,16 @@ class Cache(caching._Cache):
     def save_overload(self, sig, data):
         if not self._enabled or data.lifted or data.library.has_dynamic_globals:
             return
-        path = self._file(sig)
         temporary = None
         try:
+            path = self._file(sig)
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             content = serialize.dumps(data._reduce())
             handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(content).digest() + content)
+                file.write(_seal(path, content) + content)
             os.replace(temporary, path)  # readers see the old entry or the whole new one
-        except OSError:
+        except (OSError, RuntimeError):  # RuntimeError: a user without a home folder
             if temporary is not None:
                 Path(temporary).unlink(missing_ok=True)
 
@@ -110,7 +117,8 @@ def _compile(function, variant, **options):
     copy.__module__ = function.__module__
     copy.__doc__ = function.__doc__
     dispatcher = numba.njit(**OPTIONS, **options)(copy)
-    dispatcher._cache = Cache(f"{function.__module__}.{copy.__qualname__}")
+    if Path(function.__code__.co_filename).parent == SOURCES:  # the digest knows no other folder's sources
+        dispatcher._cache = Cache(f"{function.__module__}.{copy.__qualname__}")
     return dispatcher
 
 
@@ -139,7 +147,6 @@ class loops:
 
     def parallel(self, *args):
         """Run the parallel variant on as many threads as `set_num_threads` allows."""
-        global _launched
         if not _launched:
             _launch()
         before = pool._get_num_threads()  # the mask belongs to the calling thread, and its user may have set it
@@ -166,6 +173,7 @@ def pick(nest, large, parallel):
 # ---- threads
 
 _launched = False
+_starting = threading.Lock()  # two threads may come here first at once; two locks would be none
 _lock = None
 _forked = False
 
@@ -173,11 +181,14 @@ _forked = False
 def _launch():
     """Start Numba's threads in the layer the user chose, or Numba's first choice."""
     global _launched, _lock
-    with _launching(GOMP_SPINCOUNT=SPIN_COUNT):
-        pool._launch_threads()
-    if pool._threading_layer == "workqueue":
-        _lock = threading.Lock()  # workqueue aborts the process when two threads enter
-    _launched = True
+    with _starting:
+        if _launched:
+            return
+        with _launching(GOMP_SPINCOUNT=SPIN_COUNT):
+            pool._launch_threads()
+        if pool._threading_layer == "workqueue":
+            _lock = threading.Lock()  # workqueue aborts the process when two threads enter
+        _launched = True
 
 
 # libgomp's threads spin after a parallel region, and then fight OpenBLAS's for the cores (bench_mixed.py). The

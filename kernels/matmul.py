@@ -14,194 +14,229 @@ from numba import prange
 
 from . import check, elementary
 from .jit import get_num_threads, inline, loops, pick, shared
-from .simd import (REGISTER_BYTES, lanes, load, outer_fma, pointer, scratch, select, store, tile, tile_add, tile_load,
-                   tile_store, transpose)
+from .simd import (REGISTER_BYTES, lanes, load, outer_fma, pointer, scratch, select, shift, store, tile, tile_add,
+                   tile_load, tile_relu, tile_store, transpose)
 
 # A tile fills the registers: 14 x 2 vectors and 2 of b of AVX-512's 32, 6 x 2 half vectors of AVX2's 16. The rows
 # that are left go to ever lower tiles.
 if REGISTER_BYTES == 64:
-    H0, H1, H2, H3, H4, VECTORS = 14, 8, 4, 2, 1, 2
+    H0, H1, H2, H3, H4, VECTORS, LANE_VECTORS = 14, 8, 4, 2, 1, 2, 4
 else:
-    H0, H1, H2, H3, H4, VECTORS = 6, 4, 3, 2, 1, 1
+    H0, H1, H2, H3, H4, VECTORS, LANE_VECTORS = 6, 4, 3, 2, 1, 1, 1
+WIDE = 8  # vectors of the tile for a single row: as many chains as hide the latency of an fma
 ROWS = 24 * H0
-DEPTH = 384
-PACK_FROM, PACK_SIZE = 96, 65_536  # rows of a and size of b from which a panel is worth a copy
-SWAP_TO = 10  # columns of c up to which a^T b is computed as (b^T a)^T
-PARALLEL_FROM = 200_000  # multiply-adds
-PANEL, NARROW = DEPTH * VECTORS, SWAP_TO * VECTORS  # vectors on the stack: 48 KB and 1 KB
+DEPTH = 256
+PACK_B = 96, 65_536  # rows of a and size of b from which a panel of b is worth a copy
+PACK_A = 64, 65_536  # columns of b and size of a^T from which a block of a^T is worth a copy
+LANES_T, LANES = 10, 4  # columns of c up to which rows of a^T, and of a, are put into lanes
+PARALLEL_FROM = 200_000  # multiply-adds; bench_matmul.py at 2 threads
+PANEL = DEPTH * VECTORS  # vectors on the stack: 32 KB
+LANE_PANEL, LANE_SUMS = DEPTH * LANE_VECTORS, LANES_T * LANE_VECTORS
 
 NO_ACTIVATION, RELU, SIGMOID, TANH = range(4)
-ZERO, FALSE = np.intp(0), np.bool_(False)  # a literal argument would compile _panel once more
+A_TRANSPOSED, B_TRANSPOSED, BIAS, ACTIVATION = 1, 2, 4, 8  # flags of a product; the activation stands above them
+NOTHING, ADD, ADD_RELU = np.intp(0), np.intp(1), np.intp(2)  # what a tile does with its bias at the end
+YES, NO, ONE = np.bool_(True), np.bool_(False), np.intp(1)  # not literals: each would compile _panel once more
 
-# Matrices are pointers here, with the distance from row to row and from column to column: of b and c only the former,
-# since the columns of their rows lie side by side. `at` is where the part in question begins.
+# Matrices are pointers to where the part in question begins, with the distance from row to row and from column to
+# column: of b and c only the former, since the numbers of their rows lie side by side.
 
 
 @inline
-def _tile(acc, a, a_at, a_row, a_column, b, b_at, b_row, c, c_at, c_row, depth, columns, resume, bias, bias_at):
-    """Rows of c, as many as acc has: c = (resume ? c : 0) + a b over `depth` numbers k, then + bias from bias_at on."""
+def _tile(acc, a, a_row, a_column, b, b_row, c, c_row, depth, columns, resume, bias, end):
+    """Rows of c, as many as acc has: c = (resume ? c : 0) + a b over `depth` numbers k (+ bias, relu)."""
     if resume:
-        acc = tile_load(acc, c, c_at, c_row, columns)
+        acc = tile_load(acc, c, 0, c_row, columns)
     for k in range(depth):
-        acc = outer_fma(acc, a, a_at + k * a_column, a_row, b, b_at + k * b_row, columns)
-    if bias_at >= 0:
-        acc = tile_add(acc, bias, bias_at, columns)
-    tile_store(acc, c, c_at, c_row, columns)
+        acc = outer_fma(acc, a, k * a_column, a_row, b, k * b_row, columns)
+    if end >= ADD:
+        acc = tile_add(acc, bias, 0, columns)
+        if end == ADD_RELU:
+            acc = tile_relu(acc)
+    tile_store(acc, c, 0, c_row, columns)
 
 
 @inline
-def _tiles(acc, height, i, a, a_at, a_row, a_column, b, b_at, b_row, c, c_at, c_row, rows, depth, columns, resume, bias,
-           bias_at):
+def _tiles(acc, height, i, a, a_next, a_row, a_column, b, b_row, c, c_row, rows, depth, columns, resume, bias, end):
     """Tiles of `height` rows from row i on, while there are enough rows; returns the first row that is left."""
     while i + height <= rows:
-        _tile(acc, a, a_at + i * a_row, a_row, a_column, b, b_at, b_row, c, c_at + i * c_row, c_row, depth, columns,
-              resume, bias, bias_at)
+        _tile(acc, shift(a, i * a_next), a_row, a_column, b, b_row, shift(c, i * c_row), c_row, depth, columns,
+              resume, bias, end)
         i += height
     return i
 
 
 @shared
-def _panel(a, a_at, a_row, a_column, b, b_at, b_row, c, c_at, c_row, rows, depth, columns, resume, bias, bias_at):
-    """All rows of one panel of c, from the highest tiles to the lowest."""
-    rest = (a, a_at, a_row, a_column, b, b_at, b_row, c, c_at, c_row, rows, depth, columns, resume, bias, bias_at)
+def _panel(a, a_next, a_row, a_column, b, b_row, c, c_row, rows, depth, columns, resume, bias, end):
+    """All rows of one panel of c, from the highest tiles to the lowest. a_next is a_row, but in a block of a that was
+    packed for H0 rows at a time, where row i of these is at i * a_next."""
+    rest = shift(a, rows // H0 * H0 * (a_next - a_row))
+    ends = (b, b_row, c, c_row, rows, depth, columns, resume, bias, end)
     if columns <= lanes(c):
-        i = _tiles(tile(c, H0, 1), H0, 0, *rest)
-        i = _tiles(tile(c, H1, 1), H1, i, *rest)
-        i = _tiles(tile(c, H2, 1), H2, i, *rest)
-        i = _tiles(tile(c, H3, 1), H3, i, *rest)
-        i = _tiles(tile(c, H4, 1), H4, i, *rest)
+        i = _tiles(tile(c, H0, 1), H0, 0, a, a_next, a_row, a_column, *ends)
+        i = _tiles(tile(c, H1, 1), H1, i, rest, a_row, a_row, a_column, *ends)
+        i = _tiles(tile(c, H2, 1), H2, i, rest, a_row, a_row, a_column, *ends)
+        i = _tiles(tile(c, H3, 1), H3, i, rest, a_row, a_row, a_column, *ends)
+        i = _tiles(tile(c, H4, 1), H4, i, rest, a_row, a_row, a_column, *ends)
     else:
-        i = _tiles(tile(c, H0, VECTORS), H0, 0, *rest)
-        i = _tiles(tile(c, H1, VECTORS), H1, i, *rest)
-        i = _tiles(tile(c, H2, VECTORS), H2, i, *rest)
-        i = _tiles(tile(c, H3, VECTORS), H3, i, *rest)
-        i = _tiles(tile(c, H4, VECTORS), H4, i, *rest)
+        i = _tiles(tile(c, H0, VECTORS), H0, 0, a, a_next, a_row, a_column, *ends)
+        i = _tiles(tile(c, H1, VECTORS), H1, i, rest, a_row, a_row, a_column, *ends)
+        i = _tiles(tile(c, H2, VECTORS), H2, i, rest, a_row, a_row, a_column, *ends)
+        i = _tiles(tile(c, H3, VECTORS), H3, i, rest, a_row, a_row, a_column, *ends)
+        i = _tiles(tile(c, H4, VECTORS), H4, i, rest, a_row, a_row, a_column, *ends)
 
 
 @shared
-def _block(a, a_row, a_column, b, b_row, c, c_row, depth, bias, has_bias, i0, i1, j0, j1):
-    """c[i0:i1, j0:j1] = a b + bias, with a and b read where they lie."""
+def _block(a, a_row, a_column, b, b_row, c, c_row, rows, columns, depth, bias, end):
+    """c = a b (+ bias), with a and b read where they lie."""
     width = VECTORS * lanes(c)
-    for j in range(j0, j1, width):
-        _panel(a, i0 * a_row, a_row, a_column, b, j, b_row, c, i0 * c_row + j, c_row, i1 - i0, depth,
-               min(width, j1 - j), FALSE, bias, j if has_bias else -1)
+    for j in range(0, columns, width):
+        _panel(a, a_row, a_row, a_column, shift(b, j), b_row, shift(c, j), c_row, rows, depth, min(width, columns - j),
+               NO, shift(bias, j), end)
 
 
 @shared
-def _pack(b, transposed, b_row, k0, depth, j, columns, panel, width):
-    """panel[k, q] = b[k0 + k, j + q] for k < depth and q < columns."""
-    w = lanes(panel)
-    if transposed:
-        for k in range(0, depth, w):
-            for q in range(0, columns, w):
-                transpose(b, (j + q) * b_row + k0 + k, b_row, min(w, columns - q), min(w, depth - k),
-                          panel, k * width + q, width)
-    else:
-        for k in range(depth):
-            at = (k0 + k) * b_row + j
-            for q in range(0, columns, w):
-                store(panel, k * width + q, (k + 1) * width, load(b, at + q, at + columns, 0.0))
+def _single_row(a, a_column, b, b_row, c, columns, depth, bias, end):
+    """The same for one row: its tile is wide, not high."""
+    width = WIDE * lanes(c)
+    for j in range(0, columns, width):
+        _tile(tile(c, 1, WIDE), a, a_column, a_column, shift(b, j), b_row, shift(c, j), columns, depth,
+              min(width, columns - j), NO, shift(bias, j), end)
 
 
 @shared
-def _packed_block(a, a_row, a_column, b, b_transposed, b_row, c, c_row, size, bias, has_bias, i0, i1, j0, j1):
-    """The same by blocks of rows and of k, each panel of b copied to a buffer first."""
+def _copy(x, x_row, transposed, y, y_row, rows, columns):
+    """y[r, q] = x[r, q], or x[q, r] if transposed, for r < rows and q < columns."""
+    w = lanes(y)
+    for r in range(0, rows, w):
+        for q in range(0, columns, w):
+            if transposed:
+                transpose(x, q * x_row + r, x_row, min(w, columns - q), min(w, rows - r), y, r * y_row + q, y_row)
+            else:
+                for i in range(r, min(r + w, rows)):
+                    store(y, i * y_row + q, i * y_row + columns, load(x, i * x_row + q, i * x_row + columns, 0.0))
+
+
+@shared
+def _packed_block(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, columns, depth, bias, end, room):
+    """The same by blocks of rows and of k, with copies of b's panels, and of a^T's block if there is room for it."""
     width = VECTORS * lanes(c)
     panel = scratch(c, PANEL)
-    for i in range(i0, i1, ROWS):
-        rows = min(ROWS, i1 - i)
-        for k in range(0, max(size, 1), DEPTH):  # once for size 0: the sums are empty, the bias is not
-            depth = min(DEPTH, size - k)
-            add = has_bias and k + DEPTH >= size
-            for j in range(j0, j1, width):
-                columns = min(width, j1 - j)
-                _pack(b, b_transposed, b_row, k, depth, j, columns, panel, width)
-                _panel(a, i * a_row + k * a_column, a_row, a_column, panel, ZERO, width, c, i * c_row + j, c_row,
-                       rows, depth, columns, k > 0, bias, j if add else -1)
+    for i in range(0, rows, ROWS):
+        height = min(ROWS, rows - i)
+        for k in range(0, max(depth, 1), DEPTH):  # once for depth 0: the sums are empty, the bias is not
+            size = min(DEPTH, depth - k)
+            last = k + DEPTH >= depth
+            block, next_, row, column = shift(a, i * a_row + k * a_column), a_row, a_row, a_column
+            if room.size > 0:
+                for r in range(0, height, H0):
+                    _copy(shift(block, r), a_column, NO, shift(pointer(room), r * size), ONE * H0, size,
+                          min(H0, height - r))
+                block, next_, row, column = pointer(room), size, ONE, ONE * H0
+            for j in range(0, columns, width):
+                _copy(shift(b, j * b_row + k if b_transposed else k * b_row + j), b_row, b_transposed, panel, width,
+                      size, min(width, columns - j))
+                _panel(block, next_, row, column, panel, width, shift(c, i * c_row + j), c_row, height, size,
+                       min(width, columns - j), k > 0, shift(bias, j), end if last else NOTHING)
 
 
 @shared
-def _narrow_block(a, a_row, b, c, columns, depth, i0, i1):
-    """c[i0:i1] = a^T b for few columns of b: tiles of columns of b times rows of a, then written transposed."""
-    width = VECTORS * lanes(c)
-    panel = scratch(c, NARROW)
-    for i in range(i0, i1, width):
-        rows = min(width, i1 - i)
-        _panel(b, ZERO, ZERO + 1, columns, a, i, a_row, panel, ZERO, width, columns, depth, rows, FALSE, panel, ZERO - 1)
-        for q in range(rows):
+def _lane_panel(b, b_row, a, a_row, c, c_row, rows, depth, columns, resume):
+    """_panel for a wide and low c: the tile has few rows, four at most, and more vectors."""
+    ends = (b_row, a, a_row, c, c_row, rows, depth, columns, resume, c, NOTHING)
+    i = _tiles(tile(c, 4, LANE_VECTORS), 4, 0, b, 1, 1, *ends)
+    i = _tiles(tile(c, 3, LANE_VECTORS), 3, i, b, 1, 1, *ends)
+    i = _tiles(tile(c, 2, LANE_VECTORS), 2, i, b, 1, 1, *ends)
+    i = _tiles(tile(c, 1, LANE_VECTORS), 1, i, b, 1, 1, *ends)
+
+
+@shared
+def _lane_block(a, a_row, a_transposed, b, c, rows, columns, depth, bias, end):
+    """The same for few columns of b: rows of a in the lanes, columns of b as rows of the tile, c written transposed."""
+    width = LANE_VECTORS * lanes(c)
+    panel, sums = scratch(c, LANE_PANEL), scratch(c, LANE_SUMS)
+    for i in range(0, rows, width):
+        height = min(width, rows - i)
+        if a_transposed:
+            _lane_panel(b, columns, shift(a, i), a_row, sums, width, columns, depth, height, NO)
+        else:
+            for k in range(0, max(depth, 1), DEPTH):
+                size = min(DEPTH, depth - k)
+                _copy(shift(a, i * a_row + k), a_row, YES, panel, width, size, height)
+                _lane_panel(shift(b, k * columns), columns, panel, width, sums, width, columns, size, height, k > 0)
+        if end >= ADD:
             for j in range(columns):
-                c[(i + q) * columns + j] = panel[j * width + q]
+                for at in range(j * width, (j + 1) * width, lanes(c)):
+                    v = load(sums, at, (j + 1) * width, 0.0) + bias[j]
+                    store(sums, at, (j + 1) * width, select(v <= 0.0, 0.0, v) if end == ADD_RELU else v)
+        for q in range(height):
+            for j in range(columns):
+                c[(i + q) * columns + j] = sums[j * width + q]
 
 
 @shared
-def _activate(c, c_row, activation, i0, i1, j0, j1):
-    """c[i0:i1, j0:j1] = f(c[i0:i1, j0:j1]), while the block is in cache."""
-    for i in range(i0, i1):
-        end = i * c_row + j1
-        for at in range(i * c_row + j0, end, lanes(c)):
+def _activate(c, c_row, rows, columns, activation):
+    """c = sigmoid(c) or tanh(c), while the block is in cache."""
+    for i in range(rows):
+        end = i * c_row + columns
+        for at in range(i * c_row, end, lanes(c)):
             v = load(c, at, end, 0.0)
-            if activation == RELU:
-                v = select(v <= 0.0, 0.0, v)
-            elif activation == SIGMOID:
-                v = elementary.sigmoid(v)
-            else:
-                v = elementary.tanh(v)
-            store(c, at, end, v)
+            store(c, at, end, elementary.sigmoid(v) if activation == SIGMOID else elementary.tanh(v))
 
 
 @shared
-def _task(a, a_row, a_column, a_transposed, b, b_row, b_transposed, c, c_row, depth, bias, has_bias, activation, pack,
-          i0, i1, j0, j1):
-    """One block of c by the way that suits its shape."""
-    if a_transposed and not b_transposed and not has_bias and c_row <= SWAP_TO:
-        _narrow_block(a, a_column, b, c, c_row, depth, i0, i1)
-    elif pack:
-        _packed_block(a, a_row, a_column, b, b_transposed, b_row, c, c_row, depth, bias, has_bias, i0, i1, j0, j1)
+def _task(a, b, c, bias, flags, room, rows, columns, i, j):
+    """The block of c at (i, j), by the way that suits its shape."""
+    a_transposed, b_transposed, activation = flags & A_TRANSPOSED != 0, flags & B_TRANSPOSED != 0, flags // ACTIVATION
+    end = NOTHING if flags & BIAS == 0 else ADD_RELU if activation == RELU else ADD
+    a_row, a_column, depth = (1, a.shape[1], a.shape[0]) if a_transposed else (a.shape[1], 1, a.shape[1])
+    b_row, c_row = b.shape[1], c.shape[1]
+    rows, columns = min(rows, c.shape[0] - i), min(columns, c_row - j)
+    part, left = shift(pointer(c), i * c_row + j), shift(pointer(a), i * a_row)
+    right, ends = pointer(b), (depth, shift(pointer(bias), j), end)
+    if c_row <= (LANES_T if a_transposed else LANES) and rows >= lanes(c) and not b_transposed:
+        _lane_block(left, a.shape[1], a_transposed, right, part, rows, columns, *ends)
+    elif rows == 1 and not b_transposed:
+        _single_row(left, a_column, shift(right, j), b_row, part, columns, *ends)
+    elif b_transposed:
+        _packed_block(left, a_row, a_column, shift(right, j * b_row), b_row, YES, part, c_row, rows, columns, *ends,
+                      room)
+    elif rows >= PACK_B[0] and b.size >= PACK_B[1] or room.size > 0:
+        _packed_block(left, a_row, a_column, shift(right, j), b_row, NO, part, c_row, rows, columns, *ends, room)
     else:
-        _block(a, a_row, a_column, b, b_row, c, c_row, depth, bias, has_bias, i0, i1, j0, j1)
-    if activation != NO_ACTIVATION:
-        _activate(c, c_row, activation, i0, i1, j0, j1)
+        _block(left, a_row, a_column, shift(right, j), b_row, part, c_row, rows, columns, *ends)
+    if activation > RELU:
+        _activate(part, c_row, rows, columns, activation)
 
 
 @loops
-def _product(a, a_transposed, b, b_transposed, c, bias, activation, rows, columns):
-    """c cut into blocks of rows x columns, each written by one task."""
-    a_row, a_column, depth = (1, a.shape[1], a.shape[0]) if a_transposed else (a.shape[1], 1, a.shape[1])
-    b_row, c_row = b.shape[1], c.shape[1]
-    pack = b_transposed or (rows >= PACK_FROM and depth * c_row >= PACK_SIZE)
-    across = (c_row + columns - 1) // columns
-    for task in prange((c.shape[0] + rows - 1) // rows * across):
-        i0, j0 = task // across * rows, task % across * columns
-        _task(pointer(a), a_row, a_column, a_transposed, pointer(b), b_row, b_transposed, pointer(c), c_row, depth,
-              pointer(bias), bias.size > 0, activation, pack,
-              i0, min(i0 + rows, c.shape[0]), j0, min(j0 + columns, c_row))
-
-
-def _task_size(rows, columns, width, tasks):
-    """Rows and columns of a task, such that the largest of `tasks` tasks is smallest; only the last has an edge."""
-    best = None
-    for across in range(1, tasks + 1):
-        if tasks % across == 0:
-            height = -(-rows * across // (tasks * H1)) * H1
-            panels = -(-columns // (width * across))
-            if best is None or height * panels <= best:
-                best, size = height * panels, (height, panels * width)
-    return size
-
-
-def product(a, a_transposed, b, b_transposed, c, bias=None, activation=NO_ACTIVATION, parallel=None):
-    """c = f(a b + bias) for checked arrays; a and b may each be given transposed; bias is (N,)."""
+def _product(a, b, c, bias, flags, tasks):
+    """c cut into blocks of the height and width that make the largest of `tasks` blocks smallest."""
     rows, columns = c.shape
-    if rows and columns:
-        depth = a.shape[0] if a_transposed else a.shape[1]
-        nest = pick(_product, rows * columns * depth >= PARALLEL_FROM, parallel)
-        if nest is not _product.serial:
-            rows, columns = _task_size(rows, columns, VECTORS * 64 // c.itemsize, get_num_threads())
-        nest(a, a_transposed, b, b_transposed, c, NO_BIAS[c.dtype] if bias is None else bias, activation, rows, columns)
+    best = rows * columns
+    width = VECTORS * lanes(c)
+    height, across = rows, columns
+    for n in range(1, tasks + 1):
+        if tasks % n == 0:
+            h = (rows * n + tasks * H1 - 1) // (tasks * H1) * H1
+            w = (columns + n * width - 1) // (n * width) * width
+            if h * w <= best:
+                best, height, across = h * w, h, w
+    pack = flags & A_TRANSPOSED != 0 and columns >= PACK_A[0] and a.size >= PACK_A[1]
+    blocks = (columns + across - 1) // across
+    for task in prange((rows + height - 1) // height * blocks):
+        room = np.empty(ROWS * DEPTH if pack else 0, c.dtype)
+        _task(a, b, c, bias, flags, room, height, across, task // blocks * height, task % blocks * across)
+
+
+def product(a, b, c, bias, flags, parallel):
+    """c = f(a b + bias) for checked arrays, a and b as they lie in memory; without BIAS in flags, bias is not read and
+    f must be the identity."""
+    if c.size:
+        large = c.size * (a.shape[0] if flags & A_TRANSPOSED else a.shape[1]) >= PARALLEL_FROM
+        nest = pick(_product, large, parallel)
+        nest(a, b, c, bias, flags, 1 if nest is _product.serial else get_num_threads())
     return c
-
-
-NO_BIAS = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}
 
 
 def forward(a, b, *, out=None, parallel=None):
@@ -217,14 +252,14 @@ def forward(a, b, *, out=None, parallel=None):
     K = 0 gives zeros, M = 0 or N = 0 an empty array; NaN propagates.
     Formula and source: kernels/reference/matmul.py
     """
-    a, a_transposed = check.matrix("a", a, True)
-    b, b_transposed = check.matrix("b", b, True)
+    a, a_transposed = check.matrix("a", a)
+    b, b_transposed = check.matrix("b", b)
     check.dtype_of("b", b, "a", a)
     (m, k), (size, n) = a.shape[::-1] if a_transposed else a.shape, b.shape[::-1] if b_transposed else b.shape
     if size != k:
         raise ValueError(f"b must have shape ({k}, n) to match a {(m, k)}, got {(size, n)}")
     c = check.out("out", out, (m, n), a.dtype, a, b)
-    return product(a, a_transposed, b, b_transposed, c, parallel=parallel)
+    return product(a, b, c, c, A_TRANSPOSED * a_transposed + B_TRANSPOSED * b_transposed, parallel)
 
 
 def backward(dc, a, b, *, out=None, parallel=None):

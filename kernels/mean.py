@@ -6,7 +6,7 @@ from numba import prange
 from . import check
 from .jit import inline, loops, pick
 
-BLOCK = 64  # numbers added one after another: part of the definition. Short, so that the CPU overlaps the blocks' chains
+BLOCK = 64  # numbers added one after another: part of the definition; short, so that the blocks' chains overlap
 PARALLEL_FROM = 262_144  # elements; bench_mean.py at 2 threads
 
 

@@ -55,7 +55,7 @@ def step(w, dw, v=None, *, learning_rate, momentum=0.0, parallel=None):
         if momentum:
             raise ValueError("v, the velocity, is needed for momentum")
         w, dw = check.state(("w", "dw"), (w, dw))
-        pick(_step_blocks, w.size >= PARALLEL_FROM, parallel)(w.ravel(), dw.ravel(), rate)
+        pick(_step_blocks, w.size >= PARALLEL_FROM, parallel)(w, dw, rate)
     else:
         w, dw, v = check.state(("w", "dw", "v"), (w, dw, v))
-        pick(_momentum_blocks, w.size >= PARALLEL_FROM, parallel)(w.ravel(), dw.ravel(), v.ravel(), rate, momentum)
+        pick(_momentum_blocks, w.size >= PARALLEL_FROM, parallel)(w, dw, v, rate, momentum)

@@ -116,9 +116,11 @@ def _pointer(context, builder, kind, x, at):
 
 
 def _first_lanes(builder, count, lanes):
-    """A mask of the first `count` lanes; count may be negative or too large."""
-    kind = ir.VectorType(count.type, lanes)
-    return builder.icmp_signed("<", ir.Constant(kind, list(range(lanes))), _repeat(builder, count, lanes))
+    """A mask of the first `count` lanes; count may be negative or too large, but must fit 32 bits: in 64 the
+    comparison takes twice the instructions."""
+    kind = ir.VectorType(INT32, lanes)
+    count = _repeat(builder, builder.trunc(count, INT32), lanes)
+    return builder.icmp_signed("<", ir.Constant(kind, list(range(lanes))), count)
 
 
 def _masked_load(builder, vector, pointer, mask, fill):
@@ -201,6 +203,16 @@ def pointer(typing, x):
     return types.CPointer(x.dtype)(x), emit
 
 
+@intrinsic
+def shift(typing, x, count):
+    """The pointer `count` numbers further on."""
+
+    def emit(context, builder, sig, args):
+        return builder.gep(args[0], [args[1]])
+
+    return x(x, types.intp), emit
+
+
 @intrinsic(prefer_literal=True)
 def scratch(typing, like, vectors):
     """Room on the stack for a constant number of vectors of the dtype of `like`, until the function returns."""
@@ -208,7 +220,9 @@ def scratch(typing, like, vectors):
     room = ir.ArrayType(vector.llvm, vectors.literal_value)
 
     def emit(context, builder, sig, args):
-        return builder.bitcast(cgutils.alloca_once(builder, room), LLVM_SCALARS[vector.scalar].as_pointer())
+        with builder.goto_entry_block():  # once, not in every turn of a loop; cgutils.alloca_once would also zero it
+            start = builder.alloca(room)
+        return builder.bitcast(start, LLVM_SCALARS[vector.scalar].as_pointer())
 
     return types.CPointer(like.dtype)(like, vectors), emit
 
@@ -501,7 +515,40 @@ def tile_add(typing, acc, row, at, columns):
     return acc(acc, row, types.intp, types.intp), emit
 
 
+@intrinsic
+def tile_relu(typing, acc):
+    """0 in the place of what is at most 0; NaN stays."""
+
+    def emit(context, builder, sig, args):
+        tile_, = args
+        zero = ir.Constant(acc.vector.llvm, [0.0] * acc.vector.lanes)
+        for position in range(acc.rows * acc.vectors):
+            v = builder.extract_value(tile_, position)
+            v = builder.select(builder.fcmp_ordered("<=", v, zero), zero, v)
+            tile_ = builder.insert_value(tile_, v, position)
+        return tile_
+
+    return acc(acc), emit
+
 # ---- transposition
+
+
+def _transposed(builder, block):
+    """The columns of a square of vectors: the off-diagonal quarters of ever larger squares change places."""
+    size = len(block)
+    block = list(block)
+    distance = 1
+    while distance < size:
+        low = [lane if not lane & distance else size + lane - distance for lane in range(size)]
+        high = [lane + distance if not lane & distance else size + lane for lane in range(size)]
+        for r in range(size):
+            if not r & distance:
+                pair = block[r], block[r + distance]
+                block[r], block[r + distance] = (
+                    builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(INT32, size), pattern))
+                    for pattern in (low, high))
+        distance *= 2
+    return block
 
 
 @intrinsic
@@ -513,29 +560,28 @@ def transpose(typing, x, at, step, rows, columns, y, y_at, y_step):
     def emit(context, builder, sig, args):
         x_, at_, step_, rows_, columns_, y_, y_at_, y_step_ = args
         first = _pointer(context, builder, x, x_, at_)
-        zero = ir.Constant(vector.llvm, [0.0] * size)
-        nothing = columns_.type(0)
-        block = []
-        for r in range(size):
-            count = builder.select(builder.icmp_signed("<", rows_.type(r), rows_), columns_, nothing)
-            block.append(_masked_load(builder, vector, _offset(builder, first, r, step_),
-                                      _first_lanes(builder, count, size), zero))
-        distance = 1
-        while distance < size:  # swap the off-diagonal quarters of ever larger squares
-            low = [lane if not lane & distance else size + lane - distance for lane in range(size)]
-            high = [lane + distance if not lane & distance else size + lane for lane in range(size)]
-            for r in range(size):
-                if not r & distance:
-                    pair = block[r], block[r + distance]
-                    for at_row, pattern in ((r, low), (r + distance, high)):
-                        index = ir.Constant(ir.VectorType(INT32, size), pattern)
-                        block[at_row] = builder.shuffle_vector(*pair, index)
-            distance *= 2
         target = _pointer(context, builder, y, y_, y_at_)
-        for c in range(size):
-            count = builder.select(builder.icmp_signed("<", columns_.type(c), columns_), rows_, nothing)
-            _masked_store(builder, vector, _offset(builder, target, c, y_step_), _first_lanes(builder, count, size),
-                          block[c])
+        align = x.dtype.bitwidth // 8
+        kind = vector.llvm.as_pointer()
+        whole = builder.and_(builder.icmp_signed("==", rows_, rows_.type(size)),
+                             builder.icmp_signed("==", columns_, rows_.type(size)))
+        with builder.if_else(whole, likely=True) as (then, otherwise):
+            with then:
+                block = [builder.load(builder.bitcast(_offset(builder, first, r, step_), kind), align=align)
+                         for r in range(size)]
+                for c, row in enumerate(_transposed(builder, block)):
+                    builder.store(row, builder.bitcast(_offset(builder, target, c, y_step_), kind), align=align)
+            with otherwise:
+                zero = ir.Constant(vector.llvm, [0.0] * size)
+                block = []
+                for r in range(size):
+                    count = builder.select(builder.icmp_signed("<", rows_.type(r), rows_), columns_, rows_.type(0))
+                    block.append(_masked_load(builder, vector, _offset(builder, first, r, step_),
+                                              _first_lanes(builder, count, size), zero))
+                for c, row in enumerate(_transposed(builder, block)):
+                    with builder.if_then(builder.icmp_signed("<", rows_.type(c), columns_)):
+                        _masked_store(builder, vector, _offset(builder, target, c, y_step_),
+                                      _first_lanes(builder, rows_, size), row)
         return context.get_dummy_value()
 
     return types.void(x, types.intp, types.intp, types.intp, types.intp, y, types.intp, types.intp), emit

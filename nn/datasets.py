@@ -6,7 +6,6 @@ import math
 import os
 import sys
 import tempfile
-import urllib.request
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ Pair = tuple[Array, Array]
 def spiral(samples: int, classes: int, *, seed: int | None = None) -> Pair:
     """Points (samples * classes, 2) as float32 on `classes` intertwined arms, and their class numbers as int64.
 
-    The noise comes from NumPy's global generator, as in the `nnfs` package; `seed` seeds it first and restores it after.
+    The noise comes from NumPy's global generator, as in the `nnfs` package; `seed` seeds it and restores it after.
     """
     from nnfs.datasets import spiral_data
     return _points(spiral_data, samples, classes, seed)
@@ -130,6 +129,7 @@ def _in_folder(folder: Path) -> tuple[list[Path], str]:
 def _download(name: str, digest: str, folder: Path) -> None:
     if (folder / name).is_file():
         return
+    import urllib.request  # not at the top: its import would cost every start 30 ms
     folder.mkdir(parents=True, exist_ok=True)
     print(f"downloading {BASE_URL}{name} into {folder}", file=sys.stderr)
     state = hashlib.sha256()
@@ -169,7 +169,7 @@ def _read_idx(path: Path, dimensions: int) -> Array:
         with _open(path) as file:
             header = file.read(4 + 4 * dimensions)
             if header[:4] != bytes((0, 0, 8, dimensions)) or len(header) != 4 + 4 * dimensions:
-                raise ValueError(f"{path}: not an IDX file of {dimensions} dimensions, it begins with {header[:4].hex()}")
+                raise ValueError(f"{path}: no IDX file of {dimensions} dimensions, it begins with {header[:4].hex()!r}")
             shape = tuple(int.from_bytes(header[at:at + 4], "big") for at in range(4, len(header), 4))
             size = math.prod(shape)
             if size > LARGEST:

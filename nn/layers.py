@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import backend
-from .arrays import FLOAT32, FLOAT64, Array, as_floats, float_dtype
+from .arrays import Array, as_floats, float_dtype
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 
@@ -55,6 +55,11 @@ class Dense:
         activation = "" if self.activation is None else f", activation={self.activation!r}"
         return f"Dense({self.n_inputs}, {self.n_neurons}{activation})"
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.dtype = float_dtype(self.dtype)  # a copied dtype is another object, and kernels ask whether it is the same
+        self._weights, self._biases = as_floats(self._weights, self.dtype), as_floats(self._biases, self.dtype)
+
     @property
     def weights(self) -> Array:
         return self._weights
@@ -79,21 +84,18 @@ class Dense:
 
     def forward(self, x: ArrayLike, training: bool = True) -> Array:
         """The outputs (N, n_neurons) for inputs x (N, n_inputs)."""
-        if x.__class__ is not np.ndarray or x.dtype is not self.dtype:  # type: ignore[union-attr]
-            x = as_floats(x, self.dtype)
-        self.inputs = x  # type: ignore[assignment]
-        self.output = backend.ops.dense.forward(x, self._weights, self._biases, activation=self.activation)
-        return self.output  # type: ignore[return-value]
+        self.inputs = x = as_floats(x, self.dtype)
+        self.output = y = backend.ops.dense.forward(x, self._weights, self._biases, activation=self.activation)
+        return y
 
     def backward(self, dy: ArrayLike, *, input_gradient: bool = True) -> Array | None:
         """The gradient (N, n_inputs) of the loss with respect to the inputs, given that of the outputs.
 
-        Sets `dweights` and `dbiases`. `input_gradient=False` saves a product and returns None: a first layer needs none.
+        Sets `dweights` and `dbiases`. `input_gradient=False` saves a product and returns None: for a first layer.
         """
         if self.inputs is None:
             raise RuntimeError("backward needs a forward before it")
-        if dy.__class__ is not np.ndarray or dy.dtype is not self.dtype:  # type: ignore[union-attr]
-            dy = as_floats(dy, self.dtype, "dy")
+        dy = as_floats(dy, self.dtype, "dy")
         self.dinputs, self.dweights, biases = backend.ops.dense.backward(
             dy, self.inputs, self._weights, self.output, activation=self.activation, input_gradient=input_gradient)
         self.dbiases = biases[None]
@@ -111,21 +113,18 @@ class _Activation:
         return f"{type(self).__name__}()"
 
     def forward(self, x: ArrayLike, training: bool = True) -> Array:
-        """The outputs for inputs x (N, C). float32 and float64 stay, other numbers become float32."""
-        if x.__class__ is not np.ndarray or x.dtype is not FLOAT32 and x.dtype is not FLOAT64:  # type: ignore[union-attr]
-            x = as_floats(x)
-        self.inputs = x  # type: ignore[assignment]
-        self.output = getattr(backend.ops, self.operation).forward(x)
-        return self.output  # type: ignore[return-value]
+        """The outputs for inputs x (N, C). float32 and float64 arrays stay, the rest becomes float32."""
+        self.inputs = x = as_floats(x)
+        self.output = y = getattr(backend.ops, self.operation).forward(x)
+        return y
 
     def backward(self, dy: ArrayLike) -> Array:
         """The gradient (N, C) of the loss with respect to the inputs, given that of the outputs."""
         if self.output is None:
             raise RuntimeError("backward needs a forward before it")
-        if dy.__class__ is not np.ndarray or dy.dtype is not self.output.dtype:  # type: ignore[union-attr]
-            dy = as_floats(dy, self.output.dtype, "dy")
-        self.dinputs = getattr(backend.ops, self.operation).backward(dy, self.output)
-        return self.dinputs  # type: ignore[return-value]
+        dy = as_floats(dy, self.output.dtype, "dy")
+        self.dinputs = dx = getattr(backend.ops, self.operation).backward(dy, self.output)
+        return dx
 
 
 class ReLU(_Activation):

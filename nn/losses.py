@@ -9,16 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT32, FLOAT64, INT64, Array, as_floats, as_labels
+from .arrays import Array, as_floats, as_labels
 
 
 def _pair(values: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
-    if values.__class__ is not np.ndarray or (
-            values.dtype is not FLOAT32 and values.dtype is not FLOAT64):  # type: ignore[union-attr]
-        values = as_floats(values)
-    if labels.__class__ is not np.ndarray or labels.dtype is not INT64 or labels.ndim != 1:  # type: ignore[union-attr]
-        labels = as_labels(labels, values.dtype)  # type: ignore[union-attr]
-    return values, labels  # type: ignore[return-value]
+    values = as_floats(values)
+    return values, as_labels(labels, values.dtype)
 
 
 class Loss:
@@ -98,8 +94,8 @@ class CategoricalCrossentropy(_Categorical):
     def backward(self, dvalues: ArrayLike, y: ArrayLike) -> Array:
         """The gradient (N, C) of the mean loss with respect to the probabilities `dvalues` (N, C)."""
         p, y = _pair(dvalues, y)
-        self.dinputs = backend.ops.categorical_cross_entropy.backward(p, y)
-        return self.dinputs  # type: ignore[return-value]
+        self.dinputs = dp = backend.ops.categorical_cross_entropy.backward(p, y)
+        return dp
 
 
 class SoftmaxCategoricalCrossentropy(_Categorical):
@@ -117,5 +113,5 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
     def backward(self, dvalues: ArrayLike, y: ArrayLike) -> Array:
         """The gradient (N, C) of the mean loss with respect to the scores; `dvalues` are the probabilities (N, C)."""
         p, y = _pair(dvalues, y)
-        self.dinputs = backend.ops.softmax_cross_entropy.backward(p, y)
-        return self.dinputs  # type: ignore[return-value]
+        self.dinputs = dx = backend.ops.softmax_cross_entropy.backward(p, y)
+        return dx

@@ -23,23 +23,23 @@ class Accuracy:
 
         The batch then counts in `calculate_accumulated`. Raises ValueError for an empty batch or unequal lengths.
         """
-        scores = np.asarray(outputs)
+        scores = outputs if isinstance(outputs, np.ndarray) else np.asarray(outputs)
+        count = len(scores)
+        if not count:
+            raise ValueError("accuracy of an empty batch")
         if scores.ndim == 1:
             labels = as_labels(y, FLOAT32)
-            predictions = as_labels(scores, FLOAT32)
             if labels.ndim == 2:
-                labels = np.argmax(labels, axis=1)
-            if len(labels) != len(predictions):
-                raise ValueError(f"predictions and labels must have one length, got {len(predictions)} and {len(labels)}")
-            correct = int(np.count_nonzero(predictions == labels))
+                labels = labels.argmax(axis=1)
+            if len(labels) != count:
+                raise ValueError(f"predictions and labels must have one length, got {count} and {len(labels)}")
+            correct = int(np.count_nonzero(as_labels(scores, FLOAT32) == labels))
         else:
             scores = as_floats(scores, name="outputs")
             correct = backend.ops.categorical_accuracy.forward(scores, as_labels(y, scores.dtype))
-        if not len(scores):
-            raise ValueError("accuracy of an empty batch")
         self.accumulated_sum += correct
-        self.accumulated_count += len(scores)
-        return correct / len(scores)
+        self.accumulated_count += count
+        return correct / count
 
     def calculate_accumulated(self) -> float:
         """The accuracy over all samples since `new_pass`. Raises RuntimeError when there are none."""

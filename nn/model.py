@@ -125,7 +125,7 @@ class Model:
             self._softmax.dinputs = gradient
         first = None if input_gradient or not self.trainable_layers else self.trainable_layers[0]
         for layer in reversed(self._scoring):
-            if layer is first:
+            if first is not None and layer is first:
                 if isinstance(layer, _layers.Dense):
                     return layer.backward(gradient, input_gradient=False)
                 layer.backward(gradient)
@@ -302,7 +302,7 @@ class Model:
         """
         count = len(self._trainable())
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 names = [(f"layer{number}.weights", f"layer{number}.biases") for number in range(count)]
                 if sorted(file.files) != sorted(name for pair in names for name in pair):
                     raise ValueError(f"it holds {', '.join(file.files) or 'nothing'}; this model has {count} layers "

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import backend
+from .arrays import as_floats
 from .layers import Layer
 
 
@@ -38,7 +39,7 @@ class _Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._states = WeakKeyDictionary(dict(state["_states"]))
+        self._states = WeakKeyDictionary({layer: tuple(map(as_floats, arrays)) for layer, arrays in state["_states"]})
 
     def pre_update_params(self) -> None:
         """Set `current_learning_rate`; call once before a step's updates."""

@@ -1,0 +1,20 @@
+"""Matrix products of small and large networks: outputs of 3 and 10 classes, one sample, and squares."""
+
+from nnjit.bench.cases import Kernel, suite
+
+SHAPES = [(64, 64, 64), (300, 64, 3), (1, 784, 128), (128, 128, 10), (128, 128, 128), (128, 784, 128), (256, 784, 512),
+          (512, 512, 512), (1024, 1024, 1024)]
+BACKWARD = [(64, 64, 64), (300, 64, 3), (128, 784, 128), (256, 784, 512)]
+
+CASES = []
+for m, k, n in SHAPES:
+    CASES.append(Kernel("matmul", "forward", (m, k, n), 2 * m * k * n))
+    if (m, k, n) in BACKWARD:
+        CASES.append(Kernel("matmul", "backward", (m, k, n), 4 * m * k * n))
+CASES += [
+    Kernel("matmul", "forward", (128, 784, 128), 2 * 128 * 784 * 128, entry=1, note="transposed"),
+    Kernel("matmul", "forward", (256, 784, 512), 2 * 256 * 784 * 512, "f64"),
+    Kernel("matmul", "backward", (256, 784, 512), 4 * 256 * 784 * 512, "f64"),
+]
+
+test_matmul = suite(CASES)

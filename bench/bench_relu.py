@@ -1,0 +1,13 @@
+"""ReLU: in cache, and with a fresh output, where the system's page faults count."""
+
+from nnjit.bench.cases import Kernel, suite
+
+CASES = []
+for n, c in [(300, 64), (512, 1000), (4096, 1024)]:
+    CASES += [
+        Kernel("relu", "forward", (n, c), n * c),
+        Kernel("relu", "forward", (n, c), n * c, out=True),
+        Kernel("relu", "backward", (n, c), n * c),
+    ]
+
+test_relu = suite(CASES)

@@ -1,0 +1,12 @@
+"""Gradient descent's update of one layer's weights, without and with momentum."""
+
+from nnjit.bench.cases import Kernel, suite
+
+CASES = []
+for k, c in [(64, 3), (64, 64), (784, 128), (784, 512), (2048, 2048)]:
+    CASES += [
+        Kernel("sgd", "step", (k, c), 2 * k * c),
+        Kernel("sgd", "step", (k, c), 4 * k * c, entry=1, note="momentum"),
+    ]
+
+test_sgd = suite(CASES)

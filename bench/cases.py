@@ -1,0 +1,173 @@
+"""What the benchmarks share: a case is one row of the report, `suite` makes pytest-benchmark tests of a list of them.
+
+    python -m pytest bench/bench_softmax.py                        both contenders in one process, all threads
+    NNJIT_NUM_THREADS=1 python -m pytest bench/bench_softmax.py    the same on one thread, NumPy's BLAS too
+    python -m pytest -o python_files="bench_*.py" --pyargs nnjit.bench.bench_softmax         where there is no setup.cfg
+
+`python -m nnjit.bench.report` runs each contender in processes of its own, in turns: two pools of threads that spin in
+one process slow each other down.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+
+from .. import kernels, nn
+from ..kernels import reference
+
+TWINS = {"numpy": reference, "nnjit": kernels}
+BACKENDS = {"numpy": "numpy", "nnjit": "numba"}
+ONLY = os.environ.get("NNJIT_BENCH_CONTENDER")
+CONTENDERS = [ONLY] if ONLY else list(TWINS)
+DTYPES = {"f32": np.float32, "f64": np.float64}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a call computes, what it must read and write, and how much memory that is.
+
+    An exp, log, tanh, root or division counts as one operation, a fused multiply-add as two. What is updated in place
+    counts twice in `bytes`, once in `footprint`.
+    """
+
+    flops: float
+    bytes: float
+    footprint: float
+
+
+class Case(Protocol):
+    dtype: str
+
+    @property
+    def group(self) -> str: ...
+
+    def prepare(self, contender: str) -> tuple[Callable[[], Any], Work]:
+        """The call to time, with everything set up, and its work."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A verb of an operation on `reference.<op>.inputs(...)` of one shape.
+
+    entry : which of the inputs with this verb
+    note : what distinguishes that entry, for the group's name
+    out : write to arrays that are there already, instead of new ones
+    gathered : of the first argument only one number a row is needed
+    """
+
+    op: str
+    verb: str
+    shape: tuple[int, ...]
+    flops: float
+    dtype: str = "f32"
+    entry: int = 0
+    note: str = ""
+    out: bool = False
+    gathered: bool = False
+
+    @property
+    def group(self) -> str:
+        parts = [f"{self.op}.{self.verb}", "x".join(map(str, self.shape)), self.dtype, self.note]
+        return " ".join(part for part in [*parts, "out=" * self.out] if part)
+
+    def prepare(self, contender: str) -> tuple[Callable[[], Any], Work]:
+        cases = [case for case in _inputs(self.op, self.shape, self.dtype) if case[0] == self.verb]
+        _, args, knobs = cases[self.entry]
+        function = getattr(getattr(TWINS[contender], self.op), self.verb)
+        result = function(*args, **knobs)  # compiles too
+        if self.out:
+            knobs = {**knobs, "out": result}
+        read = sum(_size(x) for x in args)
+        if self.gathered:
+            read -= args[0].nbytes - len(args[0]) * args[0].itemsize
+        if self.verb == "backward" and self.op == "dense" and not self.note:
+            read -= _size(args[3])  # without an activation y is not needed
+        made = _size(result)
+        updated = read - _size(args[1]) if self.verb == "step" else 0  # all but the gradient, which is the second
+        return lambda: function(*args, **knobs), Work(self.flops, read + made + updated, read + made)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Dense layers with ReLU between them and softmax at the end, on `batch` random samples, float32."""
+
+    what: str  # "step": forward, backward and Adam; "predict": the outputs alone
+    sizes: tuple[int, ...]
+    batch: int
+    dtype: str = "f32"
+
+    @property
+    def group(self) -> str:
+        return f"{self.what} {'-'.join(map(str, self.sizes))} batch {self.batch}"
+
+    def prepare(self, contender: str) -> tuple[Callable[[], Any], Work]:
+        rng = np.random.default_rng(0)
+        model = nn.Model()
+        for inputs, neurons in zip(self.sizes[:-2], self.sizes[1:-1]):
+            model.add(nn.Dense(inputs, neurons, activation="relu", rng=rng))
+        model.add(nn.Dense(*self.sizes[-2:], rng=rng))
+        model.add(nn.Softmax())
+        # a rate so small that thousands of steps on one batch leave the numbers what they are in a training
+        model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(1e-6))
+        model.finalize()
+        x = rng.standard_normal((self.batch, self.sizes[0])).astype(np.float32)
+        labels = rng.integers(0, self.sizes[-1], self.batch)
+        call = (lambda: model.predict(x)) if self.what == "predict" else (lambda: model.train_step(x, labels))
+        call()
+        return call, self._work()
+
+    def _work(self) -> Work:
+        weights = sum(k * c for k, c in zip(self.sizes, self.sizes[1:]))
+        parameters = weights + sum(self.sizes[1:])
+        inputs, outputs = self.batch * self.sizes[0], self.batch * sum(self.sizes[1:])
+        if self.what == "predict":
+            return Work(2 * self.batch * weights, 4 * (parameters + inputs + 2 * outputs),
+                        4 * (parameters + inputs + outputs))
+        # three products a layer, but no gradient for the inputs; 13 operations of Adam
+        flops = 6 * self.batch * weights - 2 * inputs * self.sizes[1] + 13 * parameters
+        # parameters: forward, backward, gradient, and 7 in Adam; outputs and their gradients: written, read twice
+        return Work(flops, 4 * (10 * parameters + 2 * inputs + 6 * outputs),
+                    4 * (4 * parameters + inputs + 2 * outputs))
+
+
+@lru_cache(maxsize=1)  # forward and backward of one shape stand side by side
+def _inputs(op: str, shape: tuple[int, ...], dtype: str) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+    return getattr(reference, op).inputs(np.random.default_rng(0), shape, DTYPES[dtype])
+
+
+def _size(x: Any) -> int:
+    if isinstance(x, tuple):
+        return sum(_size(each) for each in x)
+    return x.nbytes if isinstance(x, np.ndarray) else 0
+
+
+@contextmanager
+def _set_up(contender: str, blas: bool) -> Iterator[None]:
+    """The backend of `nn`, and as many BLAS threads as the kernels may use; one where NumPy only makes the inputs."""
+    from threadpoolctl import threadpool_limits
+
+    threads = kernels.get_num_threads() if blas or contender == "numpy" else 1
+    with nn.use(BACKENDS[contender]), threadpool_limits(threads, user_api="blas"):
+        yield
+
+
+def suite(cases: list[Any], *, blas: bool = False) -> Callable[..., None]:
+    """A test for each case and contender; `blas`: the calls to our kernels need NumPy's products too."""
+
+    @pytest.mark.parametrize("contender", CONTENDERS)
+    @pytest.mark.parametrize("case", cases, ids=lambda case: case.group)
+    def test(benchmark: Any, case: Case, contender: str) -> None:
+        with _set_up(contender, blas):
+            call, work = case.prepare(contender)
+            benchmark.group = case.group
+            benchmark.extra_info.update(contender=contender, threads=kernels.get_num_threads(), dtype=case.dtype,
+                                        **asdict(work))
+            benchmark(call)
+
+    return test

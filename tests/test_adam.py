@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from scalar import assert_same_bits, fma, gamma
+
+from nnjit.kernels import adam
+
+DTYPES = (np.float32, np.float64)
+SIZES = (0, 1, 7, 8, 9, 15, 16, 17, 100, 4095, 4097, 10_001)
+KNOBS = {"learning_rate": 0.05, "correction_1": 1 - 0.9**3, "correction_2": 1 - 0.999**3}
+
+
+def bound(function, u, expected, w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, beta_2=0.999,
+          epsilon=1e-7):
+    """Every knob is rounded to the dtype; the moments as sums of two products; then nine roundings in the quotient."""
+    m_error = u * np.abs(beta_1 * m) + 2 * u * np.abs((1 - beta_1) * dw) + u * np.abs(expected[2])
+    v_error = u * np.abs(beta_2 * v) + 3 * u * (1 - beta_2) * dw**2 + u * np.abs(expected[3])
+    root = np.sqrt(expected[3] / correction_2)
+    quotient = learning_rate / correction_1 / (root + epsilon)
+    move = np.abs(expected[2]) * quotient
+    # half of v's relative error goes through the root; where v underflows its error is absolute and the root is large
+    with np.errstate(invalid="ignore", divide="ignore"):
+        through_root = np.where(root > 0, v_error / np.abs(expected[3]) / 2, 0)
+    error = m_error * quotient + move * (through_root + gamma(9, u))
+    return [error + u * np.abs(expected[0]), 0 * dw, m_error, v_error]
+
+
+def arrays(size, dtype):
+    rng = np.random.default_rng(size)
+    w, dw, m, v = (rng.standard_normal(size).astype(dtype) for _ in range(4))
+    return w, dw, m, v * v
+
+
+@pytest.mark.parametrize("parallel", (False, True))
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_order_of_operations(dtype, size, parallel):
+    w, dw, m, v = arrays(size, dtype)
+    a = fma(m, dtype(0.9), dw * dtype(1 - 0.9))
+    b = fma(v, dtype(0.999), dw * dw * dtype(1 - 0.999))
+    rate, scale = dtype(KNOBS["learning_rate"] / KNOBS["correction_1"]), dtype(1 / KNOBS["correction_2"])
+    moved = w - a * rate / (np.sqrt(b * scale) + dtype(1e-7))
+    assert adam.step(w, dw, m, v, **KNOBS, parallel=parallel) is None
+    assert_same_bits(m, a, "m")
+    assert_same_bits(v, b, "v")
+    assert_same_bits(w, moved, "w")
+
+
+def test_all_knobs_count():
+    knobs = {"learning_rate": 0.5, "correction_1": 0.25, "correction_2": 0.75, "beta_1": 0.5, "beta_2": 0.25,
+             "epsilon": 0.125}
+    w, dw, m, v = (np.full(3, x) for x in (4.0, 2.0, 1.0, 3.0))
+    adam.step(w, dw, m, v, **knobs)
+    assert_same_bits(m, np.full(3, 1.5))
+    assert_same_bits(v, np.full(3, 3.75))
+    assert_same_bits(w, np.full(3, 4 - 1.5 * 2.0 / (np.sqrt(3.75 * (1 / 0.75)) + 0.125)))
+
+
+def test_mistakes_are_named():
+    w, dw, m, v = arrays(10, np.float32)
+    with pytest.raises(ValueError, match="correction_1 and correction_2 must not be 0: steps are counted from 1"):
+        adam.step(w, dw, m, v, **{**KNOBS, "correction_1": 0})
+    with pytest.raises(ValueError, match="epsilon must be finite, got inf"):
+        adam.step(w, dw, m, v, **KNOBS, epsilon=float("inf"))
+    with pytest.raises(TypeError, match="beta_1 must be a number, got NoneType"):
+        adam.step(w, dw, m, v, **KNOBS, beta_1=None)
+    with pytest.raises(ValueError, match="v must not share memory with m"):
+        adam.step(w, dw, m, m, **KNOBS)
+    with pytest.raises(ValueError, match="m must be writeable, aligned and C-contiguous"):
+        adam.step(w[:5], dw[:5], m[::2], v[:5], **KNOBS)
+    with pytest.raises(ValueError, match=r"v must have shape \(10,\) to match w, got \(3,\)"):
+        adam.step(w, dw, m, v[:3], **KNOBS)
+    with pytest.raises(TypeError, match="m must be float32 as w is, got float64"):
+        adam.step(w, dw, m.astype(float), v, **KNOBS)
+
+
+def test_torch_agrees_over_steps(torch):
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal(50)
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    leaf = torch.tensor(w, requires_grad=True)
+    optimizer = torch.optim.Adam([leaf], lr=0.05, eps=1e-7)
+    for t in range(1, 11):
+        dw = rng.standard_normal(50)
+        leaf.grad = torch.tensor(dw)
+        optimizer.step()
+        adam.step(w, dw, m, v, learning_rate=0.05, correction_1=1 - 0.9**t, correction_2=1 - 0.999**t)
+        np.testing.assert_allclose(w, leaf.detach().numpy(), rtol=0, atol=1e-14)

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from scalar import assert_same_bits
+
+from nnjit.kernels import categorical_accuracy
+
+
+def bound(function, u, expected, *args):
+    """Exact."""
+    return [np.zeros_like(expected[0])]
+
+
+def first_largest(row):
+    best = 0
+    for j in range(1, len(row)):
+        if row[j] > row[best] or np.isnan(row[j]) and not np.isnan(row[best]):
+            best = j
+    return best
+
+
+@pytest.mark.parametrize("parallel", (False, True, None))
+@pytest.mark.parametrize("shape", ((0, 3), (1, 1), (7, 2), (100, 3), (65, 17), (9, 1000), (1001, 100)), ids=str)
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+def test_counts_the_first_largest(dtype, shape, parallel):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 5, shape).astype(dtype)  # many equal scores
+    labels = np.array([first_largest(row) for row in y], int)
+    labels[::3] = rng.integers(0, shape[1], labels[::3].size)
+    targets = rng.random(shape).astype(dtype)
+    hits = sum(first_largest(row) == label for row, label in zip(y, labels))
+    found = categorical_accuracy.forward(y, labels, parallel=parallel)
+    assert type(found) is int and found == hits
+    hits = sum(first_largest(row) == first_largest(target) for row, target in zip(y, targets))
+    assert categorical_accuracy.forward(y, targets, parallel=parallel) == hits
+
+
+def test_every_place_counts():
+    for columns in (1, 2, 16, 17, 33):
+        y = np.eye(columns, dtype=np.float32)
+        for shift in range(columns):
+            labels = (np.arange(columns) + shift) % columns
+            assert categorical_accuracy.forward(y, labels) == (columns if shift == 0 else 0)
+
+
+def test_a_nan_is_the_largest():
+    y = np.array([[1, np.nan, 3], [np.nan, 9, np.nan], [1, np.inf, np.nan]])
+    assert categorical_accuracy.forward(y, np.array([1, 0, 2])) == 3
+    assert_same_bits(np.argmax(y, axis=1), np.array([1, 0, 2]))
+
+
+def test_mistakes_are_named():
+    y = np.zeros((4, 3), np.float32)
+    with pytest.raises(ValueError, match="labels must lie in 0..2, got 3 at index 1"):
+        categorical_accuracy.forward(y, np.array([0, 3, 2, 7]))
+    with pytest.raises(ValueError, match="labels must lie in 0..2, got -2 at index 0"):
+        categorical_accuracy.forward(y, np.array([-2, 0, 2, 1]))
+    with pytest.raises(ValueError, match="y must have at least one column"):
+        categorical_accuracy.forward(y[:, :0], np.zeros(4, int))

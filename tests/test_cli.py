@@ -1,0 +1,304 @@
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from nnjit import __version__, nn
+from nnjit.nn import cli, datasets
+
+SPIRAL = ["train", "spiral", "--epochs", "3"]
+
+
+def run(*arguments, **more):
+    return subprocess.run([sys.executable, "-m", "nnjit.nn", *arguments], capture_output=True, text=True, **more)
+
+
+# ---- training
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("dataset", ["spiral", "vertical"])
+def test_train_prints_the_figures_of_the_library(dataset, backend, capsys):
+    before = nn.backend.name
+    assert cli.main(["train", dataset, "--backend", backend, "--epochs", "12"]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert err == "" and nn.backend.name == before
+    assert lines[0] == f"{dataset}: 300 samples, all in one batch; network 2-64-3, Adam at " + (
+        "0.02, 12 epochs" if dataset == "spiral" else "0.05, 12 epochs")
+    assert re.fullmatch(rf"\d+\.\d\d s on {backend}, validation included", lines[-1])
+    create, rng = getattr(datasets, dataset), np.random.default_rng(0)
+    model = nn.Model()
+    for layer in (nn.Dense(2, 64, activation="relu", rng=rng), nn.Dense(64, 3, rng=rng), nn.Softmax()):
+        model.add(layer)
+    model.set(loss=nn.CategoricalCrossentropy(), accuracy=nn.Accuracy(),
+              optimizer=nn.Adam(0.02, decay=1e-5) if dataset == "spiral" else nn.Adam(0.05, decay=1e-3))
+    model.finalize()
+    with nn.use(backend):
+        model.train(*create(100, 3, seed=0), epochs=12, validation_data=create(100, 3, seed=1))
+    last = {name: values[-1] for name, values in model.history.items()}
+    assert lines[-2] == (f"epoch 12   loss {last['loss']:.4f}   accuracy {last['accuracy']:.3f}   validation loss "
+                         f"{last['val_loss']:.4f}   accuracy {last['val_accuracy']:.3f}")
+
+
+def test_the_defaults_learn_the_points(tmp_path, capsys):
+    for dataset, wish in (("spiral", 0.9), ("vertical", 0.88)):
+        assert cli.main(["train", dataset]) == 0
+        last = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")][-1]
+        assert float(last.split("accuracy ")[1].split()[0]) > wish
+
+
+def test_options_reach_the_training(tmp_path, capsys):
+    path = tmp_path / "a.npz"
+    weights = {}
+    for name, more in (("plain", []), ("again", []), ("seed", ["--seed", "1"]), ("rate", ["--learning-rate", ".01"]),
+                       ("batch", ["--batch-size", "100"]), ("epochs", ["--epochs", "4"])):
+        assert cli.main([*SPIRAL, "--save", str(path), *more]) == 0
+        weights[name] = path.read_bytes()
+    assert weights["plain"] == weights["again"]
+    assert len(set(weights.values())) == len(weights) - 1
+    assert "batches of 100" in capsys.readouterr().out
+
+
+def test_save_is_readable_by_a_model(tmp_path, capsys):
+    path = tmp_path / "spiral.npz"
+    assert cli.main([*SPIRAL, "--save", str(path)]) == 0
+    model = nn.Model()
+    for layer in (nn.Dense(2, 64, activation="relu"), nn.Dense(64, 3), nn.Softmax()):
+        model.add(layer)
+    model.load_parameters(path)
+    model.set(loss=nn.CategoricalCrossentropy(), accuracy=nn.Accuracy())
+    model.finalize()
+    assert f"weights: {path}" in capsys.readouterr().out
+    loss = model.evaluate(*datasets.spiral(100, 3, seed=1))[0]
+    assert cli.main([*SPIRAL]) == 0
+    assert f"validation loss {loss:.4f}" in capsys.readouterr().out.splitlines()[-2]
+
+
+def test_compare(capsys, tmp_path):
+    path = tmp_path / "a.npz"
+    assert cli.main(["train", "spiral", "--epochs", "20", "--compare", "--save", str(path), "--backend", "numpy"]) == 0
+    out = capsys.readouterr().out
+    figures = {line[:28].strip(): [float(x) for x in line[28:].split()] for line in out.splitlines()
+               if re.fullmatch(r"[a-z, ]{28}( +\d+\.\d+){2}", line)}
+    assert set(figures) == {"loss", "accuracy", "validation loss", "validation accuracy", "median time a step, us"}
+    for name, (ours, theirs) in figures.items():
+        if "time" not in name:
+            assert ours == pytest.approx(theirs, abs=5e-3)
+    ours, theirs = figures["median time a step, us"]
+    ratio = float(re.search(r"numba does (\d+\.\d) times as many", out)[1])
+    assert ratio == pytest.approx(theirs / ours, rel=0.05, abs=0.06)
+    difference = float(re.search(r"after 20 steps from the same weights, no weight differs by more than (\S+)", out)[1])
+    assert 0 < difference < 1e-4
+    # of both trained models the one on --backend is saved
+    saved = path.read_bytes()
+    assert cli.main(["train", "spiral", "--epochs", "20", "--save", str(path), "--backend", "numpy"]) == 0
+    assert path.read_bytes() == saved
+
+
+def test_fashion_mnist_from_a_folder(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name, shape, largest in zip(datasets.FILES, ((300, 28, 28), (300,), (60, 28, 28), (60,)), (256, 10) * 2):
+        header = bytes((0, 0, 8, len(shape))) + b"".join(n.to_bytes(4, "big") for n in shape)
+        (tmp_path / name).write_bytes(header + rng.integers(0, largest, shape, np.uint8).tobytes())
+    assert cli.main(["train", "fashion-mnist", "--data", str(tmp_path), "--epochs", "2", "--compare",
+                     "--plot", str(tmp_path / "a.png")]) == 0
+    out = capsys.readouterr().out
+    assert "300 samples, batches of 128; network 784-128-128-10, Adam at 0.001, 2 epochs" in out
+    assert float(re.search(r"no weight differs by more than (\S+)", out)[1]) < 1e-4
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(b"hello")
+    assert cli.main(["train", "fashion-mnist", "--data", str(tmp_path)]) == 2
+    assert re.fullmatch(r"nnjit: error: .*t10k-labels-idx1-ubyte: no IDX file .*\n", capsys.readouterr().err)
+
+
+@pytest.mark.skipif(not datasets.DEBIAN_FOLDER.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
+def test_an_epoch_of_fashion_mnist(monkeypatch, capsys):
+    monkeypatch.delenv("NNJIT_DATA", raising=False)
+    assert cli.main(["train", "fashion-mnist", "--epochs", "1"]) == 0
+    last = capsys.readouterr().out.splitlines()[-2]
+    assert float(last.split()[-1]) > 0.8, last  # ten epochs reach .87
+
+
+def test_a_loss_that_explodes_is_said_in_words(capsys):
+    with np.errstate(all="raise"):
+        assert cli.main([*SPIRAL, "--backend", "numpy", "--learning-rate", "1e38", "--epochs", "20"]) == 0
+    out, err = capsys.readouterr()
+    assert "the loss is no longer a number: try a smaller --learning-rate" in out and err == ""
+
+
+# ---- plots
+
+
+@pytest.mark.parametrize("dataset, suffix, magic", [("spiral", "png", b"\x89PNG"), ("vertical", "svg", b"<?xml"),
+                                                    ("spiral", "pdf", b"%PDF")])
+def test_plot(tmp_path, capsys, dataset, suffix, magic):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / f"a.{suffix}"
+    assert cli.main(["train", dataset, "--epochs", "5", "--plot", str(path)]) == 0
+    assert path.read_bytes().startswith(magic) and path.stat().st_size > 5000
+    assert f"plot: {path}" in capsys.readouterr().out
+
+
+def test_the_plot_shows_the_decisions(tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib import image
+    X, y = datasets.vertical(100, 3, seed=0)
+    pictures = []
+    for weights in ([[40, 20, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]):  # classes by x, or the first everywhere
+        model = nn.Model()
+        model.add(nn.Dense(2, 3))
+        model.layers[0].weights, model.layers[0].biases = weights, [0, 8, 16] if any(weights[0]) else [1, 0, 0]
+        model.finalize()
+        model.history["loss"] = model.history["accuracy"] = [0.5, 0.25]
+        from nnjit.nn.plot import plot
+        plot(tmp_path / "a.png", model, X, y, title="t")
+        pictures.append(image.imread(tmp_path / "a.png")[..., :3])
+    assert pictures[0].shape == pictures[1].shape
+    changed = (pictures[0] != pictures[1]).any(axis=-1)
+    assert 0.05 < changed.mean() < 0.4 and not changed[:, :changed.shape[1] // 2].any()
+
+
+def test_without_matplotlib_one_line_before_the_training(tmp_path, capsys, monkeypatch):
+    real = cli.importlib.util.find_spec
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None if name == "matplotlib" else real(name))
+    assert cli.main([*SPIRAL, "--plot", str(tmp_path / "a.png")]) == 2
+    assert capsys.readouterr() == ("", "nnjit: error: --plot needs matplotlib: pip install matplotlib\n")
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (["tarin"], "argument COMMAND: invalid choice: 'tarin'"),
+    (["train"], "the following arguments are required: DATASET"),
+    (["train", "mnist"], "argument DATASET: invalid choice: 'mnist'"),
+    ([*SPIRAL, "--epochs", "0"], "argument --epochs: must be at least 1, got 0"),
+    ([*SPIRAL, "--epochs", "2.5"], "argument --epochs: must be a whole number, got '2.5'"),
+    ([*SPIRAL, "--batch-size", "-3"], "argument --batch-size: must be at least 1, got -3"),
+    ([*SPIRAL, "--learning-rate", "-1"], "argument --learning-rate: must be above 0 and finite, got -1"),
+    ([*SPIRAL, "--learning-rate", "nan"], "argument --learning-rate: must be above 0 and finite, got nan"),
+    ([*SPIRAL, "--learning-rate", "inf"], "argument --learning-rate: must be above 0 and finite, got inf"),
+    ([*SPIRAL, "--learning-rate", "x"], "argument --learning-rate: must be a number, got 'x'"),
+    ([*SPIRAL, "--seed", "-1"], "argument --seed: must be in 0..4294967295, got -1"),
+    ([*SPIRAL, "--seed", "4294967296"], "argument --seed: must be in 0..4294967295"),
+    ([*SPIRAL, "--backend", "torch"], "argument --backend: invalid choice: 'torch'"),
+    ([*SPIRAL, "--epoch", "3"], "unrecognized arguments: --epoch 3"),
+    ([*SPIRAL, "--data", "."], "--data goes with fashion-mnist, spiral is computed"),
+    ([*SPIRAL, "--save", "a.txt"], "argument --save: must end in .npz, got 'a.txt'"),
+    ([*SPIRAL, "--plot", "a.jpg"], "argument --plot: must end in .png or .svg or .pdf, got 'a.jpg'"),
+    ([*SPIRAL, "--save", "no/where/a.npz"], "argument --save: there is no folder no/where"),
+    ([*SPIRAL, "--plot", "folder.png"], "argument --plot: folder.png is a folder"),
+    (["train", "fashion-mnist", "--data", "none"], "no Fashion-MNIST in none: train-images-idx3-ubyte.gz is missing"),
+    (["bench", "--json", "a"], "argument --json: must end in .json, got 'a'"),
+    (["info", "more"], "unrecognized arguments: more"),
+])
+def test_mistakes_are_one_line_and_nothing_is_trained(arguments, text, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f"nnjit: error: {text}") and err.count("\n") == 1 and err.endswith("\n")
+    assert os.listdir(tmp_path) == ["folder.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_an_unwritable_folder(tmp_path, capsys):
+    tmp_path.chmod(0o500)
+    assert cli.main([*SPIRAL, "--save", str(tmp_path / "a.npz")]) == 2
+    assert "a.npz cannot be written" in capsys.readouterr().err
+
+
+def test_a_write_that_fails_is_one_line(tmp_path, capsys, monkeypatch):
+    def full(*args, **more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    assert cli.main([*SPIRAL, "--save", str(tmp_path / "a.npz")]) == 2
+    assert capsys.readouterr().err == "nnjit: error: [Errno 28] No space left on device\n"
+
+
+# ---- the process
+
+
+def test_help(capsys):
+    assert cli.main([]) == 0
+    out = capsys.readouterr().out
+    assert cli.main(["--help"]) == 0
+    assert capsys.readouterr().out == out
+    for command in ("train", "check", "bench", "warm", "info"):
+        assert re.search(rf"^    {command} ", out, re.M)
+        assert cli.main([command, "--help"]) == 0
+        assert capsys.readouterr().out.startswith(f"usage: nnjit {command} ")
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"nnjit {__version__}\n"
+
+
+def test_python_m():
+    done = run(*SPIRAL)
+    assert (done.returncode, done.stderr) == (0, "") and "epoch 3   loss " in done.stdout
+    done = run("train", "spiral", "--epochs", "-1")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+def test_a_warm_start_loads_little():
+    code = ("import sys; from nnjit.nn.cli import main; main(['train', 'spiral', '--epochs', '10']); "
+            "print([m for m in ('matplotlib', 'tqdm', 'urllib.request', 'torch') if m in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.endswith("\n[]\n"), done
+
+
+def test_a_closed_pipe_is_quiet():
+    command = [sys.executable, "-u", "-m", "nnjit.nn", "train", "spiral", "--backend", "numpy", "--epochs", "3000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 1
+
+
+def test_ctrl_c_is_one_line():
+    command = [sys.executable, "-u", "-m", "nnjit.nn", "train", "spiral", "--backend", "numpy", "--epochs", "10000000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()  # training begins
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "nnjit: interrupted\n"
+        assert process.wait() == 130
+
+
+def test_the_other_commands_hand_over(monkeypatch, capsys):
+    from nnjit import bench, kernels
+
+    class Contract:
+        def check(self, progress):
+            return 3 if progress is True else 0
+
+        def warm(self, progress):
+            print("warm", progress)
+
+    class Report:
+        def main(self, options):
+            print(options.quick, options.json, options.markdown)
+            return 4
+
+    monkeypatch.setattr(bench, "contract", Contract(), raising=False)
+    monkeypatch.setattr(bench, "report", Report(), raising=False)
+    monkeypatch.setattr(kernels, "info", lambda: {"nnjit": "1.2", "threads": "2"}, raising=False)
+    assert cli.main(["check"]) == 3
+    assert cli.main(["bench", "--quick", "--json", "a.json"]) == 4
+    assert cli.main(["warm"]) == 0
+    assert cli.main(["info"]) == 0
+    out = capsys.readouterr().out.split("\n")
+    assert out[:2] == ["True a.json None", "warm True"]
+    assert [line.split() for line in out[2:4]] == [["nnjit:", "1.2"], ["threads:", "2"]]
+
+
+def test_tasks_are_sound():
+    for task in cli.TASKS.values():
+        assert len(task.sizes) >= 2 and task.epochs > 0 and 0 < task.learning_rate < 1 and math.isfinite(task.decay)

@@ -1,0 +1,164 @@
+"""The rooms of the project: which files an operation has, and who may import whom."""
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+
+from nnjit import kernels
+from nnjit.bench import contract
+from nnjit.kernels import reference
+
+ROOT = Path(__file__).parent.parent
+OPERATIONS = contract.operations()
+SHARED = {"check", "elementary", "jit", "simd"}  # modules of kernels/ that are no operations
+PEERS = {"jax", "mkl", "psutil", "pytest", "pytest_benchmark", "threadpoolctl", "torch", "tqdm"}  # for bench/ only
+
+each = pytest.mark.parametrize("operation", OPERATIONS)
+
+
+def sources(folder):
+    return sorted(path for path in (ROOT / folder).glob("*.py"))
+
+
+def imports(path):
+    """The names of all that a file imports, dots and all: `.jit`, `..kernels.softmax`, `numba.prange`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = "." * node.level + (node.module or "")
+            for name in node.names:
+                yield f"{start}{'' if start.endswith('.') else '.'}{name.name}"
+
+
+def outsiders(path, allowed):
+    """What a file imports and may not: a name is allowed with all that it holds."""
+    return [name for name in imports(path)
+            if not any(name == start or name.startswith(start.rstrip(".") + ".") for start in allowed)]
+
+
+def test_an_operation_is_a_module_in_both_folders_and_in_all():
+    of_kernels = {path.stem for path in sources("kernels")} - SHARED - {"__init__"}
+    of_reference = {path.stem for path in sources("kernels/reference")} - {"__init__"}
+    assert sorted(of_kernels) == sorted(of_reference) == OPERATIONS
+    assert sorted(reference.__all__) == OPERATIONS
+    listed = [name for name in kernels.__all__ if inspect.ismodule(getattr(kernels, name))]
+    assert sorted(listed) == OPERATIONS
+
+
+@pytest.mark.parametrize("pattern", ("kernels/{}.py", "kernels/reference/{}.py", "tests/test_{}.py",
+                                     "bench/bench_{}.py"))
+@each
+def test_an_operation_has_four_files(operation, pattern):
+    path = pattern.format(operation)
+    assert (ROOT / path).is_file(), f"the operation {operation} has no {path}"
+
+
+def functions(module):
+    return {name: value for name, value in vars(module).items() if inspect.isfunction(value)
+            and value.__module__ == module.__name__ and not name.startswith("_")}
+
+
+@each
+def test_twins_are_twins(operation):
+    kernel, twin = map(functions, contract.twins(operation))
+    del twin["inputs"]
+    kernel = {name: function for name, function in kernel.items() if name in ("forward", "backward", "step")}
+    assert kernel.keys() == twin.keys() and kernel
+    for name in kernel:
+        ours, theirs = (inspect.signature(function).parameters for function in (kernel[name], twin[name]))
+        assert list(ours) == list(theirs), f"{operation}.{name}"
+        for parameter in ours:
+            a, b = ours[parameter], theirs[parameter]
+            assert a.kind == b.kind, f"{operation}.{name}: {parameter}"
+            # a twin that writes several arrays says so by a tuple of None
+            same = a.default == b.default or parameter == "out" and set(b.default) == {None}
+            assert same, f"{operation}.{name}: default of {parameter}"
+        assert ours["parallel"].kind is inspect.Parameter.KEYWORD_ONLY and ours["parallel"].default is None
+        if "out" in ours:
+            assert ours["out"].kind is inspect.Parameter.KEYWORD_ONLY and ours["out"].default is None
+
+
+@each
+def test_docstrings_tell_the_arguments_and_where_the_formula_is(operation):
+    kernel, twin = contract.twins(operation)
+    assert kernel.__doc__ and twin.__doc__ and twin.DIMENSIONS
+    for name, function in functions(kernel).items():
+        if name in ("forward", "backward", "step"):
+            text = inspect.getdoc(function)
+            assert text.endswith(f"Formula and source: kernels/reference/{operation}.py"), f"{operation}.{name}"
+            for parameter in inspect.signature(function).parameters:
+                assert parameter in text, f"{operation}.{name} does not tell what {parameter} is"
+
+
+@each
+def test_a_kernel_imports_what_it_may(operation):
+    path = ROOT / "kernels" / f"{operation}.py"
+    allowed = {"numpy", "numba.prange", "math", *(f".{name}" for name in SHARED | set(OPERATIONS))}
+    assert outsiders(path, allowed) == []
+
+
+def test_reference_imports_numpy_only():
+    for path in sources("kernels/reference"):
+        own = {f".{name}" for name in OPERATIONS}
+        assert outsiders(path, {"numpy", "math", *own}) == [], path.name
+
+
+def test_nn_does_not_reach_into_the_kernels():
+    assert sources("nn")
+    for path in sources("nn"):
+        hidden = [name for name in imports(path) if name.split(".")[0] in ("numba", "llvmlite") or "kernels." in name
+                  and name.split("kernels.")[1].split(".")[0] in SHARED]
+        assert hidden == [], path.name
+        if path.stem != "cli":  # the command line starts the benchmarks
+            assert not [name for name in imports(path) if "bench" in name.split(".")], path.name
+        assert not [name for name in imports(path) if "tests" in name.split(".")], path.name
+
+
+def test_bench_imports_no_tests():
+    for path in sources("bench"):
+        found = [name.split(".") for name in imports(path)]
+        assert not [name for name in found if "tests" in name or "scalar" in name], path.name
+        allowed = {"", "nnjit", "numpy", "numba", "llvmlite", *PEERS, *sys.stdlib_module_names}
+        assert [name for name in found if name[0] not in allowed] == [], path.name
+
+
+def package():
+    return [path for folder in (".", "kernels", "kernels/reference", "nn", "bench") for path in sources(folder)]
+
+
+def test_one_file_compiles_and_one_touches_llvm():
+    for path in package():
+        text = path.read_text()
+        found = {node.attr for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)
+                 and isinstance(node.value, ast.Name) and node.value.id in ("numba", "nb")}
+        compilers = found & {"njit", "jit", "vectorize", "guvectorize", "generated_jit", "cfunc"}
+        compilers |= {name for name in imports(path)
+                      if name in ("numba.njit", "numba.jit", "numba.vectorize", "numba.guvectorize", "numba.cfunc")}
+        assert not compilers or path.name == "jit.py", path
+        if path.name != "simd.py":
+            assert "llvmlite.ir" not in imports(path) and "llvmlite.ir" not in text, path
+            assert not [name for name in imports(path) if name.startswith("numba.extending")], path
+
+
+FAST = {"fastmath", "fast", "reassoc", "contract", "afn", "arcp", "nnan", "ninf", "nsz"}
+
+
+def test_no_fastmath():
+    for path in package():
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.keyword) and node.arg == "fastmath"), path
+            assert not (isinstance(node, ast.Constant) and node.value in FAST), path
+
+
+def test_kernels_make_no_arrays_but_empty_ones():
+    # nnfs.init() replaces np.dot, np.zeros and np.eye for the whole process
+    for operation in OPERATIONS:
+        tree = ast.parse((ROOT / "kernels" / f"{operation}.py").read_text())
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.MatMult)], operation
+        used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name) and node.value.id == "np"}
+        assert not used & {"dot", "zeros", "eye", "matmul", "random"}, operation

@@ -1,0 +1,150 @@
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scalar import assert_same_bits, fma, gamma, product
+
+from nnjit.kernels import matmul
+
+DTYPES = (np.float32, np.float64)
+
+
+def bound(function, u, expected, *args):
+    """A chain of K fused multiply-adds has K roundings (Higham 2002, section 3.1)."""
+    def of(a, b):
+        return gamma(a.shape[1], u) * np.matmul(np.abs(a), np.abs(b))
+    if function == "forward":
+        return [of(*args)]
+    dc, a, b = args
+    return [of(dc, b.T), of(a.T, dc)]
+
+
+def fraction(x):
+    return Fraction(float(x))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_fma_of_these_tests_is_rounded_once(dtype):
+    rng = np.random.default_rng(0)
+    x, y, z = (rng.standard_normal(4000).astype(dtype) for _ in range(3))
+    z[::3] = -x[::3] * y[::3]  # cancels all but the rounding error of the product
+    z[1::3] *= dtype(2.0**-20)
+    for a, b, c, found in zip(x, y, z, fma(x, y, z)):
+        exact = fraction(a) * fraction(b) + fraction(c)
+        distance = abs(fraction(found) - exact)
+        for other in (np.nextafter(found, dtype(np.inf)), np.nextafter(found, dtype(-np.inf))):
+            away = abs(fraction(other) - exact)
+            even = not int(found.view(f"u{found.itemsize}")) & 1
+            assert distance < away or distance == away and even
+
+
+def operands(shape, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    m, k, n = shape
+    return [rng.standard_normal(size).astype(dtype) for size in ((m, k), (k, n), (m, n))]
+
+
+def as_layout(x, transposed):
+    return np.asfortranarray(x) if transposed else x
+
+
+# each height of tile, each edge of vectors; columns one to three vectors wide
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(deadline=None, max_examples=60)
+@given(m=st.integers(0, 40), k=st.integers(0, 20), n=st.integers(0, 50), a_t=st.booleans(), b_t=st.booleans(),
+       parallel=st.booleans())
+def test_each_number_is_one_chain(dtype, m, k, n, a_t, b_t, parallel):
+    a, b, _ = operands((m, k, n), dtype)
+    c = matmul.forward(as_layout(a, a_t), as_layout(b, b_t), parallel=parallel)
+    assert_same_bits(c, product(a, b), f"{(m, k, n)}")
+
+
+# rows and k over the blocks, sizes over the switch to copied panels, tasks over the edges
+@pytest.mark.parametrize("shape", (
+    (matmul.ROWS + 5, 7, 3), (3, 2 * matmul.DEPTH + 3, 5), (100, matmul.DEPTH + 1, 260), (1, 500, 401), (401, 500, 1),
+    (matmul.ROWS + 100, 2 * matmul.DEPTH, 133), (130, 60, 130), (500, matmul.DEPTH + 70, 4), (500, 300, 10)), ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_chains_over_all_thresholds(dtype, shape):
+    a, b, _ = operands(shape, dtype)
+    expected = product(a, b)
+    for a_t, b_t, parallel in itertools.product((False, True), (False, True), (False, True, None)):
+        c = matmul.forward(as_layout(a, a_t), as_layout(b, b_t), parallel=parallel)
+        assert_same_bits(c, expected, f"transposed {a_t} {b_t}, parallel {parallel}")
+
+
+@pytest.mark.parametrize("shape", (
+    (matmul.ROWS + 3, 20, 10), (matmul.DEPTH + 3, 33, 11), (2 * matmul.DEPTH + 2, 100, 3), (matmul.DEPTH + 2, 96, 200),
+    (40, 30, 20), (500, 133, 4), (500, 270, 133)), ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_backward_is_two_products(dtype, shape):
+    a, b, dc = operands(shape, dtype)
+    for parallel in (False, True):
+        da, db = matmul.backward(dc, a, b, parallel=parallel)
+        assert_same_bits(da, product(dc, b.T))
+        assert_same_bits(db, product(a.T, dc))
+
+
+def test_empty_sums_are_zero():
+    c = matmul.forward(np.empty((3, 0)), np.empty((0, 40)))
+    assert_same_bits(c, np.zeros((3, 40)))
+    assert matmul.forward(np.empty((0, 3)), np.empty((3, 4))).shape == (0, 4)
+    assert matmul.forward(np.empty((2, 3)), np.empty((3, 0))).shape == (2, 0)
+
+
+def test_transposed_operands_are_not_copied(monkeypatch):
+    a, b, _ = operands((30, 20, 40), np.float32)
+    given = []
+    monkeypatch.setattr(matmul, "product", lambda *args, **knobs: given.append(args))
+    matmul.forward(np.asfortranarray(a), b.T.copy().T)
+    matmul.forward(a, b)
+    for x, x_transposed, y, y_transposed, _ in given:
+        assert x.flags.c_contiguous and y.flags.c_contiguous and x_transposed == y_transposed
+    assert [args[1] for args in given] == [True, False]
+    w = np.ascontiguousarray(b.T)
+    matmul.forward(a, w.T)
+    assert np.shares_memory(given[-1][2], w)
+
+
+def test_shapes_must_fit():
+    a, b = np.ones((3, 5)), np.ones((4, 2))
+    with pytest.raises(ValueError, match=r"b must have shape \(5, n\) to match a \(3, 5\), got \(4, 2\)"):
+        matmul.forward(a, b)
+    with pytest.raises(ValueError):
+        matmul.backward(np.ones((3, 3)), a, np.ones((5, 2)))
+    with pytest.raises(ValueError, match="a must have 2 dimensions"):
+        matmul.forward(np.ones(5), b)
+    with pytest.raises(ValueError, match="out must have shape"):
+        matmul.forward(a, np.ones((5, 2)), out=np.empty((2, 3)))
+
+
+def test_backward_reads_its_inputs_before_they_are_written():
+    # K = N, so that dc, a and da have one shape
+    a, b, dc = operands((9, 6, 6), np.float32)
+    expected = matmul.backward(dc, a, b)
+    for place in range(2):
+        for name, x in (("a", a), ("b", b), ("dc", dc)):
+            if x.shape != expected[place].shape:
+                continue
+            args = {"dc": dc.copy(), "a": a.copy(), "b": b.copy()}
+            out = [None, None]
+            out[place] = args[name]
+            try:
+                found = matmul.backward(**args, out=tuple(out))
+            except ValueError as error:
+                assert "out" in str(error)
+            else:
+                for x, y in zip(found, expected):
+                    assert_same_bits(x, y, f"out[{place}] is {name}")
+
+
+def test_torch_agrees(torch):
+    a, b, dc = operands((33, 70, 19), np.float64)
+    x, y = (torch.tensor(v, requires_grad=True) for v in (a, b))
+    z = x @ y
+    z.backward(torch.tensor(dc))
+    da, db = matmul.backward(dc, a, b)
+    for found, wish in ((matmul.forward(a, b), z.detach()), (da, x.grad), (db, y.grad)):
+        np.testing.assert_allclose(found, wish.numpy(), rtol=0, atol=1e-13)

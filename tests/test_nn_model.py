@@ -1,0 +1,562 @@
+import copy
+import os
+import pickle
+import re
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnjit import nn
+from nnjit.nn import progress
+
+
+@pytest.fixture(params=["numba", "numpy"])
+def twin(request):
+    with nn.use(request.param):
+        yield request.param
+
+
+@pytest.fixture(scope="module")
+def spiral():
+    return nn.datasets.spiral(100, 3, seed=0)
+
+
+def build(*layers, loss=nn.CategoricalCrossentropy, optimizer=None, accuracy=nn.Accuracy):
+    model = nn.Model()
+    for layer in layers:
+        model.add(layer)
+    model.set(loss=loss and loss(), optimizer=optimizer or nn.Adam(0.05, decay=5e-7), accuracy=accuracy and accuracy())
+    model.finalize()
+    return model
+
+
+def small(seed=0, **more):
+    rng = np.random.default_rng(seed)
+    return build(nn.Dense(2, 16, activation="relu", rng=rng), nn.Dense(16, 3, rng=rng), nn.Softmax(), **more)
+
+
+def bits(model):
+    return b"".join(p.tobytes() for pair in model.get_parameters() for p in pair)
+
+
+class Spy:
+    """A layer of a user's own, which does nothing but look."""
+
+    def __init__(self):
+        self.seen = []
+
+    def forward(self, x, training):
+        self.seen.append((np.array(x), training))
+        return x
+
+    def backward(self, dy):
+        return dy
+
+
+# ---- training
+
+
+def book_epochs(X, y, w1, w2, epochs, rate):
+    """The book's network, loss and Adam, full batch, in NumPy's float64; returns the loss before each update."""
+    parameters = [w1, np.zeros((1, w1.shape[1])), w2, np.zeros((1, w2.shape[1]))]
+    caches = [[np.zeros_like(p), np.zeros_like(p)] for p in parameters]
+    losses = []
+    for t in range(1, epochs + 1):
+        w1, b1, w2, b2 = parameters
+        z1 = X @ w1 + b1
+        a1 = np.maximum(0, z1)
+        z2 = a1 @ w2 + b2
+        e = np.exp(z2 - z2.max(axis=1, keepdims=True))
+        p = e / e.sum(axis=1, keepdims=True)
+        losses.append(np.mean(-np.log(p[range(len(X)), y])))
+        dz2 = p.copy()
+        dz2[range(len(X)), y] -= 1
+        dz2 /= len(X)
+        dz1 = dz2 @ w2.T
+        dz1[z1 <= 0] = 0
+        found = [X.T @ dz1, dz1.sum(axis=0, keepdims=True), a1.T @ dz2, dz2.sum(axis=0, keepdims=True)]
+        for parameter, gradient, cache in zip(parameters, found, caches):
+            cache[0] = 0.9 * cache[0] + 0.1 * gradient
+            cache[1] = 0.999 * cache[1] + 0.001 * gradient**2
+            parameter -= rate * cache[0] / (1 - 0.9**t) / (np.sqrt(cache[1] / (1 - 0.999**t)) + 1e-7)
+    return losses, parameters
+
+
+def test_the_first_20_epochs_are_the_books(twin, spiral):
+    X, y = spiral
+    model = build(nn.Dense(2, 64, activation="relu", rng=0), nn.Dense(64, 3, rng=1), nn.Softmax(),
+                  optimizer=nn.Adam(0.05))
+    (w1, _), (w2, _) = model.get_parameters()
+    losses, parameters = book_epochs(X.astype(float), y, w1.astype(float), w2.astype(float), 20, 0.05)
+    model.train(X, y, epochs=20)
+    np.testing.assert_allclose(model.history["loss"], losses, atol=1e-5)
+    for found, expected in zip([p for pair in model.get_parameters() for p in pair], parameters):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_the_first_20_epochs_of_both_twins_agree(spiral):
+    models = {}
+    for name in ("numba", "numpy"):
+        with nn.use(name):
+            models[name] = small(3)
+            models[name].train(*spiral, epochs=20, batch_size=64, shuffle=True, seed=5)
+    assert models["numba"].trainable_layers[0].weights is not models["numpy"].trainable_layers[0].weights
+    for a, b in zip(*(model.get_parameters() for model in models.values())):
+        np.testing.assert_allclose(a[0], b[0], atol=1e-4)
+        np.testing.assert_allclose(a[1], b[1], atol=1e-4)
+
+
+def test_the_spiral_is_learned(twin, spiral):
+    rng = np.random.default_rng(0)
+    model = build(nn.Dense(2, 64, activation="relu", rng=rng), nn.Dense(64, 3, rng=rng), nn.Softmax())
+    model.train(*spiral, epochs=1000)
+    loss, accuracy = model.evaluate(*spiral)
+    assert accuracy > 0.9 and loss < 0.25
+    p = model.predict(spiral[0])
+    assert np.mean(p.argmax(axis=1) == spiral[1]) == accuracy
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_separate_activation_layers_train_alike(twin, spiral):
+    fused, apart = small(), build(nn.Dense(2, 16, rng=1), nn.ReLU(), nn.Dense(16, 3), nn.Softmax())
+    apart.set_parameters(fused.get_parameters())
+    for model in (fused, apart):
+        model.train(*spiral, epochs=10)
+    for a, b in zip(fused.get_parameters(), apart.get_parameters()):
+        np.testing.assert_allclose(a[0], b[0], atol=1e-5)
+
+
+def test_runs_repeat_to_the_bit(twin, spiral):
+    runs = []
+    for seed in (1, 1, 2):
+        model = small()
+        model.train(*spiral, epochs=5, batch_size=64, shuffle=True, seed=seed, validation_data=spiral)
+        runs.append((bits(model), model.history))
+    assert runs[0] == runs[1]
+    assert runs[0][0] != runs[2][0]
+
+
+def test_two_trainings_continue_as_one(twin, spiral):
+    once, twice = small(), small()
+    once.train(*spiral, epochs=6)
+    twice.train(*spiral, epochs=2)
+    assert twice.train(*spiral, epochs=4) is twice.history
+    assert bits(once) == bits(twice) and once.history == twice.history
+
+
+def test_a_copied_model_goes_on_alike(twin, spiral):
+    model = small()
+    model.train(*spiral, epochs=3)
+    clone = copy.deepcopy(model)
+    for each in (model, clone):
+        each.train(*spiral, epochs=3)
+    assert bits(model) == bits(clone) and model.history == clone.history
+
+
+def test_batches_cover_the_samples_in_order_and_the_last_is_smaller(spiral):
+    spy = Spy()
+    model = build(spy, nn.Dense(2, 3), nn.Softmax())
+    with nn.use("numpy"):
+        model.train(*spiral, epochs=2, batch_size=128)
+    assert [len(x) for x, _ in spy.seen] == [128, 128, 44] * 2
+    assert all(training for _, training in spy.seen)
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in spy.seen[:3]]), spiral[0])
+    assert model.optimizer.iterations == 6
+
+
+def test_shuffling_takes_every_sample_once_an_epoch_with_its_label(spiral):
+    X = np.arange(300, dtype=np.float32).reshape(-1, 1)
+    y = np.arange(300) % 3
+    spy, labels = Spy(), []
+
+    class Loss(nn.CategoricalCrossentropy):
+        def forward(self, output, y):
+            labels.append(np.array(y))
+            return super().forward(output, y)
+
+    model = build(spy, nn.Dense(1, 3), nn.Softmax(), loss=Loss, optimizer=nn.SGD(0))
+    with nn.use("numpy"):
+        model.train(X, y, epochs=2, batch_size=128, shuffle=True, seed=3)
+    epochs = [np.concatenate([x[:, 0] for x, _ in spy.seen[at:at + 3]]) for at in (0, 3)]
+    for epoch in epochs:
+        assert sorted(epoch) == list(range(300)) and list(epoch) != list(range(300))
+    assert list(epochs[0]) != list(epochs[1])
+    np.testing.assert_array_equal(np.concatenate(labels), np.concatenate(epochs) % 3)
+
+
+def test_figures_of_an_epoch_are_means_over_its_samples(twin, spiral):
+    X, y = spiral
+    model = small(optimizer=nn.SGD(0.0))  # the weights stay
+    model.train(X, y, epochs=1, batch_size=128, validation_data=(X[:50], y[:50]))
+    whole, part = model.evaluate(X, y), model.evaluate(X[:50], y[:50])
+    history = model.history
+    assert (history["loss"][0], history["accuracy"][0]) == (pytest.approx(whole[0], rel=1e-5), whole[1])
+    assert (history["val_loss"][0], history["val_accuracy"][0]) == (pytest.approx(part[0], rel=1e-5), part[1])
+    assert model.evaluate(X, y, batch_size=7) == (pytest.approx(whole[0], rel=1e-5), whole[1])
+    p = model.predict(X)
+    assert whole[0] == pytest.approx(float(-np.log(p[range(300), y]).mean()), rel=1e-4)
+    np.testing.assert_allclose(model.predict(X, batch_size=7), p, rtol=1e-6)
+
+
+def test_layers_are_told_whether_they_train(spiral):
+    spy = Spy()
+    model = build(spy, nn.Dense(2, 3), nn.Softmax())
+    with nn.use("numpy"):
+        model.train(*spiral, batch_size=200, validation_data=spiral)
+        model.evaluate(*spiral)
+        model.predict(spiral[0])
+        model.forward(spiral[0])
+    assert [training for _, training in spy.seen] == [True, True, False, False, False, False, True]
+
+
+def test_history(spiral):
+    with nn.use("numpy"):
+        model = small(optimizer=nn.SGD(1, decay=1))
+        assert model.train(*spiral, epochs=3, validation_data=spiral) is model.history
+        assert {name: len(values) for name, values in model.history.items()} == dict.fromkeys(
+            ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"), 3)
+        assert model.history["learning_rate"] == [1, 1 / 2, 1 / 3]
+        model = small(accuracy=None)
+        model.train(*spiral, epochs=2)
+        assert {name: len(values) for name, values in model.history.items()} == {
+            "loss": 2, "accuracy": 0, "val_loss": 0, "val_accuracy": 0, "learning_rate": 2}
+        assert model.evaluate(*spiral)[1] is None
+
+
+@pytest.mark.parametrize("X, y", [
+    (lambda X: X.tolist(), lambda y: y.tolist()),
+    (lambda X: X.astype(np.float64), lambda y: y.astype(np.uint8)),
+    (lambda X: np.asfortranarray(X), lambda y: np.repeat(y, 2)[::2]),
+])
+def test_lists_and_other_dtypes_train_to_the_same_bits(twin, spiral, X, y):
+    plain, other = small(), small()
+    plain.train(*spiral, epochs=3, batch_size=100)
+    other.train(X(spiral[0]), y(spiral[1]), epochs=3, batch_size=100)
+    assert bits(plain) == bits(other)
+
+
+def test_one_hot_labels_train_alike(twin, spiral):
+    plain, hot = small(), small()
+    plain.train(*spiral, epochs=5, validation_data=spiral)
+    labels = np.eye(3, dtype=int)[spiral[1]]
+    hot.train(spiral[0], labels, epochs=5, validation_data=(spiral[0], labels))
+    for name in plain.history:
+        np.testing.assert_allclose(plain.history[name], hot.history[name], atol=1e-5)
+
+
+# ---- finalize
+
+
+def test_joined_and_separate_softmax_have_the_same_gradients(twin, spiral):
+    class Separate(nn.CategoricalCrossentropy):  # not joined: it might not be a cross-entropy any more
+        pass
+
+    X, y = spiral
+    joined, separate = small(4), small(4, loss=Separate)
+    scores = build(*copy.deepcopy(joined.layers[:2]), loss=nn.SoftmaxCategoricalCrossentropy)
+    dx = {}
+    for model in (joined, separate, scores):
+        output = model.forward(X)
+        probabilities = output if model is not scores else nn.Softmax().forward(output)
+        dx[model] = model.backward(probabilities, y)
+    for model in (separate, scores):
+        for a, b in zip(joined.trainable_layers, model.trainable_layers):
+            np.testing.assert_allclose(a.dweights, b.dweights, atol=1e-7)
+            np.testing.assert_allclose(a.dbiases, b.dbiases, atol=1e-7)
+        np.testing.assert_allclose(dx[joined], dx[model], atol=1e-8)
+    np.testing.assert_allclose(joined.layers[-1].dinputs, separate.layers[-1].dinputs, atol=1e-7)
+    assert joined.evaluate(X, y) == pytest.approx(separate.evaluate(X, y), rel=1e-5)
+    assert joined.loss.accumulated_count == 300
+
+
+def test_one_layer_is_enough(twin):
+    model = build(nn.Dense(2, 3, rng=0), loss=nn.SoftmaxCategoricalCrossentropy, optimizer=nn.Adam(0.1))
+    model.train(*nn.datasets.vertical(100, 3, seed=0), epochs=300)
+    assert model.history["accuracy"][-1] > 0.85 and model.history["loss"][-1] < 0.4
+    alone = build(nn.Softmax(), optimizer=nn.SGD())  # nothing to train is no error either
+    alone.train(np.eye(3), [0, 1, 2])
+    assert alone.history["accuracy"] == [1]
+
+
+def test_without_loss_and_optimizer_a_model_predicts_but_does_not_train(spiral):
+    model = nn.Model()
+    model.add(nn.Dense(2, 3))
+    model.finalize()
+    with nn.use("numpy"):
+        assert model.predict(spiral[0]).shape == (300, 3)
+        for act in (model.train, model.evaluate):
+            with pytest.raises(RuntimeError, match=r"no loss: call model.set\(loss=...\) and model.finalize\(\)"):
+                act(*spiral)
+        model.set(loss=nn.SoftmaxCategoricalCrossentropy())
+        model.finalize()
+        assert model.evaluate(*spiral)[0] > 0
+        with pytest.raises(RuntimeError, match="no optimizer: call model.set"):
+            model.train(*spiral)
+
+
+def test_a_changed_model_must_be_finalized_again(spiral):
+    model = small()
+    model.set(optimizer=nn.SGD())
+    assert isinstance(model.loss, nn.CategoricalCrossentropy)
+    for act in (model.train, model.evaluate, lambda X, y: model.predict(X), lambda X, y: model.forward(X)):
+        with pytest.raises(RuntimeError, match=r"not finalized: call model.finalize\(\)"):
+            act(*spiral)
+    model.finalize()
+    model.add(nn.Dense(3, 3))
+    with pytest.raises(RuntimeError, match="not finalized"):
+        model.predict(spiral[0])
+
+
+def test_what_finalize_finds():
+    with pytest.raises(ValueError, match="no layers"):
+        build()
+    with pytest.raises(ValueError, match=r"layer 3, Dense\(4, 3\), must take the 5 outputs of the layer before it"):
+        build(nn.Dense(2, 5), nn.ReLU(), nn.Dense(4, 3))
+    with pytest.raises(ValueError, match="takes the softmax itself"):
+        build(nn.Dense(2, 3), nn.Softmax(), loss=nn.SoftmaxCategoricalCrossentropy)
+    layer = nn.Dense(2, 2)
+    with pytest.raises(ValueError, match="added twice"):
+        build(layer, layer)
+    build(nn.Dense(2, 5), Spy(), nn.Dense(4, 3))  # a user's layer may change the width
+
+
+def test_objects_not_classes():
+    model = nn.Model()
+    with pytest.raises(TypeError, match=r"add takes a layer, such as Dense\(2, 64\), got <class"):
+        model.add(nn.ReLU)
+    with pytest.raises(TypeError, match="add takes a layer"):
+        model.add("relu")
+    with pytest.raises(TypeError, match=r"optimizer must be an object, got the class: write Adam\(\)"):
+        model.set(optimizer=nn.Adam)
+
+
+# ---- data that does not fit
+
+
+@pytest.mark.parametrize("X, y, error, text", [
+    (np.ones((3, 2)), [0, 1], ValueError, "X and y must have one length, got 3 and 2"),
+    (np.ones((0, 2)), [], ValueError, "the training data is empty"),
+    (np.ones((2, 3)), [0, 1], ValueError, r"X must have shape \(samples, 2\) for Dense\(2, 16.*got \(2, 3\)"),
+    (np.ones(2), [0, 1], ValueError, r"X must have shape \(samples, 2\).*got \(2,\)"),
+    (np.ones((2, 2)), [0, 3], ValueError, r"labels must lie in 0..2, got 3 at index 1"),
+    (np.ones((2, 2)), [-1, 0], ValueError, r"labels must lie in 0..2, got -1 at index 0"),
+    (np.ones((2, 2)), [0.0, 1.0], TypeError, "labels must be whole numbers, got dtype float64"),
+    (np.ones((2, 2)), np.ones((2, 4)), ValueError, r"y must have shape \(2,\) or \(2, 3\), got \(2, 4\)"),
+    (np.ones((2, 2)), np.ones((2, 1), int), ValueError, r"y must have shape \(2,\) or \(2, 3\), got \(2, 1\)"),
+    (np.ones((2, 2), complex), [0, 1], TypeError, "X must hold real numbers, got dtype complex128"),
+    ([[1, 2], [3]], [0, 1], ValueError, "inhomogeneous"),
+])
+def test_errors_name_what_is_wrong_and_nothing_is_trained(X, y, error, text):
+    model = small()
+    before = bits(model)
+    with pytest.raises(error, match=text):
+        model.train(X, y)
+    with pytest.raises(error, match=text.replace("training", "evaluation")):
+        model.evaluate(X, y)
+    with pytest.raises(error, match=text.replace("training", "validation")):
+        model.train(np.ones((2, 2)), [0, 1], validation_data=(X, y))
+    assert bits(model) == before and model.history["loss"] == []
+
+
+@pytest.mark.parametrize("name, value, error, text", [
+    ("epochs", 0, ValueError, "epochs must be at least 1, got 0"),
+    ("epochs", 1.5, TypeError, "epochs must be a whole number, got 1.5"),
+    ("batch_size", 0, ValueError, "batch_size must be at least 1, got 0"),
+    ("batch_size", True, TypeError, "batch_size must be a whole number, got True"),
+    ("print_every", -1, ValueError, "print_every must be at least 1, got -1"),
+])
+def test_numbers_of_the_training(spiral, name, value, error, text):
+    with pytest.raises(error, match=text):
+        small().train(*spiral, **{name: value})
+
+
+def test_predicting_nothing():
+    with nn.use("numpy"):
+        assert small().predict(np.empty((0, 2))).shape == (0, 3)
+
+
+# ---- what is printed
+
+
+def test_silent_unless_asked(spiral, capfd):
+    with nn.use("numpy"):
+        model = small()
+        model.train(*spiral, epochs=2, validation_data=spiral)
+        model.evaluate(*spiral)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_lines_are_the_books(spiral, capsys):
+    with nn.use("numpy"):
+        model = small(optimizer=nn.SGD(0.1, decay=0.5))
+        model.train(*spiral, epochs=2, batch_size=50, print_every=2, validation_data=spiral)
+    figures = r"acc: 0\.\d{3}, loss: \d\.\d{3} \(data_loss: \d\.\d{3}, reg_loss: 0\.000\), lr: "
+    expected = []
+    for epoch in (0, 1):
+        rates = [0.1 / (1 + 0.5 * (6 * epoch + step)) for step in range(6)]
+        expected += [f"epoch: {epoch + 1}", *(f"step: {step}, {figures}{rates[step]}" for step in (0, 2, 4, 5)),
+                     f"training, {figures}{rates[5]}", r"validation, acc: 0\.\d{3}, loss: \d\.\d{3}"]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(expected)
+    for line, pattern in zip(lines, expected):
+        assert re.fullmatch(pattern, line), (line, pattern)
+    loss, accuracy = model.history["val_loss"][1], model.history["val_accuracy"][1]
+    assert lines[-1] == f"validation, acc: {accuracy:.3f}, loss: {loss:.3f}"
+
+
+def test_the_bar_shows_on_terminals_only(monkeypatch):
+    class Terminal:
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            return len(text)
+
+        def flush(self):
+            pass
+
+    assert progress.bar(10, None) is None
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert progress.bar(10, False) is None
+    shown = progress.bar(10, None)
+    assert (shown.total, shown.delay) == (10, 1)
+    shown.close()
+
+
+def test_the_bar_counts_steps_and_is_closed(monkeypatch, spiral):
+    class Bar:
+        steps = closed = 0
+
+        def update(self):
+            self.steps += 1
+
+        def close(self):
+            self.closed += 1
+
+    monkeypatch.setattr(nn.model, "bar", lambda total, wanted: made.append((total, wanted)) or bar)
+
+    def stop(epoch):
+        raise KeyboardInterrupt
+
+    for callback, steps in ((None, 9), (stop, 3)):
+        bar, made = Bar(), []
+        try:
+            with nn.use("numpy"):
+                small().train(*spiral, epochs=3, batch_size=128, progress=True, callback=callback)
+        except KeyboardInterrupt:
+            pass
+        assert made == [(9, True)] and (bar.steps, bar.closed) == (steps, 1)
+
+
+def test_ctrl_c_leaves_a_usable_model(twin, spiral):
+    model = small()
+
+    def stop(epoch):
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.train(*spiral, epochs=9, callback=stop)
+    assert len(model.history["loss"]) == len(model.history["accuracy"]) == len(model.history["learning_rate"]) == 3
+    model.train(*spiral, epochs=3)
+    whole = small()
+    whole.train(*spiral, epochs=6)
+    assert bits(model) == bits(whole)
+
+
+# ---- parameters and files
+
+
+def test_parameters_are_copies():
+    model = small()
+    parameters = model.get_parameters()
+    before = bits(model)
+    parameters[0][0][:] = 7
+    assert bits(model) == before
+    model.set_parameters(parameters)
+    parameters[0][0][:] = 8
+    assert (model.layers[0].weights == 7).all()
+
+
+@pytest.mark.parametrize("change, text", [
+    (lambda p: p[:1], "has 2 layers with parameters, got 1"),
+    (lambda p: [p[0], (p[1][0].T, p[1][1])], r"weights of layer 1 must have shape \(16, 3\), got \(3, 16\)"),
+    (lambda p: [(p[0][0] + 1, p[0][1]), (p[1][0], np.ones((1, 2)))], r"biases of layer 1 must have shape \(1, 3\)"),
+])
+def test_parameters_that_do_not_fit_change_nothing(change, text):
+    model = small()
+    before = bits(model)
+    with pytest.raises(ValueError, match=text):
+        model.set_parameters(change(model.get_parameters()))
+    assert bits(model) == before
+
+
+def test_save_and_load(tmp_path, spiral):
+    path = tmp_path / "weights"  # no suffix is added
+    model, other = small(0), small(1)
+    model.save_parameters(path)
+    assert bits(model) != bits(other)
+    other.load_parameters(str(path))
+    assert bits(model) == bits(other)
+    assert os.listdir(tmp_path) == ["weights"]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+    with np.load(path, allow_pickle=False) as file:
+        assert sorted(file.files) == ["layer0.biases", "layer0.weights", "layer1.biases", "layer1.weights"]
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "weights.npz"
+    path.write_bytes(b"old")
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError("no space left")
+
+    def killed(source, target):
+        raise OSError("no space left")
+
+    for module, name, failure in ((np, "savez", full), (os, "replace", killed)):
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
+            patch.setattr(module, name, failure)
+            small().save_parameters(path)
+        assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["weights.npz"]
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    small().save_parameters(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").stat().st_size > 500
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("bomb",)
+
+
+def test_files_that_are_no_parameters(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = small()
+    before = bits(model)
+    model.save_parameters("good.npz")
+    good = Path("good.npz").read_bytes()
+    files = {"text.npz": b"hello", "empty.npz": b"", "cut.npz": good[:-200], "pickle.npz": pickle.dumps(Bomb()),
+             "changed.npz": good[:300] + bytes([good[300] ^ 1]) + good[301:]}
+    for name, content in files.items():
+        Path(name).write_bytes(content)
+    np.save("array.npy", np.ones(3))
+    np.savez("other.npz", a=np.ones(3))
+    names = [f"layer{i}.{p}" for i in (0, 1) for p in ("weights", "biases")]
+    np.savez("objects.npz", **{name: np.array([Bomb()], object) for name in names})
+    build(nn.Dense(2, 8), nn.Dense(8, 3)).save_parameters("shape.npz")
+    for name in (*files, "array.npy", "other.npz", "objects.npz", "shape.npz"):
+        with pytest.raises(ValueError, match=f"{name} holds no parameters of this model: "):
+            model.load_parameters(name)
+        assert bits(model) == before
+    assert not os.path.exists("bomb")
+    with pytest.raises(FileNotFoundError):
+        model.load_parameters("none.npz")

@@ -1,0 +1,189 @@
+import copy
+import gc
+import math
+import pickle
+import weakref
+
+import numpy as np
+import pytest
+
+from nnjit import nn
+
+
+@pytest.fixture(params=["numba", "numpy"], autouse=True)
+def twin(request):
+    with nn.use(request.param):
+        yield request.param
+
+
+def gradients(layer, rng):
+    layer.dweights = rng.standard_normal(layer.weights.shape).astype(layer.dtype)
+    layer.dbiases = rng.standard_normal(layer.biases.shape).astype(layer.dtype)
+
+
+def steps(optimizer, layers, count, rng):
+    for _ in range(count):
+        optimizer.pre_update_params()
+        for layer in layers:
+            gradients(layer, rng)
+            optimizer.update_params(layer)
+        optimizer.post_update_params()
+
+
+def book(optimizer, parameters, count, rng):
+    """The book's rules in float64, for parameters that get gradients in the order of `steps`."""
+    state = [[np.zeros_like(p), np.zeros_like(p)] for p in parameters]
+    for t in range(count):
+        rate = optimizer.learning_rate / (1 + optimizer.decay * t)
+        for p, s in zip(parameters, state):
+            g = rng.standard_normal(p.shape)
+            if isinstance(optimizer, nn.SGD):
+                s[0] = optimizer.momentum * s[0] - rate * g
+                p += s[0]
+            else:
+                s[0] = optimizer.beta_1 * s[0] + (1 - optimizer.beta_1) * g
+                s[1] = optimizer.beta_2 * s[1] + (1 - optimizer.beta_2) * g**2
+                m, v = s[0] / (1 - optimizer.beta_1**(t + 1)), s[1] / (1 - optimizer.beta_2**(t + 1))
+                p -= rate * m / (np.sqrt(v) + optimizer.epsilon)
+
+
+OPTIMIZERS = [
+    lambda: nn.SGD(), lambda: nn.SGD(0.1, decay=1e-2), lambda: nn.SGD(0.1, decay=1e-2, momentum=0.9),
+    lambda: nn.Adam(), lambda: nn.Adam(0.05, decay=1e-2), lambda: nn.Adam(0.1, epsilon=0.1, beta_1=0.5, beta_2=0.75),
+]
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS)
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-12), (np.float32, 1e-4)])
+def test_the_books_rules(make, dtype, tolerance):
+    layers = [nn.Dense(3, 4, rng=0, dtype=dtype), nn.Dense(4, 2, rng=1, dtype=dtype)]
+    expected = [p.astype(np.float64) for layer in layers for p in (layer.weights, layer.biases)]
+    optimizer = make()
+    steps(optimizer, layers, 30, np.random.default_rng(3))
+    book(optimizer, expected, 30, np.random.default_rng(3))
+    found = [p for layer in layers for p in (layer.weights, layer.biases)]
+    for ours, theirs in zip(found, expected):
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+        assert ours.dtype == dtype
+    assert optimizer.iterations == 30
+    assert optimizer.current_learning_rate == optimizer.learning_rate / (1 + optimizer.decay * 29)
+
+
+@pytest.mark.parametrize("ours, theirs", [
+    (lambda: nn.SGD(0.1), lambda torch, p: torch.optim.SGD(p, 0.1)),
+    (lambda: nn.SGD(0.1, momentum=0.9), lambda torch, p: torch.optim.SGD(p, 0.1, momentum=0.9)),
+    (lambda: nn.Adam(0.01), lambda torch, p: torch.optim.Adam(p, 0.01, eps=1e-7)),
+    (lambda: nn.Adam(0.05, epsilon=1e-3, beta_1=0.8, beta_2=0.99),
+     lambda torch, p: torch.optim.Adam(p, 0.05, eps=1e-3, betas=(0.8, 0.99))),
+])
+def test_pytorch_trains_the_same_network_to_the_same_weights(ours, theirs):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 5)), rng.integers(0, 3, 40)
+    model = nn.Model()
+    for layer in (nn.Dense(5, 8, activation="relu", rng=rng, dtype=np.float64),
+                  nn.Dense(8, 6, activation="tanh", rng=rng, dtype=np.float64),
+                  nn.Dense(6, 6, activation="sigmoid", rng=rng, dtype=np.float64),
+                  nn.Dense(6, 3, rng=rng, dtype=np.float64), nn.Softmax()):
+        model.add(layer)
+    model.set(loss=nn.CategoricalCrossentropy(), optimizer=ours(), accuracy=nn.Accuracy())
+    model.finalize()
+    parameters = [torch.tensor(p, requires_grad=True) for pair in model.get_parameters() for p in pair]
+    w1, b1, w2, b2, w3, b3, w4, b4 = parameters
+    optimizer, inputs, labels = theirs(torch, parameters), torch.tensor(X), torch.tensor(y)
+    for _ in range(25):
+        model.train(X, y, batch_size=25)
+        for rows in (slice(0, 25), slice(25, 40)):
+            optimizer.zero_grad()
+            hidden = torch.tanh(torch.relu(inputs[rows] @ w1 + b1) @ w2 + b2)
+            scores = torch.sigmoid(hidden @ w3 + b3) @ w4 + b4
+            torch.nn.functional.cross_entropy(scores, labels[rows]).backward()
+            optimizer.step()
+    for ours_, theirs_ in zip([p for pair in model.get_parameters() for p in pair], parameters):
+        np.testing.assert_allclose(ours_, theirs_.detach().numpy(), rtol=1e-9, atol=1e-9)
+
+
+def test_decay_and_a_changed_rate():
+    optimizer = nn.SGD(1, decay=0.5)
+    rates = []
+    for _ in range(3):
+        optimizer.pre_update_params()
+        rates.append(optimizer.current_learning_rate)
+        optimizer.post_update_params()
+    assert rates == [1, 1 / 1.5, 1 / 2]
+    optimizer.learning_rate, optimizer.decay = 0.25, 0
+    optimizer.pre_update_params()
+    assert optimizer.current_learning_rate == 0.25
+
+
+def test_adams_corrections_follow_the_iterations():
+    layer, optimizer = nn.Dense(1, 1, dtype=np.float64), nn.Adam(1.0, epsilon=0)
+    for iterations in (0, 4, 1, 1, 99):  # forward, backward, the same again
+        layer.weights, layer.dweights, layer.dbiases = [[0]], np.ones((1, 1)), np.ones((1, 1))
+        optimizer = copy.deepcopy(optimizer)  # a fresh state: m = .1, v = .001 after this step
+        optimizer.iterations = iterations
+        optimizer.update_params(layer)
+        t = iterations + 1
+        expected = -(0.1 / (1 - 0.9**t)) / math.sqrt(0.001 / (1 - 0.999**t))
+        assert layer.weights[0, 0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_layers_change_optimizers_freely():
+    # the book keeps the state on the layer: Adam after another optimizer finds half of it
+    rng, layer = np.random.default_rng(0), nn.Dense(3, 3, rng=0, dtype=np.float64)
+    steps(nn.SGD(0.1, momentum=0.9), [layer], 3, rng)
+    steps(nn.Adam(0.1), [layer], 3, rng)
+    fresh = nn.Dense(3, 3, dtype=np.float64)
+    fresh.weights, fresh.biases = layer.weights, layer.biases
+    steps(nn.SGD(0.1, momentum=0.9), [layer], 1, np.random.default_rng(9))
+    steps(nn.SGD(0.1, momentum=0.9), [fresh], 1, np.random.default_rng(9))
+    np.testing.assert_array_equal(layer.weights, fresh.weights)
+
+
+def test_state_starts_anew_for_parameters_of_another_dtype():
+    class Odd:
+        weights, biases = np.ones((2, 2), np.float32), np.ones((1, 2), np.float32)
+
+    layer, optimizer = Odd(), nn.Adam(0.1)
+    for dtype in (np.float32, np.float64):
+        layer.weights, layer.biases = np.ones((2, 2), dtype), np.ones((1, 2), dtype)
+        layer.dweights, layer.dbiases = np.ones((2, 2), dtype), np.ones((1, 2), dtype)
+        optimizer.update_params(layer)
+        np.testing.assert_allclose(layer.weights, 0.9, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [lambda: nn.SGD(0.1, momentum=0.9), lambda: nn.Adam()])
+def test_state_dies_with_its_layer(make):
+    optimizer, layer = make(), nn.Dense(2, 2)
+    steps(optimizer, [layer], 1, np.random.default_rng(0))
+    held = weakref.ref(layer)
+    del layer
+    gc.collect()
+    assert held() is None and len(optimizer._states) == 0
+
+
+@pytest.mark.parametrize("make", [lambda: nn.SGD(0.1, momentum=0.9), lambda: nn.Adam()])
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_copied_together_optimizer_and_layer_go_on_alike(make, clone):
+    pair = make(), nn.Dense(2, 2, rng=0)
+    steps(pair[0], [pair[1]], 3, np.random.default_rng(0))
+    other = clone(pair)
+    for optimizer, layer in (pair, other):
+        steps(optimizer, [layer], 3, np.random.default_rng(1))
+    assert pair[1].weights.tobytes() == other[1].weights.tobytes()
+    assert pair[1].weights is not other[1].weights
+
+
+@pytest.mark.parametrize("kind, values, text", [
+    (nn.SGD, {"learning_rate": -1}, "learning_rate must be finite and at least 0, got -1"),
+    (nn.SGD, {"learning_rate": math.nan}, "learning_rate must be finite and at least 0, got nan"),
+    (nn.Adam, {"learning_rate": math.inf}, "learning_rate must be finite and at least 0, got inf"),
+    (nn.Adam, {"decay": -0.1}, "decay must be finite"),
+    (nn.Adam, {"epsilon": -1e-7}, "epsilon must be finite"),
+    (nn.SGD, {"momentum": 1}, "momentum must be at least 0 and below 1, got 1"),
+    (nn.Adam, {"beta_1": 1.0}, "beta_1 must be at least 0 and below 1"),
+    (nn.Adam, {"beta_2": math.nan}, "beta_2 must be at least 0 and below 1"),
+])
+def test_mistakes_in_the_constructor(kind, values, text):
+    with pytest.raises(ValueError, match=text):
+        kind(**values)

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from scalar import assert_same_bits
+
+from nnjit.kernels import relu
+
+DTYPES = (np.float32, np.float64)
+SIZES = (1, 7, 8, 9, 15, 16, 17, 40, 4095, 4096, 4097, 70_001)
+
+
+def bound(function, u, expected, *args):
+    """Exact."""
+    return [np.zeros_like(expected[0])]
+
+
+def numbers(size, dtype, seed=0):
+    x = np.random.default_rng(seed).standard_normal(size).astype(dtype)
+    x[::5] = 0
+    return x
+
+
+@pytest.mark.parametrize("parallel", (False, True))
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_each_number_alone(dtype, size, parallel):
+    x, dy = numbers(size, dtype), numbers(size, dtype, 1)
+    zero = dtype(0)
+    y = relu.forward(x, parallel=parallel)
+    assert_same_bits(y, np.array([zero if v <= 0 else v for v in x]))
+    dx = relu.backward(dy, y, parallel=parallel)
+    assert_same_bits(dx, np.array([zero if v <= 0 else d for v, d in zip(y, dy)]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_edges(dtype):
+    tiny = np.finfo(dtype).smallest_subnormal
+    x = np.array([0.0, -0.0, tiny, -tiny, np.inf, -np.inf, np.nan], dtype)
+    assert_same_bits(relu.forward(x), np.array([0, 0, tiny, 0, np.inf, 0, np.nan], dtype))
+    dy = np.array([1, 2, 3, -0.0, 5, np.nan, 7], dtype)
+    assert_same_bits(relu.backward(dy, x), np.array([0, 0, 3, 0, 5, 0, 7], dtype))
+
+
+def test_any_number_of_dimensions():
+    x = numbers(24, np.float32)
+    for shape in ((), (24,), (2, 3, 4), (0, 3), (4, 1, 6)):
+        part = x[:np.prod(shape, dtype=int)].reshape(shape)
+        assert_same_bits(relu.forward(part), np.where(part > 0, part, np.float32(0)))
+
+
+def test_in_place():
+    x, dy = numbers(5000, np.float32), numbers(5000, np.float32, 1)
+    y = relu.forward(x)
+    dx = relu.backward(dy, y)
+    assert relu.forward(x, out=x) is x
+    assert_same_bits(x, y)
+    assert relu.backward(dy, y, out=dy) is dy
+    assert_same_bits(dy, dx)
+
+
+def test_torch_agrees(torch):
+    x, dy = numbers(1000, np.float32), numbers(1000, np.float32, 1)
+    leaf = torch.tensor(x, requires_grad=True)
+    y = torch.relu(leaf)
+    y.backward(torch.tensor(dy))
+    assert np.array_equal(relu.forward(x), y.detach().numpy())
+    assert np.array_equal(relu.backward(dy, relu.forward(x)), leaf.grad.numpy())
