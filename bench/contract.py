@@ -98,7 +98,7 @@ def cases(operation, shape, dtype, specials=False):
             p.reshape(-1)[::7], p.reshape(-1)[3::7] = 0, 1
             args["p"] = p
         if function == "backward" and "y" in args:  # the twin computed y by libm and BLAS
-            y = call(kernel, *forward, parallel=False)[-1]
+            y = call(kernel, *forward, parallel=False)[-1]  # type: ignore[misc]
             assert y.shape == args["y"].shape, f"{operation}.backward: y must be the last result of forward"
             args["y"] = y
         # a power of a knob is libm's: keep 20 bits of it

@@ -26,8 +26,10 @@ HERE = Path(__file__).parent
 CONTENDERS = ("numpy", "nnjit")
 NAMES = {"numpy": "NumPy", "nnjit": "nnjit"}
 ROUNDS = 5
+BUDGET = 270  # seconds: no further round where it would pass this
 OPTIONS = ["--benchmark-max-time=0.03", "--benchmark-min-time=0.0002", "--benchmark-min-rounds=3"]
 QUICK = ["--benchmark-max-time=0.0005", "--benchmark-min-time=0.0001", "--benchmark-min-rounds=1"]
+NOISE = 0.25  # a spread that an idle machine stays below in all but a few rows
 MACHINE_SECONDS, MACHINE_SECONDS_QUICK = 0.1, 0.01  # for each limit
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 NEEDED = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark", "threadpoolctl": "threadpoolctl"}
@@ -72,6 +74,7 @@ def measure(quick: bool = False, ops: list[str] | None = None) -> Report:
     machine = describe()
     counts = sorted({1, machine["threads"]})
     rounds = 1 if quick else ROUNDS
+    begin = time.perf_counter()
     turns = [(contender, threads) for threads in counts for contender in CONTENDERS]
     _say("measuring the machine's limits")
     limits = _limits(machine["threads"], quick)
@@ -83,9 +86,13 @@ def measure(quick: bool = False, ops: list[str] | None = None) -> Report:
             _collect(rows, found, contender, threads)
             _say(f"round {number + 1} of {rounds}: {NAMES[contender]}, {_threads(threads)}, {len(found)} benchmarks, "
                  f"{time.perf_counter() - start:.0f} s")
+        done = number + 1
+        if done < rounds and (time.perf_counter() - begin) * (done + 1) / done > BUDGET:
+            _say(f"no more rounds: they would take longer than {BUDGET} s")
+            break
     if not quick:
         limits = _higher(limits, _limits(machine["threads"], quick))
-    return {"machine": machine, "limits": limits, "rounds": rounds, "rows": list(rows.values())}
+    return {"machine": machine, "limits": limits, "rounds": done, "rows": list(rows.values())}
 
 
 def _files(ops: list[str]) -> list[str]:
@@ -224,13 +231,17 @@ def _cells(report: Report, row: Row, threads: int) -> list[str]:
 
 
 def summary(report: Report) -> list[str]:
-    """A line for each number of threads: the mean ratio, and how often NumPy is faster."""
+    """For each number of threads the mean ratio and how often NumPy is faster; whether the machine was idle."""
     lines = []
     for threads in thread_counts(report):
         lost = sum(loses(row, threads) for row in report["rows"])
         mean = geometric_mean(ratio(row, threads) for row in report["rows"])
         lines.append(f"{_threads(threads)}: NumPy's time is {mean:.2f} times ours (geometric mean of "
                      f"{len(report['rows'])} rows); NumPy is faster in {lost}")
+    noisy = sum(spread(row) > NOISE for row in report["rows"])
+    if noisy:
+        lines.append(f"{noisy} of {len(report['rows'])} rows differ by more than {NOISE:.0%} between rounds: measure on "
+                     "an idle machine")
     return lines
 
 

@@ -19,7 +19,7 @@ import numpy
 from numba.core import caching, compiler, serialize
 from numba.np.ufunc import parallel as pool
 
-if numba.config.DISABLE_JIT:
+if getattr(numba.config, "DISABLE_JIT", False):
     raise ImportError("nnjit's kernels are compiled code: unset NUMBA_DISABLE_JIT to use them")
 
 OPTIONS = {"error_model": "numpy", "nogil": True, "boundscheck": False}  # never fastmath: it would change the bits
@@ -44,11 +44,11 @@ COMPILER_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "BO
 
 def cache_folder():
     """The folder of compiled code: NNJIT_CACHE_DIR or the user's cache folder, then a digest of what it depends on."""
-    root = os.environ.get("NNJIT_CACHE_DIR")
-    if not root:
-        from platformdirs import user_cache_path
-        root = user_cache_path("nnjit", appauthor=False) / "code"
-    return Path(root).expanduser().absolute() / _DIGEST
+    chosen = os.environ.get("NNJIT_CACHE_DIR")
+    if chosen:
+        return Path(chosen).expanduser().absolute() / _DIGEST
+    from platformdirs import user_cache_path
+    return user_cache_path("nnjit", appauthor=False) / "code" / _DIGEST
 
 
 def _seal(path, content):

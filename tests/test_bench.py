@@ -23,7 +23,7 @@ def row(group="softmax.forward 512x1000 f32", *, numpy: Any = (4e-4, 4e-4), nnji
         size=1e6, dtype="f32"):
     """Times at 1 and 2 threads; a list stands for its rounds."""
     seconds = {name: {threads: list(t) if isinstance(t, list) else 3 * [t] for threads, t in zip("12", times)}
-               for name, times in (("numpy", numpy), ("nnjit", nnjit))}
+               for name, times in {"numpy": numpy, "nnjit": nnjit}.items()}
     return {"group": group, "dtype": dtype, "flops": flops, "bytes": size, "footprint": size, "seconds": seconds}
 
 
@@ -97,27 +97,43 @@ def test_the_higher_of_two_measurements_is_the_limit():
 # ---- running
 
 
-def test_contenders_take_turns_and_each_round_is_kept(monkeypatch):
-    calls = []
+@pytest.fixture
+def calls(monkeypatch):
+    """The children that `measure` would have run; the n-th one's medians are n."""
+    made: list[tuple[str, int]] = []
 
     def run(contender, threads, files, quick):
-        calls.append((contender, threads))
-        return [{"group": group, "dtype": "f32", "flops": 1, "bytes": 2, "median": float(len(calls))}
+        made.append((contender, threads))
+        return [{"group": group, "dtype": "f32", "flops": 1, "bytes": 2, "footprint": 2, "median": float(len(made))}
                 for group in ("a", "b")]
 
     monkeypatch.setattr(report, "run", run)
     monkeypatch.setattr(report, "_limits", lambda threads, quick: made_up()["limits"])
     monkeypatch.setattr(machine, "describe", lambda: made_up()["machine"])
     monkeypatch.setattr(report, "ROUNDS", 3)
+    return made
+
+
+TURN = [("numpy", 1), ("nnjit", 1), ("numpy", 2), ("nnjit", 2)]
+
+
+def test_contenders_take_turns_and_each_round_is_kept(calls):
     found = report.measure()
-    turn = [("numpy", 1), ("nnjit", 1), ("numpy", 2), ("nnjit", 2)]
-    assert calls == turn + turn[::-1] + turn
+    assert calls == TURN + TURN[::-1] + TURN
     assert found["rounds"] == 3
-    assert found["rows"][1] == {"group": "b", "dtype": "f32", "flops": 1, "bytes": 2, "seconds": {
+    assert found["rows"][1] == {"group": "b", "dtype": "f32", "flops": 1, "bytes": 2, "footprint": 2, "seconds": {
         "numpy": {"1": [1, 8, 9], "2": [3, 6, 11]}, "nnjit": {"1": [2, 7, 10], "2": [4, 5, 12]}}}
-    calls.clear()
+
+
+def test_a_quick_run_is_one_round(calls):
     assert report.measure(quick=True)["rounds"] == 1
-    assert calls == turn
+    assert calls == TURN
+
+
+def test_a_slow_machine_gets_fewer_rounds(calls, monkeypatch):
+    monkeypatch.setattr(report, "BUDGET", 0)
+    assert report.measure()["rounds"] == 1
+    assert calls == TURN
 
 
 def test_a_child_measures_one_contender():
@@ -207,6 +223,12 @@ def test_losing_rows_are_marked_where_they_lose():
     assert "**" not in line_of(page, "softmax")
     assert "| **0.50** |" in line_of(page, "relu") and "| 2.00 |" in line_of(page, "relu")
     assert "1 thread: NumPy's time is 1.41 times ours (geometric mean of 2 rows); NumPy is faster in 1" in text
+
+
+def test_unsteady_rows_are_counted():
+    assert len(report.summary(made_up())) == 2
+    unsteady = made_up(row(nnjit=([1e-4, 1.3e-4, 1e-4], 1e-4)), row("steady", nnjit=([1e-4, 1.2e-4, 1e-4], 1e-4)))
+    assert report.summary(unsteady)[2].startswith("1 of 2 rows differ by more than 25%")
 
 
 def test_the_tables_show_times_rates_and_shares():

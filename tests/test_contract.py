@@ -564,7 +564,8 @@ def test_a_wrong_shape_is_named(operation):
     for function, args, knobs, where in cases(operation, TYPICAL[contract.dimensions(operation)], np.float64):
         for name, x in args.items():
             others = {"one more row": np.concatenate([x, x[:1]]), "one row less": x[:-1].copy(),
-                      "one row": x[:1].copy(), "no rows": x[:0].copy(), "one dimension more": x[None].copy(), "flat": x.ravel(),
+                      "one row": x[:1].copy(), "no rows": x[:0].copy(), "one dimension more": x[None].copy(),
+                      "flat": x.ravel(),
                       "a scalar": x.flat[0].reshape(())}
             if x.ndim > 1:
                 others |= {"one more column": np.concatenate([x, x[:, :1]], axis=1), "no columns": x[:, :0].copy(),

@@ -167,7 +167,8 @@ def test_dense_computes_in_the_dtype_of_its_weights(x):
 def test_activations_keep_floats_and_make_float32_of_the_rest(kind):
     layer = kind()
     unpickled = pickle.loads(pickle.dumps(np.ones((1, 2))))  # its dtype equals float64, but is another object
-    for values, dtype in (([[1, 2]], np.float32), ([[1.5, 2]], np.float32), (unpickled, np.float64), (np.array([[1, 2]]), np.float32), (np.ones((1, 2)), np.float64),
+    for values, dtype in (([[1, 2]], np.float32), ([[1.5, 2]], np.float32), (unpickled, np.float64),
+                          (np.array([[1, 2]]), np.float32), (np.ones((1, 2)), np.float64),
                           (np.ones((1, 2), np.float32), np.float32), (np.ones((1, 2), np.float16), np.float32)):
         assert layer.forward(values).dtype == dtype
         assert layer.backward([[1, 2]]).dtype == dtype

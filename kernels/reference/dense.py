@@ -18,7 +18,7 @@ def inputs(rng, shape, dtype):
     w = rng.standard_normal((features, neurons)).astype(dtype)
     b = rng.standard_normal(neurons).astype(dtype)
     dy = rng.standard_normal((rows, neurons)).astype(dtype)
-    cases = []
+    cases: list = []
     for activation in (None, *ACTIVATIONS):
         knobs = {"activation": activation}
         cases.append(("forward", (x, w, b), knobs))
