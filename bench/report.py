@@ -240,8 +240,8 @@ def summary(report: Report) -> list[str]:
                      f"{len(report['rows'])} rows); NumPy is faster in {lost}")
     noisy = sum(spread(row) > NOISE for row in report["rows"])
     if noisy:
-        lines.append(f"{noisy} of {len(report['rows'])} rows differ by more than {NOISE:.0%} between rounds: measure on "
-                     "an idle machine")
+        lines.append(f"{noisy} of {len(report['rows'])} rows differ by more than {NOISE:.0%} between rounds: take "
+                     "on an idle machine")
     return lines
 
 

@@ -29,11 +29,11 @@ def array(name, x, ndim=None):
 def matrix(name, x):
     """A 2-d array, and whether what is returned is its transpose: that of a column-major array is not copied."""
     if type(x) is ndarray and x.ndim == 2 and x.dtype in FLOATS:
-        flags = x.flags
-        if flags.carray:
+        if x.flags.carray:
             return x, False
-        if flags.farray:
-            return x.T, True
+        transposed = x.T  # flags.farray is true of some arrays that are not contiguous at all
+        if transposed.flags.carray:
+            return transposed, True
     return array(name, x, 2), False
 
 

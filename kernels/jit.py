@@ -187,7 +187,7 @@ def _launch():
         with _launching(GOMP_SPINCOUNT=SPIN_COUNT):
             pool._launch_threads()
         if pool._threading_layer == "workqueue":
-            _lock = threading.Lock()  # workqueue aborts the process when two threads enter
+            _lock = threading.RLock()  # workqueue aborts the process when two threads enter
         _launched = True
 
 

@@ -22,13 +22,13 @@ FILES = sorted(path.stem for path in Path(report.__file__).parent.glob("bench_*.
 def row(group="softmax.forward 512x1000 f32", *, numpy: Any = (4e-4, 4e-4), nnjit: Any = (1e-4, 5e-5), flops=1e6,
         size=1e6, dtype="f32"):
     """Times at 1 and 2 threads; a list stands for its rounds."""
-    seconds = {name: {threads: list(t) if isinstance(t, list) else 3 * [t] for threads, t in zip("12", times)}
+    seconds = {name: {threads: t if isinstance(t, list) else [t, t, t] for threads, t in zip("12", times)}
                for name, times in {"numpy": numpy, "nnjit": nnjit}.items()}
     return {"group": group, "dtype": dtype, "flops": flops, "bytes": size, "footprint": size, "seconds": seconds}
 
 
 def made_up(*rows):
-    limits = {"gflops": {"f32": 100.0, "f64": 50.0}, "copy": [[1024, 64.0], [4096, 32.0], [1 << 20, 16.0]]}
+    limits: Any = {"gflops": {"f32": 100.0, "f64": 50.0}, "copy": [[1024, 64.0], [4096, 32.0], [1 << 20, 16.0]]}
     twice = {"gflops": {"f32": 200.0, "f64": 100.0}, "copy": [[size, 2 * rate] for size, rate in limits["copy"]]}
     return {
         "machine": {"processor": "Model T", "system": "Linux x86_64", "caches": {"L1": "32K", "L2": "1024K"},
@@ -155,6 +155,16 @@ def test_a_failing_child_is_told_in_one_line(tmp_path, code, told):
         report.run("numpy", 2, [str(broken)], True)
     assert told in str(failure.value) and "\n" not in str(failure.value)
     assert failure.value.code == 1
+
+
+def test_a_child_is_held_to_its_contender_and_threads(tmp_path):
+    names = ("NNJIT_BENCH_CONTENDER", "NNJIT_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    code = f"import os\n\n\ndef test_broken():\n    raise ValueError([os.environ[name] for name in {names}])\n"
+    (tmp_path / "bench_broken.py").write_text(code)
+    for contender, threads in (("numpy", 1), ("nnjit", 2)):
+        with pytest.raises(report.Failure) as failure:
+            report.run(contender, threads, [str(tmp_path / "bench_broken.py")], True)
+        assert str([contender, *3 * [str(threads)]]) in str(failure.value)
 
 
 def test_unknown_operations_are_refused(capsys):
