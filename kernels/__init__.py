@@ -18,7 +18,7 @@ loss with respect to <name>.
 
 from . import (adam, categorical_accuracy, categorical_cross_entropy, dense, matmul, mean, relu, sgd, sigmoid, softmax,
                softmax_cross_entropy, tanh)
-from .jit import get_num_threads, info, set_num_threads
+from .jit import capture, get_num_threads, info, set_num_threads
 
 __all__ = ["adam", "categorical_accuracy", "categorical_cross_entropy", "dense", "matmul", "mean", "relu", "sgd",
-           "sigmoid", "softmax", "softmax_cross_entropy", "tanh", "get_num_threads", "info", "set_num_threads"]
+           "sigmoid", "softmax", "softmax_cross_entropy", "tanh", "capture", "get_num_threads", "info", "set_num_threads"]

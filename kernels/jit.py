@@ -147,6 +147,8 @@ class loops:
 
     def parallel(self, *args):
         """Run the parallel variant on as many threads as `set_num_threads` allows."""
+        if _forked:
+            return self.serial(*args)
         if not _launched:
             _launch()
         before = pool._get_num_threads()  # the mask belongs to the calling thread, and its user may have set it
@@ -167,7 +169,36 @@ def pick(nest, large, parallel):
     """The variant of `nest` to call: parallel None takes the parallel one for `large` work, True and False force."""
     if parallel is None:
         parallel = large and _num_threads > 1
-    return nest.parallel if parallel and not _forked else nest.serial
+    variant = nest.parallel if parallel else nest.serial
+    return _noting(variant) if _captures else variant
+
+
+_captures = {}  # lists of calls by thread
+
+
+class capture:
+    """The calls of loop nests that this thread makes in `with capture() as calls:`, as (nest, list of arguments).
+
+    `nest(*arguments)` does the same again on the same arrays, without the checks: a training does that at each step.
+    """
+
+    def __enter__(self):
+        calls = _captures[threading.get_ident()] = []
+        return calls
+
+    def __exit__(self, *exception):
+        del _captures[threading.get_ident()]
+
+
+def _noting(variant):
+    calls = _captures.get(threading.get_ident())
+    if calls is None:
+        return variant
+
+    def call(*args):
+        calls.append((variant, list(args)))
+        return variant(*args)
+    return call
 
 
 # ---- threads

@@ -234,8 +234,8 @@ def product(a, b, c, bias, flags, parallel):
     f must be the identity."""
     if c.size:
         large = c.size * (a.shape[0] if flags & A_TRANSPOSED else a.shape[1]) >= PARALLEL_FROM
-        nest = pick(_product, large, parallel)
-        nest(a, b, c, bias, flags, 1 if nest is _product.serial else get_num_threads())
+        tasks = get_num_threads() if (large if parallel is None else parallel) else 1
+        pick(_product, large, parallel)(a, b, c, bias, flags, tasks)
     return c
 
 

@@ -20,14 +20,14 @@ def _sum_block(x, sums, block):
 
 
 @loops
-def _sum(x, sums):
-    """The blocks' sums, then their sum, always from first to last."""
+def _mean(x, sums):
+    """The blocks' sums, then their sum, always from first to last; then its mean in float64."""
     for block in prange(sums.size):
         _sum_block(x, sums, block)
     total = sums[0]
     for block in range(1, sums.size):
         total += sums[block]
-    return total
+    return np.float64(total) / x.size
 
 
 def forward(x, *, parallel=None):
@@ -44,4 +44,4 @@ def forward(x, *, parallel=None):
     if x.size == 0:
         raise ValueError("x must have at least one element, got shape (0,)")
     sums = np.empty((x.size + BLOCK - 1) // BLOCK, x.dtype)
-    return float(pick(_sum, x.size >= PARALLEL_FROM, parallel)(x, sums)) / x.size
+    return pick(_mean, x.size >= PARALLEL_FROM, parallel)(x, sums)

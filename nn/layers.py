@@ -76,6 +76,14 @@ class Dense:
     def biases(self, values: ArrayLike) -> None:
         self._biases = self._parameter(values, "biases", (1, self.n_neurons)).reshape(-1)
 
+    def held(self) -> tuple[Array, Array]:
+        """The arrays that kernels read and optimizers update: weights (n_inputs, n_neurons), biases (n_neurons,)."""
+        return self._weights, self._biases
+
+    def hold(self, weights: Array, biases: Array) -> None:
+        """Let these C-contiguous arrays, of the layer's dtype, be the parameters, without a copy."""
+        self._weights, self._biases = weights, biases.reshape(-1)
+
     def _parameter(self, values: ArrayLike, name: str, shape: tuple[int, int]) -> Array:
         found = as_floats(values, self.dtype, name)
         if found.shape != shape and (name == "weights" or found.shape != shape[1:]):

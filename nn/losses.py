@@ -51,9 +51,13 @@ class Loss:
     def accumulate(self, losses: Array) -> float:
         """The mean of the losses (N,) of a batch, which then counts in `calculate_accumulated`."""
         mean = backend.ops.mean.forward(losses)
-        self.accumulated_sum += mean * len(losses)
-        self.accumulated_count += len(losses)
+        self.count(mean, len(losses))
         return mean
+
+    def count(self, mean: float, samples: int) -> None:
+        """Let a batch of so many samples with this mean loss count in `calculate_accumulated`."""
+        self.accumulated_sum += mean * samples
+        self.accumulated_count += samples
 
     def calculate(self, output: ArrayLike, y: ArrayLike) -> float:
         """The mean loss of outputs (N, C) against labels y, which then counts in `calculate_accumulated`."""

@@ -37,9 +37,13 @@ class Accuracy:
         else:
             scores = as_floats(scores, name="outputs")
             correct = backend.ops.categorical_accuracy.forward(scores, as_labels(y, scores.dtype))
+        return self.count(correct, count)
+
+    def count(self, correct: int, samples: int) -> float:
+        """The accuracy of a batch, which then counts in `calculate_accumulated`."""
         self.accumulated_sum += correct
-        self.accumulated_count += count
-        return correct / count
+        self.accumulated_count += samples
+        return correct / samples
 
     def calculate_accumulated(self) -> float:
         """The accuracy over all samples since `new_pass`. Raises RuntimeError when there are none."""

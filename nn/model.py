@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from . import backend
 from . import layers as _layers
 from .arrays import FLOAT32, Array, as_floats
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
 from .metrics import Accuracy
+from .plan import Parameters, Plan, recordable
 from .progress import bar, say
 
 
@@ -31,6 +33,22 @@ class Model:
         self.history: dict[str, list[float]] = {
             name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")}
         self._finalized = False
+        self._forget_plans()
+
+    def _forget_plans(self) -> None:
+        self._plans: dict[int, Plan] = {}  # by the number of samples
+        self._parameters: Parameters | None = None
+        self._recorded_for: tuple[Any, ...] | None = None
+        self._shown: Plan | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a plan holds addresses of this model's arrays
+        return {name: value for name, value in self.__dict__.items()
+                if name not in ("_plans", "_parameters", "_recorded_for", "_shown")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget_plans()
 
     def add(self, layer: _layers.Layer) -> None:
         """Append a layer. Raises TypeError for a class or for what has no forward and backward."""
@@ -80,6 +98,7 @@ class Model:
         self._criterion = self.loss if self._softmax is None else SoftmaxCategoricalCrossentropy()
         self._scoring = self.layers if self._softmax is None else self.layers[:-1]
         self._finalized = True
+        self._forget_plans()
 
     def _need(self, *parts: str) -> None:
         for part in parts:
@@ -144,15 +163,57 @@ class Model:
         optimizer.post_update_params()
         return loss, accuracy
 
-    def _score(self, X: Array, y: Array, training: bool) -> tuple[float, float | None]:
+    def _forward_loss(self, X: Array, y: Array, training: bool) -> Array:
         criterion: Any = self._criterion
         output = X
         for layer in self._scoring:
             output = layer.forward(output, training)
-        loss = self.loss.accumulate(criterion.forward(output, y))  # type: ignore[union-attr]
+        losses: Array = criterion.forward(output, y)
         if self._softmax is not None:
             self._softmax.output = criterion.output
-        return loss, None if self.accuracy is None else self.accuracy.calculate(criterion.output, y)
+        return losses
+
+    def _score(self, X: Array, y: Array, training: bool) -> tuple[float, float | None]:
+        loss = self.loss.accumulate(self._forward_loss(X, y, training))  # type: ignore[union-attr]
+        output: Any = self._criterion.output  # type: ignore[union-attr]
+        return loss, None if self.accuracy is None else self.accuracy.calculate(output, y)
+
+    def _check_plans(self, X: Array) -> None:
+        # once an epoch, since a callback may have changed anything
+        recorded_for = (backend.name, backend.get_num_threads(), self.accuracy is None,
+                        *[getattr(layer, "activation", None) for layer in self.layers])
+        if self._parameters is None or not self._parameters.held():
+            dtypes = {X.dtype, *[getattr(layer, "dtype", None) for layer in self.trainable_layers]}
+            if (self.trainable_layers and len(dtypes) == 1
+                    and recordable(*self.layers, self._criterion, self.loss, self.optimizer, self.accuracy)):
+                self._parameters = Parameters(self.trainable_layers)
+            else:
+                self._parameters = None
+            self._plans = {}
+        if recorded_for != self._recorded_for:
+            self._plans = {}
+            self._recorded_for = recorded_for
+
+    def _step(self, X: Array, y: Array) -> tuple[float, float | None]:
+        # train_step for data that train has checked: by a plan for this size of batch, where there can be one
+        if self._parameters is None or backend.name != "numba":
+            return self.train_step(X, y)
+        plan = self._plans.get(len(X))
+        if plan is None:
+            plan = self._plans[len(X)] = Plan(self, self._parameters, X, y)
+        if not plan.usable:
+            return self.train_step(X, y)
+        if plan is not self._shown:
+            plan.show()
+            self._shown = plan
+        self.layers[0].inputs = X
+        loss, hits = plan.run(X, y)
+        self.loss.count(loss, len(X))  # type: ignore[union-attr]
+        optimizer = self.optimizer
+        optimizer.pre_update_params()
+        optimizer.update_all(self._parameters)
+        optimizer.post_update_params()
+        return loss, None if hits is None else self.accuracy.count(hits, len(X))  # type: ignore[union-attr]
 
     def _new_pass(self) -> None:
         self.loss.new_pass()  # type: ignore[union-attr]
@@ -184,6 +245,7 @@ class Model:
         epochs = _count("epochs", epochs)
         print_every = None if print_every is None else _count("print_every", print_every)
         X, y = self._samples(X, y, "training")
+        y = y.copy()  # a label changed after its check would make a kernel write anywhere
         batch = len(X) if batch_size is None else min(_count("batch_size", batch_size), len(X))
         validation = None if validation_data is None else self._samples(*validation_data, "validation")
         random = np.random.default_rng(seed) if shuffle else None
@@ -194,12 +256,13 @@ class Model:
                 if print_every:
                     say(f"epoch: {epoch}")
                 self._new_pass()
+                self._check_plans(X)
                 order = None if random is None else random.permutation(len(X))
                 for step in range(steps):
                     rows: Any = slice(step * batch, (step + 1) * batch)
                     if order is not None:
                         rows = order[rows]
-                    loss, accuracy = self.train_step(X[rows], y[rows])
+                    loss, accuracy = self._step(X[rows], y[rows])
                     if print_every and (step % print_every == 0 or step == steps - 1):
                         say(f"step: {step}, {self._line(loss, accuracy)}")
                     if running is not None:

@@ -11,8 +11,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import backend
-from .arrays import as_floats
+from .arrays import Array, as_floats
 from .layers import Layer
+from .plan import Parameters
 
 
 def _check(name: str, value: float, below: float = math.inf) -> float:
@@ -49,13 +50,38 @@ class _Optimizer:
         """Count the step; call once after its updates."""
         self.iterations += 1
 
-    def _state(self, layer: Layer, weights: Any, biases: Any) -> tuple[Any, ...]:
-        # `buffers` arrays of zeros for the weights, then as many for the biases
+    def update_params(self, layer: Layer) -> None:
+        """Update `layer.weights` and `layer.biases` in place from `layer.dweights` and `layer.dbiases`."""
+        weights, biases, n = layer.weights, layer.biases, self.buffers
         state = self._states.get(layer)
-        if state is None or state[0].shape != weights.shape or state[0].dtype != weights.dtype:
-            state = tuple(np.zeros_like(p) for p in (weights, biases) for _ in range(self.buffers))
+        if (state is None or len(state) != 2 * n
+                or n and (state[0].shape != weights.shape or state[0].dtype != weights.dtype)):
+            state = tuple(np.zeros_like(p) for p in (weights, biases) for _ in range(n))
             self._states[layer] = state
-        return state
+        self._step(weights, layer.dweights, *state[:n])
+        self._step(biases, layer.dbiases, *state[n:])
+
+    def update_all(self, parameters: Parameters) -> None:
+        """The same for all layers of `parameters`, in one pass."""
+        state = self._states.get(parameters)
+        if state is None or len(state) != self.buffers:
+            state = self._join(parameters)
+        self._step(parameters.values, parameters.gradients, *state)
+
+    def _join(self, parameters: Parameters) -> tuple[Any, ...]:
+        # the layers keep their state, now as views of the whole: both kinds of update may follow each other
+        whole = tuple(np.zeros_like(parameters.values) for _ in range(self.buffers))
+        views = [parameters.cut(buffer) for buffer in whole]
+        for number, layer in enumerate(parameters.layers):
+            state = tuple(pairs[number][k] for k in (0, 1) for pairs in views)
+            for view, old in zip(state, self._states.get(layer, ())):
+                view[...] = old
+            self._states[layer] = state
+        self._states[parameters] = whole
+        return whole
+
+    def _step(self, values: Array, gradients: Any, *state: Array) -> None:
+        raise NotImplementedError
 
 
 class SGD(_Optimizer):
@@ -64,23 +90,17 @@ class SGD(_Optimizer):
     Raises ValueError unless learning_rate and decay are finite and >= 0, and 0 <= momentum < 1.
     """
 
-    buffers = 1
-
     def __init__(self, learning_rate: float = 1.0, decay: float = 0.0, momentum: float = 0.0) -> None:
         super().__init__(learning_rate, decay)
         self.momentum = _check("momentum", momentum, 1)
 
-    def update_params(self, layer: Layer) -> None:
-        """Update `layer.weights` and `layer.biases` in place from `layer.dweights` and `layer.dbiases`."""
-        step, rate = backend.ops.sgd.step, self.current_learning_rate
-        weights, biases = layer.weights, layer.biases
-        if self.momentum:
-            of_weights, of_biases = self._state(layer, weights, biases)
-            step(weights, layer.dweights, of_weights, learning_rate=rate, momentum=self.momentum)
-            step(biases, layer.dbiases, of_biases, learning_rate=rate, momentum=self.momentum)
-        else:
-            step(weights, layer.dweights, learning_rate=rate)
-            step(biases, layer.dbiases, learning_rate=rate)
+    @property
+    def buffers(self) -> int:  # type: ignore[override]
+        return 1 if self.momentum else 0
+
+    def _step(self, values: Array, gradients: Any, *state: Array) -> None:
+        backend.ops.sgd.step(values, gradients, *state, learning_rate=self.current_learning_rate,
+                             momentum=self.momentum)
 
 
 class Adam(_Optimizer):
@@ -110,15 +130,9 @@ class Adam(_Optimizer):
             self._power_2 *= self.beta_2
             self._powers_at += 1
 
-    def update_params(self, layer: Layer) -> None:
-        """Update `layer.weights` and `layer.biases` in place from `layer.dweights` and `layer.dbiases`."""
+    def _step(self, values: Array, gradients: Any, *state: Array) -> None:
         if self._powers_at != self.iterations + 1:
             self._advance()
-        step, rate = backend.ops.adam.step, self.current_learning_rate
-        correction_1, correction_2 = 1 - self._power_1, 1 - self._power_2
-        weights, biases = layer.weights, layer.biases
-        m_weights, v_weights, m_biases, v_biases = self._state(layer, weights, biases)
-        step(weights, layer.dweights, m_weights, v_weights, learning_rate=rate, correction_1=correction_1,
-             correction_2=correction_2, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
-        step(biases, layer.dbiases, m_biases, v_biases, learning_rate=rate, correction_1=correction_1,
-             correction_2=correction_2, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
+        backend.ops.adam.step(values, gradients, *state, learning_rate=self.current_learning_rate,
+                              correction_1=1 - self._power_1, correction_2=1 - self._power_2,
+                              beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)

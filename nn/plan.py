@@ -1,0 +1,106 @@
+"""A model's training step, recorded once from its layers and then run again without their checks and new arrays.
+
+The kernels get the same calls as layer by layer, so the numbers are the same to the bit.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from . import backend
+from .arrays import Array
+
+ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases")
+ALIGNMENT = 16  # numbers: each layer's parameters begin where a vector does
+
+
+def recordable(*parts: Any) -> bool:
+    """Whether objects are of classes of this package, whose kernels are all they do: a user's may do anything."""
+    return all(type(part).__module__.rpartition(".")[0] == __package__ for part in parts if part is not None)
+
+
+class Parameters:
+    """All parameters of some layers in one array, `values`, and their gradients in another.
+
+    The layers' own `weights` and `biases` become views of it, so that an optimizer updates them all in one pass.
+    """
+
+    def __init__(self, layers: list[Any]) -> None:
+        self.layers = layers
+        self._places = []
+        size = 0
+        for layer in layers:
+            for parameter in (layer.weights, layer.biases):
+                self._places.append((size, parameter.size, parameter.shape))
+                size += -(-parameter.size // ALIGNMENT) * ALIGNMENT
+        self.values = np.zeros(size, layers[0].dtype)
+        self.gradients = np.zeros(size, layers[0].dtype)
+        for layer, (weights, biases) in zip(layers, self.cut(self.values)):
+            weights[...], biases[...] = layer.weights, layer.biases
+            layer.hold(weights, biases)
+        self._held = [layer.held() for layer in layers]
+
+    def cut(self, whole: Array) -> list[tuple[Array, Array]]:
+        """Views of an array like `values`: for each layer the parts of its weights and biases, in their shapes."""
+        parts = [whole[start:start + size].reshape(shape) for start, size, shape in self._places]
+        return list(zip(parts[::2], parts[1::2]))
+
+    def held(self) -> bool:
+        """Whether the layers still hold the views: an assignment to their weights gives them other arrays."""
+        return all(w is weights and b is biases
+                   for (w, b), (weights, biases) in zip([layer.held() for layer in self.layers], self._held))
+
+
+class Plan:
+    """The calls of kernels for one step on batches like X (N, n_inputs) and y: forward, loss, accuracy, backward.
+
+    `run` repeats them on other batches of that size. Outputs and gradients then stand in the same arrays at each step,
+    which the layers show as `output`, `dinputs`, `dweights` and so on.
+    """
+
+    def __init__(self, model: Any, parameters: Parameters, X: Array, y: Array) -> None:
+        criterion = model._criterion
+        with backend.capture() as self._calls:
+            losses = model._forward_loss(X, y, True)
+            self._mean = len(self._calls)
+            backend.ops.mean.forward(losses)
+            self._hits = len(self._calls) if model.accuracy else None
+            if model.accuracy:
+                backend.ops.categorical_accuracy.forward(criterion.output, y)
+            model.backward(criterion.output, y, input_gradient=False)
+        for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
+            for name, gradient in zip(("dweights", "dbiases"), gradients):
+                for args, place, shape in self._places(getattr(layer, name)):
+                    args[place] = gradient.reshape(shape)
+                setattr(layer, name, gradient)
+        self._inputs, self._targets = self._places(X), self._places(y)
+        # a layer that did not take the batch itself, but a converted copy, would take the same copy again
+        known = {id(args[place]) for args, place, _ in self._inputs + self._targets}
+        self.usable = bool(self._inputs and self._targets) and not any(
+            np.may_share_memory(arg, batch) for batch in (X, y) for _, args in self._calls for arg in args
+            if isinstance(arg, np.ndarray) and id(arg) not in known)
+        self._parts = [(part, {name: vars(part)[name] for name in ARRAYS if name in vars(part)})
+                       for part in (*model.layers, criterion)]
+        self._replace(None, None)
+
+    def _places(self, x: Array) -> list[tuple[list[Any], int, tuple[int, ...]]]:
+        # where x, or x in another shape, is an argument
+        address = x.__array_interface__["data"][0]
+        return [(args, place, arg.shape) for _, args in self._calls for place, arg in enumerate(args)
+                if isinstance(arg, np.ndarray) and arg.size == x.size and arg.__array_interface__["data"][0] == address]
+
+    def _replace(self, X: Array | None, y: Array | None) -> None:
+        for batch, places in ((X, self._inputs), (y, self._targets)):
+            for args, place, shape in places:
+                args[place] = batch if batch is None or batch.shape == shape else batch.reshape(shape)
+
+    def run(self, X: Array, y: Array) -> tuple[float, int | None]:
+        """The mean loss of a batch and the number of hits (None without an accuracy); sets all gradients."""
+        self._replace(X, y)
+        results = [nest(*args) for nest, args in self._calls]
+        return results[self._mean], None if self._hits is None else results[self._hits]
+
+    def show(self) -> None:
+        """Give layers and loss this plan's arrays as their attributes."""
+        for part, arrays in self._parts:
+            vars(part).update(arrays)
