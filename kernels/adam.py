@@ -23,9 +23,10 @@ def _step_block(w, dw, m, v, beta_1, rest_1, beta_2, rest_2, rate, scale, epsilo
 
 
 @loops
-def _step_blocks(w, dw, m, v, beta_1, rest_1, beta_2, rest_2, rate, scale, epsilon):
+def _step_blocks(w, dw, m, v, learning_rate, correction_1, correction_2, beta_1, beta_2, epsilon):
+    rate, scale = learning_rate / correction_1, 1 / correction_2
     for block in prange((w.size + BLOCK - 1) // BLOCK):
-        _step_block(w, dw, m, v, beta_1, rest_1, beta_2, rest_2, rate, scale, epsilon,
+        _step_block(w, dw, m, v, beta_1, 1 - beta_1, beta_2, 1 - beta_2, rate, scale, epsilon,
                     block * BLOCK, min((block + 1) * BLOCK, w.size))
 
 
@@ -52,7 +53,7 @@ def step(w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, 
     correction_1, correction_2 = number("correction_1", correction_1), number("correction_2", correction_2)
     if not correction_1 or not correction_2:
         raise ValueError("correction_1 and correction_2 must not be 0: steps are counted from 1")
-    rate, scale = number("learning_rate", learning_rate) / correction_1, 1 / correction_2
+    learning_rate = number("learning_rate", learning_rate)
     w, dw, m, v = check.state(NAMES, (w, dw, m, v))
     nest = pick(_step_blocks, w.size >= PARALLEL_FROM, parallel)
-    nest(w, dw, m, v, beta_1, 1 - beta_1, beta_2, 1 - beta_2, rate, scale, epsilon)
+    nest(w, dw, m, v, learning_rate, correction_1, correction_2, beta_1, beta_2, epsilon)

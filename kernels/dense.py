@@ -4,7 +4,7 @@ import numpy as np
 from numba import prange
 
 from . import check
-from .jit import inline, loops, pick
+from .jit import inline, loops, pick, shared
 from .matmul import (A_TRANSPOSED, ACTIVATION, B_TRANSPOSED, BIAS, NO_ACTIVATION, RELU, SIGMOID, TANH, product)
 from .simd import lanes, load, select, splat, store
 
@@ -64,18 +64,35 @@ def _gradient(dy, y, at, end, activation):
 
 
 @inline
+def _add_gradient(total, dy, y, dz, at, end, activation):
+    v = _gradient(dy, y, at, end, activation)
+    if activation != NO_ACTIVATION:
+        store(dz, at, end, v)
+    return total + v
+
+
+@shared
 def _gradient_block(dy, y, dz, sums, activation, block):
     """dz for a block of rows, and in one row of `sums` these rows added from the first to the last."""
     rows, columns = dy.shape
-    first, end = block * ROWS * columns, min((block + 1) * ROWS, rows) * columns
-    for j in range(0, columns, lanes(dy)):
-        total = splat(dy, -0.0)
-        for row in range(first, end, columns):
-            v = _gradient(dy, y, row + j, row + columns, activation)
-            if activation != NO_ACTIVATION:
-                store(dz, row + j, row + columns, v)
-            total = total + v
-        store(sums, block * columns + j, (block + 1) * columns, total)
+    w = lanes(dy)
+    first, end, last = block * ROWS * columns, min((block + 1) * ROWS, rows) * columns, (block + 1) * columns
+    for j in range(0, columns, 4 * w):
+        a = b = c = d = splat(dy, -0.0)
+        at = block * columns + j
+        if columns - j <= w:
+            for row in range(first, end, columns):
+                a = _add_gradient(a, dy, y, dz, row + j, row + columns, activation)
+        else:  # four sums side by side, since each waits for its last addition
+            for row in range(first, end, columns):
+                a = _add_gradient(a, dy, y, dz, row + j, row + columns, activation)
+                b = _add_gradient(b, dy, y, dz, row + j + w, row + columns, activation)
+                c = _add_gradient(c, dy, y, dz, row + j + 2 * w, row + columns, activation)
+                d = _add_gradient(d, dy, y, dz, row + j + 3 * w, row + columns, activation)
+            store(sums, at + w, last, b)
+            store(sums, at + 2 * w, last, c)
+            store(sums, at + 3 * w, last, d)
+        store(sums, at, last, a)
 
 
 @loops

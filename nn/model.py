@@ -179,7 +179,7 @@ class Model:
         return loss, None if self.accuracy is None else self.accuracy.calculate(output, y)
 
     def _check_plans(self, X: Array) -> None:
-        # once an epoch, since a callback may have changed anything
+        # at the start, and after each callback: it may have changed anything
         recorded_for = (backend.name, backend.get_num_threads(), self.accuracy is None,
                         *[getattr(layer, "activation", None) for layer in self.layers])
         if self._parameters is None or not self._parameters.held():
@@ -192,6 +192,8 @@ class Model:
             self._plans = {}
         if recorded_for != self._recorded_for:
             self._plans = {}
+            if self._parameters is not None:
+                self._parameters.updating = None
             self._recorded_for = recorded_for
 
     def _step(self, X: Array, y: Array) -> tuple[float, float | None]:
@@ -251,12 +253,12 @@ class Model:
         random = np.random.default_rng(seed) if shuffle else None
         steps = -(-len(X) // batch)
         running = bar(epochs * steps, progress)
+        self._check_plans(X)
         try:
             for epoch in range(1, epochs + 1):
                 if print_every:
                     say(f"epoch: {epoch}")
                 self._new_pass()
-                self._check_plans(X)
                 order = None if random is None else random.permutation(len(X))
                 for step in range(steps):
                     rows: Any = slice(step * batch, (step + 1) * batch)
@@ -270,7 +272,10 @@ class Model:
                 self._end_epoch(validation, batch_size, print_every)
                 if callback is not None:
                     callback(epoch)
+                    self._check_plans(X)
         finally:
+            for plan in self._plans.values():
+                plan.release()
             if running is not None:
                 running.close()
         return self.history

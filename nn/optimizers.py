@@ -58,15 +58,22 @@ class _Optimizer:
                 or n and (state[0].shape != weights.shape or state[0].dtype != weights.dtype)):
             state = tuple(np.zeros_like(p) for p in (weights, biases) for _ in range(n))
             self._states[layer] = state
-        self._step(weights, layer.dweights, *state[:n])
-        self._step(biases, layer.dbiases, *state[n:])
+        numbers = self._numbers()
+        self._step(weights, layer.dweights, *state[:n], **numbers)
+        self._step(biases, layer.dbiases, *state[n:], **numbers)
 
     def update_all(self, parameters: Parameters) -> None:
-        """The same for all layers of `parameters`, in one pass."""
-        state = self._states.get(parameters)
-        if state is None or len(state) != self.buffers:
+        """The same for all layers of `parameters`, in one pass, by the compiled kernels."""
+        if parameters.updating is None or parameters.updating[0] is not self or parameters.updating[1] != self.buffers:
             state = self._join(parameters)
-        self._step(parameters.values, parameters.gradients, *state)
+            with backend.capture() as calls:
+                self._step(parameters.values, parameters.gradients, *state, **self._numbers())
+            parameters.updating = self, self.buffers, *calls[0]
+        else:
+            _, _, nest, args = parameters.updating
+            numbers = self._numbers().values()  # a nest takes them in the order of step's keywords
+            args[-len(numbers):] = numbers
+            nest(*args)
 
     def _join(self, parameters: Parameters) -> tuple[Any, ...]:
         # the layers keep their state, now as views of the whole: both kinds of update may follow each other
@@ -77,10 +84,13 @@ class _Optimizer:
             for view, old in zip(state, self._states.get(layer, ())):
                 view[...] = old
             self._states[layer] = state
-        self._states[parameters] = whole
         return whole
 
-    def _step(self, values: Array, gradients: Any, *state: Array) -> None:
+    def _numbers(self) -> dict[str, float]:
+        raise NotImplementedError
+
+    @staticmethod
+    def _step(values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
         raise NotImplementedError
 
 
@@ -98,9 +108,14 @@ class SGD(_Optimizer):
     def buffers(self) -> int:  # type: ignore[override]
         return 1 if self.momentum else 0
 
-    def _step(self, values: Array, gradients: Any, *state: Array) -> None:
-        backend.ops.sgd.step(values, gradients, *state, learning_rate=self.current_learning_rate,
-                             momentum=self.momentum)
+    def _numbers(self) -> dict[str, float]:
+        if self.momentum:
+            return {"learning_rate": self.current_learning_rate, "momentum": self.momentum}
+        return {"learning_rate": self.current_learning_rate}
+
+    @staticmethod
+    def _step(values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
+        backend.ops.sgd.step(values, gradients, *state, **numbers)
 
 
 class Adam(_Optimizer):
@@ -130,9 +145,13 @@ class Adam(_Optimizer):
             self._power_2 *= self.beta_2
             self._powers_at += 1
 
-    def _step(self, values: Array, gradients: Any, *state: Array) -> None:
+    def _numbers(self) -> dict[str, float]:
         if self._powers_at != self.iterations + 1:
             self._advance()
-        backend.ops.adam.step(values, gradients, *state, learning_rate=self.current_learning_rate,
-                              correction_1=1 - self._power_1, correction_2=1 - self._power_2,
-                              beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
+        return {"learning_rate": self.current_learning_rate, "correction_1": 1 - self._power_1,
+                "correction_2": 1 - self._power_2, "beta_1": self.beta_1, "beta_2": self.beta_2,
+                "epsilon": self.epsilon}
+
+    @staticmethod
+    def _step(values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
+        backend.ops.adam.step(values, gradients, *state, **numbers)

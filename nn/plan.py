@@ -35,6 +35,7 @@ class Parameters:
                 size += -(-parameter.size // ALIGNMENT) * ALIGNMENT
         self.values = np.zeros(size, layers[0].dtype)
         self.gradients = np.zeros(size, layers[0].dtype)
+        self.updating: Any = None  # an optimizer's recorded call
         for layer, (weights, biases) in zip(layers, self.cut(self.values)):
             weights[...], biases[...] = layer.weights, layer.biases
             layer.hold(weights, biases)
@@ -81,7 +82,8 @@ class Plan:
             if isinstance(arg, np.ndarray) and id(arg) not in known)
         self._parts = [(part, {name: vars(part)[name] for name in ARRAYS if name in vars(part)})
                        for part in (*model.layers, criterion)]
-        self._replace(None, None)
+        self._parts[0][1].pop("inputs")  # the batch
+        self.release()
 
     def _places(self, x: Array) -> list[tuple[list[Any], int, tuple[int, ...]]]:
         # where x, or x in another shape, is an argument
@@ -99,6 +101,10 @@ class Plan:
         self._replace(X, y)
         results = [nest(*args) for nest, args in self._calls]
         return results[self._mean], None if self._hits is None else results[self._hits]
+
+    def release(self) -> None:
+        """Hold no batch any more."""
+        self._replace(None, None)
 
     def show(self) -> None:
         """Give layers and loss this plan's arrays as their attributes."""

@@ -1,0 +1,291 @@
+"""nn/plan.py: the recorded step of a training gives what its layers give one by one, and notices every change."""
+
+import copy
+import pickle
+import weakref
+
+import numpy as np
+import pytest
+
+from nnjit import kernels, nn
+from nnjit.nn import plan
+
+SAMPLES = 70
+rng = np.random.default_rng(5)
+X = rng.standard_normal((SAMPLES, 6)).astype(np.float32)
+Y = rng.integers(0, 4, SAMPLES)
+
+
+def network(optimizer=None, *, dtype=np.float32, loose=False, accuracy=True, one_loss=False):
+    model, random = nn.Model(), np.random.default_rng(1)
+    if loose:
+        for part in (nn.Tanh(), nn.Dense(6, 20, rng=random, dtype=dtype), nn.ReLU(),
+                     nn.Dense(20, 9, rng=random, dtype=dtype), nn.Sigmoid()):
+            model.add(part)
+    else:
+        model.add(nn.Dense(6, 20, activation="relu", rng=random, dtype=dtype))
+        model.add(nn.Dense(20, 9, activation="tanh", rng=random, dtype=dtype))
+    model.add(nn.Dense(9, 4, rng=random, dtype=dtype))
+    if not one_loss:
+        model.add(nn.Softmax())
+    model.set(loss=nn.SoftmaxCategoricalCrossentropy() if one_loss else nn.CategoricalCrossentropy(),
+              optimizer=optimizer or nn.Adam(0.01, decay=1e-3), accuracy=nn.Accuracy() if accuracy else None)
+    model.finalize()
+    return model
+
+
+def layer_by_layer(monkeypatch):
+    """From here on, no step is recorded."""
+    monkeypatch.setattr(nn.Model, "_check_plans", lambda self, X: None)
+
+
+def bits(model):
+    return [parameter.tobytes() for pair in model.get_parameters() for parameter in pair]
+
+
+def same_training(monkeypatch, build, train):
+    """Train twice, recorded and layer by layer: equal weights and histories. Returns the recorded model."""
+    recorded = build()
+    train(recorded)
+    with monkeypatch.context() as patch:
+        layer_by_layer(patch)
+        plain = build()
+        train(plain)
+    assert plain._plans == {}
+    assert bits(recorded) == bits(plain)
+    assert recorded.history == plain.history
+    return recorded
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("optimizer", (nn.Adam, lambda: nn.SGD(0.1), lambda: nn.SGD(0.1, momentum=0.9, decay=1e-2)))
+@pytest.mark.parametrize("options", ({}, {"loose": True}, {"accuracy": False}, {"one_loss": True}))
+@pytest.mark.parametrize("one_hot", (False, True))
+def test_a_recorded_training_is_the_same_to_the_bit(monkeypatch, dtype, optimizer, options, one_hot):
+    x, y = X.astype(dtype), np.eye(4)[Y] if one_hot else Y
+
+    def train(model):
+        model.train(x, y, epochs=4, batch_size=32, shuffle=True, seed=3, validation_data=(x[:9], y[:9]))
+        model.train(x, y, epochs=2)
+
+    model = same_training(monkeypatch, lambda: network(optimizer(), dtype=dtype, **options), train)
+    assert sorted(model._plans) == [6, 32, 70] and all(each.usable for each in model._plans.values())
+
+
+def test_a_step_is_recorded_once_and_not_run_by_the_layers(monkeypatch):
+    model = network()
+    calls = []
+    forward = nn.Dense.forward
+    monkeypatch.setattr(nn.Dense, "forward", lambda self, x, training=True: calls.append(1) or forward(self, x))
+    model.train(X, Y, epochs=20)
+    assert len(calls) == 3
+
+
+def changes(change, epochs=3):
+    """A training with a change of the model after its second epoch."""
+    def train(model):
+        model.train(X, Y, epochs=epochs, batch_size=40,
+                    callback=lambda epoch: change(model) if epoch == 2 else None)
+        model.train(X, Y, epochs=2, batch_size=40)
+    return train
+
+
+def new_weights(model):
+    model.layers[1].weights = model.layers[1].weights * np.float32(0.5)
+
+
+def new_biases(model):
+    model.layers[0].biases = np.ones(20)
+
+
+def all_parameters(model):
+    model.set_parameters([(w * 2, b + 1) for w, b in model.get_parameters()])
+
+
+def in_place(model):
+    model.layers[0].weights[:] += 1
+    model.layers[0].biases[:] = 0.25
+
+
+def activation(model):
+    model.layers[0].activation = "sigmoid"
+
+
+def rate(model):
+    model.optimizer.learning_rate = 0.5
+
+
+def update_by_hand(model):
+    model.forward(X)
+    model.backward(model.layers[-1].output, Y)
+    model.optimizer.pre_update_params()
+    for layer in model.trainable_layers:
+        model.optimizer.update_params(layer)
+    model.optimizer.post_update_params()
+
+
+def step_by_hand(model):
+    model.train_step(X[:11], Y[:11])
+
+
+def no_accuracy(model):
+    model.accuracy = None
+
+
+@pytest.mark.parametrize("change", (new_weights, new_biases, all_parameters, in_place, activation, rate,
+                                    update_by_hand, step_by_hand, no_accuracy))
+@pytest.mark.parametrize("optimizer", (nn.Adam, lambda: nn.SGD(0.1, momentum=0.5)))
+def test_a_change_in_a_callback_is_noticed(monkeypatch, change, optimizer):
+    untouched = network(optimizer())
+    changes(lambda model: None)(untouched)
+    model = same_training(monkeypatch, lambda: network(optimizer()), changes(change))
+    if change is not no_accuracy:
+        assert bits(model) != bits(untouched)
+
+
+def test_momentum_switched_on_in_a_callback(monkeypatch):
+    def momentum(model):
+        model.optimizer.momentum = 0.75
+
+    same_training(monkeypatch, lambda: network(nn.SGD(0.1)), changes(momentum))
+
+
+def test_another_optimizer_and_back(monkeypatch):
+    def train(model):
+        first, second = model.optimizer, nn.SGD(0.05, momentum=0.5)
+        for optimizer in (first, second, first):
+            model.set(optimizer=optimizer)
+            model.finalize()
+            model.train(X, Y, epochs=2)
+
+    same_training(monkeypatch, network, train)
+
+
+def test_a_copy_trains_on_as_its_original(monkeypatch):
+    for clone in (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))):
+        model = network()
+        model.train(X, Y, epochs=3, batch_size=32)
+        other = clone(model)
+        before = bits(model)
+        other.train(X, Y, epochs=3, batch_size=32)
+        assert bits(model) == before, "a copy shares arrays with its original"
+        model.train(X, Y, epochs=3, batch_size=32)
+        assert bits(other) == bits(model)
+
+
+def test_backend_in_the_middle(monkeypatch):
+    def numpy_between(model):
+        model.train(X, Y, epochs=2, batch_size=40)
+        with nn.use("numpy"):
+            model.train(X, Y, epochs=2, batch_size=40)
+        model.train(X, Y, epochs=2, batch_size=40)
+
+    same_training(monkeypatch, network, numpy_between)
+
+
+def test_number_of_threads_in_the_middle(monkeypatch):
+    before = kernels.get_num_threads()
+    try:
+        model = network()
+        for threads in (1, before, 1):
+            kernels.set_num_threads(threads)
+            model.train(X, Y, epochs=2)
+        kernels.set_num_threads(before)
+        other = network()
+        other.train(X, Y, epochs=6)
+        assert bits(model) == bits(other)
+    finally:
+        kernels.set_num_threads(before)
+
+
+@pytest.mark.parametrize("kind", ("readonly", "fortran", "float64", "list"))
+def test_data_of_any_kind(monkeypatch, kind):
+    x = {"readonly": X.copy(), "fortran": np.asfortranarray(X), "float64": X.astype(np.float64),
+         "list": X.tolist()}[kind]
+    if kind == "readonly":
+        x.flags.writeable = False
+    same_training(monkeypatch, network, lambda model: model.train(x, Y, epochs=3, batch_size=32))
+
+
+class Doubled(nn.Dense):
+    def forward(self, x, training=True):
+        return super().forward(2 * np.asarray(x), training)
+
+
+class Halved(nn.SGD):
+    def update_params(self, layer):
+        layer.dweights = layer.dweights / 2
+        super().update_params(layer)
+
+
+def test_classes_of_users_are_not_recorded(monkeypatch):
+    def layer():
+        model = nn.Model()
+        model.add(Doubled(6, 4, rng=0))
+        model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.SGD(0.1))
+        model.finalize()
+        return model
+
+    for build in (layer, lambda: network(Halved(0.1))):
+        model = same_training(monkeypatch, build, lambda model: model.train(X, Y, epochs=3))
+        assert model._plans == {}
+
+
+def test_layers_of_two_dtypes_are_not_recorded(monkeypatch):
+    def build():
+        model = nn.Model()
+        model.add(nn.Dense(6, 5, rng=0, dtype=np.float64))
+        model.add(nn.Dense(5, 4, rng=0))
+        model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.SGD(0.1))
+        model.finalize()
+        return model
+
+    assert same_training(monkeypatch, build, lambda model: model.train(X, Y, epochs=3))._plans == {}
+
+
+def test_attributes_are_those_of_the_last_batch(monkeypatch):
+    def train(model):
+        model.train(X, Y, epochs=2, batch_size=40)
+
+    recorded = same_training(monkeypatch, network, train)
+    layer_by_layer(monkeypatch)
+    plain = network()
+    train(plain)
+    for layer, other in zip(recorded.layers, plain.layers):
+        for name in plan.ARRAYS:
+            ours, theirs = getattr(layer, name, None), getattr(other, name, None)
+            assert (ours is None) == (theirs is None), f"{layer}: {name}"
+            if ours is not None and theirs is not None:
+                assert ours.shape == theirs.shape and ours.tobytes() == theirs.tobytes(), f"{layer}: {name}"
+
+
+def test_labels_changed_by_a_callback_do_not_reach_the_kernels():
+    y = Y.copy()
+
+    def spoil(epoch):
+        y[:] = 10**9
+
+    model, other = network(), network()
+    model.train(X, y, epochs=3, callback=spoil)
+    other.train(X, Y, epochs=3)
+    assert bits(model) == bits(other)
+
+
+def test_the_data_is_not_held_after_the_training():
+    x, y = X.copy(), Y.copy()
+    model = network()
+    model.train(x, y, epochs=2, batch_size=32)
+    model.train(X, Y, epochs=1, batch_size=32)
+    gone = weakref.ref(x)
+    del x
+    assert gone() is None
+
+
+def test_parameters_are_views_of_one_array():
+    model = network()
+    model.train(X, Y)
+    parameters = model._parameters
+    for layer, gradients in zip(model.trainable_layers, parameters.cut(parameters.gradients)):
+        assert all(np.shares_memory(x, parameters.values) for x in layer.held())
+        assert np.array_equal(gradients[0], layer.dweights) and np.array_equal(gradients[1], layer.dbiases)
+        assert layer.dbiases.shape == layer.biases.shape
