@@ -25,6 +25,7 @@ TWINS = {"numpy": reference, "nnjit": kernels}
 BACKENDS = {"numpy": "numpy", "nnjit": "numba"}
 ONLY = os.environ.get("NNJIT_BENCH_CONTENDER")
 CONTENDERS = [ONLY] if ONLY else list(TWINS)
+STEPS = 10  # of a training that is timed
 DTYPES = {"f32": np.float32, "f64": np.float64}
 
 
@@ -33,12 +34,13 @@ class Work:
     """What a call computes, what it must read and write, and how much memory that is.
 
     An exp, log, tanh, root or division counts as one operation, a fused multiply-add as two. What is updated in place
-    counts twice in `bytes`, once in `footprint`.
+    counts twice in `bytes`, once in `footprint`. `repeats`: how many times in a row the call does all this.
     """
 
     flops: float
     bytes: float
     footprint: float
+    repeats: int = 1
 
 
 class Case(Protocol):
@@ -97,7 +99,7 @@ class Kernel:
 class Network:
     """Dense layers with ReLU between them and softmax at the end, on `batch` random samples, float32."""
 
-    what: str  # "step": forward, backward and Adam; "predict": the outputs alone
+    what: str  # "step": forward, loss, backward and Adam in a training; "predict": the outputs alone
     sizes: tuple[int, ...]
     batch: int
     dtype: str = "f32"
@@ -118,7 +120,7 @@ class Network:
         model.finalize()
         x = rng.standard_normal((self.batch, self.sizes[0])).astype(np.float32)
         labels = rng.integers(0, self.sizes[-1], self.batch)
-        call = (lambda: model.predict(x)) if self.what == "predict" else (lambda: model.train_step(x, labels))
+        call = (lambda: model.predict(x)) if self.what == "predict" else (lambda: model.train(x, labels, epochs=STEPS))
         call()
         return call, self._work()
 
@@ -133,7 +135,7 @@ class Network:
         flops = 6 * self.batch * weights - 2 * inputs * self.sizes[1] + 13 * parameters
         # parameters: forward, backward, gradient, and 7 in Adam; outputs and their gradients: written, read twice
         return Work(flops, 4 * (10 * parameters + 2 * inputs + 6 * outputs),
-                    4 * (4 * parameters + inputs + 2 * outputs))
+                    4 * (4 * parameters + inputs + 2 * outputs), STEPS)
 
 
 @lru_cache(maxsize=1)  # forward and backward of one shape stand side by side

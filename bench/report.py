@@ -124,7 +124,7 @@ def run(contender: str, threads: int, files: list[str], quick: bool) -> list[Row
         content = json.loads(path.read_text())
     kept = ("dtype", "flops", "bytes", "footprint")
     return [{"group": each["group"], **{name: each["extra_info"][name] for name in kept},
-             "median": each["stats"]["median"]} for each in content["benchmarks"]]
+             "median": each["stats"]["median"] / each["extra_info"]["repeats"]} for each in content["benchmarks"]]
 
 
 def _limits(threads: int, quick: bool) -> dict[str, Any]:
@@ -240,8 +240,8 @@ def summary(report: Report) -> list[str]:
                      f"{len(report['rows'])} rows); NumPy is faster in {lost}")
     noisy = sum(spread(row) > NOISE for row in report["rows"])
     if noisy:
-        lines.append(f"{noisy} of {len(report['rows'])} rows differ by more than {NOISE:.0%} between rounds: take "
-                     "on an idle machine")
+        lines.append(f"{noisy} of {len(report['rows'])} rows differ by more than {NOISE:.0%} between rounds: the "
+                     "machine was not idle")
     return lines
 
 

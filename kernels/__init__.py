@@ -21,4 +21,5 @@ from . import (adam, categorical_accuracy, categorical_cross_entropy, dense, mat
 from .jit import capture, get_num_threads, info, set_num_threads
 
 __all__ = ["adam", "categorical_accuracy", "categorical_cross_entropy", "dense", "matmul", "mean", "relu", "sgd",
-           "sigmoid", "softmax", "softmax_cross_entropy", "tanh", "capture", "get_num_threads", "info", "set_num_threads"]
+           "sigmoid", "softmax", "softmax_cross_entropy", "tanh",
+           "capture", "get_num_threads", "info", "set_num_threads"]
