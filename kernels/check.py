@@ -7,7 +7,7 @@ copied too (Numba would compile every kernel a second time for it); the caller's
 import sys
 
 import numpy as np
-from numpy import may_share_memory, ndarray
+from numpy import empty, may_share_memory, ndarray
 
 from .jit import loops
 
@@ -35,6 +35,17 @@ def matrix(name, x):
         if transposed.flags.carray:
             return transposed, True
     return array(name, x, 2), False
+
+
+def factors(a_name, a, b_name, b):
+    """The matrices of a product a b, of one dtype, each with whether what is returned is its transpose."""
+    if (type(a) is ndarray and type(b) is ndarray and a.ndim == 2 and b.ndim == 2 and a.dtype is b.dtype
+            and a.dtype in FLOATS and a.flags.carray and b.flags.carray):
+        return a, False, b, False  # the usual case: 0.3 us less
+    a, a_transposed = matrix(a_name, a)
+    b, b_transposed = matrix(b_name, b)
+    dtype_of(b_name, b, a_name, a)
+    return a, a_transposed, b, b_transposed
 
 
 def _plain(name, x):
@@ -68,7 +79,7 @@ def dtype_of(name, x, like_name, like):
 def out(name, given, shape, dtype, *inputs, alias=None):
     """The array to write: a new one, or `given` if it fits and shares no memory with `inputs`; it may be `alias`."""
     if given is None:
-        return np.empty(shape, dtype)
+        return empty(shape, dtype)
     written(name, given)
     if given.dtype != dtype:
         raise TypeError(f"{name} must be {dtype}, got {given.dtype}")

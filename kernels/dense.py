@@ -27,26 +27,25 @@ def forward(x, w, b, *, activation=None, out=None, parallel=None):
     K = 0 gives f(b) in each row, N = 0 or C = 0 an empty array; NaN propagates.
     Formula and source: kernels/reference/dense.py
     """
-    x = check.array("x", x, 2)
-    w, w_transposed = _weights(x, w)
+    x, x_transposed, w, w_transposed, rows, depth, neurons = _factors(x, w)
     b = check.array("b", b, 1)
     check.dtype_of("b", b, "x", x)
-    neurons = w.shape[0] if w_transposed else w.shape[1]
     if b.shape[0] != neurons:
         raise ValueError(f"b must have shape ({neurons},) to match w, got {b.shape}")
     check.one_of("activation", activation, ACTIVATIONS)
-    y = check.out("out", out, (x.shape[0], neurons), x.dtype, x, w, b)
-    flags = BIAS + B_TRANSPOSED * w_transposed + ACTIVATION * ACTIVATIONS[activation]
-    return product(x, w, y, b, flags, parallel)
+    y = check.out("out", out, (rows, neurons), x.dtype, x, w, b)
+    flags = (BIAS + A_TRANSPOSED * x_transposed + B_TRANSPOSED * w_transposed
+             + ACTIVATION * ACTIVATIONS[activation])
+    return product(x, w, y, b, flags, rows * neurons * depth, parallel)
 
 
-def _weights(x, w):
-    w, transposed = check.matrix("w", w)
-    check.dtype_of("w", w, "x", x)
-    if w.shape[transposed] != x.shape[1]:
-        shape = w.shape[::-1] if transposed else w.shape
-        raise ValueError(f"w must have shape ({x.shape[1]}, n) to match x {x.shape}, got {shape}")
-    return w, transposed
+def _factors(x, w):
+    x, x_transposed, w, w_transposed = check.factors("x", x, "w", w)
+    rows, depth = x.shape[::-1] if x_transposed else x.shape
+    size, neurons = w.shape[::-1] if w_transposed else w.shape
+    if size != depth:
+        raise ValueError(f"w must have shape ({depth}, n) to match x {(rows, depth)}, got {(size, neurons)}")
+    return x, x_transposed, w, w_transposed, rows, depth, neurons
 
 
 @inline
@@ -123,11 +122,9 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
     N = 0 gives zeros for dw and db; NaN propagates.
     Formula and source: kernels/reference/dense.py
     """
-    x = check.array("x", x, 2)
-    w, w_transposed = _weights(x, w)
+    x, x_transposed, w, w_transposed, rows, depth, neurons = _factors(x, w)
     dy = check.array("dy", dy, 2)
     check.dtype_of("dy", dy, "x", x)
-    rows, neurons = x.shape[0], w.shape[0] if w_transposed else w.shape[1]
     if dy.shape != (rows, neurons):
         raise ValueError(f"dy must have shape {(rows, neurons)} to match x and w, got {dy.shape}")
     check.one_of("activation", activation, ACTIVATIONS)
@@ -136,16 +133,17 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
             raise ValueError(f"y, the output of forward, is needed for activation {activation!r}")
         y = check.same("y", y, "dy", dy)
     dx, dw, db = check.outs(out, 3)
-    dw = check.out("out[1]", dw, (x.shape[1], neurons), x.dtype, dy, x, w)
+    dw = check.out("out[1]", dw, (depth, neurons), x.dtype, dy, x, w)
     db = check.out("out[2]", db, (neurons,), x.dtype, dy, x, w, dw)
     if input_gradient:
-        dx = check.out("out[0]", dx, x.shape, x.dtype, dy, x, w, dw, db)
+        dx = check.out("out[0]", dx, (rows, depth), x.dtype, dy, x, w, dw, db)
     dz = dy if activation is None else np.empty(dy.shape, dy.dtype)
     sums = np.empty(((rows + ROWS - 1) // ROWS, neurons), dy.dtype)
     nest = pick(_gradient_blocks, dy.size >= PARALLEL_FROM, parallel)
     nest(dy, dy if activation is None else y, dz, sums, db, ACTIVATIONS[activation])
-    product(x, dz, dw, dw, A_TRANSPOSED, parallel)
+    work = rows * neurons * depth
+    product(x, dz, dw, dw, A_TRANSPOSED * (not x_transposed), work, parallel)
     if input_gradient:
-        product(dz, w, dx, dx, B_TRANSPOSED * (not w_transposed), parallel)
+        product(dz, w, dx, dx, B_TRANSPOSED * (not w_transposed), work, parallel)
         return dx, dw, db
     return None, dw, db

@@ -229,12 +229,12 @@ def _product(a, b, c, bias, flags, tasks):
         _task(a, b, c, bias, flags, room, height, across, task // blocks * height, task % blocks * across)
 
 
-def product(a, b, c, bias, flags, parallel):
-    """c = f(a b + bias) for checked arrays, a and b as they lie in memory; without BIAS in flags, bias is not read and
-    f must be the identity."""
-    if c.size:
-        large = c.size * (a.shape[0] if flags & A_TRANSPOSED else a.shape[1]) >= PARALLEL_FROM
-        tasks = get_num_threads() if (large if parallel is None else parallel) else 1
+def product(a, b, c, bias, flags, work, parallel):
+    """c = f(a b + bias) for checked arrays, a and b as they lie in memory, of `work` multiply-adds; without BIAS in
+    flags, bias is not read and f must be the identity."""
+    if work or c.size:
+        large = work >= PARALLEL_FROM
+        tasks = get_num_threads() if parallel or large and parallel is None else 1
         pick(_product, large, parallel)(a, b, c, bias, flags, tasks)
     return c
 
@@ -252,14 +252,17 @@ def forward(a, b, *, out=None, parallel=None):
     K = 0 gives zeros, M = 0 or N = 0 an empty array; NaN propagates.
     Formula and source: kernels/reference/matmul.py
     """
-    a, a_transposed = check.matrix("a", a)
-    b, b_transposed = check.matrix("b", b)
-    check.dtype_of("b", b, "a", a)
-    (m, k), (size, n) = a.shape[::-1] if a_transposed else a.shape, b.shape[::-1] if b_transposed else b.shape
+    a, a_transposed, b, b_transposed = check.factors("a", a, "b", b)
+    m, k = a.shape
+    size, n = b.shape
+    if a_transposed:
+        m, k = k, m
+    if b_transposed:
+        size, n = n, size
     if size != k:
         raise ValueError(f"b must have shape ({k}, n) to match a {(m, k)}, got {(size, n)}")
-    c = check.out("out", out, (m, n), a.dtype, a, b)
-    return product(a, b, c, c, A_TRANSPOSED * a_transposed + B_TRANSPOSED * b_transposed, parallel)
+    c = np.empty((m, n), a.dtype) if out is None else check.out("out", out, (m, n), a.dtype, a, b)
+    return product(a, b, c, c, A_TRANSPOSED * a_transposed + B_TRANSPOSED * b_transposed, m * n * k, parallel)
 
 
 def backward(dc, a, b, *, out=None, parallel=None):
