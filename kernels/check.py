@@ -5,6 +5,9 @@ copied too (Numba would compile every kernel a second time for it); the caller's
 """
 
 import sys
+from decimal import Decimal
+from math import inf
+from numbers import Real
 
 import numpy as np
 from numpy import empty, may_share_memory, ndarray
@@ -53,7 +56,7 @@ def _plain(name, x):
         raise TypeError(f"{name} must not be a masked array: fill it first")
     if not isinstance(x, ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
-    if x.dtype.newbyteorder("=") not in (F32, F64):
+    if x.dtype.kind != "f" or x.dtype.newbyteorder("=") not in FLOATS:
         raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
     if not x.dtype.isnative:
         raise TypeError(f"{name} must be in native byte order, got {x.dtype.str}")
@@ -146,12 +149,14 @@ def state(names, arrays):
 def number(name, value):
     """A finite real number, as a float."""
     if type(value) is not float:
+        if isinstance(value, ndarray) and value.ndim == 0:
+            value = value[()]
+        if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (Real, Decimal)):
+            raise TypeError(f"{name} must be a number, got {type(value).__name__}")
         try:
-            if isinstance(value, (bool, str)):
-                raise TypeError
             value = float(value)
-        except (TypeError, ValueError):
-            raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+        except OverflowError:
+            value = inf
     if not -LARGEST <= value <= LARGEST:
         raise ValueError(f"{name} must be finite, got {value}")
     return value
@@ -164,7 +169,12 @@ def columns(name, x):
 
 
 def one_of(name, value, choices):
-    if value not in choices:
+    """Raise unless a value is a key of `choices`."""
+    try:
+        known = value in choices
+    except TypeError:  # no hash
+        known = False
+    if not known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 

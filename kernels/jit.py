@@ -183,11 +183,16 @@ class capture:
     """
 
     def __enter__(self):
-        calls = _captures[threading.get_ident()] = []
+        thread = threading.get_ident()
+        self._outer = _captures.get(thread)
+        calls = _captures[thread] = []
         return calls
 
     def __exit__(self, *exception):
-        del _captures[threading.get_ident()]
+        if self._outer is None:
+            del _captures[threading.get_ident()]
+        else:
+            _captures[threading.get_ident()] = self._outer
 
 
 def _noting(variant):
@@ -290,6 +295,10 @@ def info():
 
     from .simd import REGISTER_BYTES
 
+    try:
+        folder = str(cache_folder())
+    except RuntimeError:  # a user without a home folder
+        folder = "none: set NNJIT_CACHE_DIR"
     cpu, features = numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[1:3]
     return {
         "python": platform.python_version(),
@@ -301,5 +310,5 @@ def info():
         "vector registers": f"{8 * REGISTER_BYTES} bits",
         "threads": f"{_num_threads} of {pool.NUM_THREADS}",
         "threading layer": pool._threading_layer if pool._is_initialized else "not started",
-        "cache folder": str(cache_folder()),
+        "cache folder": folder,
     }

@@ -178,27 +178,28 @@ class Model:
         output: Any = self._criterion.output  # type: ignore[union-attr]
         return loss, None if self.accuracy is None else self.accuracy.calculate(output, y)
 
-    def _check_plans(self, X: Array) -> None:
+    def _check_plans(self, X: Array, y: Array) -> None:
         # at the start, and after each callback: it may have changed anything
-        recorded_for = (backend.name, backend.get_num_threads(), self.accuracy is None,
+        recorded_for = (X.dtype, X.shape[1:], y.dtype, y.shape[1:],
+                        backend.name, backend.get_num_threads(), self.accuracy is None,
                         *[getattr(layer, "activation", None) for layer in self.layers])
-        if self._parameters is None or not self._parameters.held():
-            dtypes = {X.dtype, *[getattr(layer, "dtype", None) for layer in self.trainable_layers]}
-            if (self.trainable_layers and len(dtypes) == 1
-                    and recordable(*self.layers, self._criterion, self.loss, self.optimizer, self.accuracy)):
-                self._parameters = Parameters(self.trainable_layers)
-            else:
-                self._parameters = None
-            self._plans = {}
-        if recorded_for != self._recorded_for:
-            self._plans = {}
-            if self._parameters is not None:
-                self._parameters.updating = None
-            self._recorded_for = recorded_for
+        parameters = self._parameters
+        if recorded_for == self._recorded_for and (parameters is None or parameters.held()):
+            return
+        dtypes = {X.dtype, *[getattr(layer, "dtype", None) for layer in self.trainable_layers]}
+        if (backend.name != "numba" or not self.trainable_layers or len(dtypes) > 1 or not recordable(
+                *self.layers, self._criterion, self.loss, self.optimizer, self.accuracy)):
+            parameters = None
+        elif parameters is None or not parameters.held():
+            parameters = Parameters(self.trainable_layers)
+        else:
+            parameters.updating = None
+        self._plans = {}
+        self._parameters, self._recorded_for = parameters, recorded_for
 
     def _step(self, X: Array, y: Array) -> tuple[float, float | None]:
         # train_step for data that train has checked: by a plan for this size of batch, where there can be one
-        if self._parameters is None or backend.name != "numba":
+        if self._parameters is None:
             return self.train_step(X, y)
         plan = self._plans.get(len(X))
         if plan is None:
@@ -253,7 +254,7 @@ class Model:
         random = np.random.default_rng(seed) if shuffle else None
         steps = -(-len(X) // batch)
         running = bar(epochs * steps, progress)
-        self._check_plans(X)
+        self._check_plans(X, y)
         try:
             for epoch in range(1, epochs + 1):
                 if print_every:
@@ -272,7 +273,7 @@ class Model:
                 self._end_epoch(validation, batch_size, print_every)
                 if callback is not None:
                     callback(epoch)
-                    self._check_plans(X)
+                    self._check_plans(X, y)
         finally:
             for plan in self._plans.values():
                 plan.release()

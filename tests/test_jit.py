@@ -262,7 +262,7 @@ def test_damaged_entries(copied, full, damage):
     assert len(paths) == 4
     damage(paths)
     assert child(copied, full, "report(work=work(), cache=cache())") == {"work": RIGHT, "cache": [0, 4]}
-    if damage is not _folders:  # the new code took the damaged one's place
+    if damage is _swap:  # the new code took the damaged one's place
         assert child(copied, full, "report(work=work(), cache=cache())") == {"work": RIGHT, "cache": [4, 0]}
 
 
@@ -274,8 +274,8 @@ def test_sealed_nonsense(copied, full):
 
 
 def test_processes_fill_one_cache_at_once(copied, tmp_path):
-    processes = [start(copied, tmp_path / "cache", "report(work=work())") for _ in range(4)]
-    assert [finish(process) for process in processes] == [{"work": RIGHT}] * 4
+    processes = [start(copied, tmp_path / "cache", "report(work=work())") for _ in range(2)]
+    assert [finish(process) for process in processes] == [{"work": RIGHT}] * 2
     assert child(copied, tmp_path / "cache", "report(work=work(), cache=cache())") == {"work": RIGHT, "cache": [4, 0]}
     assert len(list((tmp_path / "cache").glob("*/*"))) == 4  # and no temporary file
 
@@ -384,6 +384,38 @@ def test_disabled_jit(copied, filled):
             print(json.dumps(str(error)))
     """, prelude="", NUMBA_DISABLE_JIT="1")
     assert found == "nnjit's kernels are compiled code: unset NUMBA_DISABLE_JIT to use them"
+
+
+# ---- capture
+
+
+class Nest:
+    def serial(self, *args):
+        return "serial", args
+
+    def parallel(self, *args):
+        return "parallel", args
+
+
+def test_capture_notes_the_calls_of_this_thread():
+    nest, found = Nest(), []
+    with jit.capture() as calls:
+        other = threading.Thread(target=lambda: found.append(jit.pick(nest, True, False)("other")))
+        other.start()
+        other.join()
+        found += [jit.pick(nest, True, False)(1, 2), jit.pick(nest, True, True)(3)]
+    found.append(jit.pick(nest, True, False)("after"))
+    assert found == [("serial", ("other",)), ("serial", (1, 2)), ("parallel", (3,)), ("serial", ("after",))]
+    assert [args for _, args in calls] == [[1, 2], [3]]
+    assert [again(*args) for again, args in tuple(calls)] == found[1:3]
+    assert len(calls) == 2  # to do them again notes nothing
+
+
+def test_capture_ends_with_an_error():
+    with pytest.raises(KeyError), jit.capture() as calls:
+        raise KeyError
+    jit.pick(Nest(), True, False)(1)
+    assert calls == [] and not jit._captures
 
 
 # ---- threads
@@ -501,8 +533,14 @@ def test_forked_children_compute_serially(copied, filled, layer, how):
         import multiprocessing, tempfile
         context = multiprocessing.get_context("fork")
         file = tempfile.TemporaryFile("w+")
+        probe.add.serial, probe.add.threads = (lambda x: "serial"), (lambda x: "parallel")
+        with jit.capture() as calls:
+            assert jit.pick(probe.add, True, True)(X) == "parallel"
+        def variant():
+            (again, args), = calls
+            return [jit.pick(probe.add, True, True)(X), again(*args)]
         def descend(depth):
-            file.write(json.dumps([depth, bits(True), bits(None), jit.pick(probe.who, True, True) is probe.who.serial]))
+            file.write(json.dumps([depth, bits(True), bits(None), variant()]))
             file.write("\\n")
             file.flush()
             if depth < 2:
@@ -525,11 +563,11 @@ def test_forked_children_compute_serially(copied, filled, layer, how):
         file.seek(0)
         children = [json.loads(line) for line in file]
         file.close()
-        report(parent=[before, after], children=children, still=jit.pick(probe.who, True, True) is probe.who.serial)
+        report(parent=[before, after], children=children, still=variant())
     """, NUMBA_THREADING_LAYER=layer)
     right = (filled / "bits").read_text()
-    assert found == {"parent": [right] * 2, "children": [[depth, right, right, True] for depth in (1, 2)],
-                     "still": False}
+    assert found == {"parent": [right] * 2, "children": [[depth, right, right, ["serial"] * 2] for depth in (1, 2)],
+                     "still": ["parallel"] * 2}
 
 
 def test_number_of_threads(copied, filled):

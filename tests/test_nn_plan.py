@@ -36,7 +36,7 @@ def network(optimizer=None, *, dtype=np.float32, loose=False, accuracy=True, one
 
 def layer_by_layer(monkeypatch):
     """From here on, no step is recorded."""
-    monkeypatch.setattr(nn.Model, "_check_plans", lambda self, X: None)
+    monkeypatch.setattr(nn.Model, "_check_plans", lambda self, X, y: None)
 
 
 def bits(model):
@@ -70,6 +70,22 @@ def test_a_recorded_training_is_the_same_to_the_bit(monkeypatch, dtype, optimize
 
     model = same_training(monkeypatch, lambda: network(optimizer(), dtype=dtype, **options), train)
     assert sorted(model._plans) == [6, 32, 70] and all(each.usable for each in model._plans.values())
+
+
+def test_data_of_another_kind_in_the_next_training(monkeypatch):
+    def train(model):
+        for x, y in ((X, Y), (X, np.eye(4)[Y]), (X.astype(np.float64), Y), (X, Y)):
+            model.train(x, y, epochs=2, batch_size=32)
+
+    same_training(monkeypatch, network, train)
+    same_training(monkeypatch, lambda: network(loose=True), train)
+
+
+def test_data_of_another_width_in_the_next_training():
+    model = network(loose=True)
+    model.train(X, Y)
+    with pytest.raises(ValueError, match="w must have shape"):
+        model.train(X[:, :5], Y)
 
 
 def test_a_step_is_recorded_once_and_not_run_by_the_layers(monkeypatch):
