@@ -411,6 +411,17 @@ def test_capture_notes_the_calls_of_this_thread():
     assert len(calls) == 2  # to do them again notes nothing
 
 
+def test_capture_in_a_capture():
+    nest = Nest()
+    with jit.capture() as outer:
+        jit.pick(nest, True, True)(1)
+        with jit.capture() as inner:
+            jit.pick(nest, True, True)(2)
+        jit.pick(nest, True, True)(3)
+    assert [args for _, args in inner] == [[2]] and [args for _, args in outer] == [[1], [3]]
+    assert not jit._captures
+
+
 def test_capture_ends_with_an_error():
     with pytest.raises(KeyError), jit.capture() as calls:
         raise KeyError
