@@ -36,7 +36,8 @@ def forward(x, w, b, *, activation=None, out=None, parallel=None):
     y = check.out("out", out, (rows, neurons), x.dtype, x, w, b)
     flags = (BIAS + A_TRANSPOSED * x_transposed + B_TRANSPOSED * w_transposed
              + ACTIVATION * ACTIVATIONS[activation])
-    return product(x, w, y, b, flags, rows * neurons * depth, parallel)
+    # b as a matrix, since the loops are compiled for that
+    return product(x, w, y, b[None], flags, rows * neurons * depth, parallel)
 
 
 def _factors(x, w):

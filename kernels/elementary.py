@@ -40,16 +40,20 @@ def _power_of_two(k):
 
 @inline
 def _reduced_exp(x):
-    """t and integer k with exp(x) = (1 + t) 2^k; |t| < 0.42."""
+    """head, low and integer k with exp(x) = (head + low) 2^k; head in 0.70..1.42 is that sum rounded."""
     n, k = _round(x * LOG2E)
     if lanes(x) == F32:
-        r = fma(n, -LN2_LOW_32, fma(n, -LN2_HIGH_32, x))
+        high, low = fma(n, -LN2_HIGH_32, x), n * LN2_LOW_32
+    else:
+        high, low = fma(n, -LN2_HIGH_64, x), n * LN2_LOW_64
+    r = high - low
+    r_low = high - r - low  # without it and the other lows, exp is 1.01 ulp off
+    if lanes(x) == F32:
         p = fma(r, 0.0013813144615996656, 0.008369418854018424)
         p = fma(p, r, 0.041668456788447036)
         p = fma(p, r, 0.16666514791195872)
         p = fma(p, r, 0.4999999305069898)
     else:
-        r = fma(n, -LN2_LOW_64, fma(n, -LN2_HIGH_64, x))
         p = fma(r, 2.4998995880384042e-08, 2.763168729818906e-07)
         p = fma(p, r, 2.7557597178510918e-06)
         p = fma(p, r, 2.4801489352444093e-05)
@@ -59,7 +63,10 @@ def _reduced_exp(x):
         p = fma(p, r, 0.04166666666651916)
         p = fma(p, r, 0.16666666666666385)
         p = fma(p, r, 0.5000000000000012)
-    return fma(r * r, p, r), k
+    one_r = r + 1.0
+    rest = (r - (one_r - 1.0)) + fma(r * r, p, r_low)
+    head = one_r + rest
+    return head, rest - (head - one_r), k
 
 
 @inline
@@ -73,24 +80,22 @@ def _clamp(x, low, high):
 def exp(x):
     # past these bounds the result is 0 or infinity
     x = _clamp(x, -104.0, 89.0) if lanes(x) == F32 else _clamp(x, -746.0, 710.0)
-    t, k = _reduced_exp(x)
+    head, _, k = _reduced_exp(x)
     half = k >> 1  # two factors, so that a denormal result is rounded once and infinity is reached
-    return (t + 1.0) * _power_of_two(half) * _power_of_two(k - half)
+    return head * _power_of_two(half) * _power_of_two(k - half)
 
 
 @inline
 def sigmoid(x):
     # 1 / (1 + E), E = exp(-x), everything scaled by 2^-s: E then stays normal where the result is denormal
     if lanes(x) == F32:
-        t, k = _reduced_exp(_clamp(0.0 - x, -40.0, 104.0))
+        head, low, k = _reduced_exp(_clamp(0.0 - x, -40.0, 104.0))
         k, one, unscale = k - 64, splat(x, 2.0**-64), splat(x, 2.0**-64)
     else:
-        t, k = _reduced_exp(_clamp(0.0 - x, -80.0, 746.0))
+        head, low, k = _reduced_exp(_clamp(0.0 - x, -80.0, 746.0))
         k, one, unscale = k - 512, splat(x, 2.0**-512), splat(x, 2.0**-512)
     scale = _power_of_two(k)
-    head = t + 1.0
-    e = head * scale
-    e_low = (t - (head - 1.0)) * scale
+    e, e_low = head * scale, low * scale
     # s + s_low = 1 + E to about twice the precision, then one Newton step on 1 / s: 1.5 ulp without them
     s = e + one
     s_low = (select(e > one, e, one) - s) + select(e > one, one, e) + e_low
@@ -103,8 +108,8 @@ def sigmoid(x):
 def tanh(x):
     a = absolute(x)
     # from 1 on: 1 - 2 / (exp(2a) + 1); it is 1 in either type from 20 on
-    t, k = _reduced_exp(_clamp(a + a, 0.0, 40.0))
-    large = 1.0 - 2.0 / ((t + 1.0) * _power_of_two(k) + 1.0)
+    head, _, k = _reduced_exp(_clamp(a + a, 0.0, 40.0))
+    large = 1.0 - 2.0 / (head * _power_of_two(k) + 1.0)
     # below: a + a^3 p(a^2)
     u = a * a
     if lanes(x) == F32:

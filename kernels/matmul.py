@@ -194,7 +194,7 @@ def _task(a, b, c, bias, flags, room, rows, columns, i, j):
     rows, columns = min(rows, c.shape[0] - i), min(columns, c_row - j)
     part, left = shift(pointer(c), i * c_row + j), shift(pointer(a), i * a_row)
     right, ends = pointer(b), (depth, shift(pointer(bias), j), end)
-    if c_row <= (LANES_T if a_transposed else LANES) and rows >= lanes(c) and not b_transposed:
+    if columns == c_row <= (LANES_T if a_transposed else LANES) and rows >= lanes(c) and not b_transposed:
         _lane_block(left, a.shape[1], a_transposed, right, part, rows, columns, *ends)
     elif rows == 1 and not b_transposed:
         _single_row(left, a_column, shift(right, j), b_row, part, columns, *ends)
@@ -276,5 +276,20 @@ def backward(dc, a, b, *, out=None, parallel=None):
     Returns (da, db), shapes of a and b, dtype of dc. Errors and edge cases as in `forward`.
     Formula and source: kernels/reference/matmul.py
     """
+    dc, dc_transposed = check.matrix("dc", dc)
+    a, a_transposed, b, b_transposed = check.factors("a", a, "b", b)
+    check.dtype_of("a", a, "dc", dc)
+    m, n = dc.shape[::-1] if dc_transposed else dc.shape
+    rows, k = a.shape[::-1] if a_transposed else a.shape
+    size, columns = b.shape[::-1] if b_transposed else b.shape
+    if rows != m:
+        raise ValueError(f"a must have shape ({m}, k) to match dc {(m, n)}, got {(rows, k)}")
+    if (size, columns) != (k, n):
+        raise ValueError(f"b must have shape {(k, n)} to match a {(m, k)} and dc {(m, n)}, got {(size, columns)}")
     da, db = check.outs(out, 2)
-    return forward(dc, b.T, out=da, parallel=parallel), forward(a.T, dc, out=db, parallel=parallel)
+    da = check.out("out[0]", da, (m, k), a.dtype, dc, a, b)
+    db = check.out("out[1]", db, (k, n), a.dtype, dc, a, b, da)
+    left = A_TRANSPOSED * dc_transposed + B_TRANSPOSED * (not b_transposed)
+    right = A_TRANSPOSED * (not a_transposed) + B_TRANSPOSED * dc_transposed
+    return (product(dc, b, da, da, left, m * n * k, parallel),
+            product(a, dc, db, db, right, m * n * k, parallel))

@@ -15,8 +15,10 @@ ALIGNMENT = 16  # numbers: each layer's parameters begin where a vector does
 
 
 def recordable(*parts: Any) -> bool:
-    """Whether objects are of classes of this package, whose kernels are all they do: a user's may do anything."""
-    return all(type(part).__module__.rpartition(".")[0] == __package__ for part in parts if part is not None)
+    """Whether objects are of classes of this package, whose kernels are all they do: a user's may do anything, and so
+    may a method that was put into an object."""
+    return all(type(part).__module__.rpartition(".")[0] == __package__ and not any(map(callable, vars(part).values()))
+               for part in parts if part is not None)
 
 
 class Parameters:

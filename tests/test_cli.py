@@ -255,7 +255,9 @@ def test_a_warm_start_loads_little():
 
 def test_a_closed_pipe_is_quiet():
     command = [sys.executable, "-u", "-m", "nnjit.nn", "train", "spiral", "--backend", "numpy", "--epochs", "3000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # a runner in the background ignores the signal, and its children would
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
@@ -264,7 +266,9 @@ def test_a_closed_pipe_is_quiet():
 
 def test_ctrl_c_is_one_line():
     command = [sys.executable, "-u", "-m", "nnjit.nn", "train", "spiral", "--backend", "numpy", "--epochs", "10000000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # a runner in the background ignores the signal, and its children would
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
         process.stdout.readline()  # training begins
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)

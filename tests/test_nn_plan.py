@@ -247,6 +247,35 @@ def test_classes_of_users_are_not_recorded(monkeypatch):
         assert model._plans == {}
 
 
+@pytest.mark.parametrize("part, method", ((0, "forward"), (1, "backward"), ("optimizer", "update_params")))
+def test_a_method_of_one_object_is_called_at_each_step(part, method):
+    model, calls = network(), []
+    target = model.optimizer if part == "optimizer" else model.layers[part]
+    usual = getattr(target, method)
+    setattr(target, method, lambda *args, **knobs: calls.append(1) or usual(*args, **knobs))
+    model.train(X, Y, epochs=5)
+    assert len(calls) == (15 if part == "optimizer" else 5)
+
+
+def test_two_models_may_share_layers_and_optimizer(monkeypatch):
+    def build():
+        first = network()
+        second = nn.Model()
+        for layer in first.layers[:2]:
+            second.add(layer)
+        second.add(nn.Dense(9, 4, rng=7))
+        second.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=first.optimizer)
+        second.finalize()
+        first.second = second
+        return first
+
+    def train(model):
+        model.train(X, Y, epochs=3, callback=lambda epoch: model.second.train(X, Y, epochs=2, batch_size=30))
+        model.history["loss"] += [float(x.sum()) for pair in model.second.get_parameters() for x in pair]
+
+    same_training(monkeypatch, build, train)
+
+
 def test_layers_of_two_dtypes_are_not_recorded(monkeypatch):
     def build():
         model = nn.Model()

@@ -463,45 +463,11 @@ def test_vectors_of_two_types_do_not_go_together():
         _mixed(np.zeros(1, np.float32), np.zeros(1, np.float64))
 
 
-WIDENS = {"mean._mean": 1}  # its last division
-
-# LLVM's optimiser could hide a detour by double: compiled without it. A child, since loaded code shows no IR.
-WIDENED = """
-import json, re
-import numpy as np
-from nnjit.bench import contract
-from nnjit.kernels import jit
-
-found = {}
-for name in contract.operations():
-    module = contract.twins(name)[0]
-    nests = {f"{name}.{key}": nest for key, nest in vars(module).items() if isinstance(nest, jit.loops)}
-    for columns in (10, 40):
-        for case in contract.cases(name, (19, columns, 5)[:contract.dimensions(name)], np.float32):
-            contract.call(module, *case, parallel=False)
-    for key, nest in nests.items():
-        text = "".join(nest.serial.inspect_llvm().values())
-        functions = re.split(r"^(?=define )", text, flags=re.M)[1:]
-        # cpython: the wrapper that makes a Python float of a result
-        wide = sum(f.count(" fpext ") for f in functions if "cpython" not in f.split("(")[0])
-        found[key] = [len(nest.serial.signatures), "float" in text, wide]
-print(json.dumps(found))
-"""
-
-
 def child(code, **environment):
     environment = {**{k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}, **environment}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def test_no_float32_kernel_widens(tmp_path):
-    found = child(WIDENED, NUMBA_OPT="0", NNJIT_CACHE_DIR=str(tmp_path))
-    assert len(found) > 20 and WIDENS.keys() < found.keys()
-    for name, (signatures, compiled, wide) in found.items():
-        assert signatures > 0 and compiled, f"{name} was not compiled"
-        assert wide == WIDENS.get(name, 0), f"{name} computes in double"
 
 
 # ---- transposition

@@ -8,8 +8,10 @@ The twins compute in the dtype they are given; run in float64 they are the oracl
 `parallel` is accepted so that a twin can stand in for its kernel; NumPy decides for itself.
 """
 
-from . import (adam, categorical_accuracy, categorical_cross_entropy, dense, matmul, mean, relu, sgd, sigmoid, softmax,
-               softmax_cross_entropy, tanh)
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["adam", "categorical_accuracy", "categorical_cross_entropy", "dense", "matmul", "mean", "relu", "sgd",
-           "sigmoid", "softmax", "softmax_cross_entropy", "tanh"]
+__all__ = [module.name for module in iter_modules(__path__)]
+
+for _name in __all__:
+    import_module(f"{__name__}.{_name}")
