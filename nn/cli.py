@@ -306,8 +306,8 @@ def _compare(task: Task, options: argparse.Namespace, data: Data, model: Model) 
         print(f"{title:28}{numba[name][-1]:10.{places}f}{numpy[name][-1]:10.{places}f}")
     print(f"{'median time a step, us':28}{seconds['numba'] * 1e6:10.1f}{seconds['numpy'] * 1e6:10.1f}")
     print(f"\nnumba does {seconds['numpy'] / seconds['numba']:.1f} times as many steps a second as numpy")
-    print(f"after {COMPARED_STEPS} steps from the same weights, no weight differs by more than {difference:.1e}; "
-          "a training then\nmakes the difference in rounding grow")
+    print("a training makes differences in rounding grow: "
+          f"after {COMPARED_STEPS} steps from the same weights, no weight differs by more than {difference:.1e}")
 
 
 def _race(task: Task, options: argparse.Namespace, data: Data) -> tuple[float, dict[str, float]]:
