@@ -24,9 +24,10 @@ SHAPES = {  # by the number of dimensions: around 3, 10, 16, 17 columns, over ea
     1: ((1,), (63,), (64,), (65,), (1000,), (4161,), (270_001,)),
     2: ((0, 3), (1, 1), (2, 3), (7, 10), (17, 16), (65, 3), (70, 9), (33, 17), (130, 100), (5, 1000), (9, 4100)),
     3: ((0, 3, 2), (3, 0, 2), (1, 1, 1), (3, 5, 3), (7, 17, 10), (33, 20, 16), (64, 64, 64), (17, 100, 17),
-        (350, 31, 3), (400, 90, 10), (40, 400, 100), (200, 410, 170)),
+        (350, 31, 3), (400, 90, 10), (40, 400, 100), (200, 410, 170),
+        (1, 30, 300), (30, 256, 7), (20, 0, 3), (40, 7, 1)),
 }
-SPECIAL_SHAPES = {1: (200,), 2: (40, 18), 3: (33, 12, 19)}
+SPECIAL_SHAPES = {1: ((200,),), 2: ((40, 18),), 3: ((33, 12, 19), (40, 5, 3))}
 SPECIALS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-40, -5e-324, 3e38, -1e-30)
 ERRORS = {"dense": 500}  # eps of the dtype, times the largest number of the result: the largest seen is 267, where a
 ERROR = 32  # sum of 410 products goes through tanh; without such a step it is 16
@@ -127,8 +128,9 @@ def every_case(operation):
         for shape in SHAPES[number]:
             for case in cases(operation, shape, dtype):
                 yield dtype, case
-        for case in cases(operation, SPECIAL_SHAPES[number], dtype, specials=True):
-            yield dtype, case
+        for shape in SPECIAL_SHAPES[number]:
+            for case in cases(operation, shape, dtype, specials=True):
+                yield dtype, case
 
 
 # ---- digests

@@ -181,7 +181,7 @@ class Model:
     def _check_plans(self, X: Array, y: Array) -> None:
         # at the start, and after each callback: it may have changed anything
         recorded_for = (X.dtype, X.shape[1:], y.dtype, y.shape[1:],
-                        backend.name, backend.get_num_threads(), self.accuracy is None,
+                        backend.name, backend.get_num_threads(), self.loss, self.optimizer, self.accuracy,
                         *[getattr(layer, "activation", None) for layer in self.layers])
         parameters = self._parameters
         if recorded_for == self._recorded_for and (parameters is None or parameters.held()):

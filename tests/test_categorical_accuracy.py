@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scalar import assert_same_bits
 
-from nnjit.kernels import categorical_accuracy
+from nnjit.kernels import categorical_accuracy, reference
 
 
 def bound(function, u, expected, *args):
@@ -56,3 +56,13 @@ def test_mistakes_are_named():
         categorical_accuracy.forward(y, np.array([-2, 0, 2, 1]))
     with pytest.raises(ValueError, match="y must have at least one column"):
         categorical_accuracy.forward(y[:, :0], np.zeros(4, int))
+
+
+def test_the_twin_counts_the_first_largest():
+    rng = np.random.default_rng(0)
+    y, targets = (rng.integers(0, 4, (100, 6)).astype(np.float32) for _ in range(2))
+    labels = np.array([first_largest(row) for row in y])
+    labels[::3] = rng.integers(0, 6, labels[::3].size)
+    for twin in (categorical_accuracy, reference.categorical_accuracy):
+        assert twin.forward(y, labels) == sum(first_largest(row) == label for row, label in zip(y, labels))
+        assert twin.forward(y, targets) == sum(first_largest(row) == first_largest(t) for row, t in zip(y, targets))

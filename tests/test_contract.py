@@ -732,3 +732,29 @@ def test_the_folder_of_this_file_has_a_bound_for_every_operation():
     for operation in OPERATIONS:
         assert (Path(__file__).parent / f"test_{operation}.py").exists()
         assert callable(import_module(f"test_{operation}").bound)
+
+
+@each
+def test_out_over_an_argument_of_another_size(operation):
+    for function, args, knobs, where in cases(operation, (6, 5, 4)[:contract.dimensions(operation)], np.float64):
+        if not outputs(operation, function):
+            continue
+        expected = call(operation, function, args, knobs)
+        for number, result in enumerate(expected):
+            for name, x in args.items():
+                if x.itemsize != result.itemsize or not x.size or x.size == result.size:
+                    continue
+                room = np.empty(max(x.size, result.size))
+                for at in (0, abs(x.size - result.size)):
+                    start, out_start = (at, 0) if x.size < result.size else (0, at)
+                    copy = room[start:start + x.size].view(x.dtype).reshape(x.shape)
+                    copy[...] = x
+                    out = room[out_start:out_start + result.size].view(result.dtype).reshape(result.shape)
+                    many = tuple(out if i == number else None for i in range(len(expected)))
+                    try:
+                        found = call(operation, function, {**args, name: copy}, knobs,
+                                     out=many if len(expected) > 1 else out)
+                    except ValueError as error:
+                        assert re.search(r"\bout\b", str(error)), f"{where}: {error}"
+                    else:
+                        same_as(found, expected, f"{where}: out {number} over {name}, at {at}")

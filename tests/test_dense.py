@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scalar import assert_same_bits, block_sum, gamma, product
 
-from nnjit.kernels import dense, relu, sigmoid, tanh
+from nnjit.kernels import dense, matmul, relu, sigmoid, tanh
 
 ACTIVATIONS = {None: None, "relu": relu, "sigmoid": sigmoid, "tanh": tanh}
 DTYPES = (np.float32, np.float64)
@@ -115,3 +115,49 @@ def test_torch_agrees(torch, activation):
     np.testing.assert_allclose(y, z.detach().numpy(), rtol=0, atol=1e-14)
     for found, leaf in zip(dense.backward(dy, x, w, y, activation=activation), leaves):
         np.testing.assert_allclose(found, leaf.grad.numpy(), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("parallel", (False, True))
+@pytest.mark.parametrize("shape", ((1, 3, 300), (5, matmul.DEPTH, 7), (5, 2 * matmul.DEPTH, 40)), ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_bias_of_each_way_through_the_product(dtype, shape, parallel):
+    x, w, b, _ = arguments(shape, dtype)
+    z = product(x, w) + b
+    for activation in ACTIVATIONS:
+        y = z if activation is None else ACTIVATIONS[activation].forward(z)
+        assert_same_bits(dense.forward(x, w, b, activation=activation, parallel=parallel), y)
+        assert_same_bits(dense.forward(x, np.asfortranarray(w), b, activation=activation, parallel=parallel), y)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_without_neurons_the_gradient_of_the_inputs_is_zero(activation):
+    x, w = np.ones((30, 20), np.float32), np.empty((20, 0), np.float32)
+    y = dense.forward(x, w, np.empty(0, np.float32), activation=activation)
+    assert y.shape == (30, 0)
+    out = tuple(np.full(shape, np.nan, np.float32) for shape in ((30, 20), (20, 0), (0,)))
+    dx, dw, db = dense.backward(y, x, w, y, activation=activation, out=out)
+    assert_same_bits(dx, np.zeros((30, 20), np.float32))
+    assert dw.shape == (20, 0) and db.shape == (0,)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("rows", (1, 40))
+def test_without_inputs_the_output_is_that_of_the_bias(rows, activation):
+    for neurons in (3, 10, 200):
+        b = np.linspace(-1, 1, neurons, dtype=np.float32)
+        y = dense.forward(np.empty((rows, 0), np.float32), np.empty((0, neurons), np.float32), b, activation=activation)
+        f = b if activation is None else ACTIVATIONS[activation].forward(b)
+        assert_same_bits(y, np.repeat(f[None], rows, axis=0))
+
+
+@pytest.mark.parametrize("shape", ((40, 5, 3), (1, 5, 300), (30, 5, 33), (100, 300, 260)), ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_nan_stays_in_its_row_on_every_way(dtype, shape):
+    x, w, b, _ = arguments(shape, dtype)
+    for activation in ACTIVATIONS:
+        clean = dense.forward(x, w, b, activation=activation)
+        spoiled = x.copy()
+        spoiled[-1, 2] = np.nan
+        y = dense.forward(spoiled, w, b, activation=activation)
+        assert np.isnan(y[-1]).all(), activation
+        assert_same_bits(y[:-1], clean[:-1], activation)

@@ -162,3 +162,46 @@ def test_kernels_make_no_arrays_but_empty_ones():
         used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
                 and isinstance(node.value, ast.Name) and node.value.id == "np"}
         assert not used & {"dot", "zeros", "eye", "matmul", "random"}, operation
+
+
+def test_only_the_backend_hands_kernels_to_nn():
+    # layers, losses, optimizers and metrics call `backend.ops`, so that `nn.use` reaches all of them
+    for path in sources("nn"):
+        if path.stem not in ("backend", "cli"):
+            assert not [name for name in imports(path) if "kernels" in name.split(".")], path.name
+            assert not [name for name in imports(path) if name.split(".")[0] == "importlib"], path.name
+
+
+ARITHMETIC = {"exp", "log", "tanh", "sqrt", "power", "sum", "mean", "dot", "matmul", "einsum", "add", "subtract",
+              "multiply", "divide", "maximum", "minimum", "clip", "where", "linalg", "cumsum", "var", "std", "average"}
+
+
+def test_nn_leaves_the_arithmetic_to_the_kernels():
+    # NumPy's exp and sums change with the CPU
+    for name in ("arrays", "backend", "layers", "losses", "metrics", "model", "optimizers", "plan"):
+        path, = (path for path in sources("nn") if path.stem == name)
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.MatMult), path.name
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "np":
+                assert node.attr not in ARITHMETIC, f"{path.name}:{node.lineno}: np.{node.attr}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                assert node.func.attr not in {"sum", "mean", "dot", "var", "std"}, f"{path.name}:{node.lineno}"
+
+
+def test_what_kernels_share_imports_no_twin_and_no_layer():
+    for name in SHARED:
+        allowed = {"numpy", "numba", "llvmlite", "math", "decimal", "numbers", "platformdirs", *sys.stdlib_module_names,
+                   *(f".{other}" for other in SHARED)}
+        assert outsiders(ROOT / "kernels" / f"{name}.py", allowed) == [], name
+
+
+def test_a_kernel_has_no_verbs_but_those_of_its_twin():
+    for operation in OPERATIONS:
+        more = functions(contract.twins(operation)[0]).keys() - {"forward", "backward", "step"}
+        assert more <= {"product"}, f"{operation}: {more}"  # matmul.product: what dense calls
+
+
+def test_kernels_take_numpy_as_np():
+    # test_kernels_make_no_arrays_but_empty_ones looks at np.<name> only
+    for operation in OPERATIONS:
+        assert not [name for name in imports(ROOT / "kernels" / f"{operation}.py") if name.startswith("numpy.")]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scalar import assert_same_bits, fma, gamma, product
+from scalar import LANES, assert_same_bits, fma, gamma, product
 
 from nnjit.kernels import matmul
 
@@ -149,3 +149,21 @@ def test_torch_agrees(torch):
     da, db = matmul.backward(dc, a, b)
     for found, wish in ((matmul.forward(a, b), z.detach()), (da, x.grad), (db, y.grad)):
         np.testing.assert_allclose(found, wish.numpy(), rtol=0, atol=1e-13)
+
+
+# two tasks, of which the second has a single row: it must step through a^T by its rows
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_task_of_a_single_row(dtype):
+    a, b, _ = operands((matmul.H1 + 1, 5, matmul.VECTORS * LANES[np.dtype(dtype)]), dtype)
+    for a_t, b_t in itertools.product((False, True), (False, True)):
+        assert_same_bits(matmul.forward(as_layout(a, a_t), as_layout(b, b_t), parallel=True), product(a, b))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_empty_sums_are_zero_on_every_way(dtype):
+    for m, n, parallel in itertools.product((1, 3, 20, 500), (1, 3, 10, 40, 300), (False, True)):
+        nan = np.full((max(m, n), 4), np.nan, dtype)
+        matmul.forward(nan[:m], nan[:n].T.copy(), parallel=parallel)  # leaves NaN on the stack
+        out = np.full((m, n), np.nan, dtype)
+        matmul.forward(np.empty((m, 0), dtype), np.empty((0, n), dtype), out=out, parallel=parallel)
+        assert_same_bits(out, np.zeros((m, n), dtype), f"{(m, n)}")

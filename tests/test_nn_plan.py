@@ -334,3 +334,59 @@ def test_parameters_are_views_of_one_array():
         assert all(np.shares_memory(x, parameters.values) for x in layer.held())
         assert np.array_equal(gradients[0], layer.dweights) and np.array_equal(gradients[1], layer.dbiases)
         assert layer.dbiases.shape == layer.biases.shape
+
+
+@pytest.mark.parametrize("make", (lambda: nn.Adam(0.03), lambda: nn.SGD(0.1, momentum=0.5)))
+def test_another_optimizer_of_the_same_kind_in_a_callback(monkeypatch, make):
+    # its state is its own: not that of the recorded update
+    def other(model):
+        model.optimizer = make()
+
+    same_training(monkeypatch, lambda: network(make()), changes(other, epochs=5))
+
+
+def test_an_optimizer_of_a_user_in_a_callback(monkeypatch):
+    def other(model):
+        model.optimizer = Halved(0.1)
+
+    same_training(monkeypatch, lambda: network(nn.SGD(0.1)), changes(other, epochs=5))
+
+
+def test_inputs_of_another_dtype_in_the_next_training(monkeypatch):
+    def train(model):
+        for x in (X, X.astype(np.float64), X):
+            model.train(x, Y, epochs=2, batch_size=32)
+
+    same_training(monkeypatch, lambda: network(loose=True), train)
+
+
+def test_a_step_is_recorded_anew_for_another_number_of_threads():
+    before = kernels.get_num_threads()
+    if before == 1:
+        pytest.skip("one thread")
+    try:
+        model = network()
+        model.train(X, Y)
+        plan = model._plans[SAMPLES]
+        kernels.set_num_threads(1)
+        model.train(X, Y)
+        assert model._plans[SAMPLES] is not plan
+    finally:
+        kernels.set_num_threads(before)
+
+
+def test_attributes_are_those_of_the_plan_that_ran_last():
+    model = network()
+    model.train(X, Y, epochs=2, batch_size=40)  # plans for 40 and 30
+    model.train(X[:40], Y[:40])
+    assert model.layers[0].output.shape == (40, 20) and model.layers[-1].dinputs.shape == (40, 4)
+
+
+def test_the_data_of_a_single_training_is_not_held():
+    x, y = X.copy(), Y.copy()
+    model = network()
+    model.train(x, y, epochs=3, batch_size=35)
+    gone = weakref.ref(x)
+    del x
+    model.layers[0].inputs = None
+    assert gone() is None

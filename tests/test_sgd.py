@@ -80,3 +80,13 @@ def test_torch_agrees_over_steps(torch, momentum):
         optimizer.step()
         sgd.step(w, dw, v, learning_rate=0.1, momentum=momentum)
         np.testing.assert_allclose(w, leaf.detach().numpy(), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_velocity_is_kept_without_momentum_too(dtype):
+    w, dw, v = arrays(40, dtype, 3)
+    velocity = fma(dw, -dtype(0.1), v * dtype(0))
+    moved = w + velocity
+    sgd.step(w, dw, v, learning_rate=0.1)
+    assert_same_bits(v, velocity, "v")
+    assert_same_bits(w, moved, "w")
