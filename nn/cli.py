@@ -290,7 +290,7 @@ def _fit(task: Task, model: Model, twin: str, options: argparse.Namespace, data:
     with backend.use(twin):
         model.train(*data.train, epochs=options.epochs, batch_size=options.batch_size, validation_data=data.validation,
                     shuffle=options.batch_size < len(data.train[0]), seed=options.seed, callback=report)
-    print(f"{time.perf_counter() - start:.2f} s on {twin}, validation included")
+    print(f"{time.perf_counter() - start:.3f} s on {twin}, validation included")
 
 
 def _compare(task: Task, options: argparse.Namespace, data: Data, model: Model) -> None:

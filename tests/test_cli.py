@@ -32,7 +32,7 @@ def test_train_prints_the_figures_of_the_library(dataset, backend, capsys):
     assert err == "" and nn.backend.name == before
     assert lines[0] == f"{dataset}: 300 samples, all in one batch; network 2-64-3, Adam at " + (
         "0.02, 12 epochs" if dataset == "spiral" else "0.05, 12 epochs")
-    assert re.fullmatch(rf"\d+\.\d\d s on {backend}, validation included", lines[-1])
+    assert re.fullmatch(rf"\d+\.\d{{3}} s on {backend}, validation included", lines[-1])
     create, rng = getattr(datasets, dataset), np.random.default_rng(0)
     model = nn.Model()
     for layer in (nn.Dense(2, 64, activation="relu", rng=rng), nn.Dense(64, 3, rng=rng), nn.Softmax()):
