@@ -100,7 +100,7 @@ def forward(x, *, out=None, parallel=None):
 
     Returns y (N, C), dtype of x. Largest error 4 ulp for 1000 columns; rows sum to 1 within rounding.
     Raises TypeError for another dtype, ValueError for another shape or C = 0.
-    N = 0 gives an empty array; a NaN or inf makes its row NaN.
+    N = 0 gives an empty array; a NaN or +inf makes its row NaN, and so does a row of -inf alone.
     Formula and source: kernels/reference/softmax.py
     """
     x = check.array("x", x, 2)

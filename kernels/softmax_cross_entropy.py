@@ -5,7 +5,7 @@ from numba import prange
 from . import check
 from .elementary import log
 from .jit import inline, loops, pick, shared
-from .simd import fold_sum, lanes, load, scratch, splat, store
+from .simd import absolute, fold_sum, lanes, load, scratch, select, splat, store
 from .softmax import ROWS, W32, forward_group, forward_row
 
 PARALLEL_FROM = 8_192  # elements; bench_softmax_cross_entropy.py at 2 threads
@@ -37,13 +37,14 @@ def _forward_blocks(x, labels, losses, y):
 
 @inline
 def _forward_targets(x, targets, losses, y, i):
-    """The same with one-hot rows: loss = sum of target * (log s - (x - m))."""
+    """The same with one-hot rows: loss = sum of target * (log s - (x - m)), where target is not 0."""
     m, s = forward_row(x, y, i)
     log_s = log(s)
     start, end = i * x.shape[1], (i + 1) * x.shape[1]
     total = splat(x, -0.0)
     for at in range(start, end, lanes(x)):
-        total = total + load(targets, at, end, -0.0) * (log_s - (load(x, at, end, 0.0) - m))
+        target = load(targets, at, end, -0.0)
+        total = total + select(absolute(target) <= 0.0, target, target * (log_s - (load(x, at, end, 0.0) - m)))
     losses[i] = fold_sum(total)
 
 
@@ -63,7 +64,7 @@ def forward(x, labels, *, out=None, parallel=None):
 
     Returns (losses (N,), y (N, C)), dtype of x; y goes to `backward`. Nothing is clipped and nothing overflows.
     Raises TypeError for another dtype, ValueError for shapes that do not fit, C = 0 or a label out of range.
-    N = 0 gives empty arrays; a NaN or inf makes its row and its loss NaN.
+    N = 0 gives empty arrays; a NaN or +inf makes its row and its loss NaN; -inf is a probability of 0.
     Formula and source: kernels/reference/softmax_cross_entropy.py
     """
     x = check.array("x", x, 2)

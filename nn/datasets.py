@@ -83,6 +83,8 @@ def fashion_mnist(folder: str | os.PathLike[str] | None = None) -> tuple[Pair, P
     train = _images(found[0]), _labels(found[1])
     test = _images(found[2]), _labels(found[3])
     for (X, y), paths in ((train, found[:2]), (test, found[2:])):
+        if not len(X) or X.shape[1] != 784:
+            raise ValueError(f"{paths[0]} must hold images of 28 x 28 pixels, got {len(X)} of {X.shape[1]}")
         if len(X) != len(y):
             raise ValueError(f"{paths[0]} holds {len(X)} images but {paths[1]} {len(y)} labels")
     return train, test

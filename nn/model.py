@@ -22,6 +22,9 @@ class Model:
 
     `history` holds one number an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate. Loss and accuracy are
     means over the epoch's batches, each taken before its update.
+
+    `finalize` puts the parameters of all layers into one array, of which `weights` and `biases` are then views. `train`
+    writes outputs and gradients into the same arrays at each step: copy what you want to keep.
     """
 
     def __init__(self) -> None:
@@ -32,19 +35,20 @@ class Model:
         self.accuracy: Accuracy | None = None
         self.history: dict[str, list[float]] = {
             name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")}
-        self._finalized = False
+        self._finalized: list[_layers.Layer] | None = None  # the layers that finalize saw
         self._forget_plans()
 
     def _forget_plans(self) -> None:
         self._plans: dict[int, Plan] = {}  # by the number of samples
         self._parameters: Parameters | None = None
+        self._plannable = False
         self._recorded_for: tuple[Any, ...] | None = None
         self._shown: Plan | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # a plan holds addresses of this model's arrays
         return {name: value for name, value in self.__dict__.items()
-                if name not in ("_plans", "_parameters", "_recorded_for", "_shown")}
+                if name not in ("_plans", "_parameters", "_plannable", "_recorded_for", "_shown")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -55,7 +59,7 @@ class Model:
         if isinstance(layer, type) or not (hasattr(layer, "forward") and hasattr(layer, "backward")):
             raise TypeError(f"add takes a layer, such as Dense(2, 64), got {layer!r}")
         self.layers.append(layer)
-        self._finalized = False
+        self._finalized = None
 
     def set(self, *, loss: Loss | None = None, optimizer: Any = None, accuracy: Accuracy | None = None) -> None:
         """Set what is given, keep the rest. Raises TypeError for a class instead of an object of it."""
@@ -64,7 +68,7 @@ class Model:
                 raise TypeError(f"{name} must be an object, got the class: write {value.__name__}()")
             if value is not None:
                 setattr(self, name, value)
-        self._finalized = False
+        self._finalized = None
 
     def finalize(self) -> None:
         """Check that the layers fit, and join a last Softmax with CategoricalCrossentropy into one operation.
@@ -93,18 +97,21 @@ class Model:
             if isinstance(self.loss, SoftmaxCategoricalCrossentropy):
                 raise ValueError("SoftmaxCategoricalCrossentropy takes the softmax itself: leave the last layer out, "
                                  "or take CategoricalCrossentropy, which is joined with it")
-            if type(self.loss) is CategoricalCrossentropy:
+            if (type(last) is _layers.Softmax and type(self.loss) is CategoricalCrossentropy
+                    and recordable(last, self.loss)):
                 self._softmax = last
         self._criterion = self.loss if self._softmax is None else SoftmaxCategoricalCrossentropy()
         self._scoring = self.layers if self._softmax is None else self.layers[:-1]
-        self._finalized = True
+        self._finalized = list(self.layers)
         self._forget_plans()
+        if recordable(*self.layers) and len({layer.dtype for layer in self.trainable_layers}) == 1:
+            self._parameters = Parameters(self.trainable_layers)
 
     def _need(self, *parts: str) -> None:
         for part in parts:
             if getattr(self, part) is None:
                 raise RuntimeError(f"the model has no {part}: call model.set({part}=...) and model.finalize()")
-        if not self._finalized:
+        if self._finalized != self.layers:
             raise RuntimeError("the model is not finalized: call model.finalize() after the last add and set")
 
     def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
@@ -125,7 +132,7 @@ class Model:
 
     def forward(self, X: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs X."""
-        if not self._finalized:
+        if self._finalized != self.layers:
             self._need()
         output = X
         for layer in self.layers:
@@ -180,27 +187,29 @@ class Model:
 
     def _check_plans(self, X: Array, y: Array) -> None:
         # at the start, and after each callback: it may have changed anything
-        recorded_for = (X.dtype, X.shape[1:], y.dtype, y.shape[1:],
-                        backend.name, backend.get_num_threads(), self.loss, self.optimizer, self.accuracy,
-                        *[getattr(layer, "activation", None) for layer in self.layers])
-        parameters = self._parameters
-        if recorded_for == self._recorded_for and (parameters is None or parameters.held()):
-            return
+        self._need()
+        self._shown = None
         dtypes = {X.dtype, *[getattr(layer, "dtype", None) for layer in self.trainable_layers]}
-        if (backend.name != "numba" or not self.trainable_layers or len(dtypes) > 1 or not recordable(
-                *self.layers, self._criterion, self.loss, self.optimizer, self.accuracy)):
-            parameters = None
-        elif parameters is None or not parameters.held():
-            parameters = Parameters(self.trainable_layers)
-        else:
-            parameters.updating = None
-        self._plans = {}
-        self._parameters, self._recorded_for = parameters, recorded_for
+        plannable = (backend.name == "numba" and bool(self.trainable_layers) and len(dtypes) == 1
+                     and recordable(*self.layers, self._criterion, self.loss, self.optimizer, self.accuracy)
+                     and self.trainable_layers[-1].held()[0].shape[1] == self._outputs)  # as y was checked
+        if plannable and (self._parameters is None or not self._parameters.take()):
+            self._parameters = Parameters(self.trainable_layers)
+            self._plans = {}
+        recorded_for = (plannable, X.dtype, X.shape[1:], y.dtype, y.shape[1:], backend.get_num_threads(), self.loss,
+                        self.optimizer, self.accuracy, *[getattr(layer, "activation", None) for layer in self.layers])
+        if recorded_for != self._recorded_for:
+            self._plans = {}
+            self._recorded_for = recorded_for
+            if self._parameters is not None:
+                self._parameters.updating = None
+        self._plannable = plannable
 
     def _step(self, X: Array, y: Array) -> tuple[float, float | None]:
         # train_step for data that train has checked: by a plan for this size of batch, where there can be one
-        if self._parameters is None:
+        if not self._plannable:
             return self.train_step(X, y)
+        assert self._parameters is not None
         plan = self._plans.get(len(X))
         if plan is None:
             plan = self._plans[len(X)] = Plan(self, self._parameters, X, y)
@@ -250,11 +259,20 @@ class Model:
         X, y = self._samples(X, y, "training")
         y = y.copy()  # a label changed after its check would make a kernel write anywhere
         batch = len(X) if batch_size is None else min(_count("batch_size", batch_size), len(X))
+        if validation_data is not None and not (isinstance(validation_data, (tuple, list))
+                                                and len(validation_data) == 2):
+            raise TypeError("validation_data must be a pair (X, y)")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be callable, got {callback!r}")
         validation = None if validation_data is None else self._samples(*validation_data, "validation")
         random = np.random.default_rng(seed) if shuffle else None
         steps = -(-len(X) // batch)
-        running = bar(epochs * steps, progress)
         self._check_plans(X, y)
+        self._plans = {size: plan for size, plan in self._plans.items() if size in (batch, len(X) % batch)}
+        if (self._parameters is not None and np.may_share_memory(X, self._parameters.values)
+                or any(plan.shares(X) for plan in self._plans.values())):
+            X = X.copy()  # parameters, an output or a gradient of this model: a step would write what it reads
+        running = bar(epochs * steps, progress)
         try:
             for epoch in range(1, epochs + 1):
                 if print_every:
@@ -311,6 +329,7 @@ class Model:
 
     def _evaluate(self, X: Array, y: Array, batch_size: int | None) -> tuple[float, float | None]:
         self._new_pass()
+        self._shown = None
         batch = batch_size or len(X)
         for start in range(0, len(X), batch):
             self._score(X[start:start + batch], y[start:start + batch], False)
@@ -337,6 +356,8 @@ class Model:
         for number, (layer, pair) in enumerate(zip(trainable, parameters)):
             for name, values in zip(("weights", "biases"), pair, strict=True):
                 found = as_floats(values, getattr(layer, "dtype", None), f"{name} of layer {number}")
+                if name == "biases" and found.ndim == 1:
+                    found = found[None]
                 if found.shape != getattr(layer, name).shape:
                     raise ValueError(f"{name} of layer {number} must have shape {getattr(layer, name).shape}, "
                                      f"got {found.shape}")

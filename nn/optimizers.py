@@ -17,7 +17,14 @@ from .plan import Parameters
 
 
 def _check(name: str, value: float, below: float = math.inf) -> float:
-    value = float(value)
+    if isinstance(value, (bool, str)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    except OverflowError:
+        value = math.inf
     if not 0 <= value < below:  # false for NaN too
         limit = "finite and at least 0" if below == math.inf else f"at least 0 and below {below:g}"
         raise ValueError(f"{name} must be {limit}, got {value}")
@@ -71,8 +78,12 @@ class _Optimizer:
             parameters.updating = self, self.buffers, *calls[0]
         else:
             _, _, nest, args = parameters.updating
-            numbers = self._numbers().values()  # a nest takes them in the order of step's keywords
-            args[-len(numbers):] = numbers
+            numbers = self._numbers()  # a nest takes them in the order of step's keywords
+            total = sum(numbers.values())
+            if type(total) is not float or total - total != 0:
+                parameters.updating = None  # not all are finite numbers: the kernel's gate says which
+                return self.update_all(parameters)
+            args[-len(numbers):] = numbers.values()
             nest(*args)
 
     def _join(self, parameters: Parameters) -> tuple[Any, ...]:
@@ -120,6 +131,8 @@ class SGD(_Optimizer):
 
 class Adam(_Optimizer):
     """Moving means of the gradient and of its square, corrected for their start at 0 (Kingma, Ba 2015).
+
+    With an epsilon of 0, as with one that is 0 in float32, a weight whose gradient is 0 becomes NaN.
 
     Raises ValueError unless learning_rate, decay and epsilon are finite and >= 0, and both betas >= 0 and < 1.
     """

@@ -14,11 +14,19 @@ ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases")
 ALIGNMENT = 16  # numbers: each layer's parameters begin where a vector does
 
 
+METHODS = ("forward", "backward", "pre_update_params", "update_params", "post_update_params")
+OWN = f"{__package__}."
+
+
 def recordable(*parts: Any) -> bool:
-    """Whether objects are of classes of this package, whose kernels are all they do: a user's may do anything, and so
-    may a method that was put into an object."""
-    return all(type(part).__module__.rpartition(".")[0] == __package__ and not any(map(callable, vars(part).values()))
-               for part in parts if part is not None)
+    """Whether kernels are all that objects call: those of this package's classes, without a method of a user's."""
+    for part in parts:
+        if part is not None:
+            methods = [getattr(type(part), name, recordable) for name in METHODS]
+            if not (all(code.__module__.startswith(OWN) for code in (type(part), *methods))
+                    and not any(map(callable, vars(part).values()))):
+                return False
+    return True
 
 
 class Parameters:
@@ -48,10 +56,19 @@ class Parameters:
         parts = [whole[start:start + size].reshape(shape) for start, size, shape in self._places]
         return list(zip(parts[::2], parts[1::2]))
 
-    def held(self) -> bool:
-        """Whether the layers still hold the views: an assignment to their weights gives them other arrays."""
-        return all(w is weights and b is biases
-                   for (w, b), (weights, biases) in zip([layer.held() for layer in self.layers], self._held))
+    def take(self) -> bool:
+        """Take over arrays that were assigned to layers since. False, and nothing is done, if their kind is another."""
+        pairs = [(array, view) for layer, views in zip(self.layers, self._held)
+                 for array, view in zip(layer.held(), views) if array is not view]
+        if any(array.shape != view.shape or array.dtype != view.dtype for array, view in pairs):
+            return False
+        for array, view in pairs:
+            view[...] = array
+        if pairs:
+            self.updating = None  # the layers' state may be another's, too
+            for layer, views in zip(self.layers, self._held):
+                layer.hold(*views)
+        return True
 
 
 class Plan:
@@ -59,6 +76,8 @@ class Plan:
 
     `run` repeats them on other batches of that size. Outputs and gradients then stand in the same arrays at each step,
     which the layers show as `output`, `dinputs`, `dweights` and so on.
+
+    Nothing is checked any more: labels must be less than `outputs`, the columns of the last output.
     """
 
     def __init__(self, model: Any, parameters: Parameters, X: Array, y: Array) -> None:
@@ -71,6 +90,7 @@ class Plan:
             if model.accuracy:
                 backend.ops.categorical_accuracy.forward(criterion.output, y)
             model.backward(criterion.output, y, input_gradient=False)
+        self.outputs = criterion.output.shape[1]
         for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
             for name, gradient in zip(("dweights", "dbiases"), gradients):
                 for args, place, shape in self._places(getattr(layer, name)):
@@ -103,6 +123,11 @@ class Plan:
         self._replace(X, y)
         results = [nest(*args) for nest, args in self._calls]
         return results[self._mean], None if self._hits is None else results[self._hits]
+
+    def shares(self, x: Array) -> bool:
+        """Whether an array may share memory with what a step reads or writes."""
+        return any(np.may_share_memory(x, arg) for _, args in self._calls for arg in args
+                   if isinstance(arg, np.ndarray))
 
     def release(self) -> None:
         """Hold no batch any more."""

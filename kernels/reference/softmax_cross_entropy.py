@@ -32,7 +32,8 @@ def forward(x, labels, *, out=(None, None), parallel=None):
     if labels.ndim == 1:
         scores = shifted[np.arange(len(x)), labels]
         return np.subtract(np.log(s[:, 0]), scores, out=out[0]), y
-    return np.sum(labels * (np.log(s) - shifted), axis=1, out=out[0]), y
+    terms = np.multiply(labels, np.log(s) - shifted, out=np.zeros_like(y), where=labels != 0)
+    return np.sum(terms, axis=1, out=out[0]), y
 
 
 def backward(y, labels, *, out=None, parallel=None):
