@@ -4,4 +4,16 @@
 the benchmarks. Start with `from nnjit import nn`.
 """
 
+import sys
+
 __version__ = "0.1.0"
+
+
+def main() -> int:
+    """The command `nnjit`: a nonsense environment variable, too, gives one line and no traceback."""
+    try:
+        from .nn.cli import main as command
+    except (ImportError, ValueError) as error:
+        print(f"nnjit: {error}", file=sys.stderr)
+        return 2
+    return command()

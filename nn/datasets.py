@@ -152,7 +152,7 @@ def _download(name: str, digest: str, folder: Path) -> None:
 
 def _images(path: Path) -> Array:
     pixels = _read_idx(path, 3)
-    X = pixels.reshape(len(pixels), -1).astype(np.float32)
+    X = pixels.reshape(len(pixels), math.prod(pixels.shape[1:])).astype(np.float32)
     X -= 127.5  # one subtraction and one division a pixel: the same bits on every CPU
     X /= 127.5
     return X

@@ -306,3 +306,11 @@ def test_the_other_commands_hand_over(monkeypatch, capsys):
 def test_tasks_are_sound():
     for task in cli.TASKS.values():
         assert len(task.sizes) >= 2 and task.epochs > 0 and 0 < task.learning_rate < 1 and math.isfinite(task.decay)
+
+
+@pytest.mark.parametrize("name, value", (("NNJIT_NUM_THREADS", "many"), ("NUMBA_DISABLE_JIT", "1")))
+def test_a_nonsense_variable_is_one_line(name, value):
+    command = [sys.executable, "-c", "import sys, nnjit; sys.exit(nnjit.main())", "info"]
+    done = subprocess.run(command, env={**os.environ, name: value}, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert re.fullmatch(f"nnjit: .*{name}.*\n", done.stderr)

@@ -110,7 +110,7 @@ def test_pure_python_with_its_license(built, information):
 def test_the_command(information):
     entries = configparser.ConfigParser()
     entries.read_string(information("entry_points.txt"))
-    assert dict(entries["console_scripts"]) == {"nnjit": "nnjit.nn.cli:main"}
+    assert dict(entries["console_scripts"]) == {"nnjit": "nnjit:main"}
     module, function = entries["console_scripts"]["nnjit"].split(":")
     assert callable(getattr(import_module(module), function))
 
