@@ -13,7 +13,7 @@ from . import layers as _layers
 from .arrays import FLOAT32, Array, as_floats
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
 from .metrics import Accuracy
-from .plan import Parameters, Plan, recordable
+from .plan import Parameters, Plan, recordable, unchanged
 from .progress import bar, say
 
 
@@ -41,14 +41,14 @@ class Model:
     def _forget_plans(self) -> None:
         self._plans: dict[int, Plan] = {}  # by the number of samples
         self._parameters: Parameters | None = None
-        self._plannable = False
+        self._plannable = self._unchanged = False
         self._recorded_for: tuple[Any, ...] | None = None
         self._shown: Plan | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # a plan holds addresses of this model's arrays
         return {name: value for name, value in self.__dict__.items()
-                if name not in ("_plans", "_parameters", "_plannable", "_recorded_for", "_shown")}
+                if name not in ("_plans", "_parameters", "_plannable", "_unchanged", "_recorded_for", "_shown")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -190,7 +190,7 @@ class Model:
         self._need()
         self._shown = None
         dtypes = {X.dtype, *[getattr(layer, "dtype", None) for layer in self.trainable_layers]}
-        plannable = (backend.name == "numba" and bool(self.trainable_layers) and len(dtypes) == 1
+        plannable = (self._unchanged and backend.name == "numba" and bool(self.trainable_layers) and len(dtypes) == 1
                      and recordable(*self.layers, self._criterion, self.loss, self.optimizer, self.accuracy)
                      and self.trainable_layers[-1].held()[0].shape[1] == self._outputs)  # as y was checked
         if plannable and (self._parameters is None or not self._parameters.take()):
@@ -267,6 +267,7 @@ class Model:
         validation = None if validation_data is None else self._samples(*validation_data, "validation")
         random = np.random.default_rng(seed) if shuffle else None
         steps = -(-len(X) // batch)
+        self._unchanged = unchanged(*self.layers, self._criterion, self.loss, self.optimizer)
         self._check_plans(X, y)
         self._plans = {size: plan for size, plan in self._plans.items() if size in (batch, len(X) % batch)}
         if (self._parameters is not None and np.may_share_memory(X, self._parameters.values)

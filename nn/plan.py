@@ -14,19 +14,20 @@ ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases")
 ALIGNMENT = 16  # numbers: each layer's parameters begin where a vector does
 
 
-METHODS = ("forward", "backward", "pre_update_params", "update_params", "post_update_params")
+METHODS = {"forward", "backward", "pre_update_params", "update_params", "post_update_params"}
 OWN = f"{__package__}."
 
 
 def recordable(*parts: Any) -> bool:
-    """Whether kernels are all that objects call: those of this package's classes, without a method of a user's."""
-    for part in parts:
-        if part is not None:
-            methods = [getattr(type(part), name, recordable) for name in METHODS]
-            if not (all(code.__module__.startswith(OWN) for code in (type(part), *methods))
-                    and not any(map(callable, vars(part).values()))):
-                return False
-    return True
+    """Whether objects are of this package's classes, without a method of their own: a user's may do anything."""
+    return all(type(part).__module__.startswith(OWN) and METHODS.isdisjoint(vars(part))
+               for part in parts if part is not None)
+
+
+def unchanged(*parts: Any) -> bool:
+    """Whether the classes of objects have the methods they were written with."""
+    return all(getattr(type(part), name).__module__.startswith(OWN)
+               for part in parts for name in METHODS if hasattr(type(part), name))
 
 
 class Parameters:
