@@ -97,8 +97,7 @@ class Model:
             if isinstance(self.loss, SoftmaxCategoricalCrossentropy):
                 raise ValueError("SoftmaxCategoricalCrossentropy takes the softmax itself: leave the last layer out, "
                                  "or take CategoricalCrossentropy, which is joined with it")
-            if (type(last) is _layers.Softmax and type(self.loss) is CategoricalCrossentropy
-                    and recordable(last, self.loss)):
+            if type(self.loss) is CategoricalCrossentropy and recordable(last, self.loss):
                 self._softmax = last
         self._criterion = self.loss if self._softmax is None else SoftmaxCategoricalCrossentropy()
         self._scoring = self.layers if self._softmax is None else self.layers[:-1]
@@ -330,7 +329,6 @@ class Model:
 
     def _evaluate(self, X: Array, y: Array, batch_size: int | None) -> tuple[float, float | None]:
         self._new_pass()
-        self._shown = None
         batch = batch_size or len(X)
         for start in range(0, len(X), batch):
             self._score(X[start:start + batch], y[start:start + batch], False)
