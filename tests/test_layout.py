@@ -43,10 +43,12 @@ def outsiders(path, allowed):
 def test_an_operation_is_a_module_in_both_folders_and_in_all():
     of_kernels = {path.stem for path in sources("kernels")} - SHARED - {"__init__"}
     of_reference = {path.stem for path in sources("kernels/reference")} - {"__init__"}
-    assert sorted(of_kernels) == sorted(of_reference) == OPERATIONS
-    assert sorted(reference.__all__) == OPERATIONS
-    listed = [name for name in kernels.__all__ if inspect.ismodule(getattr(kernels, name))]
-    assert sorted(listed) == OPERATIONS
+    assert not of_kernels - of_reference, "no twin in kernels/reference"
+    assert not of_reference - of_kernels, "no module in kernels"
+    assert sorted(of_reference) == sorted(reference.__all__) == OPERATIONS
+    listed = {name for name in kernels.__all__ if inspect.ismodule(getattr(kernels, name))}
+    assert not of_kernels - listed, "not in __all__ of kernels/__init__.py"
+    assert not listed - of_kernels, "in __all__ of kernels/__init__.py, but no module"
 
 
 @pytest.mark.parametrize("pattern", ("kernels/{}.py", "kernels/reference/{}.py", "tests/test_{}.py",
