@@ -154,7 +154,7 @@ def _parser() -> Parser:
     train.add_argument("--data", metavar="FOLDER", help="where Fashion-MNIST's four IDX files are (default: "
                        "$NNJIT_DATA, Debian's folder, or a download of 30 MB)")
 
-    command("check", _check, "check that the kernels keep their promises on this machine, in seconds once they are compiled",
+    command("check", _check, "check that the kernels keep their promises on this machine (seconds, once compiled)",
             description="Check on this machine that the kernels are right and give the same bits whatever the number\n"
             "of threads, and print a digest of the results, which is the same on every machine.")
     bench = command("bench", _bench, "measure the kernels and whole training steps against plain NumPy")
