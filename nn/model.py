@@ -131,8 +131,7 @@ class Model:
 
     def forward(self, X: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs X."""
-        if self._finalized != self.layers:
-            self._need()
+        self._need()
         output = X
         for layer in self.layers:
             output = layer.forward(output, training)

@@ -80,7 +80,7 @@ class _Optimizer:
             _, _, nest, args = parameters.updating
             numbers = self._numbers()  # a nest takes them in the order of step's keywords
             total = sum(numbers.values())
-            if type(total) is not float or total - total != 0:
+            if not isinstance(total, float) or total - total != 0:
                 parameters.updating = None  # not all are finite numbers: the kernel's gate says which
                 return self.update_all(parameters)
             args[-len(numbers):] = numbers.values()

@@ -12,8 +12,6 @@ from .arrays import Array
 
 ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases")
 ALIGNMENT = 16  # numbers: each layer's parameters begin where a vector does
-
-
 METHODS = {"forward", "backward", "pre_update_params", "update_params", "post_update_params"}
 OWN = f"{__package__}."
 
@@ -78,7 +76,7 @@ class Plan:
     `run` repeats them on other batches of that size. Outputs and gradients then stand in the same arrays at each step,
     which the layers show as `output`, `dinputs`, `dweights` and so on.
 
-    Nothing is checked any more: labels must be less than `outputs`, the columns of the last output.
+    Nothing is checked any more: labels must be less than the columns of the last output.
     """
 
     def __init__(self, model: Any, parameters: Parameters, X: Array, y: Array) -> None:
@@ -91,7 +89,6 @@ class Plan:
             if model.accuracy:
                 backend.ops.categorical_accuracy.forward(criterion.output, y)
             model.backward(criterion.output, y, input_gradient=False)
-        self.outputs = criterion.output.shape[1]
         for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
             for name, gradient in zip(("dweights", "dbiases"), gradients):
                 for args, place, shape in self._places(getattr(layer, name)):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nnjit import nn
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 
@@ -24,3 +26,10 @@ def torch():
         pytest.skip("PyTorch is not installed")
     module.set_num_threads(1)
     return module
+
+
+@pytest.fixture(params=["numba", "numpy"])
+def twin(request):
+    """The test once on the compiled kernels and once on NumPy; the value is the backend's name."""
+    with nn.use(request.param):
+        yield request.param

@@ -16,10 +16,7 @@ LAYERS = {nn.ReLU: FUNCTIONS["relu"], nn.Sigmoid: FUNCTIONS["sigmoid"], nn.Tanh:
           nn.Softmax: lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)}
 
 
-@pytest.fixture(params=["numba", "numpy"], autouse=True)
-def twin(request):
-    with nn.use(request.param):
-        yield request.param
+pytestmark = pytest.mark.usefixtures("twin")
 
 
 @pytest.fixture

@@ -10,10 +10,7 @@ P = np.array([[.7, .1, .2], [.1, .5, .4], [.02, .9, .08]])
 Y = np.array([0, 1, 1])
 
 
-@pytest.fixture(params=["numba", "numpy"], autouse=True)
-def twin(request):
-    with nn.use(request.param):
-        yield request.param
+pytestmark = pytest.mark.usefixtures("twin")
 
 
 @pytest.fixture

@@ -13,12 +13,6 @@ from nnjit import nn
 from nnjit.nn import progress
 
 
-@pytest.fixture(params=["numba", "numpy"])
-def twin(request):
-    with nn.use(request.param):
-        yield request.param
-
-
 @pytest.fixture(scope="module")
 def spiral():
     return nn.datasets.spiral(100, 3, seed=0)
