@@ -466,6 +466,37 @@ def overlapping(x, shift):
     return copy, room[shift:].reshape(x.shape)
 
 
+def right_or_refused(operation, function, args, knobs, expected, number, out, where):
+    """The results are as expected with `out` for one of them, or an error names `out`."""
+    many = tuple(out if i == number else None for i in range(len(expected)))
+    try:
+        found = call(operation, function, args, knobs, out=many if len(expected) > 1 else out)
+    except ValueError as error:
+        assert re.search(r"\bout\b", str(error)), f"{where}: {error}"
+    else:
+        same_as(found, expected, where)
+
+
+@each
+def test_out_over_an_argument_of_another_size(operation):
+    for function, args, knobs, where in cases(operation, (6, 5, 4)[:contract.dimensions(operation)], np.float64):
+        if not outputs(operation, function):
+            continue
+        expected = call(operation, function, args, knobs)
+        for number, result in enumerate(expected):
+            for name, x in args.items():
+                if x.itemsize != result.itemsize or not x.size or x.size == result.size:
+                    continue
+                room = np.empty(max(x.size, result.size))
+                for at in (0, abs(x.size - result.size)):
+                    start, out_start = (at, 0) if x.size < result.size else (0, at)
+                    copy = room[start:start + x.size].view(x.dtype).reshape(x.shape)
+                    copy[...] = x
+                    out = room[out_start:out_start + result.size].view(result.dtype).reshape(result.shape)
+                    right_or_refused(operation, function, {**args, name: copy}, knobs, expected, number, out,
+                                     f"{where}: out {number} over {name}, at {at}")
+
+
 @each
 def test_out_in_the_memory_of_an_argument(operation):
     """Allowed where the result is right, else an error that names `out`."""
@@ -482,14 +513,8 @@ def test_out_in_the_memory_of_an_argument(operation):
                     copy, out = overlapping(x, shift)
                     out = out.view(result.dtype).reshape(result.shape)
                     out = copy if shift == 0 and copy.shape == out.shape and copy.dtype == out.dtype else out
-                    many = tuple(out if i == number else None for i in range(len(expected)))
-                    try:
-                        found = call(operation, function, {**args, name: copy}, knobs,
-                                     out=many if len(expected) > 1 else out)
-                    except ValueError as error:
-                        assert re.search(r"\bout\b", str(error)), f"{where}: {error}"
-                    else:
-                        same_as(found, expected, f"{where}: out {number} over {name}, shifted by {shift}")
+                    right_or_refused(operation, function, {**args, name: copy}, knobs, expected, number, out,
+                                     f"{where}: out {number} over {name}, shifted by {shift}")
                     tried += 1
         if len(expected) > 1:
             for number in range(1, len(expected)):
@@ -732,29 +757,3 @@ def test_the_folder_of_this_file_has_a_bound_for_every_operation():
     for operation in OPERATIONS:
         assert (Path(__file__).parent / f"test_{operation}.py").exists()
         assert callable(import_module(f"test_{operation}").bound)
-
-
-@each
-def test_out_over_an_argument_of_another_size(operation):
-    for function, args, knobs, where in cases(operation, (6, 5, 4)[:contract.dimensions(operation)], np.float64):
-        if not outputs(operation, function):
-            continue
-        expected = call(operation, function, args, knobs)
-        for number, result in enumerate(expected):
-            for name, x in args.items():
-                if x.itemsize != result.itemsize or not x.size or x.size == result.size:
-                    continue
-                room = np.empty(max(x.size, result.size))
-                for at in (0, abs(x.size - result.size)):
-                    start, out_start = (at, 0) if x.size < result.size else (0, at)
-                    copy = room[start:start + x.size].view(x.dtype).reshape(x.shape)
-                    copy[...] = x
-                    out = room[out_start:out_start + result.size].view(result.dtype).reshape(result.shape)
-                    many = tuple(out if i == number else None for i in range(len(expected)))
-                    try:
-                        found = call(operation, function, {**args, name: copy}, knobs,
-                                     out=many if len(expected) > 1 else out)
-                    except ValueError as error:
-                        assert re.search(r"\bout\b", str(error)), f"{where}: {error}"
-                    else:
-                        same_as(found, expected, f"{where}: out {number} over {name}, at {at}")

@@ -10,10 +10,7 @@ import pytest
 from nnjit import nn
 
 
-@pytest.fixture(params=["numba", "numpy"], autouse=True)
-def twin(request):
-    with nn.use(request.param):
-        yield request.param
+pytestmark = pytest.mark.usefixtures("twin")
 
 
 def gradients(layer, rng):
