@@ -14,8 +14,8 @@ from numba import prange
 
 from . import check, elementary
 from .jit import get_num_threads, inline, loops, pick, shared
-from .simd import (REGISTER_BYTES, lanes, load, outer_fma, pointer, scratch, select, shift, store, tile, tile_add,
-                   tile_load, tile_relu, tile_store, transpose)
+from .simd import (REGISTER_BYTES, aligned, lanes, load, outer_fma, pointer, scratch, select, shift, store, tile,
+                   tile_add, tile_load, tile_prefetch, tile_relu, tile_store, tile_width, transpose)
 
 # A tile fills the registers: 14 x 2 vectors and 2 of b of AVX-512's 32, 6 x 2 half vectors of AVX2's 16. The rows
 # that are left go to ever lower tiles.
@@ -26,8 +26,11 @@ else:
 WIDE = 8  # vectors of the tile for a single row: as many chains as hide the latency of an fma
 ROWS = 24 * H0
 DEPTH = 256
-PACK_B = 96, 65_536  # rows of a and size of b from which a panel of b is worth a copy
-PACK_A = 64, 65_536  # columns of b and size of a^T from which a block of a^T is worth a copy
+# Rows of a and size of b from which a panel of b is worth a copy; in place 64x1024x1024 takes 2.7 times as long,
+# 64x784x512 1.7 times, 128x784x128 1.05 times, and 16x784x128 0.8 times.
+PACK_B, PACK_LARGE_B = (96, 10_000), (15, 250_000)
+PACK_A = 64, 65_536  # columns of b and size of a from which a block of a^T, or of rows at CLASH, is worth a copy
+CLASH = 2048  # bytes: rows at a multiple of it fall on the same places of the first-level cache; 1024^3 gains 10 %
 LANES_T, LANES = 10, 4  # columns of c up to which rows of a^T, and of a, are put into lanes
 PARALLEL_FROM = 500_000  # multiply-adds; at 2 threads, serial time over parallel: 64^3 0.78, 80^3 1.04, 96^3 1.20
 PANEL = DEPTH * VECTORS  # vectors on the stack: 32 KB
@@ -43,12 +46,17 @@ YES, NO, ONE = np.bool_(True), np.bool_(False), np.intp(1)  # not literals: each
 
 
 @inline
-def _tile(acc, a, a_row, a_column, b, b_row, c, c_row, depth, columns, resume, bias, end):
+def _tile(acc, a, a_row, a_column, b, b_row, c, c_row, depth, columns, resume, bias, end, ahead):
     """Rows of c, as many as acc has: c = (resume ? c : 0) + a b over `depth` numbers k (+ bias, relu)."""
     if resume:
         acc = tile_load(acc, c, 0, c_row, columns)
-    for k in range(depth):
-        acc = outer_fma(acc, a, k * a_column, a_row, b, k * b_row, columns)
+        tile_prefetch(acc, c, ahead, c_row)
+    if columns >= tile_width(acc):  # without a mask 5 % faster
+        for k in range(depth):
+            acc = outer_fma(acc, a, k * a_column, a_row, b, k * b_row, tile_width(acc))
+    else:
+        for k in range(depth):
+            acc = outer_fma(acc, a, k * a_column, a_row, b, k * b_row, columns)
     if end >= ADD:
         acc = tile_add(acc, bias, 0, columns)
         if end == ADD_RELU:
@@ -61,7 +69,7 @@ def _tiles(acc, height, i, a, a_next, a_row, a_column, b, b_row, c, c_row, rows,
     """Tiles of `height` rows from row i on, while there are enough rows; returns the first row that is left."""
     while i + height <= rows:
         _tile(acc, shift(a, i * a_next), a_row, a_column, b, b_row, shift(c, i * c_row), c_row, depth, columns,
-              resume, bias, end)
+              resume, bias, end, height * c_row)
         i += height
     return i
 
@@ -101,7 +109,7 @@ def _single_row(a, a_column, b, b_row, c, columns, depth, bias, end):
     width = WIDE * lanes(c)
     for j in range(0, columns, width):
         _tile(tile(c, 1, WIDE), a, a_column, a_column, shift(b, j), b_row, shift(c, j), columns, depth,
-              min(width, columns - j), NO, shift(bias, j), end)
+              min(width, columns - j), NO, shift(bias, j), end, 0)
 
 
 @shared
@@ -119,7 +127,7 @@ def _copy(x, x_row, transposed, y, y_row, rows, columns):
 
 @shared
 def _packed_block(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, columns, depth, bias, end, room):
-    """The same by blocks of rows and of k, with copies of b's panels, and of a^T's block if there is room for it."""
+    """The same by blocks of rows and of k, with copies of b's panels, and of a's block if there is room for it."""
     width = VECTORS * lanes(c)
     panel = scratch(c, PANEL)
     for i in range(0, rows, ROWS):
@@ -129,10 +137,10 @@ def _packed_block(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, co
             last = k + DEPTH >= depth
             block, next_, row, column = shift(a, i * a_row + k * a_column), a_row, a_row, a_column
             if room.size > 0:
+                block, next_, row, column = aligned(room), size, ONE, ONE * H0
                 for r in range(0, height, H0):
-                    _copy(shift(block, r), a_column, NO, shift(pointer(room), r * size), ONE * H0, size,
-                          min(H0, height - r))
-                block, next_, row, column = pointer(room), size, ONE, ONE * H0
+                    _copy(shift(a, (i + r) * a_row + k * a_column), max(a_row, a_column), a_column == 1,
+                          shift(block, r * size), ONE * H0, size, min(H0, height - r))
             for j in range(0, columns, width):
                 _copy(shift(b, j * b_row + k if b_transposed else k * b_row + j), b_row, b_transposed, panel, width,
                       size, min(width, columns - j))
@@ -185,7 +193,7 @@ def _activate(c, c_row, rows, columns, activation):
 
 
 @shared
-def _task(a, b, c, bias, flags, room, rows, columns, i, j):
+def _task(a, b, c, bias, flags, pack_b, room, rows, columns, i, j):
     """The block of c at (i, j), by the way that suits its shape."""
     a_transposed, b_transposed, activation = flags & A_TRANSPOSED != 0, flags & B_TRANSPOSED != 0, flags // ACTIVATION
     end = NOTHING if flags & BIAS == 0 else ADD_RELU if activation == RELU else ADD
@@ -198,11 +206,9 @@ def _task(a, b, c, bias, flags, room, rows, columns, i, j):
         _lane_block(left, a.shape[1], a_transposed, right, part, rows, columns, *ends)
     elif rows == 1 and not b_transposed:
         _single_row(left, a_column, shift(right, j), b_row, part, columns, *ends)
-    elif b_transposed:
-        _packed_block(left, a_row, a_column, shift(right, j * b_row), b_row, YES, part, c_row, rows, columns, *ends,
-                      room)
-    elif rows >= PACK_B[0] and b.size >= PACK_B[1] or room.size > 0:
-        _packed_block(left, a_row, a_column, shift(right, j), b_row, NO, part, c_row, rows, columns, *ends, room)
+    elif pack_b or room.size > 0:
+        _packed_block(left, a_row, a_column, shift(right, j * b_row if b_transposed else j), b_row, b_transposed, part,
+                      c_row, rows, columns, *ends, room)
     else:
         _block(left, a_row, a_column, shift(right, j), b_row, part, c_row, rows, columns, *ends)
     if activation > RELU:
@@ -222,11 +228,14 @@ def _product(a, b, c, bias, flags, tasks):
             w = (columns + n * width - 1) // (n * width) * width
             if h * w <= best:
                 best, height, across = h * w, h, w
-    pack = flags & A_TRANSPOSED != 0 and columns >= PACK_A[0] and a.size >= PACK_A[1]
+    pack_b = (flags & B_TRANSPOSED != 0 or height >= PACK_B[0] and b.size >= PACK_B[1]
+              or height >= PACK_LARGE_B[0] and b.size >= PACK_LARGE_B[1])
+    clash = pack_b and a.shape[1] * a.itemsize % CLASH == 0
+    pack_a = (flags & A_TRANSPOSED != 0 or clash) and columns >= PACK_A[0] and a.size >= PACK_A[1]
     blocks = (columns + across - 1) // across
     for task in prange((rows + height - 1) // height * blocks):
-        room = np.empty(ROWS * DEPTH if pack else 0, c.dtype)
-        _task(a, b, c, bias, flags, room, height, across, task // blocks * height, task % blocks * across)
+        room = np.empty((min(ROWS, height) + H0) * DEPTH if pack_a else 0, c.dtype)
+        _task(a, b, c, bias, flags, pack_b, room, height, across, task // blocks * height, task % blocks * across)
 
 
 def product(a, b, c, bias, flags, work, parallel):

@@ -204,6 +204,19 @@ def pointer(typing, x):
 
 
 @intrinsic
+def aligned(typing, x):
+    """A pointer to the first number of an array that lies at a multiple of 64 bytes, a line of the cache."""
+
+    def emit(context, builder, sig, args):
+        start = context.make_array(x)(context, builder, args[0]).data
+        address = builder.ptrtoint(start, context.get_value_type(types.intp))
+        address = builder.and_(builder.add(address, address.type(63)), address.type(-64))
+        return builder.inttoptr(address, start.type)
+
+    return types.CPointer(x.dtype)(x), emit
+
+
+@intrinsic
 def shift(typing, x, count):
     """The pointer `count` numbers further on."""
 
@@ -426,6 +439,16 @@ def tile(typing, like, rows, vectors):
     return kind(like, rows, vectors), emit
 
 
+@intrinsic
+def tile_width(typing, acc):
+    """The number of columns of a tile, a constant."""
+
+    def emit(context, builder, sig, args):
+        return context.get_constant(types.intp, acc.vectors * acc.vector.lanes)
+
+    return types.intp(acc), emit
+
+
 def _masks(builder, kind, columns):
     return [_first_lanes(builder, builder.sub(columns, columns.type(v * kind.vector.lanes)), kind.vector.lanes)
             for v in range(kind.vectors)]
@@ -465,6 +488,22 @@ def outer_fma(typing, acc, a, a_at, a_step, b, b_at, columns):
         return tile_
 
     return acc(acc, a, types.intp, types.intp, b, types.intp, types.intp), emit
+
+
+@intrinsic
+def tile_prefetch(typing, acc, c, at, step):
+    """Have rows c[at + r * step ...] of a tile brought to the second-level cache. Nothing is read, so they may lie
+    outside of the array."""
+
+    def emit(context, builder, sig, args):
+        _, c_, at_, step_ = args
+        read, second_level, data = INT32(0), INT32(2), INT32(1)
+        for *_, pointer in _each_vector(builder, acc, _pointer(context, builder, c, c_, at_), step_):
+            pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+            _call(builder, "llvm.prefetch.p0", ir.VoidType(), [pointer, read, second_level, data])
+        return context.get_dummy_value()
+
+    return types.void(acc, c, types.intp, types.intp), emit
 
 
 @intrinsic
