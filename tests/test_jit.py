@@ -419,14 +419,14 @@ def test_capture_in_a_capture():
             jit.pick(nest, True, True)(2)
         jit.pick(nest, True, True)(3)
     assert [args for _, args in inner] == [[2]] and [args for _, args in outer] == [[1], [3]]
-    assert not jit._captures
+    assert not jit.captures
 
 
 def test_capture_ends_with_an_error():
     with pytest.raises(KeyError), jit.capture() as calls:
         raise KeyError
     jit.pick(Nest(), True, False)(1)
-    assert calls == [] and not jit._captures
+    assert calls == [] and not jit.captures
 
 
 # ---- threads
