@@ -19,7 +19,8 @@ loss with respect to <name>.
 from . import (adam, categorical_accuracy, categorical_cross_entropy, dense, matmul, mean, relu, sgd, sigmoid, softmax,
                softmax_cross_entropy, tanh)
 from .jit import capture, get_num_threads, info, set_num_threads
+from .replay import Replay
 
 __all__ = ["adam", "categorical_accuracy", "categorical_cross_entropy", "dense", "matmul", "mean", "relu", "sgd",
            "sigmoid", "softmax", "softmax_cross_entropy", "tanh",
-           "capture", "get_num_threads", "info", "set_num_threads"]
+           "Replay", "capture", "get_num_threads", "info", "set_num_threads"]

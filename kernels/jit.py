@@ -141,6 +141,11 @@ def _unknown(*args):
     raise TypeError("not compiled yet")
 
 
+def direct(function):
+    """Compile a function that Python calls, as one variant."""
+    return _compile(function, "direct")
+
+
 class loops:
     """One loop nest over `prange`, compiled on first use as `.serial` and as `.parallel`."""
 
@@ -218,16 +223,16 @@ def _noting(variant):
 
     def call(*args):
         result = variant(*args)
-        calls.append((_direct(variant, args), list(args)))
+        calls.append((variant, list(args)))
         return result
     return call
 
 
-def _direct(variant, args):
-    # the compiled function itself: its dispatcher would look at the types once more, 0.14 us a call
-    if isinstance(variant, types.MethodType):
-        return variant  # threads have to be set up
-    return variant.overloads[tuple(map(variant.typeof_pyval, args))].entry_point
+def signature_and_address(function, kinds):
+    """Of a compiled function for arguments of these kinds: its signature and where its machine code begins."""
+    function.compile(kinds)
+    compiled = function.overloads[kinds]
+    return compiled.signature, compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 
 
 # ---- threads

@@ -253,8 +253,10 @@ def _small(a, b):
     try:
         m, k = a.shape
         size, n = b.shape
-        if size == k and 0 < m * n * k < PARALLEL_FROM and type(a) is type(b) is np.ndarray and not captures:
-            c = np.empty((m, n), a.dtype)
+        dtype = a.dtype
+        if (size == k and 0 < m * n * k < PARALLEL_FROM and type(a) is type(b) is np.ndarray and b.dtype is dtype
+                and dtype in check.FLOATS and not captures):  # Numba may take other byte orders for the native one
+            c = np.empty((m, n), dtype)
             _product.known(a, b, c, c, 0, 1)
             return c
     except (AttributeError, TypeError, ValueError):  # what it is will be said by the gate

@@ -7,9 +7,9 @@ call, so a switch takes effect at once, also in the middle of a training.
 from types import ModuleType
 
 from .. import kernels
-from ..kernels import capture, get_num_threads, reference
+from ..kernels import Replay, capture, get_num_threads, reference
 
-__all__ = ["TWINS", "capture", "get_num_threads", "name", "ops", "use"]
+__all__ = ["Replay", "TWINS", "capture", "get_num_threads", "name", "ops", "use"]
 
 TWINS: dict[str, ModuleType] = {"numba": kernels, "numpy": reference}
 

@@ -75,16 +75,16 @@ class _Optimizer:
             state = self._join(parameters)
             with backend.capture() as calls:
                 self._step(parameters.values, parameters.gradients, *state, **self._numbers())
-            parameters.updating = self, self.buffers, *calls[0]
+            parameters.updating = self, self.buffers, backend.Replay(calls), len(calls[0][1])
         else:
-            _, _, nest, args = parameters.updating
+            _, _, replay, count = parameters.updating
             numbers = self._numbers()  # a nest takes them in the order of step's keywords
             total = sum(numbers.values())
             if not isinstance(total, float) or total - total != 0:
                 parameters.updating = None  # not all are finite numbers: the kernel's gate says which
                 return self.update_all(parameters)
-            args[-len(numbers):] = numbers.values()
-            nest(*args)
+            replay.floats(0, count - len(numbers), list(numbers.values()))
+            replay.run()
 
     def _join(self, parameters: Parameters) -> tuple[Any, ...]:
         # the layers keep their state, now as views of the whole: both kinds of update may follow each other

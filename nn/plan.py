@@ -91,36 +91,35 @@ class Plan:
             model.backward(criterion.output, y, input_gradient=False)
         for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
             for name, gradient in zip(("dweights", "dbiases"), gradients):
-                for args, place, shape in self._places(getattr(layer, name)):
-                    args[place] = gradient.reshape(shape)
+                for call, place in self._places(getattr(layer, name)):
+                    args = self._calls[call][1]
+                    args[place] = gradient.reshape(args[place].shape)
                 setattr(layer, name, gradient)
         self._inputs, self._targets = self._places(X), self._places(y)
         # a layer that did not take the batch itself, but a converted copy, would take the same copy again
-        known = {id(args[place]) for args, place, _ in self._inputs + self._targets}
+        known = {id(self._calls[call][1][place]) for call, place in self._inputs + self._targets}
         self.usable = bool(self._inputs and self._targets) and not any(
             np.may_share_memory(arg, batch) for batch in (X, y) for _, args in self._calls for arg in args
             if isinstance(arg, np.ndarray) and id(arg) not in known)
+        self._replay = backend.Replay(self._calls)
         self._parts = [(part, {name: vars(part)[name] for name in ARRAYS if name in vars(part)})
                        for part in (*model.layers, criterion)]
         self._parts[0][1].pop("inputs")  # the batch
         self.release()
 
-    def _places(self, x: Array) -> list[tuple[list[Any], int, tuple[int, ...]]]:
-        # where x, or x in another shape, is an argument
+    def _places(self, x: Array) -> list[tuple[int, int]]:
+        # (call, argument) where x, or x in another shape, is an argument
         address = x.__array_interface__["data"][0]
-        return [(args, place, arg.shape) for _, args in self._calls for place, arg in enumerate(args)
+        return [(call, place) for call, (_, args) in enumerate(self._calls) for place, arg in enumerate(args)
                 if isinstance(arg, np.ndarray) and arg.size == x.size and arg.__array_interface__["data"][0] == address]
-
-    def _replace(self, X: Array | None, y: Array | None) -> None:
-        for batch, places in ((X, self._inputs), (y, self._targets)):
-            for args, place, shape in places:
-                args[place] = batch if batch is None or batch.shape == shape else batch.reshape(shape)
 
     def run(self, X: Array, y: Array) -> tuple[float, int | None]:
         """The mean loss of a batch and the number of hits (None without an accuracy); sets all gradients."""
-        self._replace(X, y)
-        results = [nest(*args) for nest, args in self._calls]
-        return results[self._mean], None if self._hits is None else results[self._hits]
+        replay = self._replay
+        replay.arrays(X, self._inputs)
+        replay.arrays(y, self._targets)
+        replay.run()
+        return replay.result(self._mean), None if self._hits is None else replay.result(self._hits)
 
     def shares(self, x: Array) -> bool:
         """Whether an array may share memory with what a step reads or writes."""
@@ -129,7 +128,8 @@ class Plan:
 
     def release(self) -> None:
         """Hold no batch any more."""
-        self._replace(None, None)
+        for call, place in self._inputs + self._targets:
+            self._calls[call][1][place] = None
 
     def show(self) -> None:
         """Give layers and loss this plan's arrays as their attributes."""

@@ -1,0 +1,192 @@
+"""Captured calls of loop nests, done again by one call of compiled code.
+
+Numba's way from Python into a nest takes 0.2 us and 0.05 us an array; a small network's step has a dozen nests. Here
+the arguments of each nest lie unpacked in memory, as machine words, and one compiled loop makes all the calls.
+
+    functions[i]          address of a compiled function that makes call i: it knows the kinds of its arguments
+    words[i]              address of that call's words: the nest's address, its arguments, then its result
+"""
+
+from types import MethodType
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, register_model
+
+from .jit import direct, signature_and_address
+
+WORD = ir.IntType(64)
+RESULTS = {types.int64: np.int64, types.float64: np.float64}
+NO_VALUE = -2  # Numba's status of a function that returns None
+
+
+class Nest(types.Type):
+    """The kind of a call: the types of a nest's arguments and of its result. It has no value at run time."""
+
+    def __init__(self, signature):
+        self.signature = signature
+        super().__init__(name=f"Nest({signature})")
+
+
+register_model(Nest)(models.OpaqueModel)
+WORDS = types.CPointer(types.int64)
+
+
+def _function_type(context, signature):
+    return context.call_conv.get_function_type(signature.return_type, signature.args)
+
+
+def _word(builder, words, at):
+    return builder.gep(words, [WORD(at)])
+
+
+def _as_argument(builder, word, kind):
+    if isinstance(kind, ir.PointerType):
+        return builder.inttoptr(word, kind)
+    if isinstance(kind, ir.IntType):
+        return word if kind.width == 64 else builder.trunc(word, kind)
+    return builder.bitcast(word, kind)  # double
+
+
+def _invoke(context, builder, function, arguments):
+    """Call compiled code by Numba's convention: it returns a status, and its result through its first argument."""
+    result, error = (builder.alloca(pointer.pointee) for pointer in function.type.pointee.args[:2])
+    status = builder.call(function, [result, error, *arguments])
+    return builder.sext(status, WORD), result
+
+
+@intrinsic
+def _call(typing, kind, words):
+    """Make the call that is described by `words`, put its result behind them and return its status."""
+    signature = kind.signature
+
+    def emit(context, builder, sig, args):
+        expected = _function_type(context, signature)
+        values = [_as_argument(builder, builder.load(_word(builder, args[1], place)), each)
+                  for place, each in enumerate(expected.args[2:], 1)]
+        function = builder.inttoptr(builder.load(args[1]), expected.as_pointer())
+        status, result = _invoke(context, builder, function, values)
+        if signature.return_type in RESULTS:
+            target = _word(builder, args[1], len(values) + 1)
+            builder.store(builder.load(builder.bitcast(result, WORD.as_pointer())), target)
+        return status
+
+    return types.int64(kind, words), emit
+
+
+@intrinsic
+def _follow(typing, function, words):
+    """Call a compiled `_one` at an address with the address of its words; its status, or that of the nest."""
+
+    def emit(context, builder, sig, args):
+        expected = _function_type(context, types.int64(Nest(types.none()), WORDS))
+        function = builder.inttoptr(args[0], expected.as_pointer())
+        arguments = [ir.Constant(expected.args[2], None), builder.inttoptr(args[1], expected.args[3])]
+        _, result = _invoke(context, builder, function, arguments)
+        return builder.load(result)
+
+    return types.int64(types.int64, types.int64), emit
+
+
+@direct
+def _one(kind, words):
+    return _call(kind, words)
+
+
+@direct
+def _all(functions, words):
+    """Make all calls in their order; the number of the one that failed, or -1."""
+    for i in range(functions.size):
+        status = _follow(functions[i], words[i])
+        if status != 0 and status != NO_VALUE:
+            return i
+    return -1
+
+
+def _address(x):
+    return x.__array_interface__["data"][0]
+
+
+def _words(value):
+    """An argument as Numba passes it; of an array: no owners, size, item size, address, shape, strides."""
+    if isinstance(value, np.ndarray):
+        return [0, 0, value.size, value.itemsize, _address(value), *value.shape, *value.strides]
+    return [int(np.float64(value).view(np.int64)) if isinstance(value, float) else value]
+
+
+ADDRESS = 4  # the place of the address among an array's words
+
+
+class Replay:
+    """Captured calls, made again on the same arrays; nothing is checked.
+
+    Parallel variants are called from Python, where their threads are set up; what lies between them is one call.
+    """
+
+    def __init__(self, calls):
+        self._calls = calls
+        self._begins = []  # of each call: where each of its arguments begins in memory, and its result; or None
+        self._kinds = []  # of the results
+        self._results = {}  # of parallel variants
+        memory, self._parts, functions, words = [], [], [], []
+        for number, (variant, args) in enumerate(calls):
+            if isinstance(variant, MethodType):
+                self._begins.append(None)
+                self._kinds.append(None)
+                functions, words = [], []
+                self._parts.append(number)
+                continue
+            signature, nest = signature_and_address(variant, tuple(map(variant.typeof_pyval, args)))
+            if not functions:
+                self._parts.append((functions, words))
+            functions.append(signature_and_address(_one, (Nest(signature), WORDS))[1])
+            words.append(len(memory))
+            memory.append(nest)
+            begins = []
+            for value in args:
+                begins.append(len(memory))
+                memory += _words(value)
+            self._begins.append([*begins, len(memory)])
+            self._kinds.append(RESULTS.get(signature.return_type))
+            memory.append(0)
+        self._memory = np.array(memory, np.int64)
+        self._floats = self._memory.view(np.float64)
+        start = _address(self._memory)
+        self._parts = [part if isinstance(part, int) else
+                       (np.array(part[0], np.int64), np.array(part[1], np.int64) * 8 + start) for part in self._parts]
+
+    def run(self):
+        """Make all calls."""
+        for part in self._parts:
+            if type(part) is tuple:
+                if _all(*part) >= 0:
+                    raise MemoryError("no memory for a kernel's buffers")
+            else:
+                variant, args = self._calls[part]
+                self._results[part] = variant(*args)
+
+    def result(self, number):
+        """What call `number` returned, a number or None."""
+        begins = self._begins[number]
+        if begins is None:
+            return self._results[number]
+        kind = self._kinds[number]
+        return None if kind is None else (self._floats if kind is np.float64 else self._memory).item(begins[-1])
+
+    def arrays(self, x, places):
+        """Take the array x, of the same dtype, shape and strides, as the arguments at `places`: (call, argument)."""
+        where = _address(x)
+        for number, place in places:
+            self._calls[number][1][place] = x
+            begins = self._begins[number]
+            if begins is not None:
+                self._memory[begins[place] + ADDRESS] = where
+
+    def floats(self, number, place, values):
+        """Take floats as the arguments from `place` on."""
+        self._calls[number][1][place:place + len(values)] = values
+        begins = self._begins[number]
+        if begins is not None:
+            for begin, value in zip(begins[place:], values):
+                self._floats[begin] = value
