@@ -279,10 +279,13 @@ class Model:
                 self._new_pass()
                 order = None if random is None else random.permutation(len(X))
                 for step in range(steps):
-                    rows: Any = slice(step * batch, (step + 1) * batch)
-                    if order is not None:
-                        rows = order[rows]
-                    loss, accuracy = self._step(X[rows], y[rows])
+                    if batch == len(X) and order is None:
+                        loss, accuracy = self._step(X, y)
+                    else:
+                        rows: Any = slice(step * batch, (step + 1) * batch)
+                        if order is not None:
+                            rows = order[rows]
+                        loss, accuracy = self._step(X[rows], y[rows])
                     if print_every and (step % print_every == 0 or step == steps - 1):
                         say(f"step: {step}, {self._line(loss, accuracy)}")
                     if running is not None:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import backend
-from .arrays import Array, as_floats
+from .arrays import Array, aligned, as_floats
 from .layers import Layer
 from .plan import Parameters
 
@@ -88,7 +88,7 @@ class _Optimizer:
 
     def _join(self, parameters: Parameters) -> tuple[Any, ...]:
         # the layers keep their state, now as views of the whole: both kinds of update may follow each other
-        whole = tuple(np.zeros_like(parameters.values) for _ in range(self.buffers))
+        whole = tuple(aligned(parameters.values.shape, parameters.values.dtype) for _ in range(self.buffers))
         views = [parameters.cut(buffer) for buffer in whole]
         for number, layer in enumerate(parameters.layers):
             state = tuple(pairs[number][k] for k in (0, 1) for pairs in views)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from .arrays import Array
+from .arrays import Array, address, aligned
 
 ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases")
 ALIGNMENT = 16  # numbers: each layer's parameters begin where a vector does
@@ -28,6 +28,12 @@ def unchanged(*parts: Any) -> bool:
                for part in parts for name in METHODS if hasattr(type(part), name))
 
 
+def _owner(array: Array) -> Array:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
 class Parameters:
     """All parameters of some layers in one array, `values`, and their gradients in another.
 
@@ -42,8 +48,8 @@ class Parameters:
             for parameter in (layer.weights, layer.biases):
                 self._places.append((size, parameter.size, parameter.shape))
                 size += -(-parameter.size // ALIGNMENT) * ALIGNMENT
-        self.values = np.zeros(size, layers[0].dtype)
-        self.gradients = np.zeros(size, layers[0].dtype)
+        self.values = aligned((size,), layers[0].dtype)
+        self.gradients = aligned((size,), layers[0].dtype)
         self.updating: Any = None  # an optimizer's recorded call
         for layer, (weights, biases) in zip(layers, self.cut(self.values)):
             weights[...], biases[...] = layer.weights, layer.biases
@@ -101,23 +107,48 @@ class Plan:
         self.usable = bool(self._inputs and self._targets) and not any(
             np.may_share_memory(arg, batch) for batch in (X, y) for _, args in self._calls for arg in args
             if isinstance(arg, np.ndarray) and id(arg) not in known)
-        self._replay = backend.Replay(self._calls)
         self._parts = [(part, {name: vars(part)[name] for name in ARRAYS if name in vars(part)})
                        for part in (*model.layers, criterion)]
         self._parts[0][1].pop("inputs")  # the batch
+        self._align((X, y, parameters.values, parameters.gradients))
+        self._replay = backend.Replay(self._calls)
         self.release()
 
     def _places(self, x: Array) -> list[tuple[int, int]]:
         # (call, argument) where x, or x in another shape, is an argument
-        address = x.__array_interface__["data"][0]
+        start = address(x)
         return [(call, place) for call, (_, args) in enumerate(self._calls) for place, arg in enumerate(args)
-                if isinstance(arg, np.ndarray) and arg.size == x.size and arg.__array_interface__["data"][0] == address]
+                if isinstance(arg, np.ndarray) and arg.size == x.size and address(arg) == start]
+
+    def _align(self, kept: tuple[Array, ...]) -> None:
+        # the step's own arrays move to lines of the cache
+        moved: dict[int, Array] = {}
+        owners = {id(_owner(array)) for array in kept}
+
+        def move(array: Any) -> Any:
+            if not isinstance(array, np.ndarray):
+                return array
+            owner = _owner(array)
+            if id(owner) in owners:
+                return array
+            if id(owner) not in moved:
+                moved[id(owner)] = aligned(owner.shape, owner.dtype)
+                moved[id(owner)][...] = owner
+            start = (address(array) - address(owner)) // array.itemsize
+            return moved[id(owner)].reshape(-1)[start:start + array.size].reshape(array.shape)
+
+        for _, args in self._calls:
+            args[:] = map(move, args)
+        for _, arrays in self._parts:
+            arrays.update({name: move(array) for name, array in arrays.items()})
 
     def run(self, X: Array, y: Array) -> tuple[float, int | None]:
         """The mean loss of a batch and the number of hits (None without an accuracy); sets all gradients."""
         replay = self._replay
-        replay.arrays(X, self._inputs)
-        replay.arrays(y, self._targets)
+        if X is not self._batch[0] or y is not self._batch[1]:
+            replay.arrays(X, self._inputs)
+            replay.arrays(y, self._targets)
+            self._batch = X, y
         replay.run()
         return replay.result(self._mean), None if self._hits is None else replay.result(self._hits)
 
@@ -128,6 +159,7 @@ class Plan:
 
     def release(self) -> None:
         """Hold no batch any more."""
+        self._batch: tuple[Array | None, Array | None] = None, None
         for call, place in self._inputs + self._targets:
             self._calls[call][1][place] = None
 
