@@ -1,4 +1,4 @@
-"""Explicit vectors for Numba: 16 lanes of float32 or 8 of float64, whatever the CPU. The only file that touches LLVM.
+"""Explicit vectors for Numba: 16 lanes of float32 or 8 of float64, whatever the CPU.
 
 A vector is a value like a float: `+ - * /`, comparisons, `fma`, `select`, `sqrt` work on all lanes at once, and a
 plain number beside a vector means that number in every lane. The number of lanes never depends on the machine, so the
@@ -10,7 +10,7 @@ order of additions, and with it every bit, does not either; LLVM cuts a vector i
 
 A tile is a block of vectors held in registers, the accumulator of a matrix product (see `outer_fma`).
 
-None of these check bounds: `end` must not pass the array's end.
+None of these check bounds: `end` must not pass the array's end. Only this file and replay.py touch LLVM.
 """
 
 import operator

@@ -1,0 +1,131 @@
+"""kernels/replay.py: captured calls, made again by compiled code, do what Python's calls do."""
+
+import numpy as np
+import pytest
+from numba import prange
+
+from nnjit import kernels
+from nnjit.kernels import jit, replay
+from nnjit.kernels.replay import Replay
+
+DTYPES = (np.float32, np.float64)
+
+
+@jit.loops
+def _axpy(x, y, a, count):
+    for i in prange(count):
+        y[i] += a * x[i]
+
+
+@jit.loops
+def _total(x, start):
+    total = start
+    for row in prange(x.shape[0]):
+        for column in range(x.shape[1]):
+            total += x[row, column]
+    return total
+
+
+@jit.loops
+def _largest(x, at):
+    return x[at, 0, 1] if x.size else -1
+
+
+@jit.loops
+def _fail(x):
+    if x[0] > 0:
+        raise MemoryError
+    x[0] = 1
+
+
+def captured(*calls):
+    with jit.capture() as found:
+        results = [jit.pick(nest, True, parallel)(*args) for nest, parallel, args in calls]
+    return found, results
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_kinds_of_arguments_and_results(dtype):
+    x, y = np.arange(6, dtype=dtype), np.zeros(6, dtype)
+    whole = np.arange(24, dtype=np.int64).reshape(2, 3, 4)
+    calls, results = captured((_axpy, False, (x, y, 0.5, 5)), (_total, False, (x.reshape(2, 3), 1.5)),
+                              (_largest, False, (whole, 1)), (_total, False, (x.reshape(3, 2), -1.0)))
+    again = Replay(calls)
+    assert y.tolist() == [0, 0.5, 1, 1.5, 2, 0]
+    again.run()
+    assert y.tolist() == [0, 1, 2, 3, 4, 0]
+    assert [again.result(number) for number in range(4)] == results == [None, 16.5, 13, 14.0]
+    assert [type(again.result(number)) for number in (1, 2)] == [float, int]
+
+
+def test_other_arrays_and_numbers():
+    x, y = np.ones(4), np.zeros(4)
+    calls, _ = captured((_axpy, False, (x, y, 1.0, 4)), (_axpy, False, (y, y, 1.0, 2)), (_total, False, (x[None], 0.0)))
+    again = Replay(calls)
+    other, third = np.full(4, 3.0), np.arange(4.0)
+    again.arrays(other, [(0, 0)])
+    again.floats(0, 2, [2.0])
+    again.arrays(third, [(1, 0), (1, 1)])
+    again.floats(2, 1, [0.25])
+    again.run()
+    assert y.tolist() == [8, 8, 7, 7]  # 2 x 1 at the capture; then + 2 x 3, to all
+    assert third.tolist() == [0, 2, 2, 3]
+    assert again.result(2) == 4.25
+    assert calls[0][1][0] is other and calls[0][1][2] == 2.0
+
+
+@pytest.mark.parametrize("parallel", ((True, False, False), (False, True, False), (False, False, True),
+                                      (True, True, True), (False, False, False)))
+def test_calls_keep_their_order_around_parallel_ones(parallel):
+    x = np.array([1.0, 2.0])
+    y, z = np.zeros(2), np.zeros(2)
+    calls, _ = captured((_axpy, parallel[0], (x, y, 2.0, 2)), (_axpy, parallel[1], (y, z, 10.0, 2)),
+                        (_total, parallel[2], (z[None], 0.0)))
+    again = Replay(calls)
+    for number in (1, 2, 3):
+        y[:], z[:] = 0, 0
+        again.arrays(x * number, [(0, 0)])
+        again.run()
+        assert z.tolist() == [20 * number, 40 * number]
+        assert again.result(2) == 60 * number
+
+
+def test_a_failing_call_is_told():
+    x = np.zeros(1)
+    calls, _ = captured((_fail, False, (x,)))
+    x[:] = 0
+    again = Replay(calls)
+    again.run()
+    assert x[0] == 1
+    with pytest.raises(MemoryError):
+        again.run()
+
+
+def test_arguments_lie_as_numba_passes_them():
+    x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)[:, 1:]
+    assert replay._words(x) == [0, 0, 16, 4, x.ctypes.data, 2, 2, 4, 48, 16, 4]
+    assert replay._words(7) == [7] and replay._words(-2) == [-2]
+    assert np.array(replay._words(-0.5), np.int64).view(np.float64)[0] == -0.5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_chain_of_operations(dtype):
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((40, 7), (7, 5), (5,)))
+    labels = rng.integers(0, 5, 40)
+    with jit.capture() as calls:
+        y = kernels.dense.forward(x, w, b, activation="tanh")
+        losses, p = kernels.softmax_cross_entropy.forward(y, labels)
+        mean = kernels.mean.forward(losses)
+        hits = kernels.categorical_accuracy.forward(p, labels)
+        dy = kernels.softmax_cross_entropy.backward(p, labels)
+        gradients = kernels.dense.backward(dy, x, w, y, activation="tanh")
+    arrays = [y, losses, p, dy, *gradients]
+    expected = [array.copy() for array in arrays]
+    for array in arrays:
+        array[...] = np.nan
+    again = Replay(calls)
+    again.run()
+    assert [array.tobytes() for array in arrays] == [array.tobytes() for array in expected]
+    results = [again.result(number) for number in range(len(calls))]
+    assert mean in results and hits in results
