@@ -1,12 +1,18 @@
-"""Matrix products of small and large networks: outputs of 3 and 10 classes, one sample, and squares."""
+"""Matrix products of small and large networks: outputs of 3 and 10 classes, one sample, and squares.
 
-from nnjit.bench.cases import Kernel, suite
+The three products of each of ten dense layers are the list by which products are compared with other libraries.
+"""
+
+from nnjit.bench.cases import Kernel, Product, suite
 
 SHAPES = [(64, 64, 64), (300, 64, 3), (1, 784, 128), (128, 128, 10), (128, 128, 128), (128, 784, 128), (256, 784, 512),
           (512, 512, 512), (1024, 1024, 1024)]
+# batch, inputs, outputs: the networks of bench_training_step.py, one sample, and tall and wide layers
+LAYERS = [(300, 2, 64), (300, 64, 3), (32, 64, 64), (128, 784, 128), (128, 128, 10), (256, 784, 512),
+          (512, 1024, 1024), (1, 784, 128), (64, 4096, 256), (16, 256, 4096)]
 BACKWARD = [(64, 64, 64), (300, 64, 3), (128, 784, 128), (256, 784, 512)]
 
-CASES = []
+CASES: list[Kernel | Product] = []
 for m, k, n in SHAPES:
     CASES.append(Kernel("matmul", "forward", (m, k, n), 2 * m * k * n))
     if (m, k, n) in BACKWARD:
@@ -16,5 +22,6 @@ CASES += [
     Kernel("matmul", "forward", (256, 784, 512), 2 * 256 * 784 * 512, "f64"),
     Kernel("matmul", "backward", (256, 784, 512), 4 * 256 * 784 * 512, "f64"),
 ]
+CASES += [Product(what, layer) for layer in LAYERS for what in ("x w", "dy w^T", "x^T dy")]
 
 test_matmul = suite(CASES)

@@ -5,7 +5,7 @@
     python -m pytest -o python_files="bench_*.py" --pyargs nnjit.bench.bench_softmax         where there is no setup.cfg
 
 `python -m nnjit.bench.report` runs each contender in processes of its own, in turns: two pools of threads that spin in
-one process slow each other down.
+one process slow each other down. NNJIT_BENCH_CONTENDER names the one of a process, which may be a peer of peers.py.
 """
 
 import os
@@ -20,12 +20,15 @@ import pytest
 
 from .. import kernels, nn
 from ..kernels import reference
+from . import peers
 
 TWINS = {"numpy": reference, "nnjit": kernels}
 BACKENDS = {"numpy": "numpy", "nnjit": "numba"}
 ONLY = os.environ.get("NNJIT_BENCH_CONTENDER")
 CONTENDERS = [ONLY] if ONLY else list(TWINS)
 STEPS = 10  # of a training that is timed
+# so small that thousands of steps on one batch leave the numbers what they are in a training
+LEARNING_RATE = 1e-6
 DTYPES = {"f32": np.float32, "f64": np.float64}
 
 
@@ -49,8 +52,8 @@ class Case(Protocol):
     @property
     def group(self) -> str: ...
 
-    def prepare(self, contender: str) -> tuple[Callable[[], Any], Work]:
-        """The call to time, with everything set up, and its work."""
+    def prepare(self, contender: str) -> tuple[Callable[[], Any] | None, Work]:
+        """The call to time, with everything set up, and its work; no call where a peer has no such operation."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,19 @@ class Kernel:
         parts = [f"{self.op}.{self.verb}", "x".join(map(str, self.shape)), self.dtype, self.note]
         return " ".join(part for part in [*parts, "out=" * self.out] if part)
 
-    def prepare(self, contender: str) -> tuple[Callable[[], Any], Work]:
+    def prepare(self, contender: str) -> tuple[Callable[[], Any] | None, Work]:
         cases = [case for case in _inputs(self.op, self.shape, self.dtype) if case[0] == self.verb]
         _, args, knobs = cases[self.entry]
-        function = getattr(getattr(TWINS[contender], self.op), self.verb)
+        if self.verb == "step":
+            args = tuple(x.copy() for x in args)
+        call = None
+        if contender in peers.NAMES:
+            call = peers.kernel(contender, self.op, self.verb, args, knobs, self.out)
+        function = getattr(getattr(TWINS.get(contender, reference), self.op), self.verb)
         result = function(*args, **knobs)  # compiles too
-        if self.out:
-            knobs = {**knobs, "out": result}
+        if contender in TWINS:
+            given = {**knobs, "out": result} if self.out else knobs
+            call = lambda: function(*args, **given)  # noqa: E731
         read = sum(_size(x) for x in args)
         if self.gathered:
             read -= args[0].nbytes - len(args[0]) * args[0].itemsize
@@ -92,7 +101,36 @@ class Kernel:
             read -= _size(args[3])  # without an activation y is not needed
         made = _size(result)
         updated = read - _size(args[1]) if self.verb == "step" else 0  # all but the gradient, which is the second
-        return lambda: function(*args, **knobs), Work(self.flops, read + made + updated, read + made)
+        return call, Work(self.flops, read + made + updated, read + made)
+
+
+@dataclass(frozen=True)
+class Product:
+    """One of a dense layer's products through `matmul.forward`; the backward ones take transposed views.
+
+    shape : batch, inputs and outputs of the layer
+    """
+
+    what: str  # "x w", "dy w^T" or "x^T dy"
+    shape: tuple[int, int, int]
+    dtype: str = "f32"
+
+    @property
+    def group(self) -> str:
+        return f"product {self.what} {'x'.join(map(str, self.shape))} {self.dtype}"
+
+    def prepare(self, contender: str) -> tuple[Callable[[], Any] | None, Work]:
+        batch, inputs, outputs = self.shape
+        rng = np.random.default_rng(0)
+        x, w, dy = (rng.standard_normal(shape).astype(DTYPES[self.dtype])
+                    for shape in ((batch, inputs), (inputs, outputs), (batch, outputs)))
+        args = {"x w": (x, w), "dy w^T": (dy, w.T), "x^T dy": (x.T, dy)}[self.what]
+        moved = x.nbytes + w.nbytes + dy.nbytes
+        work = Work(2 * batch * inputs * outputs, moved, moved)
+        if contender in peers.NAMES:
+            return peers.kernel(contender, "matmul", "forward", args, {}), work
+        function = TWINS[contender].matmul.forward
+        return lambda: function(*args), work
 
 
 @dataclass(frozen=True)
@@ -108,21 +146,23 @@ class Network:
     def group(self) -> str:
         return f"{self.what} {'-'.join(map(str, self.sizes))} batch {self.batch}"
 
-    def prepare(self, contender: str) -> tuple[Callable[[], Any], Work]:
+    def prepare(self, contender: str) -> tuple[Callable[[], Any] | None, Work]:
         rng = np.random.default_rng(0)
         model = nn.Model()
         for inputs, neurons in zip(self.sizes[:-2], self.sizes[1:-1]):
             model.add(nn.Dense(inputs, neurons, activation="relu", rng=rng))
         model.add(nn.Dense(*self.sizes[-2:], rng=rng))
         model.add(nn.Softmax())
-        # a rate so small that thousands of steps on one batch leave the numbers what they are in a training
-        model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(1e-6))
+        model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(LEARNING_RATE))
         model.finalize()
         x = rng.standard_normal((self.batch, self.sizes[0])).astype(np.float32)
         labels = rng.integers(0, self.sizes[-1], self.batch)
-        call = (lambda: model.predict(x)) if self.what == "predict" else (lambda: model.train(x, labels, epochs=STEPS))
-        call()
-        return call, self._work()
+        if contender in peers.NAMES:
+            parameters = [(w, b.ravel()) for w, b in model.get_parameters()]
+            return peers.network(contender, self.what, parameters, x, labels, STEPS, LEARNING_RATE), self._work()
+        if self.what == "predict":
+            return lambda: model.predict(x), self._work()
+        return lambda: model.train(x, labels, epochs=STEPS), self._work()
 
     def _work(self) -> Work:
         weights = sum(k * c for k, c in zip(self.sizes, self.sizes[1:]))
@@ -154,8 +194,10 @@ def _set_up(contender: str, blas: bool) -> Iterator[None]:
     """The backend of `nn`, and as many BLAS threads as the kernels may use; one where NumPy only makes the inputs."""
     from threadpoolctl import threadpool_limits
 
-    threads = kernels.get_num_threads() if blas or contender == "numpy" else 1
-    with nn.use(BACKENDS[contender]), threadpool_limits(threads, user_api="blas"):
+    threads = kernels.get_num_threads()
+    blas = blas or contender in ("numpy", "sklearn")
+    with (nn.use(BACKENDS.get(contender, "numpy")), threadpool_limits(threads if blas else 1, user_api="blas"),
+          peers.held(contender, threads)):
         yield
 
 
@@ -167,6 +209,9 @@ def suite(cases: list[Any], *, blas: bool = False) -> Callable[..., None]:
     def test(benchmark: Any, case: Case, contender: str) -> None:
         with _set_up(contender, blas):
             call, work = case.prepare(contender)
+            if call is None:
+                pytest.skip(f"{contender} has no such operation")
+            call()  # compiles, and is no part of what follows
             benchmark.group = case.group
             benchmark.extra_info.update(contender=contender, threads=kernels.get_num_threads(), dtype=case.dtype,
                                         **asdict(work))

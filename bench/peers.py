@@ -1,0 +1,112 @@
+"""The same operations in PyTorch, JAX and scikit-learn: what the benchmarks time beside NumPy and nnjit.
+
+`kernel` and `network` give a call on the inputs that ours gets, converted before, with the same results as the NumPy
+twin's (tests/test_bench.py compares them), or None where the peer has no such operation. PyTorch runs its native
+operations in inference mode and its fused optimizers, JAX one `jax.jit` a call or training step. Peers are imported
+by name and late: none of them need be installed.
+"""
+
+import importlib.util
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module, metadata
+from typing import Any
+
+import numpy as np
+
+Call = Callable[[], Any]
+Parameters = list[tuple[Any, Any]]  # weights (inputs, neurons) and biases of each layer
+
+NAMES = {"torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn"}
+PACKAGES = {"torch": "torch", "jax": "jax", "sklearn": "scikit-learn"}
+LABELLED = ("categorical_accuracy", "categorical_cross_entropy", "softmax_cross_entropy")
+CLIP = 1e-7
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # of Adam
+
+
+def installed() -> list[str]:
+    """The peers that are there, without importing them."""
+    return [name for name in NAMES if importlib.util.find_spec(name)]
+
+
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Package and version of each of these peers."""
+    return {PACKAGES[name]: metadata.version(PACKAGES[name]) for name in names}
+
+
+@contextmanager
+def held(contender: str, threads: int) -> Iterator[None]:
+    """The settings a peer is timed with. JAX changes the process for good: nothing else should run in it."""
+    if contender == "torch":
+        torch = import_module("torch")
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            yield
+        return
+    if contender == "jax":
+        # XLA ignores the variables of the other pools, but makes a thread for each CPU it may use
+        if hasattr(os, "sched_setaffinity"):
+            cpus = sorted(os.sched_getaffinity(0))
+            if threads < len(cpus):
+                os.sched_setaffinity(0, cpus[:threads])
+        import_module("jax").config.update("jax_platforms", "cpu")
+    yield
+
+
+def kernel(peer: str, op: str, verb: str, args: tuple[Any, ...], knobs: dict[str, Any],
+           out: bool = False) -> Call | None:
+    """The call to time of an operation's verb on these arguments of its NumPy twin.
+
+    A step updates copies and returns the weights. out: write to memory that is there already.
+    """
+    module = _module(peer)
+    if module is None:
+        return None
+    if verb == "step":
+        return module.step(op, args, knobs)
+    one_hot = op in LABELLED and args[1].ndim == 2
+    note = "one-hot" if one_hot else knobs.get("activation")
+    return module.kernel(f"{op}.{verb} {note}" if note else f"{op}.{verb}", args, out)
+
+
+def network(peer: str, what: str, parameters: Parameters, x: Any, labels: Any, steps: int,
+            learning_rate: float) -> Call:
+    """The call to time of a network with ReLU between its layers and softmax at the end, from these parameters.
+
+    what: "predict" returns the probabilities of x; "step" takes `steps` of Adam on the batch x, labels and returns the
+    parameters, weights (inputs, neurons).
+    """
+    module = _module(peer)
+    build = _sklearn_network if module is None else module.network
+    return build(what, parameters, x, labels, steps, learning_rate)
+
+
+def _module(peer: str) -> Any:
+    # here, because it imports the peer
+    return None if peer == "sklearn" else import_module(f"{__package__}.peer_{peer}")
+
+
+# ---- scikit-learn
+
+
+def _sklearn_network(what: str, parameters: Parameters, x: Any, labels: Any, steps: int, learning_rate: float) -> Call:
+    widths = [len(b) for _, b in parameters]
+    # its epsilon stands beside the root before the correction: this one makes the first step the book's
+    model = import_module("sklearn.neural_network").MLPClassifier(
+        widths[:-1], solver="adam", alpha=0.0, batch_size=len(x), learning_rate_init=learning_rate, shuffle=False,
+        beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON * math.sqrt(1 - BETA_2))
+    model.partial_fit(x, labels, classes=np.arange(widths[-1]))  # makes the layers
+    for (w, b), weights, biases in zip(parameters, model.coefs_, model.intercepts_):
+        weights[...], biases[...] = w, b
+    del model._optimizer  # and with it the moving means
+    if what == "predict":
+        return lambda: model.predict_proba(x)
+
+    def call() -> Parameters:
+        for _ in range(steps):
+            model.partial_fit(x, labels)
+        return list(zip(model.coefs_, model.intercepts_))
+
+    return call
