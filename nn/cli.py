@@ -157,10 +157,17 @@ def _parser() -> Parser:
     command("check", _check, "check that the kernels keep their promises on this machine (seconds, once compiled)",
             description="Check on this machine that the kernels are right and give the same bits whatever the number\n"
             "of threads, and print a digest of the results, which is the same on every machine.")
-    bench = command("bench", _bench, "measure the kernels and whole training steps against plain NumPy")
+    bench = command("bench", _bench, "measure the kernels and whole training steps against plain NumPy, or other peers")
     bench.add_argument("--quick", action="store_true", help="fewer sizes and repeats")
+    bench.add_argument("--peers", action="store_true",
+                       help="against PyTorch, JAX and scikit-learn too, where they are installed (15 minutes)")
     bench.add_argument("--json", type=_output(".json"), metavar="FILE.json", help="write the figures")
     bench.add_argument("--markdown", type=_output(".md"), metavar="FILE.md", help="write the report")
+    bench.add_argument("--roofline", type=_output(".png", ".svg", ".pdf"), metavar="FILE.png",
+                       help="draw GFLOP/s against flops per byte under the machine's limits (needs matplotlib)")
+    bench.add_argument("--against", metavar="FILE.json",
+                       help="name what is slower than in this older report, and exit with 1 if anything is")
+    bench.set_defaults(ops=[], source=None, readme=None)
     command("warm", _warm, "compile all kernels into the cache now, so that nothing waits later")
     command("info", _info, "versions, processor, vectors, threads, cache folder")
     return parser
@@ -353,7 +360,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     from ..bench import report
-    for name in ("json", "markdown"):
+    for name in ("json", "markdown", "roofline"):
         path = getattr(options, name)
         setattr(options, name, None if path is None else str(path))
     return report.main(options)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nnjit import kernels
-from nnjit.bench import cases, machine, report
+from nnjit.bench import cases, figures, machine, report, running, tables
 from nnjit.kernels import reference
 
 OPS = sorted(path.stem for path in Path(reference.__file__).parent.glob("*.py") if path.stem != "__init__")
@@ -45,30 +45,30 @@ def made_up(*rows):
 
 def test_a_time_is_the_median_over_the_rounds():
     one = row(numpy=([9e-4, 1e-4, 2e-4], [5e-4, 4e-4, 6e-4]))
-    assert report.seconds(one, "numpy", 1) == 2e-4
-    assert report.seconds(one, "numpy", 2) == 5e-4
+    assert figures.seconds(one, "numpy", 1) == 2e-4
+    assert figures.seconds(one, "numpy", 2) == 5e-4
 
 
 def test_the_ratio_compares_equal_numbers_of_threads():
     one = row(numpy=(4e-4, 3e-4), nnjit=(1e-4, 2e-4))
-    assert report.ratio(one, 1) == pytest.approx(4)
-    assert report.ratio(one, 2) == pytest.approx(1.5)
+    assert figures.ratio(one, 1) == pytest.approx(4)
+    assert figures.ratio(one, 2) == pytest.approx(1.5)
 
 
 def test_numpy_wins_where_the_shown_ratio_is_below_one():
-    assert report.loses(row(numpy=(0.98, 1), nnjit=(1, 1)), 1)
-    assert not report.loses(row(numpy=(0.98, 1), nnjit=(1, 1)), 2)
-    assert not report.loses(row(numpy=(0.997, 1), nnjit=(1, 1)), 1)
+    assert figures.loses(row(numpy=(0.98, 1), nnjit=(1, 1)), 1)
+    assert not figures.loses(row(numpy=(0.98, 1), nnjit=(1, 1)), 2)
+    assert not figures.loses(row(numpy=(0.997, 1), nnjit=(1, 1)), 1)
 
 
 def test_the_spread_is_the_widest_of_all_contenders():
-    assert report.spread(row(numpy=([1.0, 1.1, 0.9], 1.0), nnjit=(1.0, [2.0, 2.6, 1.8]))) == pytest.approx(0.4)
+    assert figures.spread(row(numpy=([1.0, 1.1, 0.9], 1.0), nnjit=(1.0, [2.0, 2.6, 1.8]))) == pytest.approx(0.4)
 
 
 def test_bandwidth_lies_between_the_measured_sizes():
     found = [[1024, 64.0], [4096, 32.0], [1 << 20, 16.0]]
     for size, expected in ((1, 64), (1024, 64), (2048, 48), (4096, 32), (1 << 16, 24), (1 << 20, 16), (1 << 30, 16)):
-        assert report.bandwidth(found, size) == pytest.approx(expected)
+        assert figures.bandwidth(found, size) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("one, threads, rate, unit, share", [
@@ -79,7 +79,7 @@ def test_bandwidth_lies_between_the_measured_sizes():
     (row(flops=1e3, size=2**20, nnjit=(2**20 / 4e9, 1)) | {"footprint": 4096}, 1, 4, "GB/s", 0.125),
 ])
 def test_a_row_is_rated_by_the_limit_it_meets_first(one, threads, rate, unit, share):
-    found = report.rate(made_up(), one, threads)
+    found = figures.rate(made_up(), one, threads)
     assert found[1] == unit and (found[0], found[2]) == pytest.approx((rate, share))
 
 
@@ -91,7 +91,7 @@ def test_the_higher_of_two_measurements_is_the_limit():
     expected = copy.deepcopy(first)
     expected["1"]["gflops"]["f32"] = 120.0
     expected["2"]["copy"][2][1] = 99.0
-    assert report._higher(first, second) == expected
+    assert running._higher(first, second) == expected
 
 
 # ---- running
@@ -107,10 +107,10 @@ def calls(monkeypatch):
         return [{"group": group, "dtype": "f32", "flops": 1, "bytes": 2, "footprint": 2, "median": float(len(made))}
                 for group in ("a", "b")]
 
-    monkeypatch.setattr(report, "run", run)
-    monkeypatch.setattr(report, "_limits", lambda threads, quick: made_up()["limits"])
+    monkeypatch.setattr(running, "run", run)
+    monkeypatch.setattr(running, "_limits", lambda threads, quick: made_up()["limits"])
     monkeypatch.setattr(machine, "describe", lambda: made_up()["machine"])
-    monkeypatch.setattr(report, "ROUNDS", 3)
+    monkeypatch.setattr(running, "ROUNDS", 3)
     return made
 
 
@@ -118,7 +118,7 @@ TURN = [("numpy", 1), ("nnjit", 1), ("numpy", 2), ("nnjit", 2)]
 
 
 def test_contenders_take_turns_and_each_round_is_kept(calls):
-    found = report.measure()
+    found = running.measure()
     assert calls == TURN + TURN[::-1] + TURN
     assert found["rounds"] == 3
     assert found["rows"][1] == {"group": "b", "dtype": "f32", "flops": 1, "bytes": 2, "footprint": 2, "seconds": {
@@ -126,19 +126,19 @@ def test_contenders_take_turns_and_each_round_is_kept(calls):
 
 
 def test_a_quick_run_is_one_round(calls):
-    assert report.measure(quick=True)["rounds"] == 1
+    assert running.measure(quick=True)["rounds"] == 1
     assert calls == TURN
 
 
 def test_a_slow_machine_gets_fewer_rounds(calls, monkeypatch):
-    monkeypatch.setattr(report, "BUDGET", 0)
-    assert report.measure()["rounds"] == 1
+    monkeypatch.setattr(running, "BUDGET", 0)
+    assert running.measure()["rounds"] == 1
     assert calls == TURN
 
 
 def test_a_child_measures_one_contender():
     pytest.importorskip("threadpoolctl")
-    found = report.run("nnjit", 1, report._files(["mean"]), True)
+    found = running.run("nnjit", 1, running.bench_files(["mean"]), True)
     assert [each["group"] for each in found] == [case.group for case in bench_file("mean").CASES]
     assert all(0 < each["median"] < 1 and each["bytes"] > 0 for each in found)
 
@@ -151,8 +151,8 @@ def test_a_child_measures_one_contender():
 def test_a_failing_child_is_told_in_one_line(tmp_path, code, told):
     broken = tmp_path / "bench_broken.py"
     broken.write_text(code)
-    with pytest.raises(report.Failure, match="the benchmarks of NumPy at 2 threads failed") as failure:
-        report.run("numpy", 2, [str(broken)], True)
+    with pytest.raises(figures.Failure, match="the benchmarks of NumPy at 2 threads failed") as failure:
+        running.run("numpy", 2, [str(broken)], True)
     assert told in str(failure.value) and "\n" not in str(failure.value)
     assert failure.value.code == 1
 
@@ -162,8 +162,8 @@ def test_a_child_is_held_to_its_contender_and_threads(tmp_path):
     code = f"import os\n\n\ndef test_broken():\n    raise ValueError([os.environ[name] for name in {names}])\n"
     (tmp_path / "bench_broken.py").write_text(code)
     for contender, threads in (("numpy", 1), ("nnjit", 2)):
-        with pytest.raises(report.Failure) as failure:
-            report.run(contender, threads, [str(tmp_path / "bench_broken.py")], True)
+        with pytest.raises(figures.Failure) as failure:
+            running.run(contender, threads, [str(tmp_path / "bench_broken.py")], True)
         assert str([contender, *3 * [str(threads)]]) in str(failure.value)
 
 
@@ -176,25 +176,26 @@ def test_unknown_operations_are_refused(capsys):
 @pytest.fixture
 def measured(monkeypatch):
     """`measure` gives made-up numbers, and all tools are there."""
-    monkeypatch.setattr(report, "measure", lambda quick, ops: made_up())
+    monkeypatch.setattr(report, "measure", lambda quick, ops, others: made_up())
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
 
 
 def options(**given):
-    return argparse.Namespace(**{"quick": False, "json": None, "markdown": None} | given)
+    names = ("json", "markdown", "roofline", "against", "source", "readme")
+    return argparse.Namespace(**{"quick": False, "peers": False, "ops": [], **dict.fromkeys(names)} | given)
 
 
 def test_main_prints_and_writes_what_is_wanted(measured, tmp_path, capsys):
     assert report.main(options()) == 0
-    assert capsys.readouterr().out == report.text(made_up()) + "\n"
+    assert capsys.readouterr().out == tables.text(made_up()) + "\n"
     assert not list(tmp_path.iterdir())
     assert report.main(options(json=str(tmp_path / "a.json"), markdown=str(tmp_path / "a.md"))) == 0
     assert report.load(str(tmp_path / "a.json")) == made_up()
-    assert (tmp_path / "a.md").read_text() == report.markdown(made_up())
+    assert (tmp_path / "a.md").read_text() == tables.markdown(made_up())
 
 
 def test_outputs_are_checked_before_measuring(measured, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(report, "measure", lambda quick, ops: pytest.fail("measured"))
+    monkeypatch.setattr(report, "measure", lambda quick, ops, others: pytest.fail("measured"))
     for given, text in ((tmp_path / "no" / "a.json", "there is no folder"), (tmp_path, "is a folder")):
         assert report.main(options(json=str(given))) == 2
         assert report.main(options(markdown=str(given))) == 2
@@ -210,8 +211,8 @@ def test_missing_tools_are_named_with_the_command(monkeypatch, capsys):
 
 
 def test_a_failure_ends_the_run_with_one_line(measured, monkeypatch, capsys):
-    def fail(quick, ops):
-        raise report.Failure("the benchmarks failed:\nbadly")
+    def fail(quick, ops, others):
+        raise figures.Failure("the benchmarks failed:\nbadly")
 
     monkeypatch.setattr(report, "measure", fail)
     assert report.main(options()) == 1
@@ -226,7 +227,7 @@ def line_of(text, group):
 
 
 def test_losing_rows_are_marked_where_they_lose():
-    text, page = report.text(made_up()), report.markdown(made_up())
+    text, page = tables.text(made_up()), tables.markdown(made_up())
     assert "4.00  " in line_of(text, "softmax") and "<" not in line_of(text, "softmax")
     left, right = line_of(text, "relu").split("|")[1:]
     assert "0.50<" in left and "2.00" in right and "<" not in right
@@ -236,14 +237,14 @@ def test_losing_rows_are_marked_where_they_lose():
 
 
 def test_unsteady_rows_are_counted():
-    assert len(report.summary(made_up())) == 2
+    assert len(tables.summary(made_up())) == 2
     unsteady = made_up(row(nnjit=([1e-4, 1.3e-4, 1e-4], 1e-4)), row("steady", nnjit=([1e-4, 1.2e-4, 1e-4], 1e-4)))
-    assert report.summary(unsteady)[2].startswith("1 of 2 rows differ by more than 25%")
+    assert tables.summary(unsteady)[2].startswith("1 of 2 rows differ by more than 25%")
 
 
 def test_the_tables_show_times_rates_and_shares():
     # 1 MB in 100 us is 10 GB/s, of 16.1 between the sizes
-    cells = line_of(report.markdown(made_up()), "softmax").split(" | ")
+    cells = line_of(tables.markdown(made_up()), "softmax").split(" | ")
     assert cells == ["| softmax.forward 512x1000 f32", "400.0", "100.0", "4.00", "10.0 GB/s", "62%", "400.0", "50.0",
                      "8.00", "20.0 GB/s", "62%", "0% |"]
 
@@ -251,8 +252,8 @@ def test_the_tables_show_times_rates_and_shares():
 def test_a_report_on_one_thread_has_one_column_group():
     whole = made_up()
     del whole["limits"]["2"]
-    assert "2 threads" not in report.text(whole).replace("Linux x86_64, 2 threads", "")
-    head = report.markdown(whole).split("\n| ")[1]
+    assert "2 threads" not in tables.text(whole).replace("Linux x86_64, 2 threads", "")
+    head = tables.markdown(whole).split("\n| ")[1]
     assert head.count("|") == 7
 
 
@@ -260,39 +261,39 @@ def test_json_keeps_everything(tmp_path):
     path = str(tmp_path / "report.json")
     report.save(made_up(), path)
     assert report.load(path) == made_up()
-    assert report.markdown(report.load(path)) == report.markdown(made_up())
+    assert tables.markdown(report.load(path)) == tables.markdown(made_up())
     assert sum('"group"' in line for line in Path(path).read_text().splitlines()) == 2  # one row a line
 
 
 def test_what_is_no_report_is_refused(tmp_path):
     path = tmp_path / "report.json"
-    with pytest.raises(report.Failure, match="cannot be read"):
+    with pytest.raises(figures.Failure, match="cannot be read"):
         report.load(str(path))
     for content, message in (("{", "no JSON"), ("[]", "no report"), ('{"rows": []}', "no report")):
         path.write_text(content)
-        with pytest.raises(report.Failure, match=message):
+        with pytest.raises(figures.Failure, match=message):
             report.load(str(path))
 
 
 def test_the_readme_is_rewritten_between_its_markers():
-    page = f"# before\n{report.START}\nold\n{report.END}\nafter\n"
-    once = report.rewrite(page, "new\ntable")
-    assert once == f"# before\n{report.START}\nnew\ntable\n{report.END}\nafter\n"
-    assert report.rewrite(once, "new\ntable") == once
-    for broken in ("no markers", page + page, f"{report.END} {report.START}", report.START):
-        with pytest.raises(report.Failure, match="must hold"):
-            report.rewrite(broken, "table")
+    page = f"# before\n{tables.START}\nold\n{tables.END}\nafter\n"
+    once = tables.rewrite(page, "new\ntable")
+    assert once == f"# before\n{tables.START}\nnew\ntable\n{tables.END}\nafter\n"
+    assert tables.rewrite(once, "new\ntable") == once
+    for broken in ("no markers", page + page, f"{tables.END} {tables.START}", tables.START):
+        with pytest.raises(figures.Failure, match="must hold"):
+            tables.rewrite(broken, "table")
 
 
 def test_the_readme_command(tmp_path, capsys):
     source, page = tmp_path / "report.json", tmp_path / "README.md"
-    rows = [row(name, numpy=(0.5e-4, 4e-4)) for name in report.README_ROWS]
+    rows = [row(name, numpy=(0.5e-4, 4e-4)) for name in tables.README_ROWS]
     report.save(made_up(row("extra"), *rows), str(source))
-    page.write_text(f"x\n{report.START}\n{report.END}\ny\n")
+    page.write_text(f"x\n{tables.START}\n{tables.END}\ny\n")
     assert report.command(["--from", str(source), "--readme", str(page)]) == 0
     lines = page.read_text().splitlines()
     assert lines[0] == "x" and lines[-1] == "y" and "extra" not in page.read_text()
-    assert f"| {report.README_ROWS[0]} | 50.0 | 100.0 | **0.50** | 400.0 | 50.0 | 8.00 |" in lines
+    assert f"| {tables.README_ROWS[0]} | 50.0 | 100.0 | **0.50** | 400.0 | 50.0 | 8.00 |" in lines
     report.save(made_up(), str(source))
     before = page.read_text()
     assert report.command(["--from", str(source), "--readme", str(page)]) == 2
@@ -315,7 +316,7 @@ def all_cases():
 def test_every_verb_has_benchmarks(op):
     verbs = {name for name, value in vars(getattr(reference, op)).items()
              if inspect.isfunction(value) and name != "inputs"}
-    own = [case for case in bench_file(op).CASES if case.dtype == "f32"]
+    own = [case for case in bench_file(op).CASES if isinstance(case, cases.Kernel) and case.dtype == "f32"]
     assert {case.op for case in own} == {op}
     assert {case.verb for case in own} == verbs
 
@@ -323,7 +324,7 @@ def test_every_verb_has_benchmarks(op):
 def test_groups_are_distinct_and_the_readme_s_exist():
     groups = [case.group for case in all_cases()]
     assert len(set(groups)) == len(groups)
-    assert set(report.README_ROWS) <= set(groups)
+    assert set(tables.README_ROWS) <= set(groups)
 
 
 @pytest.mark.parametrize("contender", cases.TWINS)
@@ -419,4 +420,4 @@ def test_the_machine_is_described_without_paths_and_dates():
     text = json.dumps(found)
     assert "/" not in text and found["threads"] == kernels.get_num_threads()
     assert {"nnjit", "python", "numpy", "numba", "llvmlite"} < set(found["versions"])
-    assert report.about(made_up() | {"machine": found})
+    assert tables.about(made_up() | {"machine": found})

@@ -1,0 +1,100 @@
+"""What is computed from a report: times, ratios, rates, spreads, shares of the machine's limits.
+
+A report keeps each round's median of each contender and number of threads; all else comes from here.
+"""
+
+import math
+from statistics import median
+from typing import Any
+
+from . import peers
+
+NAMES = {"numpy": "NumPy", **peers.NAMES, "nnjit": "nnjit"}  # in the order of the tables' columns
+
+NOISE = 0.25  # a spread that an idle machine stays below in all but a few rows
+
+Report = dict[str, Any]  # machine, limits, rounds, rows: see `measure` of running.py
+Row = dict[str, Any]
+
+
+class Failure(Exception):
+    """What stops the report, in one line."""
+
+    def __init__(self, text: str, code: int = 1) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def threads_text(count: int) -> str:
+    return f"{count} thread{'s' * (count > 1)}"
+
+
+def microseconds(value: float) -> str:
+    """Of seconds, with three digits or more."""
+    value *= 1e6
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
+
+
+def contenders(report: Report) -> list[str]:
+    """All that some row measures, nnjit last."""
+    return [name for name in NAMES if any(name in row["seconds"] for row in report["rows"])]
+
+
+def others(row: Row) -> list[str]:
+    """All but nnjit that this row measures."""
+    return [name for name in NAMES if name != "nnjit" and name in row["seconds"]]
+
+
+def seconds(row: Row, contender: str, threads: int) -> float:
+    """The median over the rounds."""
+    return median(row["seconds"][contender][str(threads)])
+
+
+def rival(row: Row, threads: int) -> str:
+    """The fastest contender other than nnjit."""
+    return min(others(row), key=lambda name: seconds(row, name, threads))
+
+
+def ratio(row: Row, threads: int) -> float:
+    """How many times the rival's time is ours."""
+    return seconds(row, rival(row, threads), threads) / seconds(row, "nnjit", threads)
+
+
+def loses(row: Row, threads: int) -> bool:
+    """Whether the rival is faster, to the two digits that are shown."""
+    return round(ratio(row, threads), 2) < 1
+
+
+def is_product(row: Row) -> bool:
+    """Whether the row belongs to the list of products of networks in bench_matmul.py."""
+    return row["group"].startswith("product ")
+
+
+def spread(row: Row) -> float:
+    """The largest distance between two rounds of a contender, as a share of its median."""
+    return max((max(times) - min(times)) / median(times)
+               for found in row["seconds"].values() for times in found.values())
+
+
+def bandwidth(copy: list[list[float]], size: float) -> float:
+    """What copying reaches when it reads and writes `size` bytes, between the measured sizes by the logarithm."""
+    if size <= copy[0][0]:
+        return copy[0][1]
+    for (low, a), (high, b) in zip(copy, copy[1:]):
+        if size <= high:
+            return a + (b - a) * math.log(size / low) / math.log(high / low)
+    return copy[-1][1]
+
+
+def rate(report: Report, row: Row, threads: int) -> tuple[float, str, float]:
+    """Our rate, its unit, and its share of the machine's limit: of the one, peak or copying, that is reached first."""
+    limits = report["limits"][str(threads)]
+    taken = seconds(row, "nnjit", threads)
+    computing = row["flops"] / limits["gflops"][row["dtype"]]
+    moving = row["bytes"] / bandwidth(limits["copy"], row["footprint"])
+    amount, unit = (row["flops"], "GFLOP/s") if computing >= moving else (row["bytes"], "GB/s")
+    return amount / taken / 1e9, unit, max(computing, moving) / taken / 1e9
+
+
+def thread_counts(report: Report) -> list[int]:
+    return [int(count) for count in report["limits"]]

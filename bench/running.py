@@ -1,0 +1,124 @@
+"""Running the benchmarks: each contender in processes of its own, in turns and several rounds."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import peers
+from .figures import NAMES, Failure, Report, Row, threads_text
+
+HERE = Path(__file__).parent
+CONTENDERS = ("numpy", "nnjit")
+ROUNDS, PEER_ROUNDS = 5, 3
+BUDGET, PEER_BUDGET = 270, 900  # seconds: no further round where it would pass this
+OPTIONS = ["--benchmark-max-time=0.03", "--benchmark-min-time=0.0002", "--benchmark-min-rounds=3"]
+QUICK = ["--benchmark-max-time=0.0005", "--benchmark-min-time=0.0001", "--benchmark-min-rounds=1"]
+MACHINE_SECONDS, MACHINE_SECONDS_QUICK = 0.1, 0.01  # for each limit
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def measure(quick: bool = False, ops: Sequence[str] = (), others: Sequence[str] = ()) -> Report:
+    """Run the benchmarks of NumPy, nnjit and these other peers, and return the report."""
+    from .machine import describe
+
+    files = bench_files(ops)
+    machine = describe()
+    machine["versions"] |= peers.versions(others)
+    counts = sorted({1, machine["threads"]})
+    rounds = 1 if quick else PEER_ROUNDS if others else ROUNDS
+    budget = PEER_BUDGET if others else BUDGET
+    begin = time.perf_counter()
+    turns = [(contender, threads) for threads in counts for contender in (*CONTENDERS, *others)]
+    say("measuring the machine's limits")
+    limits = _limits(machine["threads"], quick)
+    rows: dict[str, Row] = {}
+    for number in range(rounds):
+        for contender, threads in turns if number % 2 == 0 else reversed(turns):
+            start = time.perf_counter()
+            found = run(contender, threads, files, quick)
+            _collect(rows, found, contender, threads)
+            say(f"round {number + 1} of {rounds}: {NAMES[contender]}, {threads_text(threads)}, {len(found)} "
+                f"benchmarks, {time.perf_counter() - start:.0f} s")
+        done = number + 1
+        if done < rounds and (time.perf_counter() - begin) * (done + 1) / done > budget:
+            say(f"no more rounds: they would take longer than {budget} s")
+            break
+    if not quick:
+        limits = _higher(limits, _limits(machine["threads"], quick))
+    return {"machine": machine, "limits": limits, "rounds": done, "rows": list(rows.values())}
+
+
+def bench_files(ops: Sequence[str]) -> list[str]:
+    found = {path.stem.removeprefix("bench_"): str(path) for path in sorted(HERE.glob("bench_*.py"))}
+    for op in ops:
+        if op not in found:
+            raise Failure(f"there is no benchmark of {op!r}: choose from {', '.join(found)}", 2)
+    names = list(ops) or sorted(found, key=lambda name: (name != "training_step", name))
+    return [found[name] for name in names]
+
+
+def _collect(rows: dict[str, Row], found: list[Row], contender: str, threads: int) -> None:
+    for each in found:
+        row = rows.setdefault(each["group"], {**each, "seconds": {}})
+        row.pop("median", None)
+        row["seconds"].setdefault(contender, {}).setdefault(str(threads), []).append(each["median"])
+
+
+def run(contender: str, threads: int, files: list[str], quick: bool) -> list[Row]:
+    """One contender's benchmarks in a process of its own, with `threads` threads; `median` is in seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "benchmark.json"
+        _child([
+            "-m", "pytest", *files, "-x", "-q", "--tb=short", "-c", os.devnull, f"--rootdir={HERE}",
+            "--import-mode=importlib", "-o", "python_files=bench_*.py", "-p", "no:cacheprovider",
+            "-p", "pytest_benchmark.plugin", "--benchmark-disable-gc", f"--benchmark-json={path}",
+            *(QUICK if quick else OPTIONS),
+        ], threads, f"the benchmarks of {NAMES[contender]} at {threads_text(threads)}", NNJIT_BENCH_CONTENDER=contender)
+        text = path.read_text()
+    content = json.loads(text) if text else {"benchmarks": []}  # a peer that has none of these operations
+    kept = ("dtype", "flops", "bytes", "footprint")
+    return [{"group": each["group"], **{name: each["extra_info"][name] for name in kept},
+             "median": each["stats"]["median"] / each["extra_info"]["repeats"]} for each in content["benchmarks"]]
+
+
+def _limits(threads: int, quick: bool) -> dict[str, Any]:
+    seconds = MACHINE_SECONDS_QUICK if quick else MACHINE_SECONDS
+    return json.loads(_child(["-m", f"{__package__}.machine", str(seconds)], threads, "the machine's limits"))
+
+
+def _child(command: list[str], threads: int, what: str, **variables: str) -> str:
+    # pytest's own settings and plugins, whatever is installed beside it, stay out
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    environment |= {name: str(threads) for name in POOLS}
+    environment |= {"NNJIT_NUM_THREADS": str(threads), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}
+    child = subprocess.run([sys.executable, *command], env=environment, text=True, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if child.returncode:
+        raise Failure(f"{what} failed (exit code {child.returncode}): {_tail(child.stdout)}")
+    return child.stdout
+
+
+def _tail(output: str) -> str:
+    """What pytest says of the error and of its place, or the last lines."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    error = [line[1:].strip() for line in lines if line.startswith("E  ")][-1:]
+    place = [line.split(" - ")[0] for line in lines if line.startswith(("FAILED ", "ERROR "))][-1:]
+    return " | ".join(error + place or lines[-3:])
+
+
+def _higher(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """The higher of two measurements of each limit: what slows one down is not the machine's limit."""
+    return {count: {
+        "gflops": {name: max(value, b[count]["gflops"][name]) for name, value in found["gflops"].items()},
+        "copy": [[size, max(x, y)] for (size, x), (_, y) in zip(found["copy"], b[count]["copy"])],
+    } for count, found in a.items()}
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
