@@ -13,8 +13,10 @@ from . import layers as _layers
 from .arrays import FLOAT32, Array, as_floats
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
 from .metrics import Accuracy
-from .plan import Parameters, Plan, recordable, unchanged
+from .plan import Forward, Parameters, Plan, recordable, unchanged
 from .progress import bar, say
+
+FEW = 32  # samples up to which `predict` is recorded
 
 
 class Model:
@@ -44,11 +46,12 @@ class Model:
         self._plannable = self._unchanged = False
         self._recorded_for: tuple[Any, ...] | None = None
         self._shown: Plan | None = None
+        self._few: Forward | int = 0  # recorded for a few samples, or how many were predicted last
 
     def __getstate__(self) -> dict[str, Any]:
         # a plan holds addresses of this model's arrays
         return {name: value for name, value in self.__dict__.items()
-                if name not in ("_plans", "_parameters", "_plannable", "_unchanged", "_recorded_for", "_shown")}
+                if name not in ("_plans", "_parameters", "_plannable", "_unchanged", "_recorded_for", "_shown", "_few")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -340,9 +343,25 @@ class Model:
         """The last layer's outputs for inputs X (N, n_inputs), `batch_size` samples at a time. Needs no loss."""
         self._need()
         X = self._inputs(X)
+        if len(X) <= FEW and batch_size is None and backend.name == "numba":
+            outputs = self._predict_few(X)
+            if outputs is not None:
+                return outputs
         batch = max(1, len(X)) if batch_size is None else _count("batch_size", batch_size)
         parts = [self.forward(X[start:start + batch], False) for start in range(0, max(1, len(X)), batch)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _predict_few(self, X: Array) -> Array | None:
+        # Python's way to the kernels takes longer than they do: recorded, when as many samples come again
+        few = self._few
+        if isinstance(few, Forward):
+            if few.fits(self.layers, X):
+                return few.run(X)
+        elif few == len(X) > 0 and recordable(*self.layers) and unchanged(*self.layers):
+            self._few = few = Forward(self.layers, X)
+            return few.run(X) if few.usable else None
+        self._few = len(X)
+        return None
 
     def get_parameters(self) -> list[tuple[Array, Array]]:
         """Copies of (weights, biases) of each layer that has some."""

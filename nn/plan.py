@@ -3,6 +3,8 @@
 The kernels get the same calls as layer by layer, so the numbers are the same to the bit.
 """
 
+import operator
+import threading
 from typing import Any
 
 import numpy as np
@@ -76,43 +78,19 @@ class Parameters:
         return True
 
 
-class Plan:
-    """The calls of kernels for one step on batches like X (N, n_inputs) and y: forward, loss, accuracy, backward.
+class _Recording:
+    """Calls of kernels that some layers made for a batch, to be made again for other batches of that size."""
 
-    `run` repeats them on other batches of that size. Outputs and gradients then stand in the same arrays at each step,
-    which the layers show as `output`, `dinputs`, `dweights` and so on.
-
-    Nothing is checked any more: labels must be less than the columns of the last output.
-    """
-
-    def __init__(self, model: Any, parameters: Parameters, X: Array, y: Array) -> None:
-        criterion = model._criterion
-        with backend.capture() as self._calls:
-            losses = model._forward_loss(X, y, True)
-            self._mean = len(self._calls)
-            backend.ops.mean.forward(losses)
-            self._hits = len(self._calls) if model.accuracy else None
-            if model.accuracy:
-                backend.ops.categorical_accuracy.forward(criterion.output, y)
-            model.backward(criterion.output, y, input_gradient=False)
-        for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
-            for name, gradient in zip(("dweights", "dbiases"), gradients):
-                for call, place in self._places(getattr(layer, name)):
-                    args = self._calls[call][1]
-                    args[place] = gradient.reshape(args[place].shape)
-                setattr(layer, name, gradient)
-        self._inputs, self._targets = self._places(X), self._places(y)
+    def __init__(self, calls: Any, batches: tuple[Array, ...], parts: tuple[Any, ...]) -> None:
+        self._calls = calls
+        self._batches = [self._places(batch) for batch in batches]
         # a layer that did not take the batch itself, but a converted copy, would take the same copy again
-        known = {id(self._calls[call][1][place]) for call, place in self._inputs + self._targets}
-        self.usable = bool(self._inputs and self._targets) and not any(
-            np.may_share_memory(arg, batch) for batch in (X, y) for _, args in self._calls for arg in args
+        known = {id(calls[call][1][place]) for places in self._batches for call, place in places}
+        self.usable = all(self._batches) and not any(
+            np.may_share_memory(arg, batch) for batch in batches for _, args in calls for arg in args
             if isinstance(arg, np.ndarray) and id(arg) not in known)
-        self._parts = [(part, {name: vars(part)[name] for name in ARRAYS if name in vars(part)})
-                       for part in (*model.layers, criterion)]
-        self._parts[0][1].pop("inputs")  # the batch
-        self._align((X, y, parameters.values, parameters.gradients))
-        self._replay = backend.Replay(self._calls)
-        self.release()
+        self._parts = [(part, {name: vars(part)[name] for name in ARRAYS if name in vars(part)}) for part in parts]
+        self._parts[0][1].pop("inputs", None)  # the batch
 
     def _places(self, x: Array) -> list[tuple[int, int]]:
         # (call, argument) where x, or x in another shape, is an argument
@@ -120,8 +98,8 @@ class Plan:
         return [(call, place) for call, (_, args) in enumerate(self._calls) for place, arg in enumerate(args)
                 if isinstance(arg, np.ndarray) and arg.size == x.size and address(arg) == start]
 
-    def _align(self, kept: tuple[Array, ...]) -> None:
-        # the step's own arrays move to lines of the cache
+    def _prepare(self, kept: tuple[Array, ...], result: Array | None = None) -> Any:
+        # all arrays but `kept`, and what lies in their memory, move to lines of the cache; returns where `result` is
         moved: dict[int, Array] = {}
         owners = {id(_owner(array)) for array in kept}
 
@@ -141,15 +119,63 @@ class Plan:
             args[:] = map(move, args)
         for _, arrays in self._parts:
             arrays.update({name: move(array) for name, array in arrays.items()})
+        self._replay = backend.Replay(self._calls)
+        self.release()
+        return move(result)
+
+    def _run(self, *batches: Array) -> None:
+        if any(map(operator.is_not, batches, self._last)):
+            for batch, places in zip(batches, self._batches):
+                self._replay.arrays(batch, places)
+            self._last = batches
+        self._replay.run()
+
+    def release(self) -> None:
+        """Hold no batch any more."""
+        self._last: tuple[Array | None, ...] = (None,) * len(self._batches)
+        for places in self._batches:
+            for call, place in places:
+                self._calls[call][1][place] = None
+
+    def show(self) -> None:
+        """Give layers and loss these arrays as their attributes."""
+        for part, arrays in self._parts:
+            vars(part).update(arrays)
+
+
+class Plan(_Recording):
+    """The calls of kernels for one step on batches like X (N, n_inputs) and y: forward, loss, accuracy, backward.
+
+    `run` repeats them on other batches of that size. Outputs and gradients then stand in the same arrays at each step,
+    which the layers show as `output`, `dinputs`, `dweights` and so on.
+
+    Nothing is checked any more: labels must be less than the columns of the last output.
+    """
+
+    def __init__(self, model: Any, parameters: Parameters, X: Array, y: Array) -> None:
+        criterion = model._criterion
+        with backend.capture() as calls:
+            losses = model._forward_loss(X, y, True)
+            self._mean = len(calls)
+            backend.ops.mean.forward(losses)
+            self._hits = len(calls) if model.accuracy else None
+            if model.accuracy:
+                backend.ops.categorical_accuracy.forward(criterion.output, y)
+            model.backward(criterion.output, y, input_gradient=False)
+        super().__init__(calls, (X, y), (*model.layers, criterion))
+        for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
+            for name, gradient in zip(("dweights", "dbiases"), gradients):
+                for call, place in self._places(getattr(layer, name)):
+                    args = calls[call][1]
+                    args[place] = gradient.reshape(args[place].shape)
+                vars(layer)[name] = gradient
+        self._parts = [(part, {name: vars(part)[name] for name in arrays}) for part, arrays in self._parts]
+        self._prepare((X, y, parameters.values, parameters.gradients))
 
     def run(self, X: Array, y: Array) -> tuple[float, int | None]:
         """The mean loss of a batch and the number of hits (None without an accuracy); sets all gradients."""
+        self._run(X, y)
         replay = self._replay
-        if X is not self._batch[0] or y is not self._batch[1]:
-            replay.arrays(X, self._inputs)
-            replay.arrays(y, self._targets)
-            self._batch = X, y
-        replay.run()
         return replay.result(self._mean), None if self._hits is None else replay.result(self._hits)
 
     def shares(self, x: Array) -> bool:
@@ -157,13 +183,48 @@ class Plan:
         return any(np.may_share_memory(x, arg) for _, args in self._calls for arg in args
                    if isinstance(arg, np.ndarray))
 
-    def release(self) -> None:
-        """Hold no batch any more."""
-        self._batch: tuple[Array | None, Array | None] = None, None
-        for call, place in self._inputs + self._targets:
-            self._calls[call][1][place] = None
 
-    def show(self) -> None:
-        """Give layers and loss this plan's arrays as their attributes."""
-        for part, arrays in self._parts:
-            vars(part).update(arrays)
+class Forward(_Recording):
+    """The calls of kernels for the outputs of batches like X (N, n_inputs), while the layers stay as they are."""
+
+    def __init__(self, layers: list[Any], X: Array) -> None:
+        self._seen = self._look(layers)
+        self._kind = X.shape, X.dtype
+        output = X
+        with backend.capture() as calls:
+            for layer in layers:
+                output = layer.forward(output, False)
+        super().__init__(calls, (X,), tuple(layers))
+        self._first = layers[0]
+        self._busy = threading.Lock()
+        parameters = [array for layer in layers if hasattr(layer, "held") for array in layer.held()]
+        self._output = self._prepare((X, *parameters), output)
+
+    @staticmethod
+    def _look(layers: list[Any]) -> list[Any]:
+        # what the outputs depend on, beside the numbers of the parameters
+        seen: list[Any] = [backend.ops]
+        for layer in layers:
+            state = vars(layer)
+            seen += (layer, type(layer).forward, state.get("forward"), state.get("_weights"), state.get("_biases"),
+                     state.get("activation"))
+        return seen
+
+    def fits(self, layers: list[Any], X: Array) -> bool:
+        """Whether these layers would make the same calls for X."""
+        seen = self._look(layers)
+        return (self.usable and (X.shape, X.dtype) == self._kind and len(seen) == len(self._seen)
+                and not any(map(operator.is_not, seen, self._seen)))
+
+    def run(self, X: Array) -> Array | None:
+        """The outputs for X in a new array; None while another thread is at it."""
+        if not self._busy.acquire(blocking=False):
+            return None
+        try:
+            self._run(X)
+            self.show()
+            self._first.inputs = X
+            return self._output.copy()
+        finally:
+            self.release()
+            self._busy.release()

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 import weakref
 
 import numpy as np
@@ -505,3 +506,143 @@ def test_plans_of_other_sizes_are_forgotten():
     for size in range(20, 30):
         model.train(X, Y, batch_size=size)
     assert sorted(model._plans) == [SAMPLES % 29, 29]
+
+
+# ---- predictions of a few samples
+
+
+def layer_by_layer_outputs(model, x):
+    return model.forward(x, training=False)
+
+
+def assert_predicted(model, x):
+    """Three times: as it comes, recorded, and from the recording; the bits of layer by layer, in new arrays."""
+    expected = layer_by_layer_outputs(model, x).copy()
+    found = [model.predict(x) for _ in range(3)]
+    assert [y.tobytes() for y in found] == 3 * [expected.tobytes()]
+    assert found[0].dtype == expected.dtype and found[0].shape == expected.shape
+    assert not any(np.shares_memory(found[2], y) for y in (found[0], found[1], model.layers[-1].output))
+    assert model.layers[-1].output.tobytes() == expected.tobytes()
+    return found
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("loose", (False, True))
+@pytest.mark.parametrize("samples", (1, 2, 31))
+def test_few_samples_are_predicted_from_a_recording(dtype, loose, samples):
+    model = network(dtype=dtype, loose=loose)
+    x = X[:samples].astype(dtype)
+    assert_predicted(model, x)
+    assert isinstance(model._few, plan.Forward)
+    for other in (x + 1, np.asfortranarray(x), x[::-1], x.tolist(), x.astype(np.float64), np.repeat(x, 2, 1)[:, ::2]):
+        assert model.predict(other).tobytes() == layer_by_layer_outputs(model, other).tobytes()
+
+
+def changed_weights(model):
+    model.layers[0].weights = model.layers[0].weights * 2
+
+
+def changed_in_place(model):
+    model.layers[0].weights[...] *= -1
+
+
+def changed_biases(model):
+    model.layers[-2].biases = model.layers[-2].biases + 1
+
+
+def changed_by_training(model):
+    model.train(X, Y, epochs=2)
+
+
+def changed_activation(model):
+    model.layers[0].activation = "sigmoid"
+
+
+def changed_layer(model):
+    model.layers[1] = nn.Dense(20, 9, rng=np.random.default_rng(7))
+    model.finalize()
+
+
+def changed_method(model):
+    layer = model.layers[0]
+    usual = layer.forward
+    layer.forward = lambda x, training=True: usual(x, training) + 1
+
+
+@pytest.mark.parametrize("change", (changed_weights, changed_in_place, changed_biases, changed_by_training,
+                                    changed_activation, changed_layer, changed_method))
+def test_predictions_follow_every_change(change):
+    model, x = network(), X[:1]
+    before = assert_predicted(model, x)[2]
+    change(model)
+    expected = layer_by_layer_outputs(model, x)
+    assert model.predict(x).tobytes() == expected.tobytes() != before.tobytes()
+    assert_predicted(model, x + 1)
+
+
+def test_a_method_of_the_class_replaced_between_predictions(monkeypatch):
+    model, x = network(), X[:1]
+    expected = assert_predicted(model, x)[2]
+    usual = nn.Dense.forward
+    monkeypatch.setattr(nn.Dense, "forward", lambda self, x, training=True: 0 * usual(self, x, training))
+    assert model.predict(x).tolist() == [[0.25] * 4] != expected.tolist()
+    monkeypatch.undo()
+    assert_predicted(model, x)
+
+
+def test_predictions_on_the_other_twin():
+    model, x = network(), X[:1]
+    assert_predicted(model, x)
+    with nn.use("numpy"):
+        expected = layer_by_layer_outputs(model, x)
+        assert model.predict(x).tobytes() == expected.tobytes()
+    assert_predicted(model, x)
+
+
+def test_a_recorded_prediction_holds_no_samples():
+    model, x = network(), X[:2].copy()
+    assert_predicted(model, x)
+    held = weakref.ref(x)
+    model.layers[0].inputs = None
+    del x
+    assert held() is None
+
+
+def test_a_converted_batch_is_not_recorded():
+    """A first layer without a dtype of its own passes float64 on, and the next one converts it."""
+    model = nn.Model()
+    for part in (nn.Tanh(), nn.Dense(6, 4, rng=0)):
+        model.add(part)
+    model.finalize()
+    x = X[:1].astype(np.float64)
+    for _ in range(4):
+        assert model.predict(x).tobytes() == layer_by_layer_outputs(model, x).tobytes()
+
+
+def test_threads_predict_with_one_model():
+    model = network()
+    batches = [X[number:number + 1] + number for number in range(4)]
+    expected = [layer_by_layer_outputs(model, x).tobytes() for x in batches]
+    wrong = []
+
+    def work(number):
+        for _ in range(2000):
+            if model.predict(batches[number]).tobytes() != expected[number]:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_model_with_recorded_predictions_is_copied_and_pickled():
+    model, x = network(), X[:1]
+    expected = assert_predicted(model, x)[2]
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert_predicted(other, x)
+        other.layers[0].weights = 0 * other.layers[0].weights
+        assert other.predict(x).tobytes() != expected.tobytes()
+    assert model.predict(x).tobytes() == expected.tobytes()
