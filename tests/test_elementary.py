@@ -12,8 +12,8 @@ from nnjit.kernels.simd import lanes, load, store
 
 NAMES = ["exp", "log", "sigmoid", "tanh"]
 EXP, LOG, SIGMOID, TANH = range(4)
-BOUND = {"float32": {"exp": 0.78, "log": 0.84, "sigmoid": 0.80, "tanh": 0.77},  # the contract's is 1
-         "float64": {"exp": 0.77, "log": 0.86, "sigmoid": 0.79, "tanh": 0.76}}
+BOUND = {"float32": {"exp": 0.78, "log": 0.84, "sigmoid": 0.80, "tanh": 0.96},  # the contract's is 1
+         "float64": {"exp": 0.77, "log": 0.86, "sigmoid": 0.79, "tanh": 0.96}}
 
 
 @loops
@@ -143,7 +143,7 @@ def test_float64_against_decimal(name):
 
 # a coefficient changed by 1 ulp moves one float32 result in 10^5, which no bound in ulp sees
 DIGESTS = {"exp": "3da67d695489b08b", "log": "1b8c75457716451a", "sigmoid": "8ac32ad3c9be13ea",
-           "tanh": "a9a3da3f8ff45738"}
+           "tanh": "8293e0ac2db7cf57"}
 
 
 @np.errstate(all="ignore")
