@@ -27,7 +27,7 @@ def slower(old: Report, new: Report) -> list[str]:
 def counts(old: Report, new: Report, slow: int, path: str) -> str:
     """How many rows were compared, and how many are in one of the reports alone."""
     before, now = ({row["group"] for row in report["rows"]} for report in (old, new))
-    return (f"{slow or 'no'} slowdown{'s' * (slow != 1)} against {path}: {len(before & now)} rows compared, "
+    return (f"{slow or 'no'} slowdown{'s' * (slow > 1)} against {path}: {len(before & now)} rows compared, "
             f"{len(before - now)} are gone, {len(now - before)} are new")
 
 

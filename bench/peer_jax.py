@@ -1,5 +1,6 @@
 """The benchmarks' operations in JAX: one compiled program a call, or a training step."""
 
+import math
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -120,7 +121,8 @@ def step(op: str, args: tuple[Any, ...], knobs: dict[str, Any]) -> Call | None:
 
     def update(dw: Any, w: Any, *state: Any) -> Any:
         if op == "adam":
-            return _adam(w, dw, *state, rate, knobs["correction_1"], knobs["correction_2"])
+            m, v = state
+            return _adam(w, dw, m, v, rate, knobs["correction_1"], knobs["correction_2"])
         if not state:
             return (w - rate * dw,)
         v = knobs["momentum"] * state[0] - rate * dw
@@ -161,9 +163,9 @@ def network(what: str, parameters: Parameters, x: Any, labels: Any, steps: int, 
     def advance(layers: Any, moments: Any, count: Any, y: Any, labels: Any) -> Any:
         value, gradients = jax.value_and_grad(loss)(layers, y, labels)
         count = count + 1
-        corrections = 1 - BETA_1**count, 1 - BETA_2**count
+        first, second = (-jnp.expm1(count * math.log(beta)) for beta in (BETA_1, BETA_2))  # 1 - beta^count, exactly
         leaves = zip(*(tree.tree_leaves(each) for each in (layers, gradients, *moments)))
-        new = zip(*(_adam(*leaf, learning_rate, *corrections) for leaf in leaves))
+        new = zip(*(_adam(w, dw, m, v, learning_rate, first, second) for w, dw, m, v in leaves))
         layers, *moments = (tree.tree_unflatten(tree.tree_structure(layers), each) for each in new)
         return layers, moments, count, value
 

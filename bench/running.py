@@ -80,8 +80,8 @@ def run(contender: str, threads: int, files: list[str], quick: bool) -> list[Row
             "-p", "pytest_benchmark.plugin", "--benchmark-disable-gc", f"--benchmark-json={path}",
             *(QUICK if quick else OPTIONS),
         ], threads, f"the benchmarks of {NAMES[contender]} at {threads_text(threads)}", NNJIT_BENCH_CONTENDER=contender)
-        text = path.read_text()
-    content = json.loads(text) if text else {"benchmarks": []}  # a peer that has none of these operations
+        # no file: a peer that has none of these operations
+        content = json.loads(path.read_text()) if path.exists() else {"benchmarks": []}
     kept = ("dtype", "flops", "bytes", "footprint")
     return [{"group": each["group"], **{name: each["extra_info"][name] for name in kept},
              "median": each["stats"]["median"] / each["extra_info"]["repeats"]} for each in content["benchmarks"]]

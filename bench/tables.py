@@ -173,8 +173,8 @@ def markdown(report: Report) -> str:
         rows.append([row["group"], *cells, f"{spread(row):.0%}"])
     facts = "\n".join(f"- {line}" for line in about(report))
     results = "\n".join(f"- {line}" for line in summary(report))
-    *first, last = (NAMES[name] for name in ["nnjit", *contenders(report)[:-1]])
-    return (f"# Benchmarks: {', '.join(first)} and {last}\n\n{facts}\n\n{_legend(report, 'bold')}\n\n{results}\n\n"
+    names = [NAMES[name] for name in ["nnjit", *contenders(report)[:-1]]]
+    return (f"# Benchmarks: {', '.join(names[:-1])} and {names[-1]}\n\n{facts}\n\n{_legend(report, 'bold')}\n\n{results}\n\n"
             f"{_table([*head, 'spread'], rows)}\n")
 
 

@@ -5,6 +5,13 @@ import copy
 import importlib
 import inspect
 import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +19,7 @@ import numpy as np
 import pytest
 
 from nnjit import kernels
-from nnjit.bench import cases, figures, machine, report, running, tables
+from nnjit.bench import against, cases, figures, machine, peers, report, roofline, running, tables
 from nnjit.kernels import reference
 
 OPS = sorted(path.stem for path in Path(reference.__file__).parent.glob("*.py") if path.stem != "__init__")
@@ -20,10 +27,10 @@ FILES = sorted(path.stem for path in Path(report.__file__).parent.glob("bench_*.
 
 
 def row(group="softmax.forward 512x1000 f32", *, numpy: Any = (4e-4, 4e-4), nnjit: Any = (1e-4, 5e-5), flops=1e6,
-        size=1e6, dtype="f32"):
+        size=1e6, dtype="f32", **others: Any):
     """Times at 1 and 2 threads; a list stands for its rounds."""
     seconds = {name: {threads: t if isinstance(t, list) else [t, t, t] for threads, t in zip("12", times)}
-               for name, times in {"numpy": numpy, "nnjit": nnjit}.items()}
+               for name, times in {"numpy": numpy, "nnjit": nnjit, **others}.items()}
     return {"group": group, "dtype": dtype, "flops": flops, "bytes": size, "footprint": size, "seconds": seconds}
 
 
@@ -38,6 +45,19 @@ def made_up(*rows):
         "rounds": 3,
         "rows": list(rows) or [row(), row("relu.forward 2x2 f32", numpy=(1e-6, 2e-6), nnjit=(2e-6, 1e-6))],
     }
+
+
+def with_peers():
+    """Rows that nnjit, JAX, NumPy and PyTorch win on one thread; scikit-learn and JAX are not in all of them."""
+    report = made_up(
+        row("step 2-3 batch 4", numpy=(4e-4, 4e-4), torch=(3e-4, 1e-4), jax=(2e-4, 2e-4), sklearn=(9e-4, 9e-4)),
+        row("predict 2-3 batch 1", numpy=(2e-4, 2e-4), torch=(2e-4, 4e-4), jax=(5e-5, 4e-4), sklearn=(9e-4, 9e-4)),
+        row("product x w 1x2x3 f32", numpy=(8e-5, 1e-4), torch=(2e-4, 2e-4), jax=(1e-3, 1e-3)),
+        row("product dy w^T 1x2x3 f32", numpy=(8e-4, 1e-4), torch=(2e-5, 2e-4), jax=(1e-3, 1e-3)),
+        row("mixed np.matmul 1x2x3, tanh.forward", numpy=(2e-4, 1e-4)),
+    )
+    report["machine"]["versions"] |= {"torch": "2.0", "jax": "0.5", "scikit-learn": "1.0"}
+    return report
 
 
 # ---- arithmetic
@@ -61,7 +81,21 @@ def test_numpy_wins_where_the_shown_ratio_is_below_one():
     assert not figures.loses(row(numpy=(0.997, 1), nnjit=(1, 1)), 1)
 
 
+def test_the_ratio_is_to_the_fastest_other_contender():
+    one = row(numpy=(4e-4, 2e-4), nnjit=(1e-4, 1e-4), torch=(3e-4, 3e-4), jax=(5e-4, 5e-5))
+    assert [figures.rival(one, threads) for threads in (1, 2)] == ["torch", "jax"]
+    assert [figures.ratio(one, threads) for threads in (1, 2)] == pytest.approx([3, 0.5])
+    assert [figures.loses(one, threads) for threads in (1, 2)] == [False, True]
+
+
+def test_contenders_stand_in_the_order_of_the_columns():
+    assert figures.contenders(made_up()) == ["numpy", "nnjit"]
+    assert figures.contenders(with_peers()) == ["numpy", "torch", "jax", "sklearn", "nnjit"]
+    assert figures.contenders(made_up(row(), row(jax=(1, 1)))) == ["numpy", "jax", "nnjit"]
+
+
 def test_the_spread_is_the_widest_of_all_contenders():
+    assert figures.spread(row(torch=(1.0, [1.0, 1.3, 1.0]))) == pytest.approx(0.3)
     assert figures.spread(row(numpy=([1.0, 1.1, 0.9], 1.0), nnjit=(1.0, [2.0, 2.6, 1.8]))) == pytest.approx(0.4)
 
 
@@ -136,6 +170,89 @@ def test_a_slow_machine_gets_fewer_rounds(calls, monkeypatch):
     assert calls == TURN
 
 
+def test_peers_take_turns_too_in_fewer_rounds(calls, monkeypatch):
+    monkeypatch.setattr(running, "PEER_ROUNDS", 2)
+    monkeypatch.setattr(peers, "versions", lambda names: {name: "7" for name in names})
+    found = running.measure(others=["torch", "sklearn"])
+    turn = [(contender, threads) for threads in (1, 2) for contender in ("numpy", "nnjit", "torch", "sklearn")]
+    assert calls == turn + turn[::-1]
+    assert found["rounds"] == 2 and found["machine"]["versions"]["torch"] == "7"
+    assert found["rows"][0]["seconds"]["sklearn"] == {"1": [4, 13], "2": [8, 9]}
+    monkeypatch.setattr(running, "PEER_BUDGET", 0)
+    assert running.measure(others=["torch"])["rounds"] == 1
+
+
+def test_only_what_is_installed_is_a_peer(monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in ("torch", "jax") else None)
+    assert report._peers() == ["torch", "jax"]
+    assert capsys.readouterr().err == 'not installed and left out: scikit-learn (pip install "nnjit[peers]")\n'
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    assert report._peers() == ["torch", "jax", "sklearn"]
+    assert capsys.readouterr().err == ""
+
+
+def test_peers_are_measured_when_they_are_wanted(monkeypatch):
+    monkeypatch.setattr(report, "_check_tools", lambda: None)
+    monkeypatch.setattr(peers, "installed", lambda: ["jax"])
+    wanted = []
+    monkeypatch.setattr(report, "measure", lambda *given: wanted.append(given) or made_up())
+    assert report.command(["--peers", "--quick"]) == report.command(["softmax"]) == 0
+    assert wanted == [(True, [], ["jax"]), (False, ["softmax"], [])]
+
+
+def test_a_peer_without_such_operations_measures_nothing():
+    pytest.importorskip("threadpoolctl")
+    assert running.run("sklearn", 1, running.bench_files(["mean"]), True) == []
+
+
+SETTINGS = """
+import os
+from nnjit.bench.cases import suite
+
+class Settings:
+    group, dtype = "settings", "f32"
+    def prepare(self, contender):
+        raise ValueError({})
+
+test_settings = suite([Settings()])
+"""
+
+
+@pytest.mark.parametrize("peer, found, expected", [
+    ("torch", "__import__('torch').get_num_threads(), __import__('torch').is_inference_mode_enabled()", (1, True)),
+    ("jax", "len(os.sched_getaffinity(0)), __import__('jax').default_backend()", (1, "cpu")),
+])
+def test_one_thread_of_a_peer_is_one(tmp_path, peer, found, expected):
+    pytest.importorskip("threadpoolctl")
+    if importlib.util.find_spec(peer) is None or not hasattr(os, "sched_setaffinity"):
+        pytest.skip(f"no {peer}, or no way to hold it")
+    before = os.sched_getaffinity(0)
+    (tmp_path / "bench_settings.py").write_text(SETTINGS.format(found))
+    with pytest.raises(figures.Failure, match=re.escape(f"ValueError: {expected}")):
+        running.run(peer, 1, [str(tmp_path / "bench_settings.py")], True)
+    assert os.sched_getaffinity(0) == before
+
+
+def test_a_call_is_compiled_before_it_is_timed(monkeypatch):
+    pytest.importorskip("threadpoolctl")
+    done = []
+
+    class Case:
+        group, dtype = "case", "f32"
+
+        def prepare(self, contender):
+            return lambda: done.append("call"), cases.Work(1, 1, 1)
+
+    class Benchmark:
+        extra_info: dict = {}
+
+        def __call__(self, call):
+            done.append("timing")
+
+    cases.suite([Case()])(Benchmark(), Case(), "numpy")
+    assert done == ["call", "timing"]
+
+
 def test_a_child_measures_one_contender():
     pytest.importorskip("threadpoolctl")
     found = running.run("nnjit", 1, running.bench_files(["mean"]), True)
@@ -203,6 +320,20 @@ def test_outputs_are_checked_before_measuring(measured, monkeypatch, tmp_path, c
         assert len(errors) == 2 and all(line.startswith("nnjit: error: ") and text in line for line in errors)
 
 
+def test_the_picture_and_the_old_report_are_checked_before_measuring(measured, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(report, "measure", lambda quick, ops, others: pytest.fail("measured"))
+    assert report.main(options(against=str(tmp_path / "none.json"))) == 2
+    assert report.main(options(roofline=str(tmp_path / "a.jpg"))) == 2
+    assert report.main(options(roofline=str(tmp_path / "no" / "a.png"))) == 2
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else name)
+    assert report.main(options(roofline=str(tmp_path / "a.png"))) == 2
+    errors = capsys.readouterr().err.splitlines()
+    texts = ("none.json cannot be read", "must end in .png or .svg or .pdf", "there is no folder",
+             'the picture needs matplotlib: pip install "nnjit[plot]"')
+    assert len(errors) == len(texts)
+    assert all(line.startswith("nnjit: error: ") and text in line for line, text in zip(errors, texts))
+
+
 def test_missing_tools_are_named_with_the_command(monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pytest_benchmark" else name)
     assert report.main(options()) == 2
@@ -249,6 +380,47 @@ def test_the_tables_show_times_rates_and_shares():
                      "8.00", "20.0 GB/s", "62%", "0% |"]
 
 
+def test_with_peers_each_row_names_the_fastest():
+    text = tables.text(with_peers())
+    first, second = (text.split(f" {threads} ")[1] for threads in ("1 thread ", "2 threads "))
+    expected = {  # NumPy, PyTorch, JAX, scikit-learn, nnjit, ratio, fastest
+        "step 2-3": ("400.0 300.0 200.0 900.0 100.0 2.00 nnjit", "400.0 100.0 200.0 900.0 50.0 2.00 nnjit"),
+        "predict 2-3": ("200.0 200.0 50.0 900.0 100.0 0.50< JAX", "200.0 400.0 400.0 900.0 50.0 4.00 nnjit"),
+        "product x w": ("80.0 200.0 1000 - 100.0 0.80< NumPy", "100.0 200.0 1000 - 50.0 2.00 nnjit"),
+        "product dy": ("800.0 20.0 1000 - 100.0 0.20< PyTorch", "100.0 200.0 1000 - 50.0 2.00 nnjit"),
+        "mixed": ("200.0 - - - 100.0 2.00 nnjit", "100.0 - - - 50.0 2.00 nnjit"),
+    }
+    for group, cells in expected.items():
+        for table, each in zip((first, second), cells):
+            assert " ".join(line_of(table, group).split("|")[1].split()[:7]) == each
+    assert "NumPy us PyTorch us   JAX us scikit-learn us nnjit us  ratio       fastest" in text
+    assert "ratio: the fastest other's time over ours" in text and "<: another is faster" in text
+
+
+def test_with_peers_the_page_has_a_column_for_each():
+    page = tables.markdown(with_peers())
+    assert page.startswith("# Benchmarks: nnjit, NumPy, PyTorch, JAX and scikit-learn\n")
+    assert "torch 2.0, jax 0.5, scikit-learn 1.0" in page
+    head = "PyTorch | JAX | scikit-learn | nnjit | ratio | fastest | rate | of limit"
+    assert f"| benchmark | NumPy, 1 thread | {head} | NumPy, 2 threads | {head} | spread |" in page
+    assert line_of(page, "predict").startswith(
+        "| predict 2-3 batch 1 | 200.0 | 200.0 | 50.0 | 900.0 | 100.0 | **0.50** | JAX | 10.0 GB/s | 62% | 200.0 |")
+    assert len({line.count("|") for line in page.splitlines() if line.startswith("|")}) == 1
+    assert tables.markdown(made_up()).startswith("# Benchmarks: nnjit and NumPy\n")
+
+
+def test_the_summary_counts_what_is_lost_to_whom():
+    first, products, *second = tables.summary(with_peers())
+    assert first == ("1 thread: the fastest other's time is 0.80 times ours (geometric mean of 5 rows); "
+                     "another is faster in 3: JAX 1, NumPy 1, PyTorch 1")
+    assert products == ("1 thread: 0.40 times over the 2 products of networks; the lowest is 0.20, "
+                        "product dy w^T 1x2x3 f32 (PyTorch)")
+    assert second[0] == ("2 threads: the fastest other's time is 2.30 times ours (geometric mean of 5 rows); "
+                         "another is faster in 0")
+    assert second[1].endswith("the lowest is 2.00, product x w 1x2x3 f32 (NumPy)")
+    assert not any("products" in line for line in tables.summary(made_up()))
+
+
 def test_a_report_on_one_thread_has_one_column_group():
     whole = made_up()
     del whole["limits"]["2"]
@@ -263,6 +435,18 @@ def test_json_keeps_everything(tmp_path):
     assert report.load(path) == made_up()
     assert tables.markdown(report.load(path)) == tables.markdown(made_up())
     assert sum('"group"' in line for line in Path(path).read_text().splitlines()) == 2  # one row a line
+
+
+def test_json_keeps_peers(tmp_path):
+    path = str(tmp_path / "report.json")
+    report.save(with_peers(), path)
+    assert tables.text(report.load(path)) == tables.text(with_peers())
+
+
+@pytest.mark.parametrize("path", sorted(Path(report.__file__).parent.glob("results/*.json")), ids=lambda p: p.stem)
+def test_committed_reports_still_load(path, capsys):
+    assert report.command(["--from", str(path)]) == 0
+    assert capsys.readouterr().out == tables.text(report.load(str(path))) + "\n"
 
 
 def test_what_is_no_report_is_refused(tmp_path):
@@ -299,6 +483,142 @@ def test_the_readme_command(tmp_path, capsys):
     assert report.command(["--from", str(source), "--readme", str(page)]) == 2
     assert "the report lacks" in capsys.readouterr().err
     assert page.read_text() == before
+
+
+def test_the_readme_has_the_peers_of_the_report(tmp_path):
+    rows = [row(name, torch=(3e-4, 3e-4), jax=(5e-5, 1e-3), sklearn=(1, 1)) for name in tables.README_ROWS]
+    found = made_up(*rows)
+    found["machine"]["versions"] |= {"torch": "2.0", "jax": "0.5"}
+    table = tables.readme_table(found)
+    contenders = ["NumPy, {}", "PyTorch, {}", "JAX, {}", "nnjit, {}", "ratio"]
+    head = [name.format(threads) for threads in ("1 thread", "2 threads") for name in contenders]
+    assert table.splitlines()[0] == f"| time in microseconds | {' | '.join(head)} |"
+    assert f"| {tables.README_ROWS[0]} | 400.0 | 300.0 | 50.0 | 100.0 | **0.50** | 400.0 | 300.0 |" in table
+    assert "PyTorch 2.0, JAX 0.5, float32" in table and table.endswith("**bold**: another is faster.")
+
+
+# ---- against an older report
+
+
+def old_and_new(before: Any, now: Any, numpy: Any = ([4.0, 4.1, 3.9], [4.0, 4.1, 3.9])):
+    """Reports of one row with these rounds on two threads, and NumPy's rounds before and now."""
+    return tuple(made_up(row(numpy=(1.0, of_numpy), nnjit=(1.0, ours)))
+                 for ours, of_numpy in zip((before, now), numpy))
+
+
+@pytest.mark.parametrize("now, numpy, named", [
+    ([1.5, 1.6, 1.4], [4.0, 4.1, 3.9], True),
+    ([1.5, 1.6, 1.0], [4.0, 4.1, 3.9], False),  # one round as fast as before
+    ([1.5, 1.6, 1.4], [6.0, 6.4, 5.6], False),  # a slower machine
+    ([1.1, 1.6, 1.4], [4.0, 4.1, 3.9], False),  # a fall within the spread of the rounds
+    ([0.5, 0.6, 0.4], [4.0, 4.1, 3.9], False),  # faster
+    ([0.9, 0.9, 0.9], [1.0, 1.0, 1.0], False),  # NumPy is faster
+])
+def test_a_row_is_named_when_every_round_and_the_ratio_are_worse(now, numpy, named):
+    old, new = old_and_new([1.0, 1.05, 0.95], now, ([4.0, 4.1, 3.9], numpy))
+    assert bool(against.slower(old, new)) is named
+
+
+def test_a_slowdown_is_told_with_its_figures():
+    assert against.slower(*old_and_new([1e-4] * 3, [2e-4] * 3, ([4e-4] * 3, [4e-4] * 3))) == [
+        "slower: softmax.forward 512x1000 f32, 2 threads: 200.0 us, was 100.0; ratio to NumPy 2.00, was 4.00"]
+
+
+@pytest.mark.parametrize("factor, named", [(1.5, False), (1.6, True)])
+def test_a_single_round_is_taken_to_be_noisy(factor, named):
+    assert bool(against.slower(*old_and_new([1.0], [factor], ([4.0], [4.0])))) is named  # 1.25 * 1.25 = 1.5625
+
+
+def test_rounds_that_were_slow_for_both_do_not_widen_the_ratio():
+    old, new = old_and_new([1.0, 2.0, 1.5], [2.1, 4.2, 3.15], ([4.0, 8.0, 6.0], [4.0, 8.0, 6.0]))
+    assert len(against.slower(old, new)) == 1
+
+
+def test_rows_that_are_gone_or_new_are_counted():
+    old, new = made_up(row("a"), row("b"), row("c")), made_up(row("c"), row("d"))
+    assert against.slower(old, new) == []
+    assert against.counts(old, new, 0, "x.json") == \
+        "no slowdown against x.json: 1 rows compared, 2 are gone, 1 are new"
+    assert against.counts(old, new, 1, "x").startswith("1 slowdown against x: ")
+
+
+def test_numbers_of_threads_that_only_one_report_has_are_left_out():
+    old, new = old_and_new([1.0] * 3, [2.0] * 3)
+    del old["limits"]["2"], old["rows"][0]["seconds"]["nnjit"]["2"], old["rows"][0]["seconds"]["numpy"]["2"]
+    assert against.slower(old, new) == []
+
+
+def test_the_command_compares(tmp_path, capsys):
+    paths = [str(tmp_path / "old.json"), str(tmp_path / "new.json")]
+    for found, path in zip(old_and_new([1.0] * 3, [2.0] * 3), paths):
+        report.save(found, path)
+    assert report.command(["--from", paths[1], "--against", paths[0]]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-2].startswith("slower: softmax") and err == ""
+    assert out.splitlines()[-1] == f"1 slowdown against {paths[0]}: 1 rows compared, 0 are gone, 0 are new"
+    assert report.command(["--from", paths[0], "--against", paths[1]]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"no slowdown against {paths[1]}: ")
+
+
+@pytest.mark.parametrize("name, value", [("processor", "Model A"), ("vector registers", "256 bits")])
+def test_another_machine_is_a_warning(measured, tmp_path, capsys, name, value):
+    old = made_up()
+    old["machine"][name] = value
+    report.save(old, str(tmp_path / "old.json"))
+    assert report.main(options(against=str(tmp_path / "old.json"))) == 0
+    [warning] = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: other machines are compared: ") and value in warning.split(" then")[0]
+
+
+# ---- roofline
+
+
+def test_kinds_of_rows_are_told_apart():
+    kinds = {roofline.kind(row(case.group)): case for case in all_cases()}
+    assert set(kinds) == {roofline.STEP, roofline.PRODUCT, roofline.OTHER}
+    for group, kind in (("step 2-3 batch 4", roofline.STEP), ("predict 2-3 batch 1", roofline.STEP),
+                        ("product x w 1x2x3 f32", roofline.PRODUCT), ("dense.backward 1x2x3 f32", roofline.PRODUCT),
+                        ("softmax.forward 5x3 f32", roofline.OTHER)):
+        assert roofline.kind(row(group)) == kind
+
+
+def test_a_point_is_a_rate_at_an_intensity():
+    found = made_up(row(flops=2e6, size=1e6, torch=(1e-3, 5e-4)), row("step 2-3 batch 1"), row(flops=1e6, size=4e6))
+    assert roofline.points(found, 2, "torch", roofline.OTHER) == ([2.0], [pytest.approx(4.0)])
+    assert roofline.points(found, 1, "nnjit", roofline.OTHER) == ([2.0, 0.25], pytest.approx([20, 10]))
+    assert roofline.points(found, 1, "torch", roofline.STEP) == ([], [])
+
+
+def test_the_roofs_are_caches_and_memory():
+    # half of 32 KB and of 1 MB; 2 GB lie beyond what was measured
+    found = made_up()
+    found["machine"]["caches"] = {"L1": "2K", "L2": "1M", "L3": "2G", "L4": "odd"}
+    expected = [("L1", 64.0), ("L2", figures.bandwidth(found["limits"]["1"]["copy"], 2**19)), ("memory", 16.0)]
+    assert roofline.bandwidths(found, 1) == expected
+
+
+def test_the_picture_shows_every_contender_and_kind():
+    pytest.importorskip("matplotlib")
+    figure = roofline.picture(with_peers())
+    panels = figure.axes
+    assert [axes.get_title() for axes in panels] == ["1 thread", "2 threads"]
+    # NumPy 5, PyTorch and JAX 4, scikit-learn 2, nnjit 5
+    assert [sum(len(points.get_offsets()) for points in axes.collections) for axes in panels] == [20, 20]
+    [legend] = figure.legends
+    assert [each.get_text() for each in legend.get_texts()] == [
+        "NumPy", "PyTorch", "JAX", "scikit-learn", "nnjit", roofline.STEP, roofline.PRODUCT, roofline.OTHER]
+    looks = {name: roofline._look(name, kind) for name in figures.NAMES for kind in (roofline.STEP,)}
+    assert len({look["marker"] for look in looks.values()}) == len({look["edgecolors"] for look in looks.values()}) == 5
+    named = [text.get_text() for text in panels[1].texts]
+    assert "multiply-adds f32, 200 GFLOP/s" in named and "memory, 32 GB/s" in named
+
+
+def test_the_command_draws(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    source, path = str(tmp_path / "report.json"), tmp_path / "roofline.png"
+    report.save(made_up(), source)
+    assert report.command(["--from", source, "--roofline", str(path)]) == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 # ---- cases
@@ -421,3 +741,200 @@ def test_the_machine_is_described_without_paths_and_dates():
     assert "/" not in text and found["threads"] == kernels.get_num_threads()
     assert {"nnjit", "python", "numpy", "numba", "llvmlite"} < set(found["versions"])
     assert tables.about(made_up() | {"machine": found})
+
+
+# ---- peers
+
+SHAPES = {1: (37,), 2: (37, 10), 3: (13, 7, 5)}  # by the number of an operation's dimensions
+WRITTEN = ("relu", "sigmoid", "tanh", "softmax")  # to given memory
+
+
+def compared():
+    """A small case of every verb of the operations, with each of its inputs; in float64 where there is a benchmark."""
+    doubles = {case.op for case in all_cases() if case.dtype == "f64"}
+    for op in OPS:
+        shape = SHAPES[len(getattr(reference, op).DIMENSIONS)]
+        inputs = getattr(reference, op).inputs(np.random.default_rng(0), shape, np.float32)
+        for verb, count in Counter(name for name, *_ in inputs).items():
+            for dtype in ("f32", "f64") if op in doubles else ("f32",):
+                for entry in range(count):
+                    yield cases.Kernel(op, verb, shape, 1, dtype, entry, f"entry {entry}")
+            if verb == "forward" and op in WRITTEN:
+                yield cases.Kernel(op, verb, shape, 1, out=True)
+    yield from (cases.Product(what, (13, 7, 5)) for what in ("x w", "dy w^T", "x^T dy"))
+
+
+COMPARED: list[Any] = list(compared())
+SIZES, BATCH, RATE = (5, 8, 6, 3), 20, 0.05
+CHILD = """
+import pickle, sys
+import numpy as np
+from nnjit.bench import cases, peers
+
+def arrays(found):
+    return [each for x in found for each in arrays(x)] if isinstance(found, (tuple, list)) else [np.array(found)]
+
+peer, given, networks = pickle.load(sys.stdin.buffer)
+found = {}
+with cases._set_up(peer, False):
+    for case in given:
+        call, _ = case.prepare(peer)
+        found[case.group] = None if call is None else [arrays(call()), arrays(call())]
+    for name, args in networks.items():
+        found[name] = arrays(peers.network(peer, *args)())
+sys.stdout.buffer.write(pickle.dumps(found))
+"""
+
+
+def network():
+    """Parameters, inputs and labels of a small network."""
+    rng = np.random.default_rng(5)
+    parameters = [(rng.standard_normal((k, c)).astype(np.float32), rng.standard_normal(c).astype(np.float32))
+                  for k, c in zip(SIZES, SIZES[1:])]
+    return parameters, rng.standard_normal((BATCH, SIZES[0])).astype(np.float32), rng.integers(0, SIZES[-1], BATCH)
+
+
+@lru_cache
+def child_of(peer):
+    networks = {"predict": ("predict", *network(), 1, RATE),
+                **{f"step {count}": ("step", *network(), count, RATE) for count in (1, 3)}}
+    return subprocess.run([sys.executable, "-c", CHILD], input=pickle.dumps((peer, COMPARED, networks)),
+                          capture_output=True)
+
+
+def results_of(peer):
+    """What a peer returns for all that is compared here, from a process of its own: peers change theirs for good."""
+    if importlib.util.find_spec(peer) is None:
+        pytest.skip(f"no {peers.NAMES[peer]}")
+    done = child_of(peer)
+    assert done.returncode == 0, done.stderr.decode()
+    return pickle.loads(done.stdout)
+
+
+def flat(found):
+    return [each for x in found for each in flat(x)] if isinstance(found, (tuple, list)) else [found]
+
+
+def expected_of(case):
+    """The NumPy twin's results, and of a step the weights."""
+    if isinstance(case, cases.Product):
+        return [case.prepare("numpy")[0]()]
+    inputs = getattr(reference, case.op).inputs(np.random.default_rng(0), case.shape, cases.DTYPES[case.dtype])
+    _, args, knobs = [each for each in inputs if each[0] == case.verb][case.entry]
+    result = getattr(getattr(reference, case.op), case.verb)(*args, **knobs)
+    return [args[0]] if case.verb == "step" else flat(result)
+
+
+@pytest.mark.parametrize("case", COMPARED, ids=lambda case: case.group)
+@pytest.mark.parametrize("peer", ("torch", "jax"))
+def test_a_peer_computes_what_numpy_does(peer, case):
+    first, second = results_of(peer)[case.group]
+    expected = expected_of(case)
+    assert len(first) == len(expected)
+    for found, again, wanted in zip(first, second, expected):
+        assert found.shape == np.shape(wanted)
+        if isinstance(wanted, np.ndarray):
+            assert found.dtype == wanted.dtype
+        # both round their sums of 37 terms or fewer
+        bound = 64 * np.finfo(cases.DTYPES[case.dtype]).eps * np.abs(wanted).max()
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=bound)
+        # a step goes on from where it was, all else repeats
+        assert (found == again).all() != (getattr(case, "verb", "") == "step")
+
+
+def test_every_benchmark_has_its_peers():
+    compared = {(case.op, case.verb, case.dtype, case.entry) for case in COMPARED if isinstance(case, cases.Kernel)}
+    others = {case.group.split()[0] for case in all_cases() if not isinstance(case, cases.Kernel)}
+    assert others == {"product", "step", "predict", "mixed"}
+    for case in all_cases():
+        if isinstance(case, cases.Kernel):
+            assert (case.op, case.verb, case.dtype, case.entry) in compared
+            assert not case.out or case.op in WRITTEN
+            assert peers.kernel("sklearn", case.op, case.verb, (), {}) is None
+
+
+def train(steps):
+    """Parameters in float64 after so many steps of Adam, and how far they may be off in float32, after one."""
+    parameters, x, labels = network()
+    found = [each.astype(np.float64) for pair in parameters for each in pair]
+    moments = [(np.zeros_like(each), np.zeros_like(each)) for each in found]
+    eps = np.finfo(np.float32).eps
+    for t in range(1, steps + 1):
+        ys = [x.astype(np.float64)]
+        for w, b in zip(found[::2], found[1::2]):
+            ys.append(reference.dense.forward(ys[-1], w, b, activation="relu" if len(b) != SIZES[-1] else None))
+        dy = reference.softmax_cross_entropy.backward(reference.softmax.forward(ys[-1]), labels)
+        gradients: list = []
+        for i in reversed(range(len(SIZES) - 1)):
+            dy, *own = reference.dense.backward(dy, ys[i], found[2 * i], ys[i + 1],
+                                                activation="relu" if i < len(SIZES) - 2 else None)
+            gradients = own + gradients
+        bounds = []
+        for p, g, (m, v) in zip(found, gradients, moments):
+            reference.adam.step(p, g, m, v, learning_rate=RATE, correction_1=1 - 0.9**t, correction_2=1 - 0.999**t)
+            error = 64 * eps * np.abs(g).max()  # of a gradient in float32
+            # the first step is RATE g / (|g| + epsilon), whose slope is RATE epsilon / (|g| + epsilon)^2
+            slope = RATE * 1e-7 / (np.maximum(np.abs(g) - error, 0) + 1e-7)**2
+            bounds.append(np.minimum(error * slope, 2 * RATE) + 8 * eps * (np.abs(p) + RATE))
+    return found, bounds
+
+
+@pytest.mark.parametrize("peer", peers.NAMES)
+def test_a_peer_trains_the_same_network(peer):
+    results = results_of(peer)
+    expected, bounds = train(1)
+    assert len(results["step 1"]) == len(expected)
+    for found, wanted, bound in zip(results["step 1"], expected, bounds):
+        assert found.dtype == np.float32 and found.shape == wanted.shape
+        assert np.median(bound) < 1e-4 * RATE
+        assert (np.abs(found - wanted) <= bound).all()
+    # a step more or less would move a parameter by RATE
+    expected, _ = train(3)
+    for found, wanted in zip(results["step 3"], expected):
+        assert np.median(np.abs(found - wanted)) < 1e-2 * RATE
+
+
+@pytest.mark.parametrize("peer", peers.NAMES)
+def test_a_peer_predicts_the_same(peer):
+    parameters, y, _ = network()
+    for i, (w, b) in enumerate(parameters):
+        y = reference.dense.forward(y, w, b, activation="relu" if i < len(parameters) - 1 else None)
+    [found] = results_of(peer)["predict"]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, reference.softmax.forward(y), rtol=1e-5, atol=1e-6)
+
+
+def test_peers_get_the_network_of_the_twins(monkeypatch):
+    given = []
+    monkeypatch.setattr(peers, "network", lambda *args: given.append(args))
+    case = cases.Network("step", (4, 5, 3), 6)
+    assert case.prepare("torch")[0] is None  # what `peers.network` gave
+    [(peer, what, parameters, x, labels, steps, rate)] = given
+    assert (peer, what, steps, rate) == ("torch", "step", cases.STEPS, cases.LEARNING_RATE)
+    assert [(w.shape, b.shape) for w, b in parameters] == [((4, 5), (5,)), ((5, 3), (3,))]
+    assert x.shape == (6, 4) and labels.shape == (6,)
+
+
+def test_a_step_leaves_the_inputs_of_the_next_case_alone():
+    case = cases.Kernel("sgd", "step", (3, 2), 1)
+    before = [x.copy() for x in cases._inputs("sgd", (3, 2), "f32")[0][1]]
+    case.prepare("numpy")[0]()
+    assert all((a == b).all() for a, b in zip(before, cases._inputs("sgd", (3, 2), "f32")[0][1]))
+
+
+def test_thirty_products_of_ten_layers():
+    products = [case for case in bench_file("matmul").CASES if isinstance(case, cases.Product)]
+    assert len(products) == 30 and all(figures.is_product(row(case.group)) for case in products)
+    assert not any(figures.is_product(row(case.group)) for case in all_cases() if case not in products)
+
+
+@pytest.mark.parametrize("what, shapes", [("x w", [(2, 3), (3, 4)]), ("dy w^T", [(2, 4), (4, 3)]),
+                                          ("x^T dy", [(3, 2), (2, 4)])])
+def test_a_product_gets_the_views_of_a_layer(monkeypatch, what, shapes):
+    given = []
+    monkeypatch.setattr(reference.matmul, "forward", lambda a, b: given.extend((a, b)))
+    call, work = cases.Product(what, (2, 3, 4)).prepare("numpy")
+    call()
+    assert [x.shape for x in given] == shapes
+    assert [x.flags.c_contiguous for x in given] == [what != "x^T dy", what != "dy w^T"]
+    assert work == cases.Work(2 * 2 * 3 * 4, 4 * (6 + 12 + 8), 4 * (6 + 12 + 8))

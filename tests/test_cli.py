@@ -196,6 +196,8 @@ def test_without_matplotlib_one_line_before_the_training(tmp_path, capsys, monke
     ([*SPIRAL, "--plot", "folder.png"], "argument --plot: folder.png is a folder"),
     (["train", "fashion-mnist", "--data", "none"], "no Fashion-MNIST in none: train-images-idx3-ubyte.gz is missing"),
     (["bench", "--json", "a"], "argument --json: must end in .json, got 'a'"),
+    (["bench", "--roofline", "a.jpg"], "argument --roofline: must end in .png or .svg or .pdf, got 'a.jpg'"),
+    (["bench", "--quick", "--against", "none.json"], "none.json cannot be read: No such file or directory"),
     (["info", "more"], "unrecognized arguments: more"),
 ])
 def test_mistakes_are_one_line_and_nothing_is_trained(arguments, text, capsys, tmp_path, monkeypatch):
@@ -288,7 +290,8 @@ def test_the_other_commands_hand_over(monkeypatch, capsys):
 
     class Report:
         def main(self, options):
-            print(options.quick, options.json, options.markdown)
+            print(options.quick, options.peers, options.json, options.markdown, options.roofline, options.against,
+                  options.ops, options.source, options.readme)
             return 4
 
     monkeypatch.setattr(bench, "contract", Contract(), raising=False)
@@ -296,11 +299,13 @@ def test_the_other_commands_hand_over(monkeypatch, capsys):
     monkeypatch.setattr(kernels, "info", lambda: {"nnjit": "1.2", "threads": "2"}, raising=False)
     assert cli.main(["check"]) == 3
     assert cli.main(["bench", "--quick", "--json", "a.json"]) == 4
+    assert cli.main(["bench", "--peers", "--roofline", "a.png", "--against", "b.json"]) == 4
     assert cli.main(["warm"]) == 0
     assert cli.main(["info"]) == 0
     out = capsys.readouterr().out.split("\n")
-    assert out[:2] == ["True a.json None", "warm True"]
-    assert [line.split() for line in out[2:4]] == [["nnjit:", "1.2"], ["threads:", "2"]]
+    assert out[:3] == ["True False a.json None None None [] None None",
+                       "False True None None a.png b.json [] None None", "warm True"]
+    assert [line.split() for line in out[3:5]] == [["nnjit:", "1.2"], ["threads:", "2"]]
 
 
 def test_tasks_are_sound():
