@@ -174,7 +174,8 @@ def markdown(report: Report) -> str:
     facts = "\n".join(f"- {line}" for line in about(report))
     results = "\n".join(f"- {line}" for line in summary(report))
     names = [NAMES[name] for name in ["nnjit", *contenders(report)[:-1]]]
-    return (f"# Benchmarks: {', '.join(names[:-1])} and {names[-1]}\n\n{facts}\n\n{_legend(report, 'bold')}\n\n{results}\n\n"
+    title = f"# Benchmarks: {', '.join(names[:-1])} and {names[-1]}"
+    return (f"{title}\n\n{facts}\n\n{_legend(report, 'bold')}\n\n{results}\n\n"
             f"{_table([*head, 'spread'], rows)}\n")
 
 
