@@ -1,6 +1,7 @@
 """A picture of a report: GFLOP/s against flops per byte, under the machine's measured peak and copy bandwidths."""
 
 import importlib.util
+import math
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def _look(contender: str, what: str) -> dict[str, Any]:
 def _roofs(axes: Any, report: Report, threads: int, low: float, high: float) -> None:
     peaks = report["limits"][str(threads)]["gflops"]
     style = {"color": "0.45", "linewidth": 1.2, "zorder": 1}
-    note = {"color": "0.3", "fontsize": 9, "va": "bottom", "zorder": 4,
+    note = {"color": "0.3", "fontsize": 9, "va": "bottom", "zorder": 2,
             "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}}
     for name, dashes in (("f32", "-"), ("f64", "--")):
         axes.plot([low, high], [peaks[name]] * 2, linestyle=dashes, **style)
@@ -98,8 +99,8 @@ def _roofs(axes: Any, report: Report, threads: int, low: float, high: float) -> 
         axes.plot([low, peaks["f32"] / rate], [low * rate, peaks["f32"]], linestyle="-" if name == "memory" else ":",
                   **style)
         level = peaks["f64"] / 4  # names stand side by side, above most points
-        axes.text(level / rate, level * 1.1, f"{name}, {rate:.0f} GB/s", rotation=45, rotation_mode="anchor",
-                  transform_rotates_text=True, **note)
+        axes.text(level / rate, level * 1.1, f"{name}, {rate:.0f} GB/s", rotation=math.degrees(math.atan(rate)),
+                  rotation_mode="anchor", transform_rotates_text=True, **note)  # the angle of y = rate x
     axes.set_xlim(low, high)
 
 
