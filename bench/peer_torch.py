@@ -36,6 +36,11 @@ def fused(x: Any, labels: Any) -> tuple[Any, Any]:
     return nll_loss(logarithms, labels, reduction="none"), logarithms.exp_()
 
 
+def fused_backward(y: Any, labels: Any) -> Any:
+    share = 1 / len(y)
+    return torch.mul(y, share).scatter_add_(1, labels.unsqueeze(1), y.new_full((len(y), 1), -share))
+
+
 def fused_one_hot(x: Any, t: Any) -> tuple[Any, Any]:
     logarithms = torch.log_softmax(x, 1)
     return torch.mul(logarithms, t).sum(1).neg_(), logarithms.exp_()
@@ -67,8 +72,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "categorical_cross_entropy.backward one-hot": one_hot_backward,
     "softmax_cross_entropy.forward": fused,
     "softmax_cross_entropy.forward one-hot": fused_one_hot,
-    "softmax_cross_entropy.backward":
-        lambda y, labels: torch.div(y, len(y)).scatter_(1, labels.unsqueeze(1), -1 / len(y), reduce="add"),
+    "softmax_cross_entropy.backward": fused_backward,
     "softmax_cross_entropy.backward one-hot": lambda y, t: torch.sub(y, t).div_(len(y)),
     "categorical_accuracy.forward": lambda y, labels: (y.argmax(1) == labels).sum().item(),
     "categorical_accuracy.forward one-hot": lambda y, t: (y.argmax(1) == t.argmax(1)).sum().item(),
