@@ -534,6 +534,11 @@ def test_rounds_that_were_slow_for_both_do_not_widen_the_ratio():
     assert len(against.slower(old, new)) == 1
 
 
+def test_a_round_as_slow_before_excuses_a_row():
+    old, new = old_and_new([1.0, 2.0], [1.5, 1.6], ([4.0, 8.0], [3.0, 3.2]))
+    assert against.slower(old, new) == []
+
+
 def test_rows_that_are_gone_or_new_are_counted():
     old, new = made_up(row("a"), row("b"), row("c")), made_up(row("c"), row("d"))
     assert against.slower(old, new) == []
