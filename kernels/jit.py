@@ -137,10 +137,6 @@ def shared(function):
     return numba.njit(**INNER)(function)
 
 
-def _unknown(*args):
-    raise TypeError("not compiled yet")
-
-
 def direct(function):
     """Compile a function that Python calls, as one variant."""
     return _compile(function, "direct")
@@ -153,18 +149,6 @@ class loops:
         self.__doc__ = function.__doc__
         self.serial = _compile(function, "serial")
         self.threads = _compile(function, "parallel", parallel=True)
-        self.known = _unknown
-
-    def learn(self):
-        """Let `known` do what `serial` was compiled for. Other types are a TypeError there, so the call is a check of
-        its arguments at the same time, 0.5 us cheaper than a gate: a fifth of a small product."""
-        compiled = list(self.serial.overloads.values())
-        if len(compiled) > (0 if self.known is _unknown else len(self.known.overloads)):
-            known = numba.njit(**OPTIONS)(self.serial.py_func)
-            for each in compiled:
-                known.add_overload(each)
-            known.disable_compile()
-            self.known = known
 
     def parallel(self, *args):
         """Run the parallel variant on as many threads as `set_num_threads` allows."""
@@ -191,10 +175,10 @@ def pick(nest, large, parallel):
     if parallel is None:
         parallel = large and _num_threads > 1
     variant = nest.parallel if parallel else nest.serial
-    return _noting(variant) if captures else variant
+    return _noting(variant) if _captures else variant
 
 
-captures: dict[int, list] = {}  # the calls of each thread that captures
+_captures: dict[int, list] = {}  # the calls of each thread that captures
 
 
 class capture:
@@ -205,19 +189,19 @@ class capture:
 
     def __enter__(self):
         thread = threading.get_ident()
-        self._outer = captures.get(thread)
-        calls = captures[thread] = []
+        self._outer = _captures.get(thread)
+        calls = _captures[thread] = []
         return calls
 
     def __exit__(self, *exception):
         if self._outer is None:
-            del captures[threading.get_ident()]
+            del _captures[threading.get_ident()]
         else:
-            captures[threading.get_ident()] = self._outer
+            _captures[threading.get_ident()] = self._outer
 
 
 def _noting(variant):
-    calls = captures.get(threading.get_ident())
+    calls = _captures.get(threading.get_ident())
     if calls is None:
         return variant
 

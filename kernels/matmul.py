@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 
 from . import check, elementary
-from .jit import captures, get_num_threads, inline, loops, pick, shared
+from .jit import get_num_threads, inline, loops, pick, shared
 from .simd import (REGISTER_BYTES, aligned, lanes, load, outer_fma, pointer, scratch, select, shift, store, tile,
                    tile_add, tile_load, tile_prefetch, tile_relu, tile_store, tile_width, transpose)
 
@@ -248,22 +248,6 @@ def product(a, b, c, bias, flags, work, parallel):
     return c
 
 
-def _small(a, b):
-    """a b for a small product of plain arrays, else None: Python's way to the loops costs as much as they do."""
-    try:
-        m, k = a.shape
-        size, n = b.shape
-        dtype = a.dtype
-        if (size == k and 0 < m * n * k < PARALLEL_FROM and type(a) is type(b) is np.ndarray and b.dtype is dtype
-                and dtype in check.FLOATS and not captures):  # Numba may take other byte orders for the native one
-            c = np.empty((m, n), dtype)
-            _product.known(a, b, c, c, 0, 1)
-            return c
-    except (AttributeError, TypeError, ValueError):  # what it is will be said by the gate
-        pass
-    return None
-
-
 def forward(a, b, *, out=None, parallel=None):
     """The matrix product a b.
 
@@ -277,10 +261,6 @@ def forward(a, b, *, out=None, parallel=None):
     K = 0 gives zeros, M = 0 or N = 0 an empty array; NaN propagates.
     Formula and source: kernels/reference/matmul.py
     """
-    if out is None and parallel is None:
-        c = _small(a, b)
-        if c is not None:
-            return c
     a, a_transposed, b, b_transposed = check.factors("a", a, "b", b)
     m, k = a.shape
     size, n = b.shape
@@ -291,9 +271,7 @@ def forward(a, b, *, out=None, parallel=None):
     if size != k:
         raise ValueError(f"b must have shape ({k}, n) to match a {(m, k)}, got {(size, n)}")
     c = np.empty((m, n), a.dtype) if out is None else check.out("out", out, (m, n), a.dtype, a, b)
-    product(a, b, c, c, A_TRANSPOSED * a_transposed + B_TRANSPOSED * b_transposed, m * n * k, parallel)
-    _product.learn()
-    return c
+    return product(a, b, c, c, A_TRANSPOSED * a_transposed + B_TRANSPOSED * b_transposed, m * n * k, parallel)
 
 
 def backward(dc, a, b, *, out=None, parallel=None):

@@ -419,14 +419,14 @@ def test_capture_in_a_capture():
             jit.pick(nest, True, True)(2)
         jit.pick(nest, True, True)(3)
     assert [args for _, args in inner] == [[2]] and [args for _, args in outer] == [[1], [3]]
-    assert not jit.captures
+    assert not jit._captures
 
 
 def test_capture_ends_with_an_error():
     with pytest.raises(KeyError), jit.capture() as calls:
         raise KeyError
     jit.pick(Nest(), True, False)(1)
-    assert calls == [] and not jit.captures
+    assert calls == [] and not jit._captures
 
 
 # ---- threads
@@ -444,8 +444,8 @@ def test_threads_start_with_the_first_parallel_call(copied, filled):
         bits(True)
         report(at_import=at_import, serial=serial, parallel=state())
     """)
-    assert found["at_import"] == found["serial"]
-    assert found["serial"][1] == "not started" and found["parallel"][1] in ("tbb", "omp", "workqueue")
+    # with SciPy installed, Numba's first call loads SciPy's BLAS, which starts a thread of its own
+    assert found["at_import"][1] == found["serial"][1] == "not started" and found["parallel"][1] in ("tbb", "omp", "workqueue")
     if found["serial"][0]:
         assert found["parallel"][0] > found["serial"][0]
 

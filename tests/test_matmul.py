@@ -1,14 +1,13 @@
 import itertools
 from fractions import Fraction
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scalar import LANES, assert_same_bits, fma, gamma, product
 
-from nnjit.kernels import jit, matmul
+from nnjit.kernels import matmul
 
 DTYPES = (np.float32, np.float64)
 
@@ -100,7 +99,7 @@ def test_transposed_operands_are_not_copied(monkeypatch):
     given = []
     monkeypatch.setattr(matmul, "product", lambda *args, **knobs: given.append(args))
     matmul.forward(np.asfortranarray(a), b.T.copy().T)
-    matmul.forward(a, b, parallel=False)
+    matmul.forward(a, b)
     assert [args[4] for args in given] == [matmul.A_TRANSPOSED + matmul.B_TRANSPOSED, 0]
     w = np.ascontiguousarray(b.T)
     matmul.forward(a, w.T)
@@ -168,37 +167,3 @@ def test_empty_sums_are_zero_on_every_way(dtype):
         out = np.full((m, n), np.nan, dtype)
         matmul.forward(np.empty((m, 0), dtype), np.empty((0, n), dtype), out=out, parallel=parallel)
         assert_same_bits(out, np.zeros((m, n), dtype), f"{(m, n)}")
-
-
-SMALL = ((1, 1, 1), (7, 5, 3), (64, 64, 64), (300, 2, 64), (16, 128, 10), (0, 3, 2), (3, 0, 2))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", SMALL)
-def test_a_small_product_takes_the_same_loops(dtype, shape):
-    a, b, _ = operands(shape, dtype)
-    for x, y in ((a, b), (np.asfortranarray(a), b), (a[::-1], b)):
-        expected = matmul.forward(x, y, parallel=False)
-        assert_same_bits(matmul.forward(x, y), expected)  # `learn` has seen these types now
-        with jit.capture() as calls:
-            assert_same_bits(matmul.forward(x, y), expected)
-            assert len(calls) == (expected.size > 0)
-
-
-def test_what_a_small_product_refuses():
-    good = np.ones((2, 2), np.float32)
-    matmul.forward(good, good)
-    assert matmul._product.known.overloads
-    before = list(matmul._product.known.overloads), list(matmul._product.serial.overloads)
-    bad = [good.astype(kind) for kind in "?bhilefdFDO" if kind != "f"] + [good.astype(">f4"), np.ma.array(good)]
-    for x in bad:
-        with pytest.raises(TypeError, match="b must"):
-            matmul.forward(good, x)
-        if x.dtype != np.float64:
-            with pytest.raises(TypeError, match="a must"):
-                matmul.forward(x, x)
-    with pytest.raises(ValueError, match=r"b must have shape \(2, n\) to match a \(2, 2\), got \(3, 2\)"):
-        matmul.forward(good, np.ones((3, 2), np.float32))
-    assert matmul.forward(good, good.view(np.matrix)).tolist() == [[2, 2], [2, 2]]
-    after = list(matmul._product.known.overloads), list(matmul._product.serial.overloads)
-    assert set(after[0]) - set(before[0]) <= {each for each in after[1] if each[0].dtype == numba.float64}
