@@ -8,6 +8,7 @@ the arguments of each nest lie unpacked in memory, as machine words, and one com
 """
 
 from types import MethodType
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -126,20 +127,23 @@ class Replay:
 
     def __init__(self, calls):
         self._calls = calls
-        self._begins = []  # of each call: where each of its arguments begins in memory, and its result; or None
-        self._kinds = []  # of the results
-        self._results = {}  # of parallel variants
-        memory, self._parts, functions, words = [], [], [], []
+        self._begins: list[Any] = []  # of each call: where its arguments begin in memory, and its result; or None
+        self._kinds: list[Any] = []  # of the results
+        self._results: dict[int, Any] = {}  # of parallel variants
+        memory: list[int] = []
+        parts: list[Any] = []  # the number of a parallel call, or functions and words of those until the next
+        functions: list[int] = []
+        words: list[int] = []
         for number, (variant, args) in enumerate(calls):
             if isinstance(variant, MethodType):
                 self._begins.append(None)
                 self._kinds.append(None)
                 functions, words = [], []
-                self._parts.append(number)
+                parts.append(number)
                 continue
             signature, nest = signature_and_address(variant, tuple(map(variant.typeof_pyval, args)))
             if not functions:
-                self._parts.append((functions, words))
+                parts.append((functions, words))
             functions.append(signature_and_address(_one, (Nest(signature), WORDS))[1])
             words.append(len(memory))
             memory.append(nest)
@@ -153,8 +157,8 @@ class Replay:
         self._memory = np.array(memory, np.int64)
         self._floats = self._memory.view(np.float64)
         start = _address(self._memory)
-        self._parts = [part if isinstance(part, int) else
-                       (np.array(part[0], np.int64), np.array(part[1], np.int64) * 8 + start) for part in self._parts]
+        self._parts: list[Any] = [part if isinstance(part, int) else
+                       (np.array(part[0], np.int64), np.array(part[1], np.int64) * 8 + start) for part in parts]
 
     def run(self):
         """Make all calls."""

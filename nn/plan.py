@@ -91,6 +91,7 @@ class _Recording:
             if isinstance(arg, np.ndarray) and id(arg) not in known)
         self._parts = [(part, {name: vars(part)[name] for name in ARRAYS if name in vars(part)}) for part in parts]
         self._parts[0][1].pop("inputs", None)  # the batch
+        self._last: tuple[Any, ...] = ()
 
     def _places(self, x: Array) -> list[tuple[int, int]]:
         # (call, argument) where x, or x in another shape, is an argument
@@ -132,7 +133,7 @@ class _Recording:
 
     def release(self) -> None:
         """Hold no batch any more."""
-        self._last: tuple[Array | None, ...] = (None,) * len(self._batches)
+        self._last = (None,) * len(self._batches)
         for places in self._batches:
             for call, place in places:
                 self._calls[call][1][place] = None
