@@ -157,8 +157,9 @@ class Replay:
         self._memory = np.array(memory, np.int64)
         self._floats = self._memory.view(np.float64)
         start = _address(self._memory)
-        self._parts: list[Any] = [part if isinstance(part, int) else
-                       (np.array(part[0], np.int64), np.array(part[1], np.int64) * 8 + start) for part in parts]
+        self._parts: list[Any] = [
+            part if isinstance(part, int) else (np.array(part[0], np.int64), np.array(part[1], np.int64) * 8 + start)
+            for part in parts]
 
     def run(self):
         """Make all calls."""
