@@ -9,6 +9,7 @@ one process slow each other down. NNJIT_BENCH_CONTENDER names the one of a proce
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,6 +27,8 @@ TWINS = {"numpy": reference, "nnjit": kernels}
 BACKENDS = {"numpy": "numpy", "nnjit": "numba"}
 ONLY = os.environ.get("NNJIT_BENCH_CONTENDER")
 CONTENDERS = [ONLY] if ONLY else list(TWINS)
+TURN = os.environ.get("NNJIT_BENCH_TURN")  # three descriptors of pipes: this process's, the next one's, the parent's
+SETTLE = 0.02  # seconds, in which another process's threads stop spinning
 STEPS = 10  # of a training that is timed
 # so small that thousands of steps on one batch leave the numbers what they are in a training
 LEARNING_RATE = 1e-6
@@ -201,13 +204,29 @@ def _set_up(contender: str, blas: bool) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Wait until the other contenders' processes have measured this case, or wait for their turn; see `running`."""
+    if not TURN:
+        yield
+        return
+    mine, following, ready = map(int, TURN.split(","))
+    os.write(ready, b".")
+    os.read(mine, 1)
+    try:
+        time.sleep(SETTLE)
+        yield
+    finally:
+        os.write(following, b".")
+
+
 def suite(cases: list[Any], *, blas: bool = False) -> Callable[..., None]:
     """A test for each case and contender; `blas`: the calls to our kernels need NumPy's products too."""
 
     @pytest.mark.parametrize("contender", CONTENDERS)
     @pytest.mark.parametrize("case", cases, ids=lambda case: case.group)
     def test(benchmark: Any, case: Case, contender: str) -> None:
-        with _set_up(contender, blas):
+        with _turn(), _set_up(contender, blas):
             call, work = case.prepare(contender)
             if call is None:
                 pytest.skip(f"{contender} has no such operation")

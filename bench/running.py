@@ -1,4 +1,4 @@
-"""Running the benchmarks: each contender in processes of its own, in turns and several rounds."""
+"""Running the benchmarks: each contender in a process of its own, in turns at each case, and several rounds."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,17 @@ def measure(quick: bool = False, ops: Sequence[str] = (), others: Sequence[str] 
     rounds = 1 if quick else PEER_ROUNDS if others else ROUNDS
     budget = PEER_BUDGET if others else BUDGET
     begin = time.perf_counter()
-    turns = [(contender, threads) for threads in counts for contender in (*CONTENDERS, *others)]
+    contenders = [*CONTENDERS, *others]
     say("measuring the machine's limits")
     limits = _limits(machine["threads"], quick)
     rows: dict[str, Row] = {}
     for number in range(rounds):
-        for contender, threads in turns if number % 2 == 0 else reversed(turns):
+        for threads in counts:
             start = time.perf_counter()
-            found = run(contender, threads, files, quick)
-            _collect(rows, found, contender, threads)
-            say(f"round {number + 1} of {rounds}: {NAMES[contender]}, {threads_text(threads)}, {len(found)} "
-                f"benchmarks, {time.perf_counter() - start:.0f} s")
+            found = together(contenders if number % 2 == 0 else contenders[::-1], threads, files, quick)
+            for contender in contenders:
+                _collect(rows, found[contender], contender, threads)
+            say(f"round {number + 1} of {rounds}: {threads_text(threads)}, {time.perf_counter() - start:.0f} s")
         done = number + 1
         if done < rounds and (time.perf_counter() - begin) * (done + 1) / done > budget:
             say(f"no more rounds: they would take longer than {budget} s")
@@ -70,8 +71,40 @@ def _collect(rows: dict[str, Row], found: list[Row], contender: str, threads: in
         row["seconds"].setdefault(contender, {}).setdefault(str(threads), []).append(each["median"])
 
 
-def run(contender: str, threads: int, files: list[str], quick: bool) -> list[Row]:
-    """One contender's benchmarks in a process of its own, with `threads` threads; `median` is in seconds."""
+def together(contenders: Sequence[str], threads: int, files: list[str], quick: bool) -> dict[str, list[Row]]:
+    """`run` for all contenders, which take turns at each case: a shared machine is slower for seconds at a time.
+
+    A ring of pipes holds one byte; who reads it measures one case and hands it on.
+    """
+    ring = [os.pipe() for _ in contenders]
+    ready = os.pipe()
+    try:
+        with ThreadPoolExecutor(len(contenders)) as pool:
+            children = []
+            for number, contender in enumerate(contenders):
+                turn = ring[number][0], ring[(number + 1) % len(ring)][1], ready[1]
+                children.append(pool.submit(run, contender, threads, files, quick, turn))
+                children[-1].add_done_callback(lambda child: child.exception() and _let_all_run(ring, ready))
+            for _ in contenders:
+                os.read(ready[0], 1)  # all have imported what they need
+            os.write(ring[0][1], b".")
+        return {contender: child.result() for contender, child in zip(contenders, children)}
+    finally:
+        for descriptor in (*ready, *(end for pipe in ring for end in pipe)):
+            os.close(descriptor)
+
+
+def _let_all_run(ring: list[tuple[int, int]], ready: tuple[int, int]) -> None:
+    # after a failure: nobody waits for who failed
+    for _, entrance in (*ring, ready):
+        os.write(entrance, b"." * 10_000)
+
+
+def run(contender: str, threads: int, files: list[str], quick: bool, turn: tuple[int, ...] = ()) -> list[Row]:
+    """One contender's benchmarks in a process of its own, with `threads` threads; `median` is in seconds.
+
+    turn: descriptors of pipes by which it waits for its turn at each case.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "benchmark.json"
         _child([
@@ -79,7 +112,8 @@ def run(contender: str, threads: int, files: list[str], quick: bool) -> list[Row
             "--import-mode=importlib", "-o", "python_files=bench_*.py", "-p", "no:cacheprovider",
             "-p", "pytest_benchmark.plugin", "--benchmark-disable-gc", f"--benchmark-json={path}",
             *(QUICK if quick else OPTIONS),
-        ], threads, f"the benchmarks of {NAMES[contender]} at {threads_text(threads)}", NNJIT_BENCH_CONTENDER=contender)
+        ], threads, f"the benchmarks of {NAMES[contender]} at {threads_text(threads)}", turn,
+            NNJIT_BENCH_CONTENDER=contender, NNJIT_BENCH_TURN=",".join(map(str, turn)))
         # no file: a peer that has none of these operations
         content = json.loads(path.read_text()) if path.exists() else {"benchmarks": []}
     kept = ("dtype", "flops", "bytes", "footprint")
@@ -92,13 +126,13 @@ def _limits(threads: int, quick: bool) -> dict[str, Any]:
     return json.loads(_child(["-m", f"{__package__}.machine", str(seconds)], threads, "the machine's limits"))
 
 
-def _child(command: list[str], threads: int, what: str, **variables: str) -> str:
+def _child(command: list[str], threads: int, what: str, descriptors: tuple[int, ...] = (), **variables: str) -> str:
     # pytest's own settings and plugins, whatever is installed beside it, stay out
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     environment |= {name: str(threads) for name in POOLS}
     environment |= {"NNJIT_NUM_THREADS": str(threads), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}
     child = subprocess.run([sys.executable, *command], env=environment, text=True, stdin=subprocess.DEVNULL,
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=descriptors)
     if child.returncode:
         raise Failure(f"{what} failed (exit code {child.returncode}): {_tail(child.stdout)}")
     return child.stdout

@@ -136,12 +136,15 @@ def calls(monkeypatch):
     """The children that `measure` would have run; the n-th one's medians are n."""
     made: list[tuple[str, int]] = []
 
-    def run(contender, threads, files, quick):
-        made.append((contender, threads))
-        return [{"group": group, "dtype": "f32", "flops": 1, "bytes": 2, "footprint": 2, "median": float(len(made))}
-                for group in ("a", "b")]
+    def together(contenders, threads, files, quick):
+        found = {}
+        for contender in contenders:
+            made.append((contender, threads))
+            found[contender] = [{"group": group, "dtype": "f32", "flops": 1, "bytes": 2, "footprint": 2,
+                                 "median": float(len(made))} for group in ("a", "b")]
+        return found
 
-    monkeypatch.setattr(running, "run", run)
+    monkeypatch.setattr(running, "together", together)
     monkeypatch.setattr(running, "_limits", lambda threads, quick: made_up()["limits"])
     monkeypatch.setattr(machine, "describe", lambda: made_up()["machine"])
     monkeypatch.setattr(running, "ROUNDS", 3)
@@ -149,14 +152,46 @@ def calls(monkeypatch):
 
 
 TURN = [("numpy", 1), ("nnjit", 1), ("numpy", 2), ("nnjit", 2)]
+OTHER_WAY = [("nnjit", 1), ("numpy", 1), ("nnjit", 2), ("numpy", 2)]
 
 
 def test_contenders_take_turns_and_each_round_is_kept(calls):
     found = running.measure()
-    assert calls == TURN + TURN[::-1] + TURN
+    assert calls == TURN + OTHER_WAY + TURN
     assert found["rounds"] == 3
     assert found["rows"][1] == {"group": "b", "dtype": "f32", "flops": 1, "bytes": 2, "footprint": 2, "seconds": {
-        "numpy": {"1": [1, 8, 9], "2": [3, 6, 11]}, "nnjit": {"1": [2, 7, 10], "2": [4, 5, 12]}}}
+        "numpy": {"1": [1, 6, 9], "2": [3, 8, 11]}, "nnjit": {"1": [2, 5, 10], "2": [4, 7, 12]}}}
+
+
+IN_TURNS = """
+import os, time
+import pytest
+from nnjit.bench.cases import CONTENDERS, _turn
+
+@pytest.mark.parametrize("case", "abc")
+def test_in_turns(case):
+    with _turn():
+        with open({log!r}, "a") as log:
+            log.write(f"{{CONTENDERS[0]}} {{case}}, ")
+        assert CONTENDERS[0] != {broken!r}, "broken on purpose"
+"""
+
+
+def test_contenders_take_turns_at_each_case(tmp_path):
+    log, file = tmp_path / "log", tmp_path / "bench_turns.py"
+    file.write_text(IN_TURNS.format(log=str(log), broken=""))
+    for contenders in (["numpy", "nnjit", "torch"], ["nnjit", "numpy"]):
+        assert running.together(contenders, 1, [str(file)], True) == {contender: [] for contender in contenders}
+        assert log.read_text() == "".join(f"{contender} {case}, " for case in "abc" for contender in contenders)
+        log.unlink()
+
+
+@pytest.mark.parametrize("broken", ("numpy", "torch"))
+def test_nobody_waits_for_a_contender_that_failed(tmp_path, broken):
+    file = tmp_path / "bench_turns.py"
+    file.write_text(IN_TURNS.format(log=str(tmp_path / "log"), broken=broken))
+    with pytest.raises(report.Failure, match=f"{figures.NAMES[broken]} at 1 thread failed"):
+        running.together(["numpy", "nnjit", "torch"], 1, [str(file)], True)
 
 
 def test_a_quick_run_is_one_round(calls):
@@ -174,10 +209,10 @@ def test_peers_take_turns_too_in_fewer_rounds(calls, monkeypatch):
     monkeypatch.setattr(running, "PEER_ROUNDS", 2)
     monkeypatch.setattr(peers, "versions", lambda names: {name: "7" for name in names})
     found = running.measure(others=["torch", "sklearn"])
-    turn = [(contender, threads) for threads in (1, 2) for contender in ("numpy", "nnjit", "torch", "sklearn")]
-    assert calls == turn + turn[::-1]
+    names = ["numpy", "nnjit", "torch", "sklearn"]
+    assert calls == [(name, threads) for order in (names, names[::-1]) for threads in (1, 2) for name in order]
     assert found["rounds"] == 2 and found["machine"]["versions"]["torch"] == "7"
-    assert found["rows"][0]["seconds"]["sklearn"] == {"1": [4, 13], "2": [8, 9]}
+    assert found["rows"][0]["seconds"]["sklearn"] == {"1": [4, 9], "2": [8, 13]}
     monkeypatch.setattr(running, "PEER_BUDGET", 0)
     assert running.measure(others=["torch"])["rounds"] == 1
 
