@@ -84,7 +84,7 @@ def together(contenders: Sequence[str], threads: int, files: list[str], quick: b
             for number, contender in enumerate(contenders):
                 turn = ring[number][0], ring[(number + 1) % len(ring)][1], ready[1]
                 children.append(pool.submit(run, contender, threads, files, quick, turn))
-                children[-1].add_done_callback(lambda child: child.exception() and _let_all_run(ring, ready))
+                children[-1].add_done_callback(lambda child: _let_all_run(ring, ready) if child.exception() else None)
             for _ in contenders:
                 os.read(ready[0], 1)  # all have imported what they need
             os.write(ring[0][1], b".")
