@@ -28,7 +28,7 @@ BACKENDS = {"numpy": "numpy", "nnjit": "numba"}
 ONLY = os.environ.get("NNJIT_BENCH_CONTENDER")
 CONTENDERS = [ONLY] if ONLY else list(TWINS)
 TURN = os.environ.get("NNJIT_BENCH_TURN")  # three descriptors of pipes: this process's, the next one's, the parent's
-SETTLE = 0.02  # seconds, in which another process's threads stop spinning
+SETTLE = 0.02  # seconds, in which the threads of another process stop spinning
 STEPS = 10  # of a training that is timed
 # so small that thousands of steps on one batch leave the numbers what they are in a training
 LEARNING_RATE = 1e-6
