@@ -479,7 +479,10 @@ def test_json_keeps_peers(tmp_path):
     assert tables.text(report.load(path)) == tables.text(with_peers())
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parent.parent.glob("bench/results/*.json")), ids=lambda p: p.stem)
+REPORTS = sorted(Path(__file__).parent.parent.glob("bench/results/*.json"))
+
+
+@pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.stem)
 def test_committed_reports_still_load(path, capsys):
     assert report.command(["--from", str(path)]) == 0
     assert capsys.readouterr().out == tables.text(report.load(str(path))) + "\n"
