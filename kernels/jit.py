@@ -243,7 +243,8 @@ def _launch():
 # libgomp's threads spin after a parallel region, and then fight OpenBLAS's for the cores. A loop of np.matmul and tanh
 # (bench_mixed.py, 128x784x128, 2 threads) takes 7200 us by libgomp's own count, 2400 at 100000, 280 at 10000, 170 at
 # 1000 and 165 at 0; a loop of our products alone 140 at 0 and 85 to 110 from 100 on. The variable is read once, when
-# the library is loaded, and put back after.
+# the library is loaded, and put back after. PyTorch loads it with its import: if that came first, the mixed loop takes
+# 7950 us, and 200 with OMP_WAIT_POLICY=passive set before Python starts, which is all that helps then.
 SPIN_COUNT = "1000"
 
 
