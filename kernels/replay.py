@@ -180,10 +180,10 @@ class Replay:
         return None if kind is None else (self._floats if kind is np.float64 else self._memory).item(begins[-1])
 
     def arrays(self, x, places):
-        """Take the array x, of the same dtype, shape and strides, as the arguments at `places`: (call, argument)."""
+        """Take x, C-contiguous, of the same dtype and size, as the arguments at `places`: (call, argument, shape)."""
         where = _address(x)
-        for number, place in places:
-            self._calls[number][1][place] = x
+        for number, place, shape in places:
+            self._calls[number][1][place] = x if x.shape == shape else x.reshape(shape)
             begins = self._begins[number]
             if begins is not None:
                 self._memory[begins[place] + ADDRESS] = where

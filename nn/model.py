@@ -219,7 +219,6 @@ class Model:
         if plan is not self._shown:
             plan.show()
             self._shown = plan
-        self.layers[0].inputs = X
         loss, hits = plan.run(X, y)
         self.loss.count(loss, len(X))  # type: ignore[union-attr]
         optimizer = self.optimizer

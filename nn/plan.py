@@ -81,26 +81,26 @@ class Parameters:
 class _Recording:
     """Calls of kernels that some layers made for a batch, to be made again for other batches of that size."""
 
-    def __init__(self, calls: Any, batches: tuple[Array, ...], parts: tuple[Any, ...]) -> None:
+    def __init__(self, calls: Any, *batches: Array) -> None:
         self._calls = calls
         self._batches = [self._places(batch) for batch in batches]
         # a layer that did not take the batch itself, but a converted copy, would take the same copy again
-        known = {id(calls[call][1][place]) for places in self._batches for call, place in places}
+        known = {id(calls[call][1][place]) for places in self._batches for call, place, _ in places}
         self.usable = all(self._batches) and not any(
             np.may_share_memory(arg, batch) for batch in batches for _, args in calls for arg in args
             if isinstance(arg, np.ndarray) and id(arg) not in known)
-        self._parts = [(part, {name: vars(part)[name] for name in ARRAYS if name in vars(part)}) for part in parts]
-        self._parts[0][1].pop("inputs", None)  # the batch
         self._last: tuple[Any, ...] = ()
 
-    def _places(self, x: Array) -> list[tuple[int, int]]:
-        # (call, argument) where x, or x in another shape, is an argument
+    def _places(self, x: Array) -> list[tuple[int, int, tuple[int, ...]]]:
+        # (call, argument, shape) where x, or x in another shape, is an argument
         start = address(x)
-        return [(call, place) for call, (_, args) in enumerate(self._calls) for place, arg in enumerate(args)
+        return [(call, place, arg.shape) for call, (_, args) in enumerate(self._calls) for place, arg in enumerate(args)
                 if isinstance(arg, np.ndarray) and arg.size == x.size and address(arg) == start]
 
-    def _prepare(self, kept: tuple[Array, ...], result: Array | None = None) -> Any:
+    def _prepare(self, parts: tuple[Any, ...], kept: tuple[Array, ...], result: Array | None = None) -> Any:
         # all arrays but `kept`, and what lies in their memory, move to lines of the cache; returns where `result` is
+        self._parts = [(part, {name: vars(part)[name] for name in ARRAYS if name in vars(part)}) for part in parts]
+        self._parts[0][1].pop("inputs", None)  # the batch
         moved: dict[int, Array] = {}
         owners = {id(_owner(array)) for array in kept}
 
@@ -129,13 +129,14 @@ class _Recording:
             for batch, places in zip(batches, self._batches):
                 self._replay.arrays(batch, places)
             self._last = batches
+        self._parts[0][0].inputs = batches[0]
         self._replay.run()
 
     def release(self) -> None:
         """Hold no batch any more."""
         self._last = (None,) * len(self._batches)
         for places in self._batches:
-            for call, place in places:
+            for call, place, _ in places:
                 self._calls[call][1][place] = None
 
     def show(self) -> None:
@@ -163,15 +164,13 @@ class Plan(_Recording):
             if model.accuracy:
                 backend.ops.categorical_accuracy.forward(criterion.output, y)
             model.backward(criterion.output, y, input_gradient=False)
-        super().__init__(calls, (X, y), (*model.layers, criterion))
+        super().__init__(calls, X, y)
         for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
             for name, gradient in zip(("dweights", "dbiases"), gradients):
-                for call, place in self._places(getattr(layer, name)):
-                    args = calls[call][1]
-                    args[place] = gradient.reshape(args[place].shape)
-                vars(layer)[name] = gradient
-        self._parts = [(part, {name: vars(part)[name] for name in arrays}) for part, arrays in self._parts]
-        self._prepare((X, y, parameters.values, parameters.gradients))
+                for call, place, shape in self._places(getattr(layer, name)):
+                    calls[call][1][place] = gradient.reshape(shape)
+                setattr(layer, name, gradient)
+        self._prepare((*model.layers, criterion), (X, y, parameters.values, parameters.gradients))
 
     def run(self, X: Array, y: Array) -> tuple[float, int | None]:
         """The mean loss of a batch and the number of hits (None without an accuracy); sets all gradients."""
@@ -195,16 +194,15 @@ class Forward(_Recording):
         with backend.capture() as calls:
             for layer in layers:
                 output = layer.forward(output, False)
-        super().__init__(calls, (X,), tuple(layers))
-        self._first = layers[0]
+        super().__init__(calls, X)
         self._busy = threading.Lock()
         parameters = [array for layer in layers if hasattr(layer, "held") for array in layer.held()]
-        self._output = self._prepare((X, *parameters), output)
+        self._output = self._prepare(tuple(layers), (X, *parameters), output)
 
     @staticmethod
     def _look(layers: list[Any]) -> list[Any]:
         # what the outputs depend on, beside the numbers of the parameters
-        seen: list[Any] = [backend.ops]
+        seen: list[Any] = []
         for layer in layers:
             state = vars(layer)
             seen += (layer, type(layer).forward, state.get("forward"), state.get("_weights"), state.get("_biases"),
@@ -224,7 +222,6 @@ class Forward(_Recording):
         try:
             self._run(X)
             self.show()
-            self._first.inputs = X
             return self._output.copy()
         finally:
             self.release()

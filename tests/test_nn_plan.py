@@ -508,6 +508,17 @@ def test_plans_of_other_sizes_are_forgotten():
     assert sorted(model._plans) == [SAMPLES % 29, 29]
 
 
+def test_a_recorded_step_compiles_nothing_more():
+    """An elementwise first layer takes the batch as a vector, on threads too: the next batches as well."""
+    x, y = np.repeat(X, 60, 0), np.repeat(Y, 60)
+    model = network(loose=True)
+    model.train(x, y, epochs=1)
+    nest = kernels.tanh._forward_blocks.threads
+    assert kernels.get_num_threads() == 1 or nest.overloads
+    model.train(x, y, epochs=2)
+    assert all(kinds[0].ndim == 1 for kinds in nest.overloads)
+
+
 # ---- predictions of a few samples
 
 

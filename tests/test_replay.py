@@ -63,15 +63,16 @@ def test_other_arrays_and_numbers():
     calls, _ = captured((_axpy, False, (x, y, 1.0, 4)), (_axpy, False, (y, y, 1.0, 2)), (_total, False, (x[None], 0.0)))
     again = Replay(calls)
     other, third = np.full(4, 3.0), np.arange(4.0)
-    again.arrays(other, [(0, 0)])
+    again.arrays(other, [(0, 0, (4,))])
     again.floats(0, 2, [2.0])
-    again.arrays(third, [(1, 0), (1, 1)])
+    again.arrays(third[None], [(1, 0, (4,)), (1, 1, (4,))])
     again.floats(2, 1, [0.25])
     again.run()
     assert y.tolist() == [8, 8, 7, 7]  # 2 x 1 at the capture; then + 2 x 3, to all
     assert third.tolist() == [0, 2, 2, 3]
     assert again.result(2) == 4.25
     assert calls[0][1][0] is other and calls[0][1][2] == 2.0
+    assert calls[1][1][0].shape == (4,)
 
 
 @pytest.mark.parametrize("parallel", ((True, False, False), (False, True, False), (False, False, True),
@@ -84,7 +85,7 @@ def test_calls_keep_their_order_around_parallel_ones(parallel):
     again = Replay(calls)
     for number in (1, 2, 3):
         y[:], z[:] = 0, 0
-        again.arrays(x * number, [(0, 0)])
+        again.arrays(x * number, [(0, 0, (2,))])
         again.run()
         assert z.tolist() == [20 * number, 40 * number]
         assert again.result(2) == 60 * number
