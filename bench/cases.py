@@ -4,8 +4,9 @@
     NNJIT_NUM_THREADS=1 python -m pytest bench/bench_softmax.py    the same on one thread, NumPy's BLAS too
     python -m pytest -o python_files="bench_*.py" --pyargs nnjit.bench.bench_softmax         where there is no setup.cfg
 
-`python -m nnjit.bench.report` runs each contender in processes of its own, in turns: two pools of threads that spin in
-one process slow each other down. NNJIT_BENCH_CONTENDER names the one of a process, which may be a peer of peers.py.
+`python -m nnjit.bench.report` runs each contender in a process of its own, since two pools of threads that spin in one
+process slow each other down; see running.py for their turns. NNJIT_BENCH_CONTENDER names the one of a process, which
+may be a peer of peers.py.
 """
 
 import os

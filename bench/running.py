@@ -43,7 +43,7 @@ def measure(quick: bool = False, ops: Sequence[str] = (), others: Sequence[str] 
         for threads in counts:
             start = time.perf_counter()
             order = contenders if number % 2 == 0 else contenders[::-1]
-            if threads == 1:
+            if threads == 1 and os.name == "posix":  # elsewhere pipes cannot be handed to a child
                 found = together(order, threads, files, quick)
             else:  # a pool that slept through the others' turns may find both its threads on one core, for 25 us a call
                 found = {contender: run(contender, threads, files, quick) for contender in order}

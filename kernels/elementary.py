@@ -114,21 +114,20 @@ def sigmoid(x):
 @inline
 def tanh(x):
     a = absolute(x)
-    # from 1 on: 1 - 2 / (exp(2a) + 1), with an exp of 1.5 ulp: the quotient is less than a quarter of the result
+    # from 1 on: 1 - 2 / (exp(2a) + 1), with an exp of 1.5 ulp: the quotient is less than a third of the result. The
+    # exponent's bias is added with the shift, so that the bits need a move only
     b = select(a > 20.0, 40.0, a + a)  # it is 1 in either type from 20 on
     if lanes(x) == F32:
         shifted = fma(b, LOG2E, splat(x, SHIFT_32 + 127.0))
-        scale = from_bits(bits(shifted) << 23)
-        r = fma(shifted - (SHIFT_32 + 127.0), -LN2_HIGH_32, b)
-        r = fma(shifted - (SHIFT_32 + 127.0), -LN2_LOW_32, r)
+        n, scale = shifted - (SHIFT_32 + 127.0), from_bits(bits(shifted) << 23)
+        r = fma(n, -LN2_LOW_32, fma(n, -LN2_HIGH_32, b))
     else:
         shifted = fma(b, LOG2E, splat(x, SHIFT_64 + 1023.0))
-        scale = from_bits(bits(shifted) << 52)
-        r = fma(shifted - (SHIFT_64 + 1023.0), -LN2_HIGH_64, b)
-        r = fma(shifted - (SHIFT_64 + 1023.0), -LN2_LOW_64, r)
+        n, scale = shifted - (SHIFT_64 + 1023.0), from_bits(bits(shifted) << 52)
+        r = fma(n, -LN2_LOW_64, fma(n, -LN2_HIGH_64, b))
     e = fma(fma(_exp_rest(r), r, 1.0), r, 1.0)
     large = 1.0 - 2.0 / fma(e, scale, 1.0)
-    # below: a + a^3 p(a^2); p's last coefficient was fixed at a float32 number and the others fitted to that
+    # below: a + a^3 p(a^2); p's last coefficients were rounded to the type first and the others fitted to them
     u = a * a
     if lanes(x) == F32:
         p = fma(u, 0.00013101631818077073, -0.000880689429008214)
