@@ -167,3 +167,13 @@ def test_empty_sums_are_zero_on_every_way(dtype):
         out = np.full((m, n), np.nan, dtype)
         matmul.forward(np.empty((m, 0), dtype), np.empty((0, n), dtype), out=out, parallel=parallel)
         assert_same_bits(out, np.zeros((m, n), dtype), f"{(m, n)}")
+
+
+@pytest.mark.parametrize("a_t", (False, True))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_packed_block_has_all_its_rows(dtype, a_t):
+    """Rows at multiples of 2 KB and a transposed a are packed by tiles; of the last one a single row is left."""
+    a, b, _ = operands((169, 512, 70), dtype)  # 12 x 14 + 1, 28 x 6 + 1
+    c = matmul.forward(as_layout(a, a_t), b, parallel=False)
+    few = [matmul.forward(a[row:row + 7].copy(), b, parallel=False) for row in range(0, 169, 7)]  # not packed
+    assert_same_bits(c, np.concatenate(few))
