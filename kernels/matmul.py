@@ -3,10 +3,13 @@
 Each number of c is one chain of fused multiply-adds over ascending k. The loops below only choose which numbers are
 in registers and caches when their turn comes, so no size in this file changes a bit.
 
-    for each block of ROWS rows of a              stays in the second-level cache
-        for each block of DEPTH numbers k         c is read back and the chains go on
-            for each panel of WIDTH columns of b  copied to a buffer if it is transposed or used often
-                for each tile of rows             in registers: one column of a times one row of b at a time
+    for each block of columns of b, PANELS wide
+        for each block of DEPTH numbers k                c is read back and the chains go on
+            for each block of ROWS rows of a             stays in the second-level cache
+                for each panel of b                      stays in the first-level cache
+                    for each tile of rows and columns    in registers: one column of a times one row of b at a time
+
+b's panels are copied to a buffer if b is transposed or used often, a's blocks if their rows would clash in the cache.
 """
 
 import numpy as np
@@ -20,21 +23,24 @@ from .simd import (REGISTER_BYTES, aligned, lanes, load, outer_fma, pointer, scr
 # A tile fills the registers: 14 x 2 vectors and 2 of b of AVX-512's 32, 6 x 2 half vectors of AVX2's 16. The rows
 # that are left go to ever lower tiles.
 if REGISTER_BYTES == 64:
-    H0, H1, H2, H3, H4, VECTORS, LANE_VECTORS = 14, 8, 4, 2, 1, 2, 4
+    H0, H1, H2, H3, H4, VECTORS, LOW_VECTORS = 14, 8, 4, 2, 1, 2, 4
 else:
-    H0, H1, H2, H3, H4, VECTORS, LANE_VECTORS = 6, 4, 3, 2, 1, 1, 1
+    H0, H1, H2, H3, H4, VECTORS, LOW_VECTORS = 6, 4, 3, 2, 1, 1, 1
 WIDE = 8  # vectors of the tile for a single row: as many chains as hide the latency of an fma
-ROWS = 24 * H0
+ROWS = 26 * H0
 DEPTH = 256
+PANELS = 32  # of DEPTH rows of b, 1 MB; without PAD between them, the same rows of all fall on one place of the cache
+PAD = 32
 # Rows of a and size of b from which a panel of b is worth a copy; in place 64x1024x1024 takes 2.7 times as long,
 # 64x784x512 1.7 times, 128x784x128 1.05 times, and 16x784x128 0.8 times.
 PACK_B, PACK_LARGE_B = (96, 10_000), (15, 250_000)
 PACK_A = 64, 65_536  # columns of b and size of a from which a block of a^T, or of rows at CLASH, is worth a copy
 CLASH = 2048  # bytes: rows at a multiple of it fall on the same places of the first-level cache; 1024^3 gains 10 %
+SHALLOW = 4  # numbers k up to which tiles are low and wide
 LANES_T, LANES = 10, 4  # columns of c up to which rows of a^T, and of a, are put into lanes
 PARALLEL_FROM = 500_000  # multiply-adds; at 2 threads, serial time over parallel: 64^3 0.78, 80^3 1.04, 96^3 1.20
-PANEL = DEPTH * VECTORS  # vectors on the stack: 32 KB
-LANE_PANEL, LANE_SUMS = DEPTH * LANE_VECTORS, LANES_T * LANE_VECTORS
+A_ROOM = (ROWS + H0) * DEPTH  # numbers
+LOW_PANEL, LANE_SUMS = DEPTH * LOW_VECTORS, LANES_T * LOW_VECTORS
 
 NO_ACTIVATION, RELU, SIGMOID, TANH = range(4)
 A_TRANSPOSED, B_TRANSPOSED, BIAS, ACTIVATION = 1, 2, 4, 8  # flags of a product; the activation stands above them
@@ -126,52 +132,91 @@ def _copy(x, x_row, transposed, y, y_row, rows, columns):
 
 
 @shared
-def _packed_block(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, columns, depth, bias, end, room):
-    """The same by blocks of rows and of k, with copies of b's panels, and of a's block if there is room for it."""
+def _copy_panels(x, x_row, y, y_panel, rows, columns):
+    """Rows of x cut into panels, which stand y_panel numbers apart in y. Whole rows of x at a time: the hardware
+    fetches what follows in a row ahead, but not the next row, and 1024^3 takes 10 % longer panel by panel."""
+    w, width = lanes(y), VECTORS * lanes(y)
+    for r in range(rows):
+        for q in range(0, columns, w):
+            at = q // width * y_panel + r * width + q % width
+            store(y, at, at + w, load(x, r * x_row + q, r * x_row + columns, 0.0))
+
+
+@shared
+def _packed_block(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, columns, depth, bias, end, room, pack_a):
+    """The same by blocks, with copies of b's panels and, if pack_a, of a's blocks, in `room`."""
     width = VECTORS * lanes(c)
-    panel = scratch(c, PANEL)
-    for i in range(0, rows, ROWS):
-        height = min(ROWS, rows - i)
+    panels = shift(room, A_ROOM if pack_a else 0)
+    blocks = (rows + ROWS - 1) // ROWS
+    step = (rows + blocks * H0 - 1) // (blocks * H0) * H0
+    apart = DEPTH * width + PAD if blocks > 1 else 0  # 0: a panel is used at once and not again
+    for first in range(0, columns, PANELS * width):
+        wide = min(PANELS * width, columns - first)
         for k in range(0, max(depth, 1), DEPTH):  # once for depth 0: the sums are empty, the bias is not
             size = min(DEPTH, depth - k)
             last = k + DEPTH >= depth
-            block, next_, row, column = shift(a, i * a_row + k * a_column), a_row, a_row, a_column
-            if room.size > 0:
-                block, next_, row, column = aligned(room), size, ONE, ONE * H0
-                for r in range(0, height, H0):
-                    _copy(shift(a, (i + r) * a_row + k * a_column), max(a_row, a_column), a_column == 1,
-                          shift(block, r * size), ONE * H0, size, min(H0, height - r))
-            for j in range(0, columns, width):
-                _copy(shift(b, j * b_row + k if b_transposed else k * b_row + j), b_row, b_transposed, panel, width,
-                      size, min(width, columns - j))
-                _panel(block, next_, row, column, panel, width, shift(c, i * c_row + j), c_row, height, size,
-                       min(width, columns - j), k > 0, shift(bias, j), end if last else NOTHING)
+            if blocks > 1 and not b_transposed:
+                _copy_panels(shift(b, k * b_row + first), b_row, panels, apart, size, wide)
+            for i in range(0, rows, step):
+                height = min(step, rows - i)
+                block, next_, row, column = shift(a, i * a_row + k * a_column), a_row, a_row, a_column
+                if pack_a:
+                    block, next_, row, column = room, size, ONE, ONE * H0
+                    for r in range(0, height, H0):
+                        _copy(shift(a, (i + r) * a_row + k * a_column), max(a_row, a_column), a_column == 1,
+                              shift(block, r * size), ONE * H0, size, min(H0, height - r))
+                for j in range(first, first + wide, width):
+                    panel = shift(panels, (j - first) // width * apart)
+                    if i == 0 and (blocks == 1 or b_transposed):
+                        _copy(shift(b, j * b_row + k if b_transposed else k * b_row + j), b_row, b_transposed, panel,
+                              width, size, min(width, columns - j))
+                    _panel(block, next_, row, column, panel, width, shift(c, i * c_row + j), c_row, height, size,
+                           min(width, columns - j), k > 0, shift(bias, j), end if last else NOTHING)
 
 
 @shared
-def _lane_panel(b, b_row, a, a_row, c, c_row, rows, depth, columns, resume):
+def _low_panel(a, a_row, a_column, b, b_row, c, c_row, rows, depth, columns, resume, bias, end):
     """_panel for a wide and low c: the tile has few rows, four at most, and more vectors."""
-    ends = (b_row, a, a_row, c, c_row, rows, depth, columns, resume, c, NOTHING)
-    i = _tiles(tile(c, 4, LANE_VECTORS), 4, 0, b, 1, 1, *ends)
-    i = _tiles(tile(c, 3, LANE_VECTORS), 3, i, b, 1, 1, *ends)
-    i = _tiles(tile(c, 2, LANE_VECTORS), 2, i, b, 1, 1, *ends)
-    i = _tiles(tile(c, 1, LANE_VECTORS), 1, i, b, 1, 1, *ends)
+    ends = (a_row, a_row, a_column, b, b_row, c, c_row, rows, depth, columns, resume, bias, end)
+    i = _tiles(tile(c, 4, LOW_VECTORS), 4, 0, a, *ends)
+    i = _tiles(tile(c, 3, LOW_VECTORS), 3, i, a, *ends)
+    i = _tiles(tile(c, 2, LOW_VECTORS), 2, i, a, *ends)
+    i = _tiles(tile(c, 1, LOW_VECTORS), 1, i, a, *ends)
 
 
 @shared
-def _lane_block(a, a_row, a_transposed, b, c, rows, columns, depth, bias, end):
+def _low_block(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, columns, depth, bias, end):
+    """The same for few rows, or few k where it is all about writing c: with longer pieces of its rows at a time
+    256x1x512 takes half as long."""
+    width = LOW_VECTORS * lanes(c)
+    panel = scratch(c, LOW_PANEL)
+    for j in range(0, columns, width):
+        wide = min(width, columns - j)
+        for k in range(0, max(depth, 1), DEPTH):
+            size = min(DEPTH, depth - k)
+            right, right_row = shift(b, k * b_row + j), b_row
+            if b_transposed:
+                _copy(shift(b, j * b_row + k), b_row, YES, panel, width, size, wide)
+                right, right_row = panel, ONE * width
+            _low_panel(shift(a, k * a_column), a_row, a_column, right, right_row, shift(c, j), c_row, rows, size, wide,
+                       k > 0, shift(bias, j), end if k + DEPTH >= depth else NOTHING)
+
+
+@shared
+def _lane_block(a, a_row, a_transposed, b, b_row, b_column, c, rows, columns, depth, bias, end):
     """The same for few columns of b: rows of a in the lanes, columns of b as rows of the tile, c written transposed."""
-    width = LANE_VECTORS * lanes(c)
-    panel, sums = scratch(c, LANE_PANEL), scratch(c, LANE_SUMS)
+    width = LOW_VECTORS * lanes(c)
+    panel, sums = scratch(c, LOW_PANEL), scratch(c, LANE_SUMS)
     for i in range(0, rows, width):
         height = min(width, rows - i)
         if a_transposed:
-            _lane_panel(b, columns, shift(a, i), a_row, sums, width, columns, depth, height, NO)
+            _low_panel(b, b_column, b_row, shift(a, i), a_row, sums, width, columns, depth, height, NO, sums, NOTHING)
         else:
             for k in range(0, max(depth, 1), DEPTH):
                 size = min(DEPTH, depth - k)
                 _copy(shift(a, i * a_row + k), a_row, YES, panel, width, size, height)
-                _lane_panel(shift(b, k * columns), columns, panel, width, sums, width, columns, size, height, k > 0)
+                _low_panel(shift(b, k * b_row), b_column, b_row, panel, width, sums, width, columns, size, height,
+                           k > 0, sums, NOTHING)
         if end >= ADD:
             for j in range(columns):
                 for at in range(j * width, (j + 1) * width, lanes(c)):
@@ -193,7 +238,7 @@ def _activate(c, c_row, rows, columns, activation):
 
 
 @shared
-def _task(a, b, c, bias, flags, pack_b, room, rows, columns, i, j):
+def _task(a, b, c, bias, flags, pack_a, room, rows, columns, i, j):
     """The block of c at (i, j), by the way that suits its shape."""
     a_transposed, b_transposed, activation = flags & A_TRANSPOSED != 0, flags & B_TRANSPOSED != 0, flags // ACTIVATION
     end = NOTHING if flags & BIAS == 0 else ADD_RELU if activation == RELU else ADD
@@ -202,13 +247,17 @@ def _task(a, b, c, bias, flags, pack_b, room, rows, columns, i, j):
     rows, columns = min(rows, c.shape[0] - i), min(columns, c_row - j)
     part, left = shift(pointer(c), i * c_row + j), shift(pointer(a), i * a_row)
     right, ends = pointer(b), (depth, shift(pointer(bias), j), end)
-    if columns == c_row <= (LANES_T if a_transposed else LANES) and rows >= lanes(c) and not b_transposed:
-        _lane_block(left, a.shape[1], a_transposed, right, part, rows, columns, *ends)
+    if columns == c_row <= (LANES_T if a_transposed else LANES) and rows >= lanes(c):
+        b_steps = (1, b_row) if b_transposed else (b_row, 1)
+        _lane_block(left, a.shape[1], a_transposed, right, *b_steps, part, rows, columns, *ends)
     elif rows == 1 and not b_transposed:
         _single_row(left, a_column, shift(right, j), b_row, part, columns, *ends)
-    elif pack_b or room.size > 0:
+    elif depth <= SHALLOW or rows == 1:
+        _low_block(left, a_row, a_column, shift(right, j * b_row if b_transposed else j), b_row, b_transposed, part,
+                   c_row, rows, columns, *ends)
+    elif room.size > 0:
         _packed_block(left, a_row, a_column, shift(right, j * b_row if b_transposed else j), b_row, b_transposed, part,
-                      c_row, rows, columns, *ends, room)
+                      c_row, rows, columns, *ends, aligned(room), pack_a)
     else:
         _block(left, a_row, a_column, shift(right, j), b_row, part, c_row, rows, columns, *ends)
     if activation > RELU:
@@ -232,10 +281,12 @@ def _product(a, b, c, bias, flags, tasks):
               or height >= PACK_LARGE_B[0] and b.size >= PACK_LARGE_B[1])
     clash = pack_b and a.shape[1] * a.itemsize % CLASH == 0
     pack_a = (flags & A_TRANSPOSED != 0 or clash) and columns >= PACK_A[0] and a.size >= PACK_A[1]
+    size = min(PANELS, across // width + 1) * (DEPTH * width + PAD) + lanes(c) if pack_a or pack_b else 0
+    size += A_ROOM if pack_a else 0
     blocks = (columns + across - 1) // across
     for task in prange((rows + height - 1) // height * blocks):
-        room = np.empty((min(ROWS, height) + H0) * DEPTH if pack_a else 0, c.dtype)
-        _task(a, b, c, bias, flags, pack_b, room, height, across, task // blocks * height, task % blocks * across)
+        room = np.empty(size, c.dtype)
+        _task(a, b, c, bias, flags, pack_a, room, height, across, task // blocks * height, task % blocks * across)
 
 
 def product(a, b, c, bias, flags, work, parallel):

@@ -65,7 +65,8 @@ def test_each_number_is_one_chain(dtype, m, k, n, a_t, b_t, parallel):
 # rows and k over the blocks, sizes over the switch to copied panels, tasks over the edges
 @pytest.mark.parametrize("shape", (
     (matmul.ROWS + 5, 7, 3), (3, 2 * matmul.DEPTH + 3, 5), (100, matmul.DEPTH + 1, 260), (1, 500, 401), (401, 500, 1),
-    (matmul.ROWS + 100, 2 * matmul.DEPTH, 133), (130, 60, 130), (500, matmul.DEPTH + 70, 4), (500, 300, 10)), ids=str)
+    (matmul.ROWS + 100, 2 * matmul.DEPTH, 133), (130, 60, 130), (500, matmul.DEPTH + 70, 4), (500, 300, 10),
+    (matmul.ROWS + 9, matmul.DEPTH + 3, matmul.PANELS * matmul.VECTORS * 16 + 37), (35, matmul.SHALLOW, 150)), ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_chains_over_all_thresholds(dtype, shape):
     a, b, _ = operands(shape, dtype)
