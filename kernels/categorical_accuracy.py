@@ -3,36 +3,99 @@
 from numba import prange
 
 from . import check
-from .jit import inline, loops, pick
+from .jit import inline, loops, pick, shared
+from .simd import WIDE, fold_max, lanes, load, load_wide, pointer, scratch, select, splat, store, transpose
 
+ROWS = 64  # a task: a multiple of the lanes
+W32 = 16  # the widest vector: narrow rows have no more columns
 PARALLEL_FROM = 65_536  # elements; bench_categorical_accuracy.py at 2 threads
+
+
+@inline
+def _any_at_least(v, m):
+    return fold_max(select(v >= m, splat(v, 1.0), 0.0)) > 0.0
 
 
 @inline
 def _largest(y, i):
     """The column of the first largest score of row i; of the first NaN if there is one."""
-    best = 0
-    top = y[i, 0]
-    for j in range(1, y.shape[1]):
-        v = y[i, j]
-        if v > top or (v != v and top == top):
-            best, top = j, v
-    return best
+    n, w = y.shape[1], lanes(y)
+    start, end = i * n, (i + 1) * n
+    top, nan = splat(y, float("-inf")), splat(y, 0.0)
+    for at in range(start, end, w):
+        v = load(y, at, end, float("-inf"))
+        top = select(v > top, v, top)
+        nan = select(v >= v, nan, 1.0)
+    m, none, at = fold_max(top), fold_max(nan) <= 0.0, start
+    while none and at + WIDE * w <= end and not _any_at_least(load_wide(y, at, end, 0.0), m):
+        at += WIDE * w
+    while none and not _any_at_least(load(y, at, end, float("-inf")), m):
+        at += w
+    flat = pointer(y)
+    while flat[at] < m if none else flat[at] == flat[at]:
+        at += 1
+    return at - start
+
+
+@inline
+def _largest_group(y, i, rows, columns, best):
+    """The same for as many narrow rows as there are lanes, from row i on; `rows` of them exist."""
+    n, w = y.shape[1], lanes(y)
+    transpose(y, i * n, n, rows, n, columns, 0, w)
+    top, at = load(columns, 0, w, 0.0), splat(y, 0.0)
+    for j in range(1, n):
+        v = load(columns, j * w, (j + 1) * w, 0.0)
+        at = select(top >= top, select(v <= top, at, j), at)  # after a NaN all stays
+        top = select(top >= top, select(v <= top, top, v), top)
+    store(best, 0, w, at)
+
+
+@shared
+def _hits(y, labels, start, end):
+    hits = 0
+    if y.shape[1] <= lanes(y):
+        columns, best = scratch(y, W32), scratch(y, 1)
+        for i in range(start, end, lanes(y)):
+            rows = min(lanes(y), end - i)
+            _largest_group(y, i, rows, columns, best)
+            for r in range(rows):
+                hits += int(best[r]) == labels[i + r]
+    else:
+        for i in range(start, end):
+            hits += _largest(y, i) == labels[i]
+    return hits
+
+
+@shared
+def _hits_one_hot(y, targets, start, end):
+    hits = 0
+    if y.shape[1] <= lanes(y):
+        columns, best, wanted = scratch(y, W32), scratch(y, 1), scratch(y, 1)
+        for i in range(start, end, lanes(y)):
+            rows = min(lanes(y), end - i)
+            _largest_group(y, i, rows, columns, best)
+            _largest_group(targets, i, rows, columns, wanted)
+            for r in range(rows):
+                hits += best[r] == wanted[r]
+    else:
+        for i in range(start, end):
+            hits += _largest(y, i) == _largest(targets, i)
+    return hits
 
 
 @loops
 def _count(y, labels):
     hits = 0
-    for i in prange(y.shape[0]):
-        hits += _largest(y, i) == labels[i]
+    for block in prange((y.shape[0] + ROWS - 1) // ROWS):
+        hits += _hits(y, labels, block * ROWS, min((block + 1) * ROWS, y.shape[0]))
     return hits
 
 
 @loops
 def _count_one_hot(y, targets):
     hits = 0
-    for i in prange(y.shape[0]):
-        hits += _largest(y, i) == _largest(targets, i)
+    for block in prange((y.shape[0] + ROWS - 1) // ROWS):
+        hits += _hits_one_hot(y, targets, block * ROWS, min((block + 1) * ROWS, y.shape[0]))
     return hits
 
 

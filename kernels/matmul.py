@@ -17,8 +17,8 @@ from numba import prange
 
 from . import check, elementary
 from .jit import get_num_threads, inline, loops, pick, shared
-from .simd import (REGISTER_BYTES, aligned, lanes, load, outer_fma, pointer, scratch, select, shift, store, tile,
-                   tile_add, tile_load, tile_prefetch, tile_relu, tile_store, tile_width, transpose)
+from .simd import (REGISTER_BYTES, WIDE, aligned, lanes, load, load_wide, outer_fma, pointer, scratch, select, shift,
+                   store, tile, tile_add, tile_load, tile_prefetch, tile_relu, tile_store, tile_width, transpose)
 
 # A tile fills the registers: 14 x 2 vectors and 2 of b of AVX-512's 32, 6 x 2 half vectors of AVX2's 16. The rows
 # that are left go to ever lower tiles.
@@ -26,7 +26,7 @@ if REGISTER_BYTES == 64:
     H0, H1, H2, H3, H4, VECTORS, LOW_VECTORS = 14, 8, 4, 2, 1, 2, 4
 else:
     H0, H1, H2, H3, H4, VECTORS, LOW_VECTORS = 6, 4, 3, 2, 1, 1, 1
-WIDE = 8  # vectors of the tile for a single row: as many chains as hide the latency of an fma
+ROW_VECTORS = 8  # vectors of the tile for a single row: as many chains as hide the latency of an fma
 ROWS = 26 * H0
 DEPTH = 256
 PANELS = 32  # of DEPTH rows of b, 1 MB; without PAD between them, the same rows of all fall on one place of the cache
@@ -112,9 +112,9 @@ def _block(a, a_row, a_column, b, b_row, c, c_row, rows, columns, depth, bias, e
 @shared
 def _single_row(a, a_column, b, b_row, c, columns, depth, bias, end):
     """The same for one row: its tile is wide, not high."""
-    width = WIDE * lanes(c)
+    width = ROW_VECTORS * lanes(c)
     for j in range(0, columns, width):
-        _tile(tile(c, 1, WIDE), a, a_column, a_column, shift(b, j), b_row, shift(c, j), columns, depth,
+        _tile(tile(c, 1, ROW_VECTORS), a, a_column, a_column, shift(b, j), b_row, shift(c, j), columns, depth,
               min(width, columns - j), NO, shift(bias, j), end, 0)
 
 
@@ -230,10 +230,12 @@ def _lane_block(a, a_row, a_transposed, b, b_row, b_column, c, rows, columns, de
 @shared
 def _activate(c, c_row, rows, columns, activation):
     """c = sigmoid(c) or tanh(c), while the block is in cache."""
+    if columns == c_row:
+        rows, columns = 1, rows * columns
     for i in range(rows):
         end = i * c_row + columns
-        for at in range(i * c_row, end, lanes(c)):
-            v = load(c, at, end, 0.0)
+        for at in range(i * c_row, end, WIDE * lanes(c)):
+            v = load_wide(c, at, end, 0.0)
             store(c, at, end, elementary.sigmoid(v) if activation == SIGMOID else elementary.tanh(v))
 
 

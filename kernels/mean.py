@@ -4,26 +4,39 @@ import numpy as np
 from numba import prange
 
 from . import check
-from .jit import inline, loops, pick
+from .jit import loops, pick, shared
+from .simd import lanes, load, scratch, store, transpose
 
-BLOCK = 64  # numbers added one after another: part of the definition; short, so that the blocks' chains overlap
+BLOCK = 64  # numbers added one after another: part of the definition; blocks side by side in lanes
 PARALLEL_FROM = 262_144  # elements; bench_mean.py at 2 threads
 
 
-@inline
-def _sum_block(x, sums, block):
-    start = block * BLOCK
-    total = x[start]
-    for i in range(start + 1, min(start + BLOCK, x.size)):
-        total += x[i]
-    sums[block] = total
+@shared
+def _sum_blocks(x, sums, first, last):
+    """The sums of blocks `first` to `last`, as many as there are lanes: one a lane, if all are whole."""
+    w = lanes(x)
+    if last - first == w and last * BLOCK <= x.size:
+        columns = scratch(x, BLOCK)
+        for j in range(0, BLOCK, w):
+            transpose(x, first * BLOCK + j, BLOCK, w, w, columns, j * w, w)
+        total = load(columns, 0, w, 0.0)
+        for at in range(w, BLOCK * w, w):
+            total = total + load(columns, at, at + w, 0.0)
+        store(sums, first, last, total)
+    else:
+        for block in range(first, last):
+            start = block * BLOCK
+            sums[block] = x[start]
+            for i in range(start + 1, min(start + BLOCK, x.size)):
+                sums[block] += x[i]
 
 
 @loops
 def _mean(x, sums):
     """The blocks' sums, then their sum, always from first to last; then its mean in float64."""
-    for block in prange(sums.size):
-        _sum_block(x, sums, block)
+    w = lanes(x)
+    for group in prange((sums.size + w - 1) // w):
+        _sum_blocks(x, sums, group * w, min((group + 1) * w, sums.size))
     total = sums[0]
     for block in range(1, sums.size):
         total += sums[block]

@@ -6,6 +6,7 @@ order of additions, and with it every bit, does not either; LLVM cuts a vector i
 
     v = load(x, at, end, 0.0)       lanes x[at], x[at+1], ... of a C-contiguous array read flat; 0.0 from `end` on
     store(x, at, end, v)            the same way back; nothing is written from `end` on
+    load_wide(x, at, end, 0.0)      WIDE vectors as one value, for long formulas without sums across lanes
     fold_sum(v), fold_max(v)        lanes folded by halves: l with l + W/2, then l + W/4, ...
 
 A tile is a block of vectors held in registers, the accumulator of a matrix product (see `outer_fma`).
@@ -39,6 +40,9 @@ def _register_bytes():
 
 
 REGISTER_BYTES = _register_bytes()  # for choosing tiles; nothing that is computed depends on it
+# Each operation of a long formula waits for the one before, and the CPU looks only so far ahead for others to do; in
+# wide vectors these come next. Of 1, 2 and 4, 4 makes sigmoid 12 % faster, 20 % in float64. Fewer registers spill.
+WIDE = 4 if REGISTER_BYTES == 64 else 1
 INT32 = ir.IntType(32)
 LLVM_SCALARS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.int32: ir.IntType(32),
                 types.int64: ir.IntType(64)}
@@ -47,13 +51,14 @@ FLOATS = {integer: real for real, integer in INTEGERS.items()}
 
 
 class Vector(types.Type):
-    """Lanes of float32, float64, int32 or int64 that fill 64 bytes."""
+    """Lanes of float32, float64, int32 or int64 that fill 64 bytes, or `width` times as many."""
 
-    def __init__(self, scalar):
+    def __init__(self, scalar, width=1):
         self.scalar = scalar
-        self.lanes = BYTES * 8 // scalar.bitwidth
+        self.width = width
+        self.lanes = width * BYTES * 8 // scalar.bitwidth
         self.llvm = ir.VectorType(LLVM_SCALARS[scalar], self.lanes)
-        super().__init__(name=f"Vector({scalar})")
+        super().__init__(name=f"Vector({scalar}, {width})")
 
 
 class Mask(types.Type):
@@ -255,6 +260,16 @@ def lanes(typing, like):
 
 
 @intrinsic
+def single(typing, x):
+    """Whether a vector's lanes have 32 bits, a constant: LLVM drops the branch that is not taken."""
+
+    def emit(context, builder, sig, args):
+        return context.get_constant(types.boolean, x.scalar.bitwidth == 32)
+
+    return types.boolean(x), emit
+
+
+@intrinsic
 def splat(typing, like, number):
     """`number`, rounded to the dtype of the array or vector `like`, in every lane."""
     vector = like if isinstance(like, Vector) else Vector(like.dtype)
@@ -265,11 +280,7 @@ def splat(typing, like, number):
     return vector(like, number), emit
 
 
-@intrinsic
-def load(typing, x, at, end, fill):
-    """Lanes x[at], x[at + 1], ... of x read flat; `fill` in the lanes at or past index `end`."""
-    vector = Vector(x.dtype)
-
+def _load(vector, x, at, end, fill):
     def emit(context, builder, sig, args):
         pointer = _pointer(context, builder, sig.args[0], args[0], args[1])
         left = builder.sub(args[2], args[1])
@@ -288,6 +299,18 @@ def load(typing, x, at, end, fill):
         return result
 
     return vector(x, types.intp, types.intp, fill), emit
+
+
+@intrinsic
+def load(typing, x, at, end, fill):
+    """Lanes x[at], x[at + 1], ... of x read flat; `fill` in the lanes at or past index `end`."""
+    return _load(Vector(x.dtype), x, at, end, fill)
+
+
+@intrinsic
+def load_wide(typing, x, at, end, fill):
+    """The same for WIDE * lanes(x) numbers at once."""
+    return _load(Vector(x.dtype, WIDE), x, at, end, fill)
 
 
 @intrinsic
@@ -365,7 +388,7 @@ def select(typing, mask, x, y):
 @intrinsic
 def bits(typing, x):
     """The bits of float lanes as integers of the same width."""
-    vector = Vector(INTEGERS[x.scalar])
+    vector = Vector(INTEGERS[x.scalar], x.width)
 
     def emit(context, builder, sig, args):
         return builder.bitcast(args[0], vector.llvm)
@@ -376,7 +399,7 @@ def bits(typing, x):
 @intrinsic
 def from_bits(typing, i):
     """The floats whose bits the integer lanes hold."""
-    vector = Vector(FLOATS[i.scalar])
+    vector = Vector(FLOATS[i.scalar], i.width)
 
     def emit(context, builder, sig, args):
         return builder.bitcast(args[0], vector.llvm)
@@ -387,7 +410,7 @@ def from_bits(typing, i):
 @intrinsic
 def to_float(typing, i):
     """Integer lanes as floats of the same width."""
-    vector = Vector(FLOATS[i.scalar])
+    vector = Vector(FLOATS[i.scalar], i.width)
 
     def emit(context, builder, sig, args):
         return builder.sitofp(args[0], vector.llvm)

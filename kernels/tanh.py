@@ -4,7 +4,7 @@ from numba import prange
 
 from . import check, elementary
 from .jit import inline, loops, pick
-from .simd import lanes, load, store
+from .simd import WIDE, lanes, load, load_wide, store
 
 BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 8_192  # elements; bench_tanh.py at 2 threads
@@ -12,8 +12,8 @@ PARALLEL_FROM = 8_192  # elements; bench_tanh.py at 2 threads
 
 @inline
 def _forward_block(x, y, start, end):
-    for at in range(start, end, lanes(x)):
-        store(y, at, end, elementary.tanh(load(x, at, end, 0.0)))
+    for at in range(start, end, WIDE * lanes(x)):
+        store(y, at, end, elementary.tanh(load_wide(x, at, end, 0.0)))
 
 
 @loops

@@ -12,8 +12,8 @@ from nnjit.kernels.simd import lanes, load, store
 
 NAMES = ["exp", "log", "sigmoid", "tanh"]
 EXP, LOG, SIGMOID, TANH = range(4)
-BOUND = {"float32": {"exp": 0.78, "log": 0.84, "sigmoid": 0.80, "tanh": 0.96},  # the contract's is 1
-         "float64": {"exp": 0.77, "log": 0.86, "sigmoid": 0.79, "tanh": 0.96}}
+BOUND = {"float32": {"exp": 0.90, "log": 0.84, "sigmoid": 0.81, "tanh": 0.96},  # the contract's is 1
+         "float64": {"exp": 0.95, "log": 0.86, "sigmoid": 0.98, "tanh": 0.96}}
 
 
 @loops
@@ -142,7 +142,7 @@ def test_float64_against_decimal(name):
 
 
 # a coefficient changed by 1 ulp moves one float32 result in 10^5, which no bound in ulp sees
-DIGESTS = {"exp": "3da67d695489b08b", "log": "1b8c75457716451a", "sigmoid": "8ac32ad3c9be13ea",
+DIGESTS = {"exp": "27a9fba04a8a8732", "log": "1b8c75457716451a", "sigmoid": "ccca001d207e43a6",
            "tanh": "8293e0ac2db7cf57"}
 
 

@@ -13,7 +13,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 import pytest
-from scalar import LANES, assert_same_bits
+from scalar import LANES, assert_same_bits, fma
 
 from nnjit.kernels import simd
 from nnjit.kernels.jit import OPTIONS
@@ -90,6 +90,27 @@ def test_load_fills_and_store_stops_at_the_end(run, dtype):
             expected = room(60, dtype)
             expected[start:start + kept] = x[7:7 + kept]
             assert_same_bits(y, expected, f"store of {size} numbers")
+
+
+@kernel
+def _sum_wide(x, end, y, y_end):
+    v = simd.load_wide(x, 0, end, 0.5)
+    simd.store(y, MARGIN, MARGIN + y_end, simd.from_bits(simd.bits(simd.fma(v, 3.0, v))))
+    return simd.lanes(v), simd.fold_max(v), simd.single(v)
+
+
+@each_dtype
+def test_wide_vectors_are_several_as_one(dtype):
+    w = width(dtype) * simd.WIDE
+    x = numbers(w, dtype)
+    for size in range(-1, w + 2):
+        y, inside = room(w, dtype), np.append(x[:max(size, 0)], np.full(w - min(max(size, 0), w), dtype(0.5)))
+        for stop in (w, max(0, min(size, w))):
+            y[:] = SENTINEL
+            assert _sum_wide(x, size, y, stop) == (w, inside.max(), dtype is np.float32)
+            expected = room(w, dtype)
+            expected[MARGIN:MARGIN + stop] = fma(inside, dtype(3), inside)[:stop]
+            assert_same_bits(y, expected, f"{size} of {w}")
 
 
 @kernel
