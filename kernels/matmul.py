@@ -36,7 +36,7 @@ PAD = 32
 PACK_B, PACK_LARGE_B = (96, 10_000), (15, 250_000)
 PACK_A = 64, 65_536  # columns of b and size of a from which a block of a^T, or of rows at CLASH, is worth a copy
 CLASH = 2048  # bytes: rows at a multiple of it fall on the same places of the first-level cache; 1024^3 gains 10 %
-SHALLOW = 4  # numbers k up to which tiles are low and wide
+SHALLOW, LOW_ROWS = 4, 16  # numbers k up to which tiles are low and wide, and rows: 256x1x512 takes half as long
 LANES_T, LANES = 10, 4  # columns of c up to which rows of a^T, and of a, are put into lanes
 PARALLEL_FROM = 500_000  # multiply-adds; at 2 threads, serial time over parallel: 64^3 0.78, 80^3 1.04, 96^3 1.20
 A_ROOM = (ROWS + H0) * DEPTH  # numbers
@@ -186,20 +186,22 @@ def _low_panel(a, a_row, a_column, b, b_row, c, c_row, rows, depth, columns, res
 
 @shared
 def _low_block(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, columns, depth, bias, end):
-    """The same for few rows, or few k where it is all about writing c: with longer pieces of its rows at a time
-    256x1x512 takes half as long."""
+    """The same for few rows, or few k where it is all about writing c: in longer pieces, a few rows at a time."""
     width = LOW_VECTORS * lanes(c)
     panel = scratch(c, LOW_PANEL)
-    for j in range(0, columns, width):
-        wide = min(width, columns - j)
-        for k in range(0, max(depth, 1), DEPTH):
-            size = min(DEPTH, depth - k)
-            right, right_row = shift(b, k * b_row + j), b_row
-            if b_transposed:
-                _copy(shift(b, j * b_row + k), b_row, YES, panel, width, size, wide)
-                right, right_row = panel, ONE * width
-            _low_panel(shift(a, k * a_column), a_row, a_column, right, right_row, shift(c, j), c_row, rows, size, wide,
-                       k > 0, shift(bias, j), end if k + DEPTH >= depth else NOTHING)
+    step = rows if b_transposed or columns <= width else LOW_ROWS
+    for i in range(0, rows, step):
+        for j in range(0, columns, width):
+            wide = min(width, columns - j)
+            for k in range(0, max(depth, 1), DEPTH):
+                size = min(DEPTH, depth - k)
+                right, right_row = shift(b, k * b_row + j), b_row
+                if b_transposed:
+                    _copy(shift(b, j * b_row + k), b_row, YES, panel, width, size, wide)
+                    right, right_row = panel, ONE * width
+                _low_panel(shift(a, i * a_row + k * a_column), a_row, a_column, right, right_row,
+                           shift(c, i * c_row + j), c_row, min(step, rows - i), size, wide, k > 0, shift(bias, j),
+                           end if k + DEPTH >= depth else NOTHING)
 
 
 @shared
