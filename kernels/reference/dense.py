@@ -15,7 +15,7 @@ ACTIVATIONS = {"relu": relu, "sigmoid": sigmoid, "tanh": tanh}
 def inputs(rng, shape, dtype):
     rows, features, neurons = shape
     x = rng.standard_normal((rows, features)).astype(dtype)
-    w = rng.standard_normal((features, neurons)).astype(dtype)
+    w = (rng.standard_normal((features, neurons)) / max(features, 1) ** 0.5).astype(dtype)  # sigmoids not at their ends
     b = rng.standard_normal(neurons).astype(dtype)
     dy = rng.standard_normal((rows, neurons)).astype(dtype)
     cases: list = []
