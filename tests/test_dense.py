@@ -17,7 +17,7 @@ def bound(function, u, expected, *args, activation=None):
         return [slope * chain + own * np.abs(expected[0])]
     dy, x, w, y = args
     roundings = {None: 0, "relu": 0, "sigmoid": 3, "tanh": 4}[activation]
-    factor = {None: 1, "relu": y > 0, "sigmoid": y * (1 - y), "tanh": (1 - y) * (1 + y)}[activation]
+    factor = {None: 1, "relu": ~(y <= 0), "sigmoid": y * (1 - y), "tanh": (1 - y) * (1 + y)}[activation]
     dz = np.abs(dy * factor)
     adds = min(len(dz), 256) + -(-len(dz) // 256)
     return [gamma(w.shape[1] + roundings, u) * np.matmul(dz, np.abs(w.T)),
