@@ -15,7 +15,7 @@ import pytest
 
 import nnjit
 from nnjit import kernels
-from nnjit.kernels import jit, softmax
+from nnjit.kernels import jit, relu, softmax
 
 PACKAGE = Path(nnjit.__file__).parent
 SOURCES = sorted((PACKAGE / "kernels").glob("*.py"))
@@ -137,6 +137,14 @@ def entries(cache):
 
 
 # ---- cache
+
+
+def test_what_kernels_call_is_not_called_from_python():
+    x = np.ones(20, np.float32)
+    relu.forward(x)
+    for function in (relu._forward_block, softmax._forward_block):
+        with pytest.raises(TypeError, match="_forward_block can be called by kernels only"):
+            function(x, x, 0, 4)
 
 
 def test_second_start_compiles_nothing(copied, filled):
