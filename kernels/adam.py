@@ -8,7 +8,7 @@ from .simd import fma, lanes, load, sqrt, store
 
 BLOCK = 4096  # elements a task
 NAMES = ("w", "dw", "m", "v")
-PARALLEL_FROM = 32_768  # elements; bench_adam.py at 2 threads
+PARALLEL_FROM = 32_768  # elements; bench/thresholds.py at 2 threads
 
 
 @inline

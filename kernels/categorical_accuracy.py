@@ -8,7 +8,7 @@ from .simd import WIDE, fold_max, lanes, load, load_wide, pointer, scratch, sele
 
 ROWS = 64  # a task: a multiple of the lanes
 W32 = 16  # the widest vector: narrow rows have no more columns
-PARALLEL_FROM = 65_536  # elements; bench_categorical_accuracy.py at 2 threads
+PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
 
 
 @inline

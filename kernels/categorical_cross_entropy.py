@@ -8,7 +8,7 @@ from .jit import inline, loops, pick, shared
 from .simd import fold_sum, lanes, load, scratch, select, splat, store
 
 ROWS = 64  # a task: a multiple of the lanes
-PARALLEL_FROM = 65_536  # elements; bench_categorical_cross_entropy.py at 2 threads
+PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 262_144, 131_072  # elements; bench/thresholds.py at 2 threads
 LOW, HIGH = 1e-7, 1 - 1e-7
 
 
@@ -125,5 +125,5 @@ def backward(p, labels, *, out=None, parallel=None):
     labels = check.labels(labels, "p", p)
     dp = check.out("out", out, p.shape, p.dtype, p, labels)
     nest = _backward_blocks if labels.ndim == 1 else _backward_rows
-    pick(nest, p.size >= PARALLEL_FROM, parallel)(p, labels, dp)
+    pick(nest, p.size >= PARALLEL_BACKWARD_FROM, parallel)(p, labels, dp)
     return dp

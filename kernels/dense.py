@@ -10,7 +10,7 @@ from .simd import lanes, load, select, splat, store
 
 ACTIVATIONS = {None: NO_ACTIVATION, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 ROWS = 256  # rows a block of the bias gradient: part of its definition, a change changes bits
-PARALLEL_FROM = 65_536  # elements of dz; bench_dense.py at 2 threads
+PARALLEL_FROM = 131_072  # elements of dz, as in relu's backward
 
 
 def forward(x, w, b, *, activation=None, out=None, parallel=None):

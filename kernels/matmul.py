@@ -38,7 +38,7 @@ PACK_A = 64, 65_536  # columns of b and size of a from which a block of a^T, or 
 CLASH = 2048  # bytes: rows at a multiple of it fall on the same places of the first-level cache; 1024^3 gains 10 %
 SHALLOW, LOW_ROWS = 4, 16  # numbers k up to which tiles are low and wide, and rows: 256x1x512 takes half as long
 LANES_T, LANES = 10, 4  # columns of c up to which rows of a^T, and of a, are put into lanes
-PARALLEL_FROM = 500_000  # multiply-adds; at 2 threads, serial time over parallel: 64^3 0.78, 80^3 1.04, 96^3 1.20
+PARALLEL_FROM = 1_000_000  # multiply-adds; bench/thresholds.py at 2 threads
 A_ROOM = (ROWS + H0) * DEPTH  # numbers
 LOW_PANEL, LANE_SUMS = DEPTH * LOW_VECTORS, LANES_T * LOW_VECTORS
 

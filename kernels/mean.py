@@ -8,7 +8,7 @@ from .jit import loops, pick, shared
 from .simd import lanes, load, scratch, store, transpose
 
 BLOCK = 64  # numbers added one after another: part of the definition; blocks side by side in lanes
-PARALLEL_FROM = 262_144  # elements; bench_mean.py at 2 threads
+PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
 
 
 @shared

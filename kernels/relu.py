@@ -7,7 +7,7 @@ from .jit import inline, loops, pick
 from .simd import lanes, load, select, store
 
 BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
-PARALLEL_FROM = 65_536  # elements; bench_relu.py at 2 threads
+PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
 
 
 @inline

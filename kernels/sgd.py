@@ -7,7 +7,7 @@ from .jit import inline, loops, pick
 from .simd import fma, lanes, load, store
 
 BLOCK = 4096  # elements a task
-PARALLEL_FROM = 65_536  # elements; bench_sgd.py at 2 threads
+PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
 
 
 @inline

@@ -7,7 +7,7 @@ from .jit import inline, loops, pick
 from .simd import WIDE, lanes, load, load_wide, store
 
 BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
-PARALLEL_FROM = 8_192  # elements; bench_sigmoid.py at 2 threads
+PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; bench/thresholds.py at 2 threads
 
 
 @inline
@@ -68,5 +68,5 @@ def backward(dy, y, *, out=None, parallel=None):
     y = check.array("y", y)
     dy = check.same("dy", dy, "y", y)
     dx = check.out("out", out, y.shape, y.dtype, y, alias=dy)
-    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(dy.ravel(), y.ravel(), dx.ravel())
+    pick(_backward_blocks, y.size >= PARALLEL_BACKWARD_FROM, parallel)(dy.ravel(), y.ravel(), dx.ravel())
     return dx

@@ -8,7 +8,7 @@ from .jit import inline, loops, pick, shared
 from .simd import fold_max, fold_sum, lanes, load, scratch, select, splat, store, transpose
 
 ROWS = 64  # a task: a multiple of the lanes
-PARALLEL_FROM = 8_192  # elements; bench_softmax.py at 2 threads
+PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 131_072  # elements; bench/thresholds.py at 2 threads
 W32 = 16  # the widest vector: narrow rows have no more columns
 
 
@@ -142,5 +142,5 @@ def backward(dy, y, *, out=None, parallel=None):
     y = check.array("y", y, 2)
     dy = check.same("dy", dy, "y", y)
     dx = check.out("out", out, y.shape, y.dtype, y, alias=dy)
-    pick(_backward_rows, y.size >= PARALLEL_FROM, parallel)(dy, y, dx)
+    pick(_backward_rows, y.size >= PARALLEL_BACKWARD_FROM, parallel)(dy, y, dx)
     return dx

@@ -8,7 +8,7 @@ from .jit import inline, loops, pick, shared
 from .simd import absolute, fold_sum, lanes, load, scratch, select, splat, store
 from .softmax import ROWS, W32, forward_group, forward_row
 
-PARALLEL_FROM = 8_192  # elements; bench_softmax_cross_entropy.py at 2 threads
+PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; bench/thresholds.py at 2 threads
 
 
 @shared
@@ -125,5 +125,5 @@ def backward(y, labels, *, out=None, parallel=None):
     labels = check.labels(labels, "y", y)
     dx = check.out("out", out, y.shape, y.dtype, labels, alias=y)
     nest = _backward_blocks if labels.ndim == 1 else _backward_rows
-    pick(nest, y.size >= PARALLEL_FROM, parallel)(y, labels, dx)
+    pick(nest, y.size >= PARALLEL_BACKWARD_FROM, parallel)(y, labels, dx)
     return dx

@@ -510,7 +510,8 @@ def test_plans_of_other_sizes_are_forgotten():
 
 def test_a_recorded_step_compiles_nothing_more():
     """An elementwise first layer takes the batch as a vector, on threads too: the next batches as well."""
-    x, y = np.repeat(X, 60, 0), np.repeat(Y, 60)
+    times = -(-kernels.tanh.PARALLEL_FROM // X.size)
+    x, y = np.repeat(X, times, 0), np.repeat(Y, times)
     model = network(loose=True)
     model.train(x, y, epochs=1)
     nest = kernels.tanh._forward_blocks.threads
