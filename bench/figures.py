@@ -51,13 +51,19 @@ def seconds(row: Row, contender: str, threads: int) -> float:
 
 
 def rival(row: Row, threads: int) -> str:
-    """The fastest contender other than nnjit."""
-    return min(others(row), key=lambda name: seconds(row, name, threads))
+    """The fastest contender other than nnjit: the one with the lowest ratio."""
+    return min(others(row), key=lambda name: _ratio(row, name, threads))
 
 
 def ratio(row: Row, threads: int) -> float:
-    """How many times the rival's time is ours."""
-    return seconds(row, rival(row, threads), threads) / seconds(row, "nnjit", threads)
+    """How many times the rival's time is ours: the median over the rounds of each round's quotient, since what slows
+    a shared machine down for a while slows all contenders of a round."""
+    return _ratio(row, rival(row, threads), threads)
+
+
+def _ratio(row: Row, other: str, threads: int) -> float:
+    rounds = zip(row["seconds"][other][str(threads)], row["seconds"]["nnjit"][str(threads)], strict=True)
+    return median(theirs / ours for theirs, ours in rounds)
 
 
 def loses(row: Row, threads: int) -> bool:

@@ -24,11 +24,11 @@ README_ROWS = (
     "adam.step 784x512 f32",
 )
 START, END = "<!-- benchmark -->", "<!-- /benchmark -->"
-LEGEND = ("Times in microseconds, medians of {rounds}. ratio: {other} time over ours at the same number of threads; "
-          "{mark}: {faster} is faster. of limit: our rate as a share of the machine's measured multiply-add peak "
-          "(GFLOP/s) or of its copy bandwidth at that size (GB/s), whichever holds the operation back; beyond the "
-          "caches, updates in place pass 100%, since a copy first fetches what it overwrites. spread: the largest "
-          "distance between two rounds, as a share of the median.")
+LEGEND = ("Times in microseconds, medians of {rounds}. ratio: {other} time over ours at the same number of threads, "
+          "the median of each round's; {mark}: {faster} is faster. of limit: our rate as a share of the machine's "
+          "measured multiply-add peak (GFLOP/s) or of its copy bandwidth at that size (GB/s), whichever holds the "
+          "operation back; beyond the caches, updates in place pass 100%, since a copy first fetches what it "
+          "overwrites. spread: the largest distance between two rounds, as a share of the median.")
 
 
 # ---- lines
@@ -201,7 +201,7 @@ def readme_table(report: Report) -> str:
     other, faster = _whose(report)
     return (f"{_table(head, rows)}\n\n{machine['processor']}, Python {versions['python']}, NumPy {versions['numpy']}, "
             f"Numba {versions['numba']}, {libraries}float32. step: forward, backward and Adam through `nnjit.nn`. "
-            f"ratio: {other} time over ours; **bold**: {faster} is faster.")
+            f"ratio: {other} time over ours, the median of each round's; **bold**: {faster} is faster.")
 
 
 def rewrite(readme: str, table: str) -> str:

@@ -88,6 +88,15 @@ def test_the_ratio_is_to_the_fastest_other_contender():
     assert [figures.loses(one, threads) for threads in (1, 2)] == [False, True]
 
 
+def test_the_ratio_is_that_of_a_round_not_of_medians_from_different_rounds():
+    # a machine that is slow in different rounds for different contenders; the quotients are 2, 2 and 2
+    one = row(numpy=([2e-4, 8e-4, 4e-4], [1e-4] * 3), nnjit=([1e-4, 4e-4, 2e-4], [1e-4] * 3),
+              torch=([9e-4, 9e-4, 3e-4], [2e-4] * 3))
+    assert figures.rival(one, 1) == "numpy" and figures.ratio(one, 1) == pytest.approx(2)
+    two = row(numpy=([6e-4, 2e-4, 5e-4], [1e-4] * 3), nnjit=([2e-4, 1e-4, 5e-4], [1e-4] * 3))
+    assert figures.ratio(two, 1) == pytest.approx(2)  # of the quotients 3, 2 and 1; the medians' is 2.5
+
+
 def test_contenders_stand_in_the_order_of_the_columns():
     assert figures.contenders(made_up()) == ["numpy", "nnjit"]
     assert figures.contenders(with_peers()) == ["numpy", "torch", "jax", "sklearn", "nnjit"]
