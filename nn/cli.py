@@ -277,7 +277,10 @@ def _compile(task: Task, options: argparse.Namespace, data: Data) -> None:
     model.train(X, y, validation_data=(X, y), progress=False)
     seconds = time.perf_counter() - start
     if seconds > 2:
-        say(f"the kernels were compiled in {seconds:.0f} s, which the cache saves the next time")
+        kept = any(Path(backend.TWINS["numba"].info()["cache folder"]).glob("*.bin"))
+        say(f"the kernels were compiled in {seconds:.0f} s, " + (
+            "which the cache saves the next time" if kept else
+            "and will be the next time: the cache folder cannot be written, set NNJIT_CACHE_DIR to another"))
 
 
 def _fit(task: Task, model: Model, twin: str, options: argparse.Namespace, data: Data) -> None:

@@ -16,6 +16,7 @@ from .metrics import Accuracy
 from .plan import Forward, Parameters, Plan, recordable, unchanged
 from .progress import bar, say
 
+EXAMPLES = {"loss": "CategoricalCrossentropy", "optimizer": "Adam", "accuracy": "Accuracy"}
 FEW = 32  # samples up to which `predict` is recorded
 
 
@@ -69,6 +70,8 @@ class Model:
         for name, value in (("loss", loss), ("optimizer", optimizer), ("accuracy", accuracy)):
             if isinstance(value, type):
                 raise TypeError(f"{name} must be an object, got the class: write {value.__name__}()")
+            if isinstance(value, str):
+                raise TypeError(f"{name} must be an object such as nn.{EXAMPLES[name]}(), got {value!r}")
             if value is not None:
                 setattr(self, name, value)
         self._finalized = None
@@ -400,6 +403,10 @@ class Model:
             with open(temporary, "wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
             os.replace(temporary, target)
+        except OSError as error:
+            if error.filename == str(temporary):  # the file that the caller knows
+                error.filename, error.filename2 = str(target), None
+            raise
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -421,7 +428,8 @@ class Model:
         except OSError:
             raise
         except Exception as error:  # a damaged zip fails in a dozen ways
-            raise ValueError(f"{os.fspath(path)} holds no parameters of this model: {error}") from error
+            reason = "it is no npz file" if "pickle" in str(error) else error  # NumPy advises to load it as one
+            raise ValueError(f"{os.fspath(path)} holds no parameters of this model: {reason}") from error
 
 
 def _count(name: str, value: int) -> int:

@@ -1,3 +1,4 @@
+import argparse
 import math
 import os
 import re
@@ -5,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nnjit import __version__, nn
+from nnjit import __version__, kernels, nn
 from nnjit.nn import cli, datasets
 
 SPIRAL = ["train", "spiral", "--epochs", "3"]
@@ -214,6 +216,21 @@ def test_an_unwritable_folder(tmp_path, capsys):
     tmp_path.chmod(0o500)
     assert cli.main([*SPIRAL, "--save", str(tmp_path / "a.npz")]) == 2
     assert "a.npz cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("writable", (True, False))
+def test_what_is_said_of_the_cache_is_so(tmp_path, capsys, monkeypatch, writable):
+    clock = iter(range(0, 10_000, 10))
+    monkeypatch.setattr(cli.time, "perf_counter", lambda: next(clock))  # whatever is timed takes ten seconds
+    monkeypatch.setenv("NNJIT_CACHE_DIR", str(tmp_path / "cache"))
+    if writable:
+        folder = Path(kernels.info()["cache folder"])
+        folder.mkdir(parents=True)
+        (folder / "any.bin").touch()
+    options = argparse.Namespace(seed=0, learning_rate=0.01, batch_size=None, dataset="spiral")
+    cli._compile(cli.TASKS["spiral"], options, cli._load(options))
+    text = "saves the next time" if writable else "the cache folder cannot be written, set NNJIT_CACHE_DIR to another"
+    assert text in capsys.readouterr().out
 
 
 def test_a_write_that_fails_is_one_line(tmp_path, capsys, monkeypatch):

@@ -325,6 +325,9 @@ def test_objects_not_classes():
         model.add("relu")
     with pytest.raises(TypeError, match=r"optimizer must be an object, got the class: write Adam\(\)"):
         model.set(optimizer=nn.Adam)
+    for name, example in (("loss", "CategoricalCrossentropy"), ("optimizer", "Adam"), ("accuracy", "Accuracy")):
+        with pytest.raises(TypeError, match=rf"{name} must be an object such as nn.{example}\(\), got 'adam'"):
+            model.set(**{name: "adam"})
 
 
 # ---- data that does not fit
@@ -521,6 +524,12 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
         assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["weights.npz"]
 
 
+def test_a_save_that_fails_names_the_file_that_was_wanted(tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        small().save_parameters(tmp_path / "nowhere" / "weights.npz")
+    assert error.value.filename == str(tmp_path / "nowhere" / "weights.npz")
+
+
 def test_a_link_is_followed(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "real")
     small().save_parameters(tmp_path / "link")
@@ -551,6 +560,8 @@ def test_files_that_are_no_parameters(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=f"{name} holds no parameters of this model: "):
             model.load_parameters(name)
         assert bits(model) == before
+    with pytest.raises(ValueError, match="it is no npz file$"):  # not NumPy's advice to allow pickles
+        model.load_parameters("text.npz")
     assert not os.path.exists("bomb")
     with pytest.raises(FileNotFoundError):
         model.load_parameters("none.npz")
