@@ -133,11 +133,12 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
         if y is None:
             raise ValueError(f"y, the output of forward, is needed for activation {activation!r}")
         y = check.same("y", y, "dy", dy)
+    read = (dy, x, w) if activation is None else (dy, x, w, y)
     dx, dw, db = check.outs(out, 3)
-    dw = check.out("out[1]", dw, (depth, neurons), x.dtype, dy, x, w)
-    db = check.out("out[2]", db, (neurons,), x.dtype, dy, x, w, dw)
+    dw = check.out("out[1]", dw, (depth, neurons), x.dtype, *read)
+    db = check.out("out[2]", db, (neurons,), x.dtype, *read, dw)
     if input_gradient:
-        dx = check.out("out[0]", dx, (rows, depth), x.dtype, dy, x, w, dw, db)
+        dx = check.out("out[0]", dx, (rows, depth), x.dtype, *read, dw, db)
     dz = dy if activation is None else np.empty(dy.shape, dy.dtype)
     sums = np.empty(((rows + ROWS - 1) // ROWS, neurons), dy.dtype)
     nest = pick(_gradient_blocks, dy.size >= PARALLEL_FROM, parallel)

@@ -98,7 +98,8 @@ def forward(x, *, out=None, parallel=None):
     out : (N, C) dtype of x, C-contiguous, written and returned; may be x itself
     parallel : None chooses by size; True or False forces
 
-    Returns y (N, C), dtype of x. Largest error 4 ulp for 1000 columns; rows sum to 1 within rounding.
+    Returns y (N, C), dtype of x. Largest error C / 16 + 9 ulp, in float64 C / 8 + 9, given the rounded differences from
+    the maximum: each lane of the sum is one chain. Of 1000 random scores it is 4 to 12 ulp in float32.
     Raises TypeError for another dtype, ValueError for another shape or C = 0.
     N = 0 gives an empty array; a NaN or +inf makes its row NaN, and so does a row of -inf alone.
     Formula and source: kernels/reference/softmax.py

