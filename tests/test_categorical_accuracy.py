@@ -48,6 +48,15 @@ def test_a_nan_is_the_largest():
     assert_same_bits(np.argmax(y, axis=1), np.array([1, 0, 2]))
 
 
+@pytest.mark.parametrize("columns", (10, 17, 70, 200))
+def test_the_first_nan_of_a_row_of_any_width(columns):
+    y = np.random.default_rng(0).standard_normal((2 * columns, columns)).astype(np.float32)
+    for i in range(2 * columns):
+        y[i, i // 2] = np.nan
+        y[i, i // 2 + 1 + i % 2:] = np.inf if i % 2 else np.nan
+    assert categorical_accuracy.forward(y, np.arange(2 * columns) // 2) == 2 * columns
+
+
 def test_mistakes_are_named():
     y = np.zeros((4, 3), np.float32)
     with pytest.raises(ValueError, match="labels must lie in 0..2, got 3 at index 1"):
