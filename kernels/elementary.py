@@ -18,6 +18,13 @@ SHIFT_32, SHIFT_64 = 1.5 * 2.0**23, 1.5 * 2.0**52  # adding it leaves the neares
 
 
 @inline
+def tiny(x):
+    """16 times the smallest normal number of x's dtype, in every lane. What fades step by step is ended here: it would
+    come to rest among denormal numbers, with which each operation takes a hundred times as long."""
+    return splat(x, 2.0**-122 if single(x) else 2.0**-1018)
+
+
+@inline
 def _round(x):
     """The nearest integer to x / ln 2, as float lanes and as integer lanes, if it fits 22 bits. No float-to-integer
     conversion: that of NaN differs between machines."""

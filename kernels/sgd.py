@@ -3,8 +3,9 @@
 from numba import prange
 
 from . import check
+from .elementary import tiny
 from .jit import inline, loops, pick
-from .simd import fma, lanes, load, store
+from .simd import absolute, fma, lanes, load, select, store
 
 BLOCK = 4096  # elements a task
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
@@ -26,6 +27,7 @@ def _step_blocks(w, dw, rate):
 def _momentum_block(w, dw, v, rate, momentum, start, end):
     for at in range(start, end, lanes(w)):
         u = fma(load(dw, at, end, 0.0), -rate, load(v, at, end, 0.0) * momentum)
+        u = select(absolute(u) < tiny(u), 0.0, u)
         store(v, at, end, u)
         store(w, at, end, load(w, at, end, 0.0) + u)
 
@@ -45,7 +47,8 @@ def step(w, dw, v=None, *, learning_rate, momentum=0.0, parallel=None):
     learning_rate, momentum : finite numbers
     parallel : None chooses by size; True or False forces
 
-    v = fma(dw, -learning_rate, v * momentum), w = w + v; without v, w = fma(dw, -learning_rate, w).
+    v = fma(dw, -learning_rate, v * momentum), w = w + v; without v, w = fma(dw, -learning_rate, w). A v below 2^-122
+    (2^-1018 in float64) counts as 0: that of an unused weight would fade into denormal numbers, which are slow.
     Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, overlapping arrays, a number that
     is not finite or momentum without v. NaN propagates.
     Formula and source: kernels/reference/sgd.py

@@ -6,14 +6,17 @@ from nnjit.kernels import adam
 
 DTYPES = (np.float32, np.float64)
 SIZES = (0, 1, 7, 8, 9, 15, 16, 17, 100, 4095, 4097, 10_001)
+TINY = {np.float32: 2.0**-122, np.float64: 2.0**-1018}
 KNOBS = {"learning_rate": 0.05, "correction_1": 1 - 0.9**3, "correction_2": 1 - 0.999**3}
 
 
 def bound(function, u, expected, w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, beta_2=0.999,
           epsilon=1e-7):
-    """Every knob is rounded to the dtype; the moments as sums of two products; then nine roundings in the quotient."""
-    m_error = u * np.abs(beta_1 * m) + 2 * u * np.abs((1 - beta_1) * dw) + u * np.abs(expected[2])
-    v_error = u * np.abs(beta_2 * v) + 3 * u * (1 - beta_2) * dw**2 + u * np.abs(expected[3])
+    """Every knob is rounded to the dtype; the moments as sums of two products, and ended below `tiny`; then nine
+    roundings in the quotient."""
+    tiny = TINY[np.float32 if u > 1e-10 else np.float64]
+    m_error = u * np.abs(beta_1 * m) + 2 * u * np.abs((1 - beta_1) * dw) + u * np.abs(expected[2]) + tiny
+    v_error = u * np.abs(beta_2 * v) + 3 * u * (1 - beta_2) * dw**2 + u * np.abs(expected[3]) + tiny
     root = np.sqrt(expected[3] / correction_2)
     quotient = learning_rate / correction_1 / (root + epsilon)
     move = np.abs(expected[2]) * quotient
@@ -43,6 +46,31 @@ def test_order_of_operations(dtype, size, parallel):
     assert_same_bits(m, a, "m")
     assert_same_bits(v, b, "v")
     assert_same_bits(w, moved, "w")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_moments_end_before_denormal_numbers(dtype):
+    tiny = dtype(TINY[dtype])
+    below = np.nextafter(tiny, dtype(0))
+    knobs = {"learning_rate": 0.5, "correction_1": 1, "correction_2": 1, "beta_1": 1, "beta_2": 1, "epsilon": 0}
+    nan = dtype("nan")
+    w = np.ones(7, dtype)
+    m = np.array([tiny, below, -tiny, -below, 0, nan, 1], dtype)
+    v = np.array([1, 1, 1, 1, 0, 1, nan], dtype)
+    adam.step(w, np.zeros_like(w), m, v, **knobs)
+    assert_same_bits(m, np.array([tiny, 0, -tiny, 0, 0, nan, 1], dtype))
+    assert_same_bits(v, np.array([1, 1, 1, 1, tiny, 1, nan], dtype))
+    assert_same_bits(w, np.array([1, 1, 1, 1, 1, nan, nan], dtype))
+    v = np.array([tiny, below, -below], dtype)
+    adam.step(np.ones(3, dtype), np.zeros(3, dtype), np.zeros(3, dtype), v, **knobs)
+    assert_same_bits(v, np.full(3, tiny))
+
+
+def test_an_unused_weights_moments_fade():
+    w, m, v = np.ones(1, np.float32), np.full(1, 0.5, np.float32), np.full(1, 1e-30, np.float32)
+    for _ in range(20_000):  # 0.9^t and 0.999^t would both be at rest among denormal numbers
+        adam.step(w, np.zeros_like(w), m, v, learning_rate=1e-3, correction_1=1, correction_2=1)
+    assert (m[0], v[0]) == (0, TINY[np.float32])
 
 
 def test_all_knobs_count():

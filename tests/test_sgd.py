@@ -40,6 +40,18 @@ def test_order_of_operations(dtype, size, parallel):
     assert_same_bits(w, moved, "w")
 
 
+@pytest.mark.parametrize(("dtype", "tiny"), ((np.float32, 2.0**-122), (np.float64, 2.0**-1018)))
+def test_a_velocity_ends_before_denormal_numbers(dtype, tiny):
+    tiny = dtype(tiny)
+    below, nan = np.nextafter(tiny, dtype(0)), dtype("nan")
+    v = np.array([tiny, below, -tiny, -below, 0, nan, 1], dtype)
+    w = np.zeros(7, dtype)
+    sgd.step(w, np.zeros_like(w), v, learning_rate=0.5, momentum=1)
+    wish = np.array([tiny, 0, -tiny, 0, 0, nan, 1], dtype)
+    assert_same_bits(v, wish, "v")
+    assert_same_bits(w, wish, "w")
+
+
 def test_any_number_of_dimensions():
     w, dw = arrays(24, np.float32, 2)
     wish = fma(dw, -np.float32(0.5), w)
