@@ -105,6 +105,21 @@ def _all(functions, words):
     return -1
 
 
+@direct
+def _each(functions, words, memory, places, columns, table, sources, results):
+    """Make all calls once for each row of `table`: its `columns` go to `places` of the memory before, and what stands
+    at `sources` after goes into a row of `results`. The number of the call that failed, or -1."""
+    for row in range(table.shape[0]):
+        for i in range(places.size):
+            memory[places[i]] = table[row, columns[i]]
+        failed = _all(functions, words)
+        if failed >= 0:
+            return failed
+        for i in range(sources.size):
+            results[row, i] = memory[sources[i]]
+    return -1
+
+
 def _address(x):
     return x.__array_interface__["data"][0]
 
@@ -114,6 +129,11 @@ def _words(value):
     if isinstance(value, np.ndarray):
         return [0, 0, value.size, value.itemsize, _address(value), *value.shape, *value.strides]
     return [int(np.float64(value).view(np.int64)) if isinstance(value, float) else value]
+
+
+def _done(failed):
+    if failed >= 0:
+        raise MemoryError("no memory for a kernel's buffers")
 
 
 ADDRESS = 4  # the place of the address among an array's words
@@ -126,7 +146,7 @@ class Replay:
     """
 
     def __init__(self, calls):
-        self._calls = calls
+        self.calls = calls
         self._begins: list[Any] = []  # of each call: where its arguments begin in memory, and its result; or None
         self._kinds: list[Any] = []  # of the results
         self._results: dict[int, Any] = {}  # of parallel variants
@@ -161,15 +181,41 @@ class Replay:
             part if isinstance(part, int) else (np.array(part[0], np.int64), np.array(part[1], np.int64) * 8 + start)
             for part in parts]
 
+    @property
+    def compiled(self):
+        """Whether all calls are made by compiled code, none by Python."""
+        return len(self._parts) == 1 and type(self._parts[0]) is tuple
+
     def run(self):
         """Make all calls."""
         for part in self._parts:
             if type(part) is tuple:
-                if _all(*part) >= 0:
-                    raise MemoryError("no memory for a kernel's buffers")
+                _done(_all(*part))
             else:
-                variant, args = self._calls[part]
+                variant, args = self.calls[part]
                 self._results[part] = variant(*args)
+
+    def repeat(self, arrays, number, place, floats, results):
+        """Make all calls, where they are `compiled`, once for each row of `floats`.
+
+        arrays : pairs of places as in `arrays`, and the addresses (n,) int64 that they take, one a time
+        floats : (n, count) float64, C-contiguous: the arguments of call `number` from `place` on
+        results : numbers of calls
+
+        Returns a list for each of `results`, of what these calls returned.
+        """
+        table = np.empty((len(floats), len(arrays) + floats.shape[1]), np.int64)
+        columns = [*range(len(arrays), table.shape[1])]
+        places = self._begins[number][place:place + len(columns)]
+        for column, (where, addresses) in enumerate(arrays):
+            table[:, column] = addresses
+            places = [self._begins[call][arg] + ADDRESS for call, arg, _ in where] + places
+            columns = [column] * len(where) + columns
+        table[:, len(arrays):] = floats.view(np.int64)
+        found = np.empty((len(results), len(floats)), np.int64)
+        _done(_each(*self._parts[0], self._memory, np.array(places), np.array(columns), table,
+                    np.array([self._begins[call][-1] for call in results], np.int64), found.T))
+        return [row.view(self._kinds[call]).tolist() for call, row in zip(results, found)]
 
     def result(self, number):
         """What call `number` returned, a number or None."""
@@ -183,14 +229,14 @@ class Replay:
         """Take x, C-contiguous, of the same dtype and size, as the arguments at `places`: (call, argument, shape)."""
         where = _address(x)
         for number, place, shape in places:
-            self._calls[number][1][place] = x if x.shape == shape else x.reshape(shape)
+            self.calls[number][1][place] = x if x.shape == shape else x.reshape(shape)
             begins = self._begins[number]
             if begins is not None:
                 self._memory[begins[place] + ADDRESS] = where
 
     def floats(self, number, place, values):
         """Take floats as the arguments from `place` on."""
-        self._calls[number][1][place:place + len(values)] = values
+        self.calls[number][1][place:place + len(values)] = values
         begins = self._begins[number]
         if begins is not None:
             for begin, value in zip(begins[place:], values):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -230,6 +231,52 @@ class Model:
         optimizer.post_update_params()
         return loss, None if hits is None else self.accuracy.count(hits, len(X))  # type: ignore[union-attr]
 
+    def _repeat(self, X: Array, y: Array, batch: int, steps: int) -> tuple[list[float], Any, list[float]] | None:
+        # recorded steps by one call: their losses, hits and learning rates; None if they must be done one by one
+        plan, parameters, optimizer = self._plans.get(batch), self._parameters, self.optimizer
+        if (steps <= 1 or not self._plannable or plan is None or not plan.usable or parameters is None
+                or not optimizer.recorded(parameters)):
+            return None
+        numbers = optimizer.ahead(steps)
+        found = None if numbers is None else plan.repeat(X, y, batch, parameters.updating[2], numbers)
+        if found is None:
+            return None
+        optimizer.count(steps)
+        if plan is not self._shown:
+            plan.show()
+            self._shown = plan
+        return *found, numbers[:, 0].tolist()  # type: ignore[index]
+
+    def _steps(self, X: Array, y: Array, batch: int) -> list[tuple[float, float | None, float]]:
+        # loss, accuracy and learning rate of each of the steps on the batches of X in turn
+        found = self._repeat(X, y, batch, len(X) // batch)
+        if found is None:
+            return [(*self._step(X[at:at + batch], y[at:at + batch]), self.optimizer.current_learning_rate)
+                    for at in range(0, len(X), batch)]
+        losses, hits, rates = found
+        for loss in losses:
+            self.loss.count(loss, batch)  # type: ignore[union-attr]
+        shares = [None] * len(losses) if hits is None else [self.accuracy.count(hit, batch)  # type: ignore[union-attr]
+                                                            for hit in hits]
+        return list(zip(losses, shares, rates))
+
+    def _epochs(self, X: Array, y: Array, epochs: int) -> int:
+        # epochs of one step on all of X, if it is recorded; their number
+        found = self._repeat(X, y, len(X), epochs)
+        if found is None:
+            return 0
+        losses, hits, rates = found
+        self._new_pass()
+        self.loss.count(losses[-1], len(X))  # type: ignore[union-attr]
+        history = {"loss": [loss * len(X) / len(X) for loss in losses],  # rounded as in `_means`
+                   "learning_rate": rates}
+        if hits is not None:
+            self.accuracy.count(hits[-1], len(X))  # type: ignore[union-attr]
+            history["accuracy"] = [hit / len(X) for hit in hits]
+        for name, values in history.items():
+            self.history[name] += values
+        return epochs
+
     def _new_pass(self) -> None:
         self.loss.new_pass()  # type: ignore[union-attr]
         if self.accuracy is not None:
@@ -277,24 +324,39 @@ class Model:
                 or any(plan.shares(X) for plan in self._plans.values())):
             X = X.copy()  # parameters, an output or a gradient of this model: a step would write what it reads
         running = bar(epochs * steps, progress)
+        one_by_one = steps > 1 or shuffle or validation is not None or callback is not None or print_every
+        pace = _Pace()
+        epoch = 0
         try:
-            for epoch in range(1, epochs + 1):
+            while epoch < epochs:
+                if not one_by_one:
+                    passed = self._epochs(X, y, pace.next(epochs - epoch))
+                    if passed:
+                        epoch += passed
+                        if running is not None:
+                            running.update(passed)
+                        continue
+                epoch += 1
                 if print_every:
                     say(f"epoch: {epoch}")
                 self._new_pass()
                 order = None if random is None else random.permutation(len(X))
-                for step in range(steps):
-                    if batch == len(X) and order is None:
-                        loss, accuracy = self._step(X, y)
+                step = 0
+                while step < steps:
+                    count = pace.next(len(X) // batch - step) if steps > 1 else 1
+                    if steps == 1 and order is None:
+                        found = [(*self._step(X, y), self.optimizer.current_learning_rate)]
                     else:
-                        rows: Any = slice(step * batch, (step + 1) * batch)
+                        rows: Any = slice(step * batch, (step + count) * batch)
                         if order is not None:
                             rows = order[rows]
-                        loss, accuracy = self._step(X[rows], y[rows])
-                    if print_every and (step % print_every == 0 or step == steps - 1):
-                        say(f"step: {step}, {self._line(loss, accuracy)}")
+                        found = self._steps(X[rows], y[rows], batch)
+                    for step, figures in enumerate(found, step):
+                        if print_every and (step % print_every == 0 or step == steps - 1):
+                            say(f"step: {step}, {self._line(*figures)}")
+                    step += 1
                     if running is not None:
-                        running.update()
+                        running.update(len(found))
                 self._end_epoch(validation, batch_size, print_every)
                 if callback is not None:
                     callback(epoch)
@@ -309,7 +371,7 @@ class Model:
     def _end_epoch(self, validation: tuple[Array, Array] | None, batch_size: int | None, print_every: Any) -> None:
         loss, accuracy = self._means()
         if print_every:
-            say(f"training, {self._line(loss, accuracy)}")
+            say(f"training, {self._line(loss, accuracy, self.optimizer.current_learning_rate)}")
         found = {"loss": loss, "accuracy": accuracy, "learning_rate": self.optimizer.current_learning_rate}
         if validation is not None:
             loss, accuracy = self._evaluate(*validation, batch_size)
@@ -320,10 +382,11 @@ class Model:
             if value is not None:
                 self.history[name].append(value)
 
-    def _line(self, loss: float, accuracy: float | None) -> str:
+    @staticmethod
+    def _line(loss: float, accuracy: float | None, rate: float) -> str:
         # the book's line; there are no penalties yet, so that all loss is data loss
         return (f"{'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss:.3f} "
-                f"(data_loss: {loss:.3f}, reg_loss: {0:.3f}), lr: {self.optimizer.current_learning_rate}")
+                f"(data_loss: {loss:.3f}, reg_loss: {0:.3f}), lr: {rate}")
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None) -> tuple[float, float | None]:
         """Mean loss and accuracy (None when no accuracy is set) on inputs X and labels y, `batch_size` at a time.
@@ -430,6 +493,25 @@ class Model:
         except Exception as error:  # a damaged zip fails in a dozen ways
             reason = "it is no npz file" if "pickle" in str(error) else error  # NumPy advises to load it as one
             raise ValueError(f"{os.fspath(path)} holds no parameters of this model: {reason}") from error
+
+
+class _Pace:
+    """How many steps to run at once: so many as take 10 to 20 ms, for Ctrl-C and the progress bar."""
+
+    def __init__(self) -> None:
+        self._steps = self._given = 1
+        self._since = perf_counter()
+
+    def next(self, most: int) -> int:
+        now = perf_counter()
+        took = now - self._since
+        if took > 0.02:
+            self._steps = max(1, self._given // 2)
+        elif took < 0.01 and self._given == self._steps:
+            self._steps *= 2
+        self._since = now
+        self._given = max(1, min(self._steps, most))
+        return self._given
 
 
 def _count(name: str, value: int) -> int:

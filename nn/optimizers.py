@@ -5,6 +5,8 @@ means) itself, by layer and as long as the layer lives, so that layers can chang
 """
 
 import math
+from itertools import accumulate, repeat
+from operator import mul
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -51,7 +53,10 @@ class _Optimizer:
 
     def pre_update_params(self) -> None:
         """Set `current_learning_rate`; call once before a step's updates."""
-        self.current_learning_rate = self.learning_rate / (1 + self.decay * self.iterations)
+        self.current_learning_rate = self._rate(self.iterations)
+
+    def _rate(self, iterations: Any) -> Any:
+        return self.learning_rate / (1 + self.decay * iterations)
 
     def post_update_params(self) -> None:
         """Count the step; call once after its updates."""
@@ -71,7 +76,7 @@ class _Optimizer:
 
     def update_all(self, parameters: Parameters) -> None:
         """The same for all layers of `parameters`, in one pass, by the compiled kernels."""
-        if parameters.updating is None or parameters.updating[0] is not self or parameters.updating[1] != self.buffers:
+        if not self.recorded(parameters):
             state = self._join(parameters)
             with backend.capture() as calls:
                 self._step(parameters.values, parameters.gradients, *state, **self._numbers())
@@ -85,6 +90,31 @@ class _Optimizer:
                 return self.update_all(parameters)
             replay.floats(0, count - len(numbers), list(numbers.values()))
             replay.run()
+
+    def recorded(self, parameters: Parameters) -> bool:
+        """Whether `update_all` makes a recorded call."""
+        return (parameters.updating is not None and parameters.updating[0] is self
+                and parameters.updating[1] == self.buffers)
+
+    def ahead(self, steps: int) -> Array | None:
+        """The numbers of the next updates, a row for each, in the order of the kernel's keywords; None if they are not
+        all finite: `update_all` names the one."""
+        self.pre_update_params()
+        numbers = self._numbers()
+        total = sum(numbers.values())
+        if not isinstance(total, float) or total - total != 0:
+            return None
+        table = np.empty((steps, len(numbers)))
+        table[:] = list(numbers.values())
+        with np.errstate(all="ignore"):
+            table[:, 0] = self._rate(np.arange(self.iterations, self.iterations + steps))
+        return table if np.isfinite(table).all() else None
+
+    def count(self, steps: int) -> None:
+        """Count steps whose updates were taken from `ahead`."""
+        self.iterations += steps - 1
+        self.pre_update_params()
+        self.post_update_params()
 
     def _join(self, parameters: Parameters) -> tuple[Any, ...]:
         # the layers keep their state, now as views of the whole: both kinds of update may follow each other
@@ -132,8 +162,6 @@ class SGD(_Optimizer):
 class Adam(_Optimizer):
     """Moving means of the gradient and of its square, corrected for their start at 0 (Kingma, Ba 2015).
 
-    With an epsilon of 0, as with one that is 0 in float32, a weight whose gradient is 0 becomes NaN.
-
     Raises ValueError unless learning_rate, decay and epsilon are finite and >= 0, and both betas >= 0 and < 1.
     """
 
@@ -164,6 +192,15 @@ class Adam(_Optimizer):
         return {"learning_rate": self.current_learning_rate, "correction_1": 1 - self._power_1,
                 "correction_2": 1 - self._power_2, "beta_1": self.beta_1, "beta_2": self.beta_2,
                 "epsilon": self.epsilon}
+
+    def ahead(self, steps: int) -> Array | None:
+        table = super().ahead(steps)
+        if table is not None:
+            powers_1 = list(accumulate(repeat(self.beta_1, steps - 1), mul, initial=self._power_1))
+            powers_2 = list(accumulate(repeat(self.beta_2, steps - 1), mul, initial=self._power_2))
+            table[:, 1], table[:, 2] = 1 - np.array(powers_1), 1 - np.array(powers_2)
+            self._power_1, self._power_2, self._powers_at = powers_1[-1], powers_2[-1], self.iterations + steps
+        return table
 
     @staticmethod
     def _step(values: Array, gradients: Any, *state: Array, **numbers: float) -> None:

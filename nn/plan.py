@@ -124,13 +124,12 @@ class _Recording:
         self.release()
         return move(result)
 
-    def _run(self, *batches: Array) -> None:
+    def _take(self, *batches: Array) -> None:
         if any(map(operator.is_not, batches, self._last)):
             for batch, places in zip(batches, self._batches):
                 self._replay.arrays(batch, places)
             self._last = batches
         self._parts[0][0].inputs = batches[0]
-        self._replay.run()
 
     def release(self) -> None:
         """Hold no batch any more."""
@@ -171,12 +170,37 @@ class Plan(_Recording):
                     calls[call][1][place] = gradient.reshape(shape)
                 setattr(layer, name, gradient)
         self._prepare((*model.layers, criterion), (X, y, parameters.values, parameters.gradients))
+        self._chain: tuple[Any, Any] | None = None  # an optimizer's recorded call, and all calls of a step with it
 
     def run(self, X: Array, y: Array) -> tuple[float, int | None]:
         """The mean loss of a batch and the number of hits (None without an accuracy); sets all gradients."""
-        self._run(X, y)
+        self._take(X, y)
         replay = self._replay
+        replay.run()
         return replay.result(self._mean), None if self._hits is None else replay.result(self._hits)
+
+    def repeat(self, X: Array, y: Array, samples: int, update: Any,
+               numbers: Array) -> tuple[list[float], list[int] | None] | None:
+        """`run` and `update`, an optimizer's recorded call, for each row of its `numbers`: on `samples` rows of X and y
+        after the other, or, where there are no more, on all of them each time.
+
+        Mean losses and numbers of hits; None, and nothing is done, where threads are at work: Python starts them.
+        """
+        if not self._replay.compiled or not update.compiled:
+            return None
+        first, last = (slice(0, samples), slice(len(X) - samples, None))
+        if self._chain is None or self._chain[0] is not update:
+            self._take(X[first], y[first])
+            self._chain = update, backend.Replay(self._calls + update.calls)
+        batches = []
+        for batch, places in zip((X, y), self._batches):
+            step = samples * batch.strides[0] if len(batch) > samples else 0
+            batches.append((places, address(batch) + step * np.arange(len(numbers))))
+        results = [self._mean] if self._hits is None else [self._mean, self._hits]
+        losses, *hits = self._chain[1].repeat(batches, len(self._calls), len(update.calls[0][1]) - numbers.shape[1],
+                                              numbers, results)
+        self._take(X[last], y[last])
+        return losses, hits[0] if hits else None
 
     def shares(self, x: Array) -> bool:
         """Whether an array may share memory with what a step reads or writes."""
@@ -220,7 +244,8 @@ class Forward(_Recording):
         if not self._busy.acquire(blocking=False):
             return None
         try:
-            self._run(X)
+            self._take(X)
+            self._replay.run()
             self.show()
             return self._output.copy()
         finally:

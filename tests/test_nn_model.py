@@ -427,8 +427,8 @@ def test_the_bar_counts_steps_and_is_closed(monkeypatch, spiral):
     class Bar:
         steps = closed = 0
 
-        def update(self):
-            self.steps += 1
+        def update(self, steps):
+            self.steps += steps
 
         def close(self):
             self.closed += 1

@@ -44,17 +44,42 @@ def bits(model):
     return [parameter.tobytes() for pair in model.get_parameters() for parameter in pair]
 
 
+ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases")
+
+
+def at_once(monkeypatch, steps):
+    monkeypatch.setattr(nn.model._Pace, "next", lambda self, most: max(1, min(most, steps)))
+
+
+def state(model):
+    """What a training leaves behind, beside weights and history."""
+    optimizer = model.optimizer
+    arrays = [(number, name, value.shape, value.tobytes()) for number, layer in enumerate(model.layers)
+              for name, value in vars(layer).items() if name in ARRAYS and value is not None]
+    return (optimizer.iterations, optimizer.current_learning_rate, arrays,
+            model.loss.accumulated_sum, model.loss.accumulated_count,
+            model.accuracy and (model.accuracy.accumulated_sum, model.accuracy.accumulated_count))
+
+
 def same_training(monkeypatch, build, train):
-    """Train twice, recorded and layer by layer: equal weights and histories. Returns the recorded model."""
-    recorded = build()
-    train(recorded)
+    """Train layer by layer, and recorded with one, three and all possible steps at once: equal weights and histories.
+
+    Returns the model with three.
+    """
     with monkeypatch.context() as patch:
         layer_by_layer(patch)
         plain = build()
         train(plain)
     assert plain._plans == {}
-    assert bits(recorded) == bits(plain)
-    assert recorded.history == plain.history
+    for steps in (1, 10**6, 3):
+        with monkeypatch.context() as patch:
+            at_once(patch, steps)
+            recorded = build()
+            train(recorded)
+        assert bits(recorded) == bits(plain)
+        assert recorded.history == plain.history
+        if type(plain.optimizer) in (nn.Adam, nn.SGD):
+            assert state(recorded) == state(plain)
     return recorded
 
 
@@ -71,6 +96,58 @@ def test_a_recorded_training_is_the_same_to_the_bit(monkeypatch, dtype, optimize
 
     model = same_training(monkeypatch, lambda: network(optimizer(), dtype=dtype, **options), train)
     assert list(model._plans) == [70] and model._plans[70].usable
+
+
+@pytest.mark.parametrize("shuffle", (False, True))
+def test_many_steps_are_one_call(monkeypatch, shuffle):
+    calls = []
+    repeat, run = plan.Plan.repeat, plan.Plan.run
+    monkeypatch.setattr(plan.Plan, "repeat", lambda self, X, *rest: calls.append(len(X)) or repeat(self, X, *rest))
+    monkeypatch.setattr(plan.Plan, "run", lambda self, X, y: calls.append(-len(X)) or run(self, X, y))
+    at_once(monkeypatch, 5)
+    model = network()
+    model.train(X, Y, epochs=2, batch_size=10, shuffle=shuffle, seed=0)
+    assert calls == [-10] * 5 + [20] + [50, 20]  # the first step records itself, the others are not yet recorded
+    del calls[:]
+    model.train(X[:, :], Y, epochs=12, shuffle=shuffle)
+    assert calls == [-70] * 12 if shuffle else [-70, 70, 70, -70]
+    assert model.history["learning_rate"] == [0.01 / (1 + 1e-3 * step) for step in (6, 13, *range(14, 26))]
+
+
+def test_steps_with_something_to_see_are_done_one_by_one(monkeypatch, capsys):
+    monkeypatch.setattr(plan.Plan, "repeat", None)
+    at_once(monkeypatch, 5)
+    for knobs in ({"callback": lambda epoch: None}, {"validation_data": (X, Y)}, {"print_every": 1}):
+        network().train(X, Y, epochs=4, **knobs)
+
+
+def test_pace(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(nn.model, "perf_counter", lambda: clock[0])
+    pace = nn.model._Pace()
+
+    def next(took, most=10**6):
+        clock[0] += took
+        return pace.next(most)
+
+    assert [next(5.0), next(0.001), next(0.002), next(0.004)] == [1, 2, 4, 8]
+    assert [next(0.012), next(0.03), next(0.009)] == [8, 4, 8]
+    assert [next(0.009, 3), next(0.003, 3), next(0.003)] == [3, 3, 16]  # the end of an epoch says nothing
+    assert [next(0.1, 0), next(0.1)] == [1, 1]
+
+
+def test_threads_are_started_by_python(monkeypatch):
+    at_once(monkeypatch, 4)
+    serial, threads = network(), network()
+    serial.train(X, Y, epochs=6)
+    monkeypatch.setattr(kernels.matmul, "PARALLEL_FROM", 0)
+    before = kernels.get_num_threads()
+    kernels.set_num_threads(2)
+    try:
+        threads.train(X, Y, epochs=6)
+    finally:
+        kernels.set_num_threads(before)
+    assert bits(threads) == bits(serial) and threads.history == serial.history
 
 
 def test_data_of_another_kind_in_the_next_training(monkeypatch):
