@@ -48,6 +48,9 @@ def forward_group(x, y, i, rows, shifted):
     """
     n, w = x.shape[1], lanes(x)
     powers, sums = scratch(x, W32), scratch(x, W32)
+    if rows < w:
+        for j in range(n):  # what lies on the stack may be denormal numbers: 1x10 took 3 us longer
+            store(shifted, j * w, (j + 1) * w, splat(x, 0.0))
     transpose(x, i * n, n, rows, n, shifted, 0, w)
     m = load(shifted, 0, w, 0.0)
     for j in range(1, n):

@@ -245,7 +245,7 @@ class Model:
         if plan is not self._shown:
             plan.show()
             self._shown = plan
-        return *found, numbers[:, 0].tolist()  # type: ignore[index]
+        return *found, numbers[:, 0].tolist()
 
     def _steps(self, X: Array, y: Array, batch: int) -> list[tuple[float, float | None, float]]:
         # loss, accuracy and learning rate of each of the steps on the batches of X in turn

@@ -214,14 +214,16 @@ class Forward(_Recording):
     def __init__(self, layers: list[Any], X: Array) -> None:
         self._seen = self._look(layers)
         self._kind = X.shape, X.dtype
-        output = X
+        self._input = output = aligned(*self._kind)
+        self._input[...] = X
         with backend.capture() as calls:
             for layer in layers:
                 output = layer.forward(output, False)
-        super().__init__(calls, X)
+        super().__init__(calls, self._input)
         self._busy = threading.Lock()
         parameters = [array for layer in layers if hasattr(layer, "held") for array in layer.held()]
-        self._output = self._prepare(tuple(layers), (X, *parameters), output)
+        self._output = self._prepare(tuple(layers), (self._input, *parameters), output)
+        self._take(self._input)
 
     @staticmethod
     def _look(layers: list[Any]) -> list[Any]:
@@ -244,10 +246,10 @@ class Forward(_Recording):
         if not self._busy.acquire(blocking=False):
             return None
         try:
-            self._take(X)
+            self._input[...] = X  # 1.5 us less than taking X itself and letting it go after
             self._replay.run()
+            self._parts[0][0].inputs = X
             self.show()
             return self._output.copy()
         finally:
-            self.release()
             self._busy.release()
