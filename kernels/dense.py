@@ -72,34 +72,36 @@ def _add_gradient(total, dy, y, dz, at, end, activation):
 
 
 @shared
-def _gradient_block(dy, y, dz, sums, activation, block):
-    """dz for a block of rows, and in one row of `sums` these rows added from the first to the last."""
+def _gradient_block(dy, y, dz, sums, activation, block, j):
+    """dz for a block of rows and four vectors of columns from j on, and in one row of `sums` these rows added from the
+    first to the last."""
     rows, columns = dy.shape
     w = lanes(dy)
     first, end, last = block * ROWS * columns, min((block + 1) * ROWS, rows) * columns, (block + 1) * columns
-    for j in range(0, columns, 4 * w):
-        a = b = c = d = splat(dy, -0.0)
-        at = block * columns + j
-        if columns - j <= w:
-            for row in range(first, end, columns):
-                a = _add_gradient(a, dy, y, dz, row + j, row + columns, activation)
-        else:  # four sums side by side, since each waits for its last addition
-            for row in range(first, end, columns):
-                a = _add_gradient(a, dy, y, dz, row + j, row + columns, activation)
-                b = _add_gradient(b, dy, y, dz, row + j + w, row + columns, activation)
-                c = _add_gradient(c, dy, y, dz, row + j + 2 * w, row + columns, activation)
-                d = _add_gradient(d, dy, y, dz, row + j + 3 * w, row + columns, activation)
-            store(sums, at + w, last, b)
-            store(sums, at + 2 * w, last, c)
-            store(sums, at + 3 * w, last, d)
-        store(sums, at, last, a)
+    a = b = c = d = splat(dy, -0.0)
+    at = block * columns + j
+    if columns - j <= w:
+        for row in range(first, end, columns):
+            a = _add_gradient(a, dy, y, dz, row + j, row + columns, activation)
+    else:  # four sums side by side, since each waits for its last addition
+        for row in range(first, end, columns):
+            a = _add_gradient(a, dy, y, dz, row + j, row + columns, activation)
+            b = _add_gradient(b, dy, y, dz, row + j + w, row + columns, activation)
+            c = _add_gradient(c, dy, y, dz, row + j + 2 * w, row + columns, activation)
+            d = _add_gradient(d, dy, y, dz, row + j + 3 * w, row + columns, activation)
+        store(sums, at + w, last, b)
+        store(sums, at + 2 * w, last, c)
+        store(sums, at + 3 * w, last, d)
+    store(sums, at, last, a)
 
 
 @loops
 def _gradient_blocks(dy, y, dz, sums, db, activation):
     """dz, and db = its rows added: within blocks of ROWS rows, then the blocks' sums, always from first to last."""
-    for block in prange(sums.shape[0]):
-        _gradient_block(dy, y, dz, sums, activation, block)
+    width = 4 * lanes(dy)
+    parts = (dy.shape[1] + width - 1) // width
+    for task in prange(sums.shape[0] * parts):
+        _gradient_block(dy, y, dz, sums, activation, task // parts, task % parts * width)
     for j in range(db.size):
         db[j] = 0
     for block in range(sums.shape[0]):

@@ -234,13 +234,13 @@ class Model:
     def _repeat(self, X: Array, y: Array, batch: int, steps: int) -> tuple[list[float], Any, list[float]] | None:
         # recorded steps by one call: their losses, hits and learning rates; None if they must be done one by one
         plan, parameters, optimizer = self._plans.get(batch), self._parameters, self.optimizer
-        if (steps <= 1 or not self._plannable or plan is None or not plan.usable or parameters is None
-                or not optimizer.recorded(parameters)):
+        if (steps <= 1 or not self._plannable or plan is None or parameters is None
+                or not optimizer.recorded(parameters) or not plan.repeatable(parameters.updating[2])):
             return None
         numbers = optimizer.ahead(steps)
-        found = None if numbers is None else plan.repeat(X, y, batch, parameters.updating[2], numbers)
-        if found is None:
+        if numbers is None:
             return None
+        found = plan.repeat(X, y, batch, parameters.updating[2], numbers)
         optimizer.count(steps)
         if plan is not self._shown:
             plan.show()

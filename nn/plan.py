@@ -179,15 +179,15 @@ class Plan(_Recording):
         replay.run()
         return replay.result(self._mean), None if self._hits is None else replay.result(self._hits)
 
-    def repeat(self, X: Array, y: Array, samples: int, update: Any,
-               numbers: Array) -> tuple[list[float], list[int] | None] | None:
-        """`run` and `update`, an optimizer's recorded call, for each row of its `numbers`: on `samples` rows of X and y
-        after the other, or, where there are no more, on all of them each time.
+    def repeatable(self, update: Any) -> bool:
+        """Whether `repeat` can be used: not with threads, which Python starts."""
+        return bool(self.usable and self._replay.compiled and update.compiled)
 
-        Mean losses and numbers of hits; None, and nothing is done, where threads are at work: Python starts them.
+    def repeat(self, X: Array, y: Array, samples: int, update: Any,
+               numbers: Array) -> tuple[list[float], list[int] | None]:
+        """`run` and `update`, an optimizer's recorded call, for each row of its `numbers`: on `samples` rows of X and y
+        after the other, or, where there are no more, on all of them each time. Mean losses and numbers of hits.
         """
-        if not self._replay.compiled or not update.compiled:
-            return None
         first, last = (slice(0, samples), slice(len(X) - samples, None))
         if self._chain is None or self._chain[0] is not update:
             self._take(X[first], y[first])

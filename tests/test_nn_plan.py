@@ -141,6 +141,7 @@ def test_threads_are_started_by_python(monkeypatch):
     serial, threads = network(), network()
     serial.train(X, Y, epochs=6)
     monkeypatch.setattr(kernels.matmul, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(nn.Adam, "ahead", None)
     before = kernels.get_num_threads()
     kernels.set_num_threads(2)
     try:
