@@ -30,7 +30,7 @@ ONLY = os.environ.get("NNJIT_BENCH_CONTENDER")
 CONTENDERS = [ONLY] if ONLY else list(TWINS)
 TURN = os.environ.get("NNJIT_BENCH_TURN")  # three descriptors of pipes: this process's, the next one's, the parent's
 SETTLE = 0.02  # seconds, in which the threads of another process stop spinning
-STEPS = 10  # of a training that is timed
+STEPS, SHORT, SHORT_STEPS = 10, 1_000_000, 100  # of a training that is timed; more where steps have few multiply-adds
 # so small that thousands of steps on one batch leave the numbers what they are in a training
 LEARNING_RATE = 1e-6
 DTYPES = {"f32": np.float32, "f64": np.float64}
@@ -163,13 +163,22 @@ class Network:
         labels = rng.integers(0, self.sizes[-1], self.batch)
         if contender in peers.NAMES:
             parameters = [(w, b.ravel()) for w, b in model.get_parameters()]
-            return peers.network(contender, self.what, parameters, x, labels, STEPS, LEARNING_RATE), self._work()
+            return peers.network(contender, self.what, parameters, x, labels, self._steps, LEARNING_RATE), self._work()
         if self.what == "predict":
             return lambda: model.predict(x), self._work()
-        return lambda: model.train(x, labels, epochs=STEPS), self._work()
+        return lambda: model.train(x, labels, epochs=self._steps), self._work()
+
+    @property
+    def _weights(self) -> int:
+        return sum(k * c for k, c in zip(self.sizes, self.sizes[1:]))
+
+    @property
+    def _steps(self) -> int:
+        # the start of a training takes 20 to 60 us
+        return SHORT_STEPS if self.batch * self._weights < SHORT else STEPS
 
     def _work(self) -> Work:
-        weights = sum(k * c for k, c in zip(self.sizes, self.sizes[1:]))
+        weights = self._weights
         parameters = weights + sum(self.sizes[1:])
         inputs, outputs = self.batch * self.sizes[0], self.batch * sum(self.sizes[1:])
         if self.what == "predict":
@@ -179,7 +188,7 @@ class Network:
         flops = 6 * self.batch * weights - 2 * inputs * self.sizes[1] + 13 * parameters
         # parameters: forward, backward, gradient, and 7 in Adam; outputs and their gradients: written, read twice
         return Work(flops, 4 * (10 * parameters + 2 * inputs + 6 * outputs),
-                    4 * (4 * parameters + inputs + 2 * outputs), STEPS)
+                    4 * (4 * parameters + inputs + 2 * outputs), self._steps)
 
 
 @lru_cache(maxsize=1)  # forward and backward of one shape stand side by side

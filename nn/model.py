@@ -325,7 +325,7 @@ class Model:
             X = X.copy()  # parameters, an output or a gradient of this model: a step would write what it reads
         running = bar(epochs * steps, progress)
         one_by_one = steps > 1 or shuffle or validation is not None or callback is not None or print_every
-        pace = _Pace()
+        pace = _Pace(self._plans[batch].pace if batch in self._plans else 1)
         epoch = 0
         try:
             while epoch < epochs:
@@ -364,6 +364,8 @@ class Model:
         finally:
             for plan in self._plans.values():
                 plan.release()
+            if batch in self._plans:
+                self._plans[batch].pace = pace.steps
             if running is not None:
                 running.close()
         return self.history
@@ -498,19 +500,19 @@ class Model:
 class _Pace:
     """How many steps to run at once: so many as take 10 to 20 ms, for Ctrl-C and the progress bar."""
 
-    def __init__(self) -> None:
-        self._steps = self._given = 1
-        self._since = perf_counter()
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self._given, self._since = 0, 0.0
 
     def next(self, most: int) -> int:
         now = perf_counter()
         took = now - self._since
-        if took > 0.02:
-            self._steps = max(1, self._given // 2)
-        elif took < 0.01 and self._given == self._steps:
-            self._steps *= 2
+        if self._given and took > 0.02:
+            self.steps = max(1, self._given // 2)
+        elif self._given == self.steps and took < 0.01:
+            self.steps *= 2
         self._since = now
-        self._given = max(1, min(self._steps, most))
+        self._given = max(1, min(self.steps, most))
         return self._given
 
 

@@ -171,6 +171,7 @@ class Plan(_Recording):
                 setattr(layer, name, gradient)
         self._prepare((*model.layers, criterion), (X, y, parameters.values, parameters.gradients))
         self._chain: tuple[Any, Any] | None = None  # an optimizer's recorded call, and all calls of a step with it
+        self.pace = 1  # steps at once in the last training
 
     def run(self, X: Array, y: Array) -> tuple[float, int | None]:
         """The mean loss of a batch and the number of hits (None without an accuracy); sets all gradients."""

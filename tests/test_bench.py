@@ -963,7 +963,7 @@ def test_peers_get_the_network_of_the_twins(monkeypatch):
     case = cases.Network("step", (4, 5, 3), 6)
     assert case.prepare("torch")[0] is None  # what `peers.network` gave
     [(peer, what, parameters, x, labels, steps, rate)] = given
-    assert (peer, what, steps, rate) == ("torch", "step", cases.STEPS, cases.LEARNING_RATE)
+    assert (peer, what, steps, rate) == ("torch", "step", cases.SHORT_STEPS, cases.LEARNING_RATE)
     assert [(w.shape, b.shape) for w, b in parameters] == [((4, 5), (5,)), ((5, 3), (3,))]
     assert x.shape == (6, 4) and labels.shape == (6,)
 

@@ -124,7 +124,7 @@ def test_steps_with_something_to_see_are_done_one_by_one(monkeypatch, capsys):
 def test_pace(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(nn.model, "perf_counter", lambda: clock[0])
-    pace = nn.model._Pace()
+    pace = nn.model._Pace(1)
 
     def next(took, most=10**6):
         clock[0] += took
@@ -134,6 +134,20 @@ def test_pace(monkeypatch):
     assert [next(0.012), next(0.03), next(0.009)] == [8, 4, 8]
     assert [next(0.009, 3), next(0.003, 3), next(0.003)] == [3, 3, 16]  # the end of an epoch says nothing
     assert [next(0.1, 0), next(0.1)] == [1, 1]
+    assert nn.model._Pace(64).next(100) == 64
+
+
+def test_a_training_goes_on_at_the_pace_of_the_last(monkeypatch):
+    model, counts = network(), []
+    repeat = plan.Plan.repeat
+    monkeypatch.setattr(plan.Plan, "repeat",
+                        lambda self, X, y, samples, update, numbers:
+                        counts.append(len(numbers)) or repeat(self, X, y, samples, update, numbers))
+    monkeypatch.setattr(nn.model, "perf_counter", lambda: 0.0)  # as fast as can be
+    for epochs, wish in ((7, [2, 4]), (20, [4, 8, 8]), (20, [16, 4]), (3, [3])):
+        del counts[:]
+        model.train(X, Y, epochs=epochs)
+        assert counts == wish
 
 
 def test_threads_are_started_by_python(monkeypatch):
