@@ -92,7 +92,7 @@ def test_a_recorded_training_is_the_same_to_the_bit(monkeypatch, dtype, optimize
 
     def train(model):
         model.train(x, y, epochs=4, batch_size=32, shuffle=True, seed=3, validation_data=(x[:9], y[:9]))
-        model.train(x, y, epochs=2)
+        model.train(x, y, epochs=20)
 
     model = same_training(monkeypatch, lambda: network(optimizer(), dtype=dtype, **options), train)
     assert list(model._plans) == [70] and model._plans[70].usable
@@ -112,6 +112,22 @@ def test_many_steps_are_one_call(monkeypatch, shuffle):
     model.train(X[:, :], Y, epochs=12, shuffle=shuffle)
     assert calls == [-70] * 12 if shuffle else [-70, 70, 70, -70]
     assert model.history["learning_rate"] == [0.01 / (1 + 1e-3 * step) for step in (6, 13, *range(14, 26))]
+
+
+def test_attributes_are_those_of_the_last_of_many_steps(monkeypatch):
+    def train(model):
+        model.train(X, Y, epochs=3, batch_size=10, callback=lambda epoch: epoch < 3 and model.forward(X[:3]))
+
+    same_training(monkeypatch, network, train)
+
+
+def test_an_unusable_recording_is_not_repeated():
+    model = network()
+    model.train(X, Y, epochs=2)
+    recorded, update = model._plans[SAMPLES], model._parameters.updating[2]
+    assert recorded.repeatable(update)
+    recorded.usable = False
+    assert not recorded.repeatable(update)
 
 
 def test_steps_with_something_to_see_are_done_one_by_one(monkeypatch, capsys):
