@@ -103,8 +103,10 @@ class Kernel:
             read -= args[0].nbytes - len(args[0]) * args[0].itemsize
         if self.verb == "backward" and self.op == "dense" and not self.note:
             read -= _size(args[3])  # without an activation y is not needed
+        if self.verb == "backward" and self.op in ("linear", "step"):
+            read -= _size(args[1])  # y is never needed
         made = _size(result)
-        updated = read - _size(args[1]) if self.verb == "step" else 0  # all but the gradient, which is the second
+        updated = read - _size(args[1:2]) if self.verb == "step" else 0  # all but a gradient, the second
         return call, Work(self.flops, read + made + updated, read + made)
 
 

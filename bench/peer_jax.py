@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .peers import BETA_1, BETA_2, CLIP, EPSILON, Call, Parameters
+from .peers import BETA_1, BETA_2, CLIP, DROPPED, EPSILON, RHO, Call, Parameters
 
 jax: Any = import_module("jax")  # by name: checkers of types need not find it
 jnp, tree = jax.numpy, jax.tree_util
@@ -41,8 +41,33 @@ def fused_one_hot(x: Any, t: Any) -> tuple[Any, Any]:
     return -(t * logarithms).sum(1), jnp.exp(logarithms)
 
 
+def silu_backward(dy: Any, x: Any) -> Any:
+    s = jax.nn.sigmoid(x)
+    return dy * (s * (1 + x * (1 - s)))
+
+
 def clipped(p: Any) -> Any:
     return jnp.clip(p, CLIP, 1 - CLIP)
+
+
+def dropped(x: Any, **knobs: Any) -> tuple[Any, Any]:
+    # with a key known when it is compiled, the numbers could be drawn then
+    key = jax.random.key(jax.lax.bitcast_convert_type(x[0, 0].astype(np.float32), np.uint32))
+    mask = jnp.where(jax.random.bernoulli(key, 1 - DROPPED, x.shape), 1 / (1 - DROPPED), 0).astype(x.dtype)
+    return x * mask, mask
+
+
+def binary_cross_entropy(p: Any, t: Any) -> Any:
+    return -(t * jnp.log(clipped(p)) + (1 - t) * jnp.log(clipped(1 - p))).mean(1)
+
+
+def binary_cross_entropy_backward(p: Any, t: Any) -> Any:
+    return (p - t) / (clipped(p) * clipped(1 - p) * p.size)
+
+
+def huber(y: Any, t: Any) -> Any:
+    r = abs(t - y)
+    return jnp.where(r <= 1, 0.5 * r**2, r - 0.5).mean(1)
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -50,8 +75,26 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "matmul.backward": lambda dc, a, b: (dc @ b.T, a.T @ dc),
     "dense.forward": lambda x, w, b: x @ w + b,
     "dense.backward": lambda dy, x, w, y: products(dy, x, w),
+    "leaky_relu.forward": jax.nn.leaky_relu,
+    "leaky_relu.backward": lambda dy, y: jnp.where(y > 0, dy, 0.01 * dy),
+    "linear.forward": jnp.copy,
+    "linear.backward": lambda dy, y: jnp.copy(dy),
+    "step.forward": lambda x: jnp.heaviside(x, 0),
+    "step.backward": lambda dy, y: dy * 0,
+    "silu.forward": jax.nn.silu,
+    "silu.backward": silu_backward,
+    "elu.forward": jax.nn.elu,
+    "elu.backward": lambda dy, y, alpha=1.0: jnp.where(y > 0, dy, dy * (y + alpha)),
+    "gelu.forward": lambda x: jax.nn.gelu(x, approximate=False),
+    "gelu.backward": lambda dy, x: jax.vjp(lambda v: jax.nn.gelu(v, approximate=False), x)[1](dy)[0],
+    "softplus.forward": jax.nn.softplus,
+    "softplus.backward": lambda dy, x: dy * jax.nn.sigmoid(x),
     "softmax.forward": lambda x: jax.nn.softmax(x, 1),
     "softmax.backward": lambda dy, y: y * (dy - (dy * y).sum(1, keepdims=True)),
+    "binary_cross_entropy.forward": binary_cross_entropy,
+    "binary_cross_entropy.backward": binary_cross_entropy_backward,
+    "log_softmax.forward": lambda x: jax.nn.log_softmax(x, 1),
+    "log_softmax.backward": lambda dy, y: dy - jnp.exp(y) * dy.sum(1, keepdims=True),
     "categorical_cross_entropy.forward": lambda p, labels: -jnp.log(clipped(picked(p, labels))),
     "categorical_cross_entropy.forward one-hot": lambda p, t: -(t * jnp.log(clipped(p))).sum(1),
     # of 512 x 1000 half the time of a scatter
@@ -64,7 +107,20 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "softmax_cross_entropy.backward one-hot": lambda y, t: (y - t) / len(y),
     "categorical_accuracy.forward": lambda y, labels: (y.argmax(1) == labels).sum(),
     "categorical_accuracy.forward one-hot": lambda y, t: (y.argmax(1) == t.argmax(1)).sum(),
+    "dropout.forward": dropped,
+    "dropout.backward": jnp.multiply,
+    "huber.forward": huber,
+    "huber.backward": lambda y, t: jnp.clip(y - t, -1, 1) / y.size,
+    "binary_accuracy.forward": lambda p, t, threshold=0.5: ((p > threshold) == (t > 0.5)).sum(),
+    "regression_accuracy.forward": lambda y, t, precision: (abs(y - t) < precision).sum(),
+    "clip_norm.forward": lambda x: jnp.sqrt((x * x).sum()),
     "mean.forward": jnp.mean,
+    "mean_absolute_error.forward": lambda y, t: abs(t - y).mean(1),
+    "mean_absolute_error.backward": lambda y, t: jnp.sign(y - t) / y.size,
+    "mean_squared_error.forward": lambda y, t: ((t - y)**2).mean(1),
+    "mean_squared_error.backward": lambda y, t: (y - t) * (2 / y.size),
+    "penalty.forward": lambda w, l1=0.0, l2=0.0: l1 * jnp.abs(w).sum() + l2 * (w * w).sum(),
+    "penalty.backward": lambda dw, w, l1=0.0, l2=0.0: dw + jnp.where(w < 0, -l1, l1) + 2 * l2 * w,
 }
 for name, forward in ACTIVATIONS.items():
     backward = DERIVATIVES[name]
@@ -81,7 +137,7 @@ def _device(x: Any) -> Any:
     return jnp.array(x).block_until_ready()  # the copy would go on while x changes
 
 
-def kernel(key: str, args: tuple[Any, ...], out: bool) -> Call | None:
+def kernel(key: str, args: tuple[Any, ...], knobs: dict[str, Any], out: bool) -> Call | None:
     _widths(args[0].dtype)
     function = FUNCTIONS.get(key)
     if function is None:
@@ -91,7 +147,7 @@ def kernel(key: str, args: tuple[Any, ...], out: bool) -> Call | None:
     arrays = [_device(x.T if flip else x) for x, flip in zip(args, flips)]
 
     def program(*given: Any) -> Any:
-        return function(*(x.T if flip else x for x, flip in zip(given, flips)))
+        return function(*(x.T if flip else x for x, flip in zip(given, flips)), **knobs)
 
     if out:  # nor can they be written: the result before gives its memory
         again = jax.jit(lambda old, *given: program(*given), donate_argnums=0, keep_unused=True)
@@ -104,41 +160,63 @@ def kernel(key: str, args: tuple[Any, ...], out: bool) -> Call | None:
 
         return call
     run = jax.jit(program)
-    if key.startswith("mean"):
+    if key in ("clip_norm.forward", "mean.forward", "penalty.forward"):
         return lambda: float(run(*arrays))
-    if key.startswith("categorical_accuracy"):
+    if "accuracy" in key:
         return lambda: int(run(*arrays))
     return lambda: jax.block_until_ready(run(*arrays))
 
 
-def _adam(w: Any, dw: Any, m: Any, v: Any, rate: Any, correction_1: Any, correction_2: Any) -> Any:
+def _adagrad(w: Any, dw: Any, cache: Any, *, learning_rate: Any) -> Any:
+    cache = cache + dw * dw
+    return w - learning_rate * dw / (jnp.sqrt(cache) + EPSILON), cache
+
+
+def _adam(w: Any, dw: Any, m: Any, v: Any, *, learning_rate: Any, correction_1: Any, correction_2: Any,
+          weight_decay: float = 0.0) -> Any:
+    if weight_decay:
+        w = w * (1 - learning_rate * weight_decay)
     m = BETA_1 * m + (1 - BETA_1) * dw
     v = BETA_2 * v + (1 - BETA_2) * dw * dw
-    return w - rate * (m / correction_1) / (jnp.sqrt(v / correction_2) + EPSILON), m, v
+    return w - learning_rate * (m / correction_1) / (jnp.sqrt(v / correction_2) + EPSILON), m, v
+
+
+def _rmsprop(w: Any, dw: Any, cache: Any, *, learning_rate: Any) -> Any:
+    cache = RHO * cache + (1 - RHO) * dw * dw
+    return w - learning_rate * dw / (jnp.sqrt(cache) + EPSILON), cache
+
+
+def _sgd(w: Any, dw: Any, v: Any = None, *, learning_rate: Any, momentum: Any = 0.0, nesterov: bool = False) -> Any:
+    if v is None:
+        return (w - learning_rate * dw,)
+    v = momentum * v - learning_rate * dw
+    return w + (momentum * v - learning_rate * dw if nesterov else v), v
+
+
+def _clip_norm(x: Any, *, norm: float, max_norm: float) -> Any:
+    return (x * jnp.minimum(max_norm / (norm + 1e-6), 1),)
+
+
+UPDATES: dict[str, Callable[..., Any]] = {
+    "adagrad": _adagrad, "adam": _adam, "clip_norm": _clip_norm, "rmsprop": _rmsprop, "sgd": _sgd}
 
 
 def step(op: str, args: tuple[Any, ...], knobs: dict[str, Any]) -> Call | None:
     _widths(args[0].dtype)
-    rate = knobs["learning_rate"]
-
-    def update(dw: Any, w: Any, *state: Any) -> Any:
-        if op == "adam":
-            m, v = state
-            return _adam(w, dw, m, v, rate, knobs["correction_1"], knobs["correction_2"])
-        if not state:
-            return (w - rate * dw,)
-        v = knobs["momentum"] * state[0] - rate * dw
-        return w + v, v
-
-    if op not in ("adam", "sgd"):
+    rule = UPDATES.get(op)
+    if rule is None:
         return None
-    w, dw, *rest = (_device(x) for x in args)
-    state = (w, *rest)
-    run = jax.jit(update, donate_argnums=range(1, len(args)))
+
+    def update(gradient: Any, w: Any, *state: Any) -> Any:
+        return rule(w, *gradient, *state, **knobs)
+
+    w, *rest = (_device(x) for x in args)
+    gradient, state = rest[:1], (w, *rest[1:])
+    run = jax.jit(update, donate_argnums=range(1, 1 + len(state)))
 
     def call() -> Any:
         nonlocal state
-        state = jax.block_until_ready(run(dw, *state))
+        state = jax.block_until_ready(run(gradient, *state))
         return state[0]
 
     return call
@@ -167,7 +245,8 @@ def network(what: str, parameters: Parameters, x: Any, labels: Any, steps: int, 
         count = count + 1
         first, second = (-jnp.expm1(count * math.log(beta)) for beta in (BETA_1, BETA_2))  # 1 - beta^count, exactly
         leaves = zip(*(tree.tree_leaves(each) for each in (layers, gradients, *moments)))
-        new = zip(*(_adam(w, dw, m, v, learning_rate, first, second) for w, dw, m, v in leaves))
+        numbers = {"learning_rate": learning_rate, "correction_1": first, "correction_2": second}
+        new = zip(*(_adam(w, dw, m, v, **numbers) for w, dw, m, v in leaves))
         layers, *moments = (tree.tree_unflatten(tree.tree_structure(layers), each) for each in new)
         return layers, moments, count, value
 

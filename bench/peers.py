@@ -2,8 +2,8 @@
 
 `kernel` and `network` give a call on the inputs that ours gets, converted before, with the same results as the NumPy
 twin's (tests/test_bench.py compares them), or None where the peer has no such operation. PyTorch runs its native
-operations in inference mode and its fused optimizers, JAX one `jax.jit` a call or training step. Peers are imported
-by name and late: none of them need be installed.
+operations in inference mode and its fused optimizers, JAX one `jax.jit` a call or training step. Dropout draws random
+numbers of its own in each. Peers are imported by name and late: none of them need be installed.
 """
 
 import importlib.util
@@ -23,7 +23,9 @@ NAMES = {"torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn"}
 PACKAGES = {"torch": "torch", "jax": "jax", "sklearn": "scikit-learn"}
 LABELLED = ("categorical_accuracy", "categorical_cross_entropy", "softmax_cross_entropy")
 CLIP = 1e-7
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # of Adam
+DROPPED = 0.1  # the rate of dropout's inputs
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # of Adam; epsilon of all optimizers
+RHO = 0.9  # of RMSprop
 
 
 def installed() -> list[str]:
@@ -68,7 +70,8 @@ def kernel(peer: str, op: str, verb: str, args: tuple[Any, ...], knobs: dict[str
         return module.step(op, args, knobs)
     one_hot = op in LABELLED and args[1].ndim == 2
     note = "one-hot" if one_hot else knobs.get("activation")
-    return module.kernel(f"{op}.{verb} {note}" if note else f"{op}.{verb}", args, out)
+    more = {name: value for name, value in knobs.items() if name != "activation"}
+    return module.kernel(f"{op}.{verb} {note}" if note else f"{op}.{verb}", args, more, out)
 
 
 def network(peer: str, what: str, parameters: Parameters, x: Any, labels: Any, steps: int,

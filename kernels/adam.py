@@ -1,4 +1,4 @@
-"""Adam: both moments and the parameters in one pass."""
+"""Adam, with decoupled weight decay AdamW: both moments and the parameters in one pass."""
 
 from numba import prange
 
@@ -13,7 +13,7 @@ PARALLEL_FROM = 32_768  # elements; bench/thresholds.py at 2 threads
 
 
 @inline
-def _step_block(w, dw, m, v, beta_1, rest_1, beta_2, rest_2, rate, scale, epsilon, start, end):
+def _step_block(w, dw, m, v, beta_1, rest_1, beta_2, rest_2, rate, scale, epsilon, keep, start, end):
     for at in range(start, end, lanes(w)):
         g = load(dw, at, end, 0.0)
         a = fma(load(m, at, end, 0.0), beta_1, g * rest_1)
@@ -22,33 +22,34 @@ def _step_block(w, dw, m, v, beta_1, rest_1, beta_2, rest_2, rate, scale, epsilo
         b = select(absolute(b) < tiny(b), tiny(b), b)  # a negative one is a mistake and gives NaN
         store(m, at, end, a)
         store(v, at, end, b)
-        store(w, at, end, load(w, at, end, 0.0) - a * rate / (sqrt(b * scale) + epsilon))
+        store(w, at, end, load(w, at, end, 0.0) * keep - a * rate / (sqrt(b * scale) + epsilon))
 
 
 @loops
-def _step_blocks(w, dw, m, v, learning_rate, correction_1, correction_2, beta_1, beta_2, epsilon):
-    rate, scale = learning_rate / correction_1, 1 / correction_2
+def _step_blocks(w, dw, m, v, learning_rate, correction_1, correction_2, beta_1, beta_2, epsilon, weight_decay):
+    rate, scale, keep = learning_rate / correction_1, 1 / correction_2, 1 - learning_rate * weight_decay
     for block in prange((w.size + BLOCK - 1) // BLOCK):
-        _step_block(w, dw, m, v, beta_1, 1 - beta_1, beta_2, 1 - beta_2, rate, scale, epsilon,
+        _step_block(w, dw, m, v, beta_1, 1 - beta_1, beta_2, 1 - beta_2, rate, scale, epsilon, keep,
                     block * BLOCK, min((block + 1) * BLOCK, w.size))
 
 
 def step(w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, beta_2=0.999, epsilon=1e-7,
-         parallel=None):
+         weight_decay=0.0, parallel=None):
     """Move the parameters by Adam's rule, in place.
 
     w : any shape, float32 or float64, C-contiguous; updated
     dw : shape and dtype of w, any strides; not modified
     m, v : the moments, shape and dtype of w, C-contiguous, zeros at first; updated
-    learning_rate, beta_1, beta_2, epsilon : finite numbers
+    learning_rate, beta_1, beta_2, epsilon, weight_decay : finite numbers
     correction_1, correction_2 : 1 - beta_1^t and 1 - beta_2^t at step t = 1, 2, ...
     parallel : None chooses by size; True or False forces
 
     m = fma(m, beta_1, dw * (1 - beta_1)), v = fma(v, beta_2, dw * dw * (1 - beta_2)),
-    w = w - m * (learning_rate / correction_1) / (sqrt(v * (1 / correction_2)) + epsilon); the numbers in brackets
-    are taken in float64 and rounded to the dtype of w once. An m below 2^-122 (2^-1018 in float64) then counts as 0,
-    and a v below it as that number: unused weights' moments would fade into denormal numbers, where one in a hundred
-    doubles the time.
+    w = w * (1 - learning_rate * weight_decay) - m * (learning_rate / correction_1) / (sqrt(v * (1 / correction_2)) +
+    epsilon); the numbers in brackets are taken in float64 and rounded to the dtype of w once. An m below 2^-122
+    (2^-1018 in float64) then counts as 0, and a v below it as that number: unused weights' moments would fade into
+    denormal numbers, where one in a hundred doubles the time. Without weight decay w is multiplied by 1, which takes
+    2 % of the time of 4096 weights and 1 % of that of 100000.
     Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, overlapping arrays, a number that
     is not finite or a correction of 0. NaN propagates.
     Formula and source: kernels/reference/adam.py
@@ -58,7 +59,7 @@ def step(w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, 
     correction_1, correction_2 = number("correction_1", correction_1), number("correction_2", correction_2)
     if not correction_1 or not correction_2:
         raise ValueError("correction_1 and correction_2 must not be 0: steps are counted from 1")
-    learning_rate = number("learning_rate", learning_rate)
+    learning_rate, weight_decay = number("learning_rate", learning_rate), number("weight_decay", weight_decay)
     w, dw, m, v = check.state(NAMES, (w, dw, m, v))
     nest = pick(_step_blocks, w.size >= PARALLEL_FROM, parallel)
-    nest(w, dw, m, v, learning_rate, correction_1, correction_2, beta_1, beta_2, epsilon)
+    nest(w, dw, m, v, learning_rate, correction_1, correction_2, beta_1, beta_2, epsilon, weight_decay)

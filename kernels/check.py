@@ -149,8 +149,8 @@ def state(names, arrays):
     return checked
 
 
-def number(name, value):
-    """A finite real number, as a float."""
+def number(name, value, finite=True):
+    """A real number, finite if nothing else is said, as a float."""
     if type(value) is not float:
         if isinstance(value, ndarray) and value.ndim == 0:
             value = value[()]
@@ -160,8 +160,26 @@ def number(name, value):
             value = float(value)
         except OverflowError:
             value = inf
-    if not -LARGEST <= value <= LARGEST:
+    if finite and not -LARGEST <= value <= LARGEST:
         raise ValueError(f"{name} must be finite, got {value}")
+    return value
+
+
+def word(name, value):
+    """A whole number of 64 bits, 0 <= value < 2^64, as the int64 that has its bits."""
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number, got {type(value).__name__}")
+    value = int(value)
+    if not 0 <= value < 2**64:
+        raise ValueError(f"{name} must be at least 0 and below 2^64, got {value}")
+    return value if value < 2**63 else value - 2**64
+
+
+def positive(name, value):
+    """A finite number above 0, as a float."""
+    value = number(name, value)
+    if value <= 0:
+        raise ValueError(f"{name} must be greater than 0, got {value}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent with momentum: one pass over the parameters."""
+"""Stochastic gradient descent, with momentum or Nesterov's: one pass over the parameters."""
 
 from numba import prange
 
@@ -38,27 +38,46 @@ def _momentum_blocks(w, dw, v, rate, momentum):
         _momentum_block(w, dw, v, rate, momentum, block * BLOCK, min((block + 1) * BLOCK, w.size))
 
 
-def step(w, dw, v=None, *, learning_rate, momentum=0.0, parallel=None):
+@inline
+def _nesterov_block(w, dw, v, rate, momentum, start, end):
+    for at in range(start, end, lanes(w)):
+        g = load(dw, at, end, 0.0)
+        u = fma(g, -rate, load(v, at, end, 0.0) * momentum)
+        u = select(absolute(u) < tiny(u), 0.0, u)
+        store(v, at, end, u)
+        store(w, at, end, load(w, at, end, 0.0) + fma(g, -rate, u * momentum))
+
+
+@loops
+def _nesterov_blocks(w, dw, v, rate, momentum):
+    for block in prange((w.size + BLOCK - 1) // BLOCK):
+        _nesterov_block(w, dw, v, rate, momentum, block * BLOCK, min((block + 1) * BLOCK, w.size))
+
+
+def step(w, dw, v=None, *, learning_rate, momentum=0.0, nesterov=False, parallel=None):
     """Move the parameters against their gradient, in place.
 
     w : any shape, float32 or float64, C-contiguous; updated
     dw : shape and dtype of w, any strides; not modified
     v : the velocity, shape and dtype of w, C-contiguous, zeros at first; updated. None without momentum
     learning_rate, momentum : finite numbers
+    nesterov : True looks ahead by the new velocity
     parallel : None chooses by size; True or False forces
 
-    v = fma(dw, -learning_rate, v * momentum), w = w + v; without v, w = fma(dw, -learning_rate, w). A v below 2^-122
-    (2^-1018 in float64) counts as 0: that of an unused weight would fade into denormal numbers, which are slow.
+    v = fma(dw, -learning_rate, v * momentum), w = w + v; with nesterov w = w + fma(dw, -learning_rate, v * momentum),
+    with the new v; without v, w = fma(dw, -learning_rate, w). A v below 2^-122 (2^-1018 in float64) counts as 0: that
+    of an unused weight would fade into denormal numbers, which are slow.
     Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, overlapping arrays, a number that
-    is not finite or momentum without v. NaN propagates.
+    is not finite, momentum or nesterov without v. NaN propagates.
     Formula and source: kernels/reference/sgd.py
     """
     rate, momentum = check.number("learning_rate", learning_rate), check.number("momentum", momentum)
     if v is None:
-        if momentum:
-            raise ValueError("v, the velocity, is needed for momentum")
+        if momentum or nesterov:
+            raise ValueError(f"v, the velocity, is needed for {'momentum' if momentum else 'nesterov'}")
         w, dw = check.state(("w", "dw"), (w, dw))
         pick(_step_blocks, w.size >= PARALLEL_FROM, parallel)(w, dw, rate)
     else:
         w, dw, v = check.state(("w", "dw", "v"), (w, dw, v))
-        pick(_momentum_blocks, w.size >= PARALLEL_FROM, parallel)(w, dw, v, rate, momentum)
+        nest = _nesterov_blocks if nesterov else _momentum_blocks
+        pick(nest, w.size >= PARALLEL_FROM, parallel)(w, dw, v, rate, momentum)

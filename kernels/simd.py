@@ -185,14 +185,15 @@ def _truth(vector):
 
 _define_operator(operator.add, ir.IRBuilder.fadd, ir.IRBuilder.add, _same)
 _define_operator(operator.sub, ir.IRBuilder.fsub, ir.IRBuilder.sub, _same)
-_define_operator(operator.mul, ir.IRBuilder.fmul, None, _same)
+_define_operator(operator.mul, ir.IRBuilder.fmul, ir.IRBuilder.mul, _same)
 _define_operator(operator.truediv, ir.IRBuilder.fdiv, None, _same)
 _define_operator(operator.and_, None, ir.IRBuilder.and_, _same)
+_define_operator(operator.xor, None, ir.IRBuilder.xor, _same)
 _define_operator(operator.lshift, None, ir.IRBuilder.shl, _same)
 _define_operator(operator.rshift, None, ir.IRBuilder.ashr, _same)
 for _symbol, _text in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
     _define_operator(_symbol, lambda builder, left, right, text=_text: builder.fcmp_ordered(text, left, right),
-                     None, _truth)
+                     lambda builder, left, right, text=_text: builder.icmp_signed(text, left, right), _truth)
 
 
 # ---- memory: arrays, and pointers to their first numbers, which cost nothing to pass on
@@ -280,9 +281,10 @@ def splat(typing, like, number):
     return vector(like, number), emit
 
 
-def _load(vector, x, at, end, fill):
+def _load(vector, x, at, end, fill, *like):
     def emit(context, builder, sig, args):
-        pointer = _pointer(context, builder, sig.args[0], args[0], args[1])
+        args = args[len(like):]
+        pointer = _pointer(context, builder, x, args[0], args[1])
         left = builder.sub(args[2], args[1])
         whole = builder.icmp_signed(">=", left, left.type(vector.lanes))
         with builder.if_else(whole, likely=True) as (then, otherwise):
@@ -290,7 +292,7 @@ def _load(vector, x, at, end, fill):
                 full = builder.load(builder.bitcast(pointer, vector.llvm.as_pointer()), align=x.dtype.bitwidth // 8)
                 full_block = builder.block
             with otherwise:
-                rest = _lift(context, builder, args[3], sig.args[3], vector)
+                rest = _lift(context, builder, args[3], fill, vector)
                 part = _masked_load(builder, vector, pointer, _first_lanes(builder, left, vector.lanes), rest)
                 part_block = builder.block
         result = builder.phi(vector.llvm)
@@ -298,7 +300,7 @@ def _load(vector, x, at, end, fill):
         result.add_incoming(part, part_block)
         return result
 
-    return vector(x, types.intp, types.intp, fill), emit
+    return vector(*like, x, types.intp, types.intp, fill), emit
 
 
 @intrinsic
@@ -311,6 +313,12 @@ def load(typing, x, at, end, fill):
 def load_wide(typing, x, at, end, fill):
     """The same for WIDE * lanes(x) numbers at once."""
     return _load(Vector(x.dtype, WIDE), x, at, end, fill)
+
+
+@intrinsic
+def load_like(typing, like, x, at, end, fill):
+    """The same for as many numbers as the vector or mask `like` has lanes."""
+    return _load(Vector(x.dtype, like.lanes // Vector(x.dtype).lanes), x, at, end, fill, like)
 
 
 @intrinsic
@@ -416,6 +424,48 @@ def to_float(typing, i):
         return builder.sitofp(args[0], vector.llvm)
 
     return vector(i), emit
+
+
+@intrinsic(prefer_literal=True)
+def count_from(typing, n, width):
+    """n, n + 1, n + 2, ... as int64 lanes; width is a constant."""
+    vector = Vector(types.int64, width.literal_value)
+
+    def emit(context, builder, sig, args):
+        first = _lift(context, builder, args[0], n, vector)
+        return builder.add(first, ir.Constant(vector.llvm, list(range(vector.lanes))))
+
+    return vector(n, width), emit
+
+
+@intrinsic
+def low_halves(typing, a, b, c, d):
+    """The low halves of the int64 lanes a[0], b[0], c[0], d[0], a[1], ... of four vectors, as int32 lanes."""
+    vector = Vector(types.int32, 2 * a.width)
+
+    def shuffled(builder, first, second, order):
+        return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(INT32, len(order)), order))
+
+    def emit(context, builder, sig, args):
+        # not by a shift: LLVM makes of `b << 32`, where b is a product, another product, of 64 bits
+        lanes = 2 * a.lanes
+        a_, b_, c_, d_ = (builder.bitcast(arg, ir.VectorType(INT32, lanes)) for arg in args)
+        even = [lane // 2 * 2 + lane % 2 * lanes for lane in range(lanes)]
+        pairs = [lane // 4 * 2 + lane % 2 + lane // 2 % 2 * lanes for lane in range(2 * lanes)]
+        return shuffled(builder, shuffled(builder, a_, b_, even), shuffled(builder, c_, d_, even), pairs)
+
+    return vector(a, a, a, a), emit
+
+
+@intrinsic
+def widen(typing, x):
+    """The lanes in float64: of float32 as many, in a vector twice as wide."""
+    vector = Vector(types.float64, x.width * 64 // x.scalar.bitwidth)
+
+    def emit(context, builder, sig, args):
+        return args[0] if x is vector else builder.fpext(args[0], vector.llvm)
+
+    return vector(x), emit
 
 
 def _fold(builder, value, combine):

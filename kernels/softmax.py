@@ -13,17 +13,23 @@ W32 = 16  # the widest vector: narrow rows have no more columns
 
 
 @inline
+def row_maximum(x, start, end):
+    """The maximum of a row, in all lanes. A NaN is lost, and found again in the sum of exponentials."""
+    top = splat(x, float("-inf"))
+    for at in range(start, end, lanes(x)):
+        v = load(x, at, end, float("-inf"))
+        top = select(v > top, v, top)
+    return splat(x, fold_max(top))
+
+
+@inline
 def forward_row(x, y, i):
     """One row of softmax with the lanes along the row. Returns its maximum and its sum, in all lanes."""
     n = x.shape[1]
     start, end = i * n, (i + 1) * n
 
-    # pass 1: the maximum, so that no exponential overflows; a NaN is lost here and found again in the sum
-    top = splat(x, float("-inf"))
-    for at in range(start, end, lanes(x)):
-        v = load(x, at, end, float("-inf"))
-        top = select(v > top, v, top)
-    m = splat(x, fold_max(top))
+    # pass 1: the maximum, so that no exponential overflows
+    m = row_maximum(x, start, end)
 
     # pass 2: exponentials and their sum; lanes past the row's end add -0, which changes nothing
     total = splat(x, -0.0)
@@ -40,14 +46,14 @@ def forward_row(x, y, i):
 
 
 @inline
-def forward_group(x, y, i, rows, shifted):
-    """As many narrow rows as there are lanes, one row a lane, from row i on; `rows` of them exist.
+def group_sums(x, i, rows, shifted, powers):
+    """The sums of exp(x - m) of as many narrow rows as there are lanes, one row a lane, from row i on; `rows` of them
+    exist. Each row's is added in the order of `fold_sum`, so that the bits are those of `forward_row`.
 
-    Keeps x - m in `shifted`, columns one after another. Returns the sums, each row's added in the order of
-    `fold_sum`, so that the bits are those of `forward_row`.
+    Keeps x - m in `shifted` and its exponentials in `powers`, columns one after another.
     """
     n, w = x.shape[1], lanes(x)
-    powers, sums = scratch(x, W32), scratch(x, W32)
+    sums = scratch(x, W32)
     if rows < w:
         for j in range(n):  # what lies on the stack may be denormal numbers: 1x10 took 3 us longer
             store(shifted, j * w, (j + 1) * w, splat(x, 0.0))
@@ -69,7 +75,15 @@ def forward_group(x, y, i, rows, shifted):
             at, end = (j - half) * w, (j - half + 1) * w
             store(sums, at, end, load(sums, at, end, 0.0) + load(sums, j * w, (j + 1) * w, 0.0))
         half, count = half // 2, min(half, count)
-    s = load(sums, 0, w, 0.0)
+    return load(sums, 0, w, 0.0)
+
+
+@inline
+def forward_group(x, y, i, rows, shifted):
+    """As many narrow rows as there are lanes; see `group_sums`. Returns the sums."""
+    n, w = x.shape[1], lanes(x)
+    powers = scratch(x, W32)
+    s = group_sums(x, i, rows, shifted, powers)
     r = 1.0 / s
     for j in range(n):
         at, end = j * w, (j + 1) * w

@@ -91,7 +91,29 @@ def block_sum(values, block):
     return total
 
 
-# ---- exp and log as kernels take them
+# ---- random numbers
+
+
+def philox(counter, key):
+    """Philox 4x32-10 (Salmon et al. 2011): four words of 32 bits from a counter of four and a key of two."""
+    a, b, c, d = counter
+    for turn in range(10):
+        low, high = (key[0] + turn * 0x9E3779B9) % 2**32, (key[1] + turn * 0xBB67AE85) % 2**32
+        p, q = 0xD2511F53 * a, 0xCD9E8D57 * c
+        a, b, c, d = q // 2**32 ^ b ^ low, q % 2**32, p // 2**32 ^ d ^ high, p % 2**32
+    return a, b, c, d
+
+
+def random_words(count, seed, stream):
+    """The first words of a stream: the counter is the word's number over four, and the stream."""
+    def halves(n):
+        return n % 2**32, n // 2**32
+
+    words = [word for n in range(-(-count // 4)) for word in philox((*halves(n), *halves(stream)), halves(seed))]
+    return np.array(words[:count], np.uint64)
+
+
+# ---- exp, log and expm1 as kernels take them
 
 
 def _on_vectors(function):
@@ -110,6 +132,7 @@ def _on_vectors(function):
 
 
 exp, log = _on_vectors(elementary.exp), _on_vectors(elementary.log)
+expm1 = _on_vectors(elementary.expm1)
 
 
 # ---- comparing, and error bounds

@@ -11,9 +11,9 @@ KNOBS = {"learning_rate": 0.05, "correction_1": 1 - 0.9**3, "correction_2": 1 - 
 
 
 def bound(function, u, expected, w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, beta_2=0.999,
-          epsilon=1e-7):
+          epsilon=1e-7, weight_decay=0.0):
     """Every knob is rounded to the dtype; the moments as sums of two products, and ended below `tiny`; then nine
-    roundings in the quotient."""
+    roundings in the quotient. What weight decay leaves of w has two."""
     tiny = TINY[np.float32 if u > 1e-10 else np.float64]
     m_error = u * np.abs(beta_1 * m) + 2 * u * np.abs((1 - beta_1) * dw) + u * np.abs(expected[2]) + tiny
     v_error = u * np.abs(beta_2 * v) + 3 * u * (1 - beta_2) * dw**2 + u * np.abs(expected[3]) + tiny
@@ -24,7 +24,8 @@ def bound(function, u, expected, w, dw, m, v, *, learning_rate, correction_1, co
     with np.errstate(invalid="ignore", divide="ignore"):
         through_root = np.where(root > 0, v_error / np.abs(expected[3]) / 2, 0)
     error = m_error * quotient + move * (through_root + gamma(9, u))
-    return [error + u * np.abs(expected[0]), 0 * dw, m_error, v_error]
+    kept = 2 * u * np.abs((1 - learning_rate * weight_decay) * w) if weight_decay else 0
+    return [error + kept + u * np.abs(expected[0]), 0 * dw, m_error, v_error]
 
 
 def arrays(size, dtype):
@@ -46,6 +47,29 @@ def test_order_of_operations(dtype, size, parallel):
     assert_same_bits(m, a, "m")
     assert_same_bits(v, b, "v")
     assert_same_bits(w, moved, "w")
+
+
+@pytest.mark.parametrize("parallel", (False, True))
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weight_decay_comes_first(dtype, size, parallel):
+    w, dw, m, v = arrays(size, dtype)
+    plain = np.zeros(size, dtype), dw, m.copy(), v.copy()
+    adam.step(*plain, **KNOBS)
+    kept = w * dtype(1 - KNOBS["learning_rate"] * 0.3)
+    adam.step(w, dw, m, v, **KNOBS, weight_decay=0.3, parallel=parallel)
+    assert_same_bits(w, kept + plain[0], "w")
+    assert_same_bits(m, plain[2], "m")
+    assert_same_bits(v, plain[3], "v")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_weight_decay_leaves_special_weights(dtype):
+    tiny = np.finfo(dtype).smallest_subnormal
+    w = np.array([np.inf, -np.inf, np.nan, -0.0, tiny, np.finfo(dtype).max], dtype)
+    found = w.copy()
+    adam.step(found, *(np.zeros_like(w) for _ in range(3)), **KNOBS)
+    assert_same_bits(found, w)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -75,12 +99,12 @@ def test_an_unused_weights_moments_fade():
 
 def test_all_knobs_count():
     knobs = {"learning_rate": 0.5, "correction_1": 0.25, "correction_2": 0.75, "beta_1": 0.5, "beta_2": 0.25,
-             "epsilon": 0.125}
+             "epsilon": 0.125, "weight_decay": 0.5}
     w, dw, m, v = (np.full(3, x) for x in (4.0, 2.0, 1.0, 3.0))
     adam.step(w, dw, m, v, **knobs)
     assert_same_bits(m, np.full(3, 1.5))
     assert_same_bits(v, np.full(3, 3.75))
-    assert_same_bits(w, np.full(3, 4 - 1.5 * 2.0 / (np.sqrt(3.75 * (1 / 0.75)) + 0.125)))
+    assert_same_bits(w, np.full(3, 4 * 0.75 - 1.5 * 2.0 / (np.sqrt(3.75 * (1 / 0.75)) + 0.125)))
 
 
 def test_mistakes_are_named():
@@ -89,6 +113,8 @@ def test_mistakes_are_named():
         adam.step(w, dw, m, v, **{**KNOBS, "correction_1": 0})
     with pytest.raises(ValueError, match="epsilon must be finite, got inf"):
         adam.step(w, dw, m, v, **KNOBS, epsilon=float("inf"))
+    with pytest.raises(ValueError, match="weight_decay must be finite, got nan"):
+        adam.step(w, dw, m, v, **KNOBS, weight_decay=float("nan"))
     with pytest.raises(TypeError, match="beta_1 must be a number, got NoneType"):
         adam.step(w, dw, m, v, **KNOBS, beta_1=None)
     with pytest.raises(ValueError, match="v must not share memory with m"):
@@ -101,15 +127,20 @@ def test_mistakes_are_named():
         adam.step(w, dw, m.astype(float), v, **KNOBS)
 
 
-def test_torch_agrees_over_steps(torch):
+@pytest.mark.parametrize("weight_decay", (0.0, 0.3))
+def test_torch_agrees_over_steps(torch, weight_decay):
     rng = np.random.default_rng(0)
     w = rng.standard_normal(50)
     m, v = np.zeros_like(w), np.zeros_like(w)
     leaf = torch.tensor(w, requires_grad=True)
-    optimizer = torch.optim.Adam([leaf], lr=0.05, eps=1e-7)
+    if weight_decay:
+        optimizer = torch.optim.AdamW([leaf], lr=0.05, eps=1e-7, weight_decay=weight_decay)
+    else:
+        optimizer = torch.optim.Adam([leaf], lr=0.05, eps=1e-7)
     for t in range(1, 11):
         dw = rng.standard_normal(50)
         leaf.grad = torch.tensor(dw)
         optimizer.step()
-        adam.step(w, dw, m, v, learning_rate=0.05, correction_1=1 - 0.9**t, correction_2=1 - 0.999**t)
+        adam.step(w, dw, m, v, learning_rate=0.05, correction_1=1 - 0.9**t, correction_2=1 - 0.999**t,
+                  weight_decay=weight_decay)
         np.testing.assert_allclose(w, leaf.detach().numpy(), rtol=0, atol=1e-14)

@@ -332,7 +332,7 @@ def test_a_child_is_held_to_its_contender_and_threads(tmp_path):
 def test_unknown_operations_are_refused(capsys):
     pytest.importorskip("threadpoolctl")
     assert report.command(["softmaks"]) == 2
-    assert "no benchmark of 'softmaks': choose from adam," in capsys.readouterr().err
+    assert "no benchmark of 'softmaks': choose from adagrad," in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -688,7 +688,7 @@ def all_cases():
 @pytest.mark.parametrize("op", OPS)
 def test_every_verb_has_benchmarks(op):
     verbs = {name for name, value in vars(getattr(reference, op)).items()
-             if inspect.isfunction(value) and name != "inputs"}
+             if inspect.isfunction(value) and name != "inputs" and not name.startswith("_")}
     own = [case for case in bench_file(op).CASES if isinstance(case, cases.Kernel) and case.dtype == "f32"]
     assert {case.op for case in own} == {op}
     assert {case.verb for case in own} == verbs
@@ -715,9 +715,11 @@ def test_the_smallest_case_of_a_file_runs(name, contender):
     (cases.Kernel("matmul", "backward", (2, 3, 4), 1), (8 + 6 + 12 + 6 + 12) * 4),
     (cases.Kernel("dense", "backward", (2, 3, 4), 1), (8 + 6 + 12 + 6 + 12 + 4) * 4),
     (cases.Kernel("dense", "backward", (2, 3, 4), 1, entry=1, note="relu"), (16 + 6 + 12 + 6 + 12 + 4) * 4),
+    (cases.Kernel("linear", "backward", (5, 3), 1), 2 * 15 * 4),
     (cases.Kernel("adam", "step", (5, 3), 1), 7 * 15 * 4),
     (cases.Kernel("sgd", "step", (5, 3), 1), 3 * 15 * 4),
     (cases.Kernel("mean", "forward", (5,), 1), 5 * 4),
+    (cases.Kernel("clip_norm", "step", (5, 3), 1), 2 * 15 * 4),
     (cases.Kernel("categorical_cross_entropy", "forward", (5, 3), 1, gathered=True), 5 * (4 + 8 + 4)),
 ])
 def test_bytes_count_what_is_read_and_written(case, size):
@@ -799,7 +801,8 @@ def test_the_machine_is_described_without_paths_and_dates():
 # ---- peers
 
 SHAPES = {1: (37,), 2: (37, 10), 3: (13, 7, 5)}  # by the number of an operation's dimensions
-WRITTEN = ("relu", "sigmoid", "tanh", "softmax")  # to given memory
+WRITTEN = ("elu", "gelu", "leaky_relu", "linear", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus",
+           "step", "tanh")
 
 
 def compared():
@@ -878,7 +881,12 @@ def expected_of(case):
     return [args[0]] if case.verb == "step" else flat(result)
 
 
-@pytest.mark.parametrize("case", COMPARED, ids=lambda case: case.group)
+def random(case):
+    """Whether a case draws random numbers."""
+    return case.group.startswith("dropout.forward")
+
+
+@pytest.mark.parametrize("case", [case for case in COMPARED if not random(case)], ids=lambda case: case.group)
 @pytest.mark.parametrize("peer", ("torch", "jax"))
 def test_a_peer_computes_what_numpy_does(peer, case):
     first, second = results_of(peer)[case.group]
@@ -893,6 +901,19 @@ def test_a_peer_computes_what_numpy_does(peer, case):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=bound)
         # a step goes on from where it was, all else repeats
         assert (found == again).all() != (getattr(case, "verb", "") == "step")
+
+
+@pytest.mark.parametrize("case", [case for case in COMPARED if random(case)], ids=lambda case: case.group)
+@pytest.mark.parametrize("peer", ("torch", "jax"))
+def test_a_peer_drops_as_much(peer, case):
+    dtype = cases.DTYPES[case.dtype]
+    _, (x,), knobs = reference.dropout.inputs(np.random.default_rng(0), case.shape, dtype)[case.entry]
+    for y, mask in results_of(peer)[case.group]:
+        assert y.dtype == mask.dtype == dtype
+        np.testing.assert_array_equal(y, x * mask)
+        np.testing.assert_allclose(mask[mask != 0], 1 / (1 - knobs["rate"]), rtol=2 * np.finfo(dtype).eps)
+        # Hoeffding's bound: but for a probability of 1e-9
+        assert abs((mask == 0).mean() - knobs["rate"]) < np.sqrt(np.log(2e9) / (2 * x.size))
 
 
 def test_every_benchmark_has_its_peers():

@@ -495,10 +495,46 @@ def test_numbers_must_be_finite(value, text):
         check.number("beta_1", value)
 
 
+@pytest.mark.parametrize("value, expected", [
+    (float("nan"), "nan"), (np.array(np.nan), "nan"), (np.inf, "inf"), (-np.float32("inf"), "-inf"), (10**400, "inf"),
+    (2, (2.0).hex()),
+])
+def test_numbers_may_be_infinite_where_it_is_said(value, expected):
+    found = check.number("norm", value, finite=False)
+    assert type(found) is float and found.hex() == expected
+    with exactly(TypeError, "norm must be a number, got str"):
+        check.number("norm", "inf", finite=False)
+
+
 @pytest.mark.parametrize("value", [10**400, -10**400, Fraction(10**400, 3)], ids=("huge", "-huge", "huge fraction"))
 def test_a_number_beyond_all_floats_is_named(value):
     with pytest.raises(ValueError, match=r"^beta_1 must be finite, got "):
         check.number("beta_1", value)
+
+
+# ---- word
+
+
+@pytest.mark.parametrize("value, expected", [
+    (0, 0), (7, 7), (2**63 - 1, 2**63 - 1), (2**63, -2**63), (2**64 - 1, -1), (np.int8(5), 5),
+    (np.uint64(2**64 - 2), -2), (np.int64(2**63 - 1), 2**63 - 1),
+], ids=repr)
+def test_words_become_int64(value, expected):
+    found = check.word("seed", value)
+    assert type(found) is int and found == expected
+
+
+@pytest.mark.parametrize("value", [None, "1", 1.0, np.float64(1), True, np.True_, np.timedelta64(1, "s"), np.array(1),
+                                   [1], 1j, Fraction(1), Decimal(1)], ids=lambda value: type(value).__name__)
+def test_what_is_no_whole_number_is_refused(value):
+    with exactly(TypeError, f"seed must be a whole number, got {type(value).__name__}"):
+        check.word("seed", value)
+
+
+@pytest.mark.parametrize("value", [-1, 2**64, -2**63, 10**30, np.int8(-3)], ids=repr)
+def test_words_have_64_bits(value):
+    with exactly(ValueError, f"stream must be at least 0 and below 2^64, got {value}"):
+        check.word("stream", value)
 
 
 # ---- columns, one_of

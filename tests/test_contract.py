@@ -151,21 +151,24 @@ def test_backward_is_the_slope_of_forward(operation):
         assert not hasattr(contract.twins(operation)[0], "backward")
         return
     step, checked = 1e-6, 0
-    forward = None
+    forward, forward_knobs = None, {}
     for function, args, knobs, where in cases(operation, (5, 4, 3)[:contract.dimensions(operation)], np.float64):
         if function == "forward":
-            forward = args
+            forward, forward_knobs = args, knobs
             continue
         leading = next(iter(args))
         weights = args[leading] if leading.startswith("d") else None  # a loss has no dy: it is the mean that counts
+        added = leading[1:] if weights is not None and leading[1:] in forward else None
 
         def height(values):
-            result = twin.forward(*values.values(), **knobs)
+            result = twin.forward(*values.values(), **forward_knobs)
             result = result[0] if isinstance(result, tuple) else result
+            if added:  # dw beside w: backward adds the penalty's gradient to that of the rest of the loss
+                return float(result + np.sum(values[added] * weights))
             return float(np.mean(result) if weights is None else np.sum(result * weights))
 
         slopes = call(operation, function, args, knobs)
-        variables = [name for name in floats(forward) if name != "labels"]
+        variables = [name for name in floats(forward) if name not in ("labels", "targets")]
         for name, slope in zip(variables, slopes, strict=True):
             numeric = np.empty_like(slope)
             for at in np.ndindex(slope.shape):
@@ -301,9 +304,10 @@ def test_float32_kernels_do_not_compute_in_double(compiled_for):
     found = compiled_for("haswell")
     assert set(found["doubles"]) == {name for name, _ in nests()}
     assert min(found["compiled"].values()) >= 2, "a kernel was not compiled for both dtypes"
-    # a mean's last division is meant to be in float64
-    assert {name for name, functions in found["doubles"].items() if functions} == {"mean._mean"}
-    assert len(found["doubles"]["mean._mean"]) == 1
+    # meant to be in float64: a mean's last division, a penalty's last products, a norm's squares
+    assert {name for name, functions in found["doubles"].items() if functions} == {
+        "mean._mean", "penalty._penalty", "clip_norm._norm"}
+    assert len(found["doubles"]["mean._mean"]) == len(found["doubles"]["penalty._penalty"]) == 1
 
 
 # ---- memory
@@ -705,6 +709,17 @@ def test_check_keeps_its_word(capsys, monkeypatch):
     assert contract.check(progress=False) == 1
     text = capsys.readouterr().out
     assert "fault: relu: the digest is" in text and re.search("^relu .* FAULT$", text, re.M)
+
+
+def test_errors_are_relative_to_the_largest_number_or_the_smallest_normal():
+    for dtype in DTYPES:
+        info = np.finfo(dtype)
+        normal, one = info.smallest_normal, np.array([1, 4], dtype)
+        assert contract.error(dtype, [one], [one]) == contract.error(dtype, [one[:0]], [one[:0]]) == 0
+        assert contract.error(dtype, [one * (1 + 3 * info.eps)], [one]) == 3
+        assert contract.error(dtype, [one, one - 2 * info.eps], [one, one]) == 0.5
+        assert contract.error(dtype, [16 * normal], [5 * info.smallest_subnormal]) == pytest.approx(16, rel=1e-5)
+        assert contract.error(dtype, [dtype(1e-9)], [dtype(0)]) > 10**20
 
 
 def test_two_python_threads_at_once():

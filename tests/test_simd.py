@@ -317,7 +317,8 @@ def test_select_takes_either_lane_unchanged(dtype):
 def _integers(x, y, out):
     for at in range(0, x.size, simd.lanes(x)):
         i, j = simd.bits(simd.load(x, at, x.size, 0.0)), simd.bits(simd.load(y, at, x.size, 0.0))
-        for row, v in enumerate((i, i + j, i - j, i & j, i << 3, i >> 5, i + 7, 7 - i, i & 12)):
+        for row, v in enumerate((i, i + j, i - j, i & j, i << 3, i >> 5, i + 7, 7 - i, i & 12, i * j, i ^ j,
+                                 i * -1234567, i ^ -2**31)):
             simd.store(out, row * x.size + at, (row + 1) * x.size, simd.from_bits(v))
 
 
@@ -325,14 +326,74 @@ def _integers(x, y, out):
 def test_integer_lanes_are_numpys(dtype):
     kind = np.int32 if dtype is np.float32 else np.int64
     x, y = pairs(dtype)
-    out = np.empty((9, x.size), dtype)
+    out = np.empty((13, x.size), dtype)
     _integers(x, y, out)
     i, j = x.view(kind), y.view(kind)
     with np.errstate(over="ignore"):
-        expected = i, i + j, i - j, i & j, i << 3, i >> 5, i + kind(7), kind(7) - i, i & kind(12)
-    names = "bits", "+", "-", "&", "<<", ">>", "+ 7", "7 -", "& 12"
+        expected = i, i + j, i - j, i & j, i << 3, i >> 5, i + kind(7), kind(7) - i, i & kind(12), \
+            i * j, i ^ j, i * kind(-1234567), i ^ kind(-2**31)
+    names = "bits", "+", "-", "&", "<<", ">>", "+ 7", "7 -", "& 12", "*", "^", "* -1234567", "^ -2^31"
     for name, found, right in zip(names, out, expected, strict=True):
         assert_same_bits(found.view(kind), right, name)
+
+
+@kernel
+def _compare_integers(x, y, out):
+    for at in range(0, x.size, simd.lanes(x)):
+        i, j = simd.bits(simd.load(x, at, x.size, 0.0)), simd.bits(simd.load(y, at, x.size, 0.0))
+        for row, mask in enumerate((i < j, i <= j, i > j, i >= j, i < 7, i <= -2**31)):
+            simd.store(out, row * x.size + at, (row + 1) * x.size, simd.select(mask, simd.splat(x, 1.0), 2.0))
+
+
+@each_dtype
+def test_integer_lanes_are_compared_as_signed(dtype):
+    kind = np.int32 if dtype is np.float32 else np.int64
+    edges = np.array([0, 1, -1, 7, 8, np.iinfo(kind).min, np.iinfo(kind).max, -2**31, 2**31 - 1], kind)
+    i, j = (v.ravel() for v in np.meshgrid(edges, edges))
+    out = np.empty((6, i.size), dtype)
+    _compare_integers(i.view(dtype), j.view(dtype), out)
+    expected = i < j, i <= j, i > j, i >= j, i < 7, i <= -2**31
+    for name, found, right in zip(("<", "<=", ">", ">=", "< 7", "<= -2^31"), out, expected, strict=True):
+        assert ((found == 1) == right).all(), name
+
+
+@kernel
+def _low_halves(n, out):
+    a = simd.count_from(n, 1)
+    words = simd.low_halves(a, a + 10, a + 20, a << 32)
+    simd.store(out, 0, out.size, simd.from_bits(words))
+    wide = simd.count_from(n, 3)
+    return simd.lanes(a), simd.lanes(words), simd.lanes(wide), simd.lanes(simd.low_halves(wide, wide, wide, wide))
+
+
+def test_low_halves_stand_in_turn():
+    for n in (0, -3, 2**31 - 2, 2**40 + 5):
+        out = np.empty(32, np.float32)
+        assert _low_halves(n, out) == (8, 32, 24, 96)
+        a = n + np.arange(8)
+        expected = np.stack([a, a + 10, a + 20, 0 * a], axis=1).ravel() % 2**32
+        assert out.view(np.uint32).tolist() == expected.tolist()
+
+
+@kernel
+def _load_like(x, start, end, y, z, at):
+    a = simd.count_from(0, 1)
+    words = simd.low_halves(a, a, a, a)
+    simd.store(y, at, at + 32, simd.load_like(words, x, start, end, 0.5))
+    simd.store(z, at, at + 32, simd.load_like(words <= 0, x, start, end, 0.5))
+
+
+@each_dtype
+def test_load_like_takes_as_many_numbers(dtype):
+    x = numbers(100, dtype)
+    for size in (-1, 0, 1, 8, 9, 31, 32, 33):
+        y, z = room(32, dtype), room(32, dtype)
+        _load_like(x, 5, 5 + size, y, z, MARGIN)
+        expected = room(32, dtype)
+        kept = max(0, min(size, 32))
+        expected[MARGIN:MARGIN + 32] = np.append(x[5:5 + kept], np.full(32 - kept, dtype(0.5)))
+        assert_same_bits(y, expected, f"{size} of 32, as a vector")
+        assert_same_bits(z, expected, f"{size} of 32, as a mask")
 
 
 @kernel
@@ -350,6 +411,36 @@ def test_to_float_rounds_to_nearest(dtype):
     out = np.empty(integers.size, dtype)
     _to_float(integers.view(dtype), out)
     assert_same_bits(out, np.array([rounded(Fraction(int(i)), dtype) for i in integers]) + dtype(0))
+
+
+@kernel
+def _widen(x, out):
+    for at in range(0, x.size, simd.lanes(x)):
+        v = simd.widen(simd.load(x, at, x.size, 0.0))
+        simd.store(out, at, x.size, v)
+
+
+@each_dtype
+def test_widen_is_exact(dtype):
+    x = wild(dtype, 487)
+    out = np.empty(x.size)
+    _widen(x, out)
+    with np.errstate(invalid="ignore"):  # of signalling NaN
+        assert_same_bits(out, x.astype(np.float64))
+
+
+@kernel
+def _widen_wide(x, out):
+    v = simd.widen(simd.load_wide(x, 0, x.size, 0.0))
+    simd.store(out, 0, x.size, v + 1.0 / 3.0)
+
+
+@each_dtype
+def test_widened_lanes_compute_in_float64(dtype):
+    x = numbers(simd.WIDE * width(dtype), dtype)
+    out = np.empty(x.size)
+    _widen_wide(x, out)
+    assert_same_bits(out, x.astype(np.float64) + 1 / 3)
 
 
 # ---- folds

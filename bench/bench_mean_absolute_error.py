@@ -1,0 +1,12 @@
+"""Mean absolute error: one output, as in regression, of a batch and beyond a core's cache; narrow and wide rows."""
+
+from nnjit.bench.cases import Kernel, suite
+
+CASES = []
+for n, c in [(300, 1), (1_000_000, 1), (128, 10), (512, 1000)]:
+    CASES += [
+        Kernel("mean_absolute_error", "forward", (n, c), 3 * n * c),
+        Kernel("mean_absolute_error", "backward", (n, c), 2 * n * c),
+    ]
+
+test_mean_absolute_error = suite(CASES)

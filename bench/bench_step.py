@@ -1,0 +1,13 @@
+"""The perceptron's step: in cache, and with a fresh output, where the system's page faults count."""
+
+from nnjit.bench.cases import Kernel, suite
+
+CASES = []
+for n, c in [(300, 64), (512, 1000), (4096, 1024)]:
+    CASES += [
+        Kernel("step", "forward", (n, c), n * c),
+        Kernel("step", "forward", (n, c), n * c, out=True),
+        Kernel("step", "backward", (n, c), n * c),
+    ]
+
+test_step = suite(CASES)

@@ -1,0 +1,47 @@
+"""Binary accuracy: how many outputs lie on the side of a threshold that their targets name."""
+
+from numba import prange
+
+from . import check
+from .jit import inline, loops, pick
+from .simd import fold_sum, lanes, load, select, splat
+
+BLOCK = 4096  # elements a task: few enough that float32 counts them exactly
+PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much
+
+
+@inline
+def _hits(p, targets, threshold, start, end):
+    one, hits = splat(p, 1.0), splat(p, 0.0)
+    for at in range(start, end, lanes(p)):
+        v, t = load(p, at, end, 0.0), load(targets, at, end, float("nan"))  # a NaN is no hit
+        above, below = select(v > threshold, one, 0.0), select(v <= threshold, one, 0.0)
+        hits = hits + select(t > 0.5, above, select(t <= 0.5, below, 0.0))
+    return int(fold_sum(hits))
+
+
+@loops
+def _count(p, targets, threshold):
+    hits = 0
+    for block in prange((p.size + BLOCK - 1) // BLOCK):
+        hits += _hits(p, targets, threshold, block * BLOCK, min((block + 1) * BLOCK, p.size))
+    return hits
+
+
+def forward(p, targets, *, threshold=0.5, parallel=None):
+    """The number of outputs on the side of the threshold that their targets name: above it for class 1, else class 0.
+
+    p : any shape, float32 or float64, any strides: probabilities or other scores; not modified
+    targets : shape and dtype of p, any strides: 0 or 1, or any numbers, of which those above 0.5 name class 1; not
+        modified
+    threshold : a finite number, rounded to the dtype of p; an output equal to it is of class 0
+    parallel : None chooses by size; True or False forces
+
+    Returns an int in 0..size, exact; 0 for size 0. Raises TypeError for another or an unequal dtype, ValueError for
+    unequal shapes or a threshold that is not finite. A NaN in p or targets is never a hit.
+    Formula and source: kernels/reference/binary_accuracy.py
+    """
+    p = check.array("p", p)
+    targets = check.same("targets", targets, "p", p)
+    threshold = check.number("threshold", threshold)
+    return int(pick(_count, p.size >= PARALLEL_FROM, parallel)(p.ravel(), targets.ravel(), threshold))

@@ -1,0 +1,91 @@
+"""The Euclidean norm of gradients, and their scaling to a largest norm."""
+
+import numpy as np
+from numba import prange
+
+from . import check
+from .jit import inline, loops, pick, shared
+from .simd import fma, fold_sum, lanes, load, splat, sqrt, store, widen
+
+BLOCK = 4096  # elements a task; of the sum's blocks it is part of the definition
+PARALLEL_FROM = 131_072  # elements, as in relu
+
+
+@shared
+def _sum_block(x, sums, block):
+    """The sum of squares over a block in float64: lane by lane, then the lanes folded by halves."""
+    start, end = block * BLOCK, min((block + 1) * BLOCK, x.size)
+    total = widen(splat(x, 0.0))
+    for at in range(start, end, lanes(x)):
+        v = widen(load(x, at, end, 0.0))
+        total = fma(v, v, total)
+    sums[block] = fold_sum(total)
+
+
+@inline
+def _root(x):
+    store(x, 0, 1, sqrt(load(x, 0, 1, 0.0)))
+
+
+@loops
+def _norm(x, sums):
+    """The root of the blocks' sums added from first to last."""
+    for block in prange(sums.size):
+        _sum_block(x, sums, block)
+    for block in range(1, sums.size):
+        sums[0] += sums[block]
+    _root(sums)
+    return sums[0]
+
+
+def forward(x, *, parallel=None):
+    """The Euclidean norm of all numbers of an array.
+
+    x : any shape, float32 or float64, any strides; not modified
+    parallel : None chooses by size; True or False forces
+
+    Returns a float: the root of the sum of squares. That is taken in float64 for both dtypes, in blocks of 4096, each
+    by 16 lanes (8 for float64) as along a row, by fma. No float32 is too large or too small for it; float64 numbers
+    above 1e154 give infinity.
+    Raises TypeError for another dtype.
+    Size 0 gives 0.0; NaN propagates, infinities give infinity.
+    Formula and source: kernels/reference/clip_norm.py
+    """
+    x = check.array("x", x)
+    sums = np.empty(max(1, (x.size + BLOCK - 1) // BLOCK))
+    return pick(_norm, x.size >= PARALLEL_FROM, parallel)(x.ravel(), sums)
+
+
+@inline
+def _scale_block(x, factor, start, end):
+    for at in range(start, end, lanes(x)):
+        store(x, at, end, load(x, at, end, 0.0) * factor)
+
+
+@loops
+def _scale_blocks(x, norm, max_norm):
+    factor = max_norm / (norm + 1e-6)
+    if not factor >= 1.0:
+        for block in prange((x.size + BLOCK - 1) // BLOCK):
+            _scale_block(x, factor, block * BLOCK, min((block + 1) * BLOCK, x.size))
+
+
+def step(x, *, norm, max_norm, parallel=None):
+    """Scale gradients to a norm of at most max_norm, in place.
+
+    x : any shape, float32 or float64, C-contiguous; updated
+    norm : their norm by `forward`; of several arrays, the root of the sum of their norms' squares
+    max_norm : a finite number
+    parallel : None chooses by size; True or False forces
+
+    Where max_norm / (norm + 1e-6), taken in float64 and rounded to the dtype of x once, is below 1, x is multiplied by
+    it; else nothing changes.
+    Raises TypeError for another dtype, ValueError for a negative number or a max_norm that is not finite.
+    NaN propagates: a norm of NaN makes all numbers NaN, an infinite one makes them 0, and infinities NaN.
+    Formula and source: kernels/reference/clip_norm.py
+    """
+    norm, max_norm = check.number("norm", norm, finite=False), check.number("max_norm", max_norm)
+    if norm < 0 or max_norm < 0:
+        raise ValueError(f"norm and max_norm must be at least 0, got {norm} and {max_norm}")
+    x = check.written("x", x).ravel()
+    pick(_scale_blocks, x.size >= PARALLEL_FROM, parallel)(x, norm, max_norm)

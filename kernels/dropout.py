@@ -1,0 +1,89 @@
+"""Inverted dropout: y = x * mask, where the mask is 0 with probability `rate`, else 1 / (1 - rate)."""
+
+from numba import prange
+
+from . import check, philox
+from .jit import inline, loops, pick
+from .simd import lanes, load, load_like, select, splat, store
+
+BLOCK = 4096  # elements a task, a multiple of philox.WORDS
+PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 131_072  # elements; bench/thresholds.py at 2 threads
+
+
+@inline
+def _forward_block(x, y, mask, last, scale, seed, stream, start, end):
+    for at in range(start, end, philox.WORDS):
+        # lanes compare as signed numbers: with its top bit changed, the smallest word is the smallest number
+        kept = (philox.words(at >> 2, seed, stream) ^ -2**31) <= last
+        v = load_like(kept, x, at, end, 0.0)
+        factor = select(kept, splat(v, scale), 0.0)
+        store(mask, at, end, factor)
+        store(y, at, end, v * factor)
+
+
+@loops
+def _forward_blocks(x, y, mask, last, scale, seed, stream):
+    for block in prange((x.size + BLOCK - 1) // BLOCK):
+        _forward_block(x, y, mask, last, scale, seed, stream, block * BLOCK, min((block + 1) * BLOCK, x.size))
+
+
+def forward(x, *, rate, seed, stream=0, out=None, parallel=None):
+    """Drop a share of the numbers and scale the others up, so that the expected sum stays.
+
+    x : any shape, float32 or float64, any strides; not modified
+    rate : the share that is dropped, 0 <= rate < 1
+    seed, stream : whole numbers, 0 <= n < 2^64; another stream, such as the number of the step, is another mask
+    out : a tuple of arrays to write, shape and dtype of x, None for those to be made; the first may be x itself
+    parallel : None chooses by size; True or False forces
+
+    Returns (y, mask), shape and dtype of x: mask holds 0 or 1 / (1 - rate), taken in float64 and rounded once, and
+    y = x * mask; mask goes to `backward`. Element i in C order is kept if word i of the stream (philox.py) is less than
+    round((1 - rate) * 2^32): the same elements in float32 and float64.
+    Raises TypeError for another dtype or what is no number, ValueError for a number out of range.
+    Size 0 gives empty arrays. NaN propagates: also where it is dropped, as infinity does, since x * 0 is NaN there.
+    Formula and source: kernels/reference/dropout.py
+    """
+    x = check.array("x", x)
+    rate = check.number("rate", rate)
+    if not 0 <= rate < 1:
+        raise ValueError(f"rate, the share that is dropped, must be at least 0 and below 1, got {rate}")
+    seed, stream = check.word("seed", seed), check.word("stream", stream)
+    y, mask = check.outs(out, 2)
+    y = check.out("out[0]", y, x.shape, x.dtype, alias=x)
+    mask = check.out("out[1]", mask, x.shape, x.dtype, x, y)
+    kept = round((1 - rate) * 2**32)  # of 2^32 words
+    scale = 1 / (1 - rate) if kept else 0.0  # no word is below 0
+    nest = pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)
+    nest(x.ravel(), y.ravel(), mask.ravel(), max(kept - 1, 0) - 2**31, scale, seed, stream)
+    return y, mask
+
+
+@inline
+def _backward_block(dy, mask, dx, start, end):
+    for at in range(start, end, lanes(dy)):
+        store(dx, at, end, load(dy, at, end, 0.0) * load(mask, at, end, 0.0))
+
+
+@loops
+def _backward_blocks(dy, mask, dx):
+    for block in prange((dy.size + BLOCK - 1) // BLOCK):
+        _backward_block(dy, mask, dx, block * BLOCK, min((block + 1) * BLOCK, dy.size))
+
+
+def backward(dy, mask, *, out=None, parallel=None):
+    """The gradient with respect to x, from the gradient dy and the mask of `forward`.
+
+    dy, mask : one shape and dtype, float32 or float64, any strides; not modified
+    out : shape and dtype of mask, C-contiguous, written and returned; may be dy itself
+    parallel : None chooses by size; True or False forces
+
+    Returns dx = dy * mask, shape and dtype of mask, rounded once.
+    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes.
+    NaN propagates.
+    Formula and source: kernels/reference/dropout.py
+    """
+    mask = check.array("mask", mask)
+    dy = check.same("dy", dy, "mask", mask)
+    dx = check.out("out", out, mask.shape, mask.dtype, mask, alias=dy)
+    pick(_backward_blocks, mask.size >= PARALLEL_BACKWARD_FROM, parallel)(dy.ravel(), mask.ravel(), dx.ravel())
+    return dx

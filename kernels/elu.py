@@ -1,0 +1,77 @@
+"""Exponential linear unit: y = x where x > 0, else alpha (exp(x) - 1)."""
+
+from numba import prange
+
+from . import check, elementary
+from .jit import inline, loops, pick
+from .simd import WIDE, lanes, load, load_wide, select, store
+
+BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; bench/thresholds.py at 2 threads
+
+
+@inline
+def _forward_block(x, alpha, y, start, end):
+    for at in range(start, end, WIDE * lanes(x)):
+        v = load_wide(x, at, end, 0.0)
+        store(y, at, end, select(v > 0.0, v, elementary.expm1(v) * alpha))
+
+
+@loops
+def _forward_blocks(x, alpha, y):
+    for block in prange((x.size + BLOCK - 1) // BLOCK):
+        _forward_block(x, alpha, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
+
+
+def forward(x, *, alpha=1.0, out=None, parallel=None):
+    """Bend what is negative towards -alpha.
+
+    x : any shape, float32 or float64, any strides; not modified
+    alpha : a finite number > 0, rounded to the dtype of x
+    out : shape and dtype of x, C-contiguous, written and returned; may be x itself
+    parallel : None chooses by size; True or False forces
+
+    Returns y, shape and dtype of x. Exact where x > 0, else 1 ulp in exp(x) - 1 and a rounded product.
+    Raises TypeError for another dtype, ValueError for an `out` that does not fit or an alpha that is not > 0.
+    Size 0 gives an empty array; NaN stays NaN; -inf gives -alpha; -0.0 stays.
+    Formula and source: kernels/reference/elu.py
+    """
+    alpha = check.positive("alpha", alpha)
+    x = check.array("x", x)
+    y = check.out("out", out, x.shape, x.dtype, alias=x)
+    pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), alpha, y.ravel())
+    return y
+
+
+@inline
+def _backward_block(dy, y, alpha, dx, start, end):
+    for at in range(start, end, lanes(y)):
+        v, g = load(y, at, end, 0.0), load(dy, at, end, 0.0)
+        store(dx, at, end, select(v > 0.0, g, g * (v + alpha)))
+
+
+@loops
+def _backward_blocks(dy, y, alpha, dx):
+    for block in prange((y.size + BLOCK - 1) // BLOCK):
+        _backward_block(dy, y, alpha, dx, block * BLOCK, min((block + 1) * BLOCK, y.size))
+
+
+def backward(dy, y, *, alpha=1.0, out=None, parallel=None):
+    """The gradient with respect to x, from the gradient dy and the output y of `forward`.
+
+    dy, y : one shape and dtype, float32 or float64, any strides; not modified
+    alpha : that of `forward`
+    out : shape and dtype of y, C-contiguous, written and returned; may be dy itself
+    parallel : None chooses by size; True or False forces
+
+    Returns dx, shape and dtype of y: dy where y > 0, else dy * (y + alpha), each operation rounded.
+    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes or an alpha that is not > 0.
+    NaN propagates.
+    Formula and source: kernels/reference/elu.py
+    """
+    alpha = check.positive("alpha", alpha)
+    y = check.array("y", y)
+    dy = check.same("dy", dy, "y", y)
+    dx = check.out("out", out, y.shape, y.dtype, y, alias=dy)
+    pick(_backward_blocks, y.size >= PARALLEL_BACKWARD_FROM, parallel)(dy.ravel(), y.ravel(), alpha, dx.ravel())
+    return dx

@@ -1,0 +1,116 @@
+"""Huber loss: loss[i] = mean over j of r^2 / 2 where |r| <= delta, else delta (|r| - delta / 2); r = targets - y."""
+
+from numba import prange
+
+from . import check
+from .jit import inline, loops, pick, shared
+from .mean_squared_error import W32, sum_rows
+from .simd import absolute, fold_sum, lanes, load, scratch, select, splat, store
+
+BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much memory
+
+
+@inline
+def _term(y, targets, at, end, delta):
+    """Both halves of the formula in one: c (a - c / 2) with a = |r| and c = min(a, delta); 0 from `end` on."""
+    a = absolute(load(targets, at, end, 0.0) - load(y, at, end, 0.0))
+    c = select(a > delta, delta, a)
+    return c * (a - 0.5 * c)
+
+
+@shared
+def _forward_block(y, targets, losses, delta, start, end):
+    n, w = y.shape[1], lanes(y)
+    d = splat(y, delta)
+    if n == 1:
+        for i in range(start, end, w):
+            store(losses, i, end, _term(y, targets, i, end, d))
+    elif n <= w:
+        terms, columns = scratch(y, W32), scratch(y, W32)
+        for i in range(start, end, w):
+            rows = min(w, end - i)
+            for at in range(0, rows * n, w):
+                store(terms, at, rows * n, _term(y, targets, i * n + at, (i + rows) * n, d))
+            store(losses, i, end, sum_rows(terms, rows, n, columns) / n)
+    else:
+        for i in range(start, end):
+            total = splat(y, -0.0)
+            for at in range(i * n, (i + 1) * n, w):
+                total = total + _term(y, targets, at, (i + 1) * n, d)
+            store(losses, i, i + 1, splat(y, fold_sum(total)) / n)
+
+
+@loops
+def _forward_blocks(y, targets, losses, delta):
+    rows = max(1, BLOCK // y.shape[1])
+    for block in prange((y.shape[0] + rows - 1) // rows):
+        _forward_block(y, targets, losses, delta, block * rows, min((block + 1) * rows, y.shape[0]))
+
+
+def _positive(delta):
+    delta = check.number("delta", delta)
+    if not delta > 0:
+        raise ValueError(f"delta must be greater than 0, got {delta}")
+    return delta
+
+
+def forward(y, targets, *, delta=1.0, out=None, parallel=None):
+    """The loss of each row.
+
+    y : (N, C) outputs, float32 or float64, any strides; not modified
+    targets : (N, C) what they should be, dtype of y, any strides; not modified
+    delta : a finite number greater than 0, up to which differences are squared; rounded to the dtype of y
+    out : (N,) dtype of y, C-contiguous, written and returned; must not overlap an input
+    parallel : None chooses by size; True or False forces
+
+    Returns losses (N,), dtype of y: the sum of c (a - c / 2), with a = |targets - y| and c the lesser of a and delta,
+    each operation rounded, divided by C.
+    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, another shape than (N, C), C = 0
+    or a delta that does not fit. N = 0 gives an empty array; a NaN makes its row's loss NaN.
+    Formula and source: kernels/reference/huber.py
+    """
+    delta = _positive(delta)
+    y = check.array("y", y, 2)
+    check.columns("y", y)
+    targets = check.same("targets", targets, "y", y)
+    losses = check.out("out", out, y.shape[:1], y.dtype, y, targets)
+    pick(_forward_blocks, y.size >= PARALLEL_FROM, parallel)(y, targets, losses, delta)
+    return losses
+
+
+@inline
+def _backward_block(y, targets, dy, delta, start, end):
+    share = 1.0 / splat(y, y.size)
+    high = splat(y, delta)
+    low = 0.0 - high
+    for at in range(start, end, lanes(y)):
+        r = load(y, at, end, 0.0) - load(targets, at, end, 0.0)
+        r = select(r > high, high, r)
+        store(dy, at, end, select(r < low, low, r) * share)
+
+
+@loops
+def _backward_blocks(y, targets, dy, delta):
+    for block in prange((y.size + BLOCK - 1) // BLOCK):
+        _backward_block(y, targets, dy, delta, block * BLOCK, min((block + 1) * BLOCK, y.size))
+
+
+def backward(y, targets, *, delta=1.0, out=None, parallel=None):
+    """The gradient of the mean loss with respect to y.
+
+    y, targets, delta : as given to `forward`; not modified
+    out : (N, C) dtype of y, C-contiguous, written and returned; may be y itself
+    parallel : None chooses by size; True or False forces
+
+    Returns dy = clip(y - targets, -delta, delta) * (1 / (C N)), (N, C), dtype of y: C N, rounded to that dtype, divides
+    1, and each operation is rounded. Errors as in `forward`. N = 0 gives an empty array; NaN propagates.
+    Formula and source: kernels/reference/huber.py
+    """
+    delta = _positive(delta)
+    y = check.array("y", y, 2)
+    check.columns("y", y)
+    targets = check.same("targets", targets, "y", y)
+    dy = check.out("out", out, y.shape, y.dtype, targets, alias=y)
+    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(y, targets, dy, delta)
+    return dy

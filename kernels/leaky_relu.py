@@ -1,0 +1,85 @@
+"""Leaky rectified linear unit: y = x where x > 0, else negative_slope * x."""
+
+from numba import prange
+
+from . import check
+from .jit import inline, loops, pick
+from .simd import lanes, load, select, store
+
+BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+PARALLEL_FROM = 131_072  # elements; that of relu, whose work it is but for a product
+
+
+@inline
+def _forward_block(x, y, slope, start, end):
+    for at in range(start, end, lanes(x)):
+        v = load(x, at, end, 0.0)
+        store(y, at, end, select(v > 0.0, v, v * slope))
+
+
+@loops
+def _forward_blocks(x, y, slope):
+    for block in prange((x.size + BLOCK - 1) // BLOCK):
+        _forward_block(x, y, slope, block * BLOCK, min((block + 1) * BLOCK, x.size))
+
+
+def _slope(negative_slope):
+    slope = check.number("negative_slope", negative_slope)
+    if slope < 0:
+        raise ValueError(f"negative_slope must not be negative, got {slope}")
+    return slope
+
+
+def forward(x, *, negative_slope=0.01, out=None, parallel=None):
+    """Make what is negative small.
+
+    x : any shape, float32 or float64, any strides; not modified
+    negative_slope : a finite number, at least 0; rounded to the dtype of x
+    out : shape and dtype of x, C-contiguous, written and returned; may be x itself
+    parallel : None chooses by size; True or False forces
+
+    Returns y, shape and dtype of x. Exact where x > 0, else one product, rounded.
+    Raises TypeError for another dtype, ValueError for an `out` that does not fit or a slope that is negative or not
+    finite. Size 0 gives an empty array; NaN stays NaN and -0.0 stays -0.0. A slope of 0 makes negative numbers -0.0
+    and -inf NaN, where relu gives 0.0.
+    Formula and source: kernels/reference/leaky_relu.py
+    """
+    x = check.array("x", x)
+    slope = _slope(negative_slope)
+    y = check.out("out", out, x.shape, x.dtype, alias=x)
+    pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), y.ravel(), slope)
+    return y
+
+
+@inline
+def _backward_block(dy, y, dx, slope, start, end):
+    for at in range(start, end, lanes(y)):
+        d = load(dy, at, end, 0.0)
+        store(dx, at, end, select(load(y, at, end, 0.0) > 0.0, d, d * slope))
+
+
+@loops
+def _backward_blocks(dy, y, dx, slope):
+    for block in prange((y.size + BLOCK - 1) // BLOCK):
+        _backward_block(dy, y, dx, slope, block * BLOCK, min((block + 1) * BLOCK, y.size))
+
+
+def backward(dy, y, *, negative_slope=0.01, out=None, parallel=None):
+    """The gradient with respect to x, from the gradient dy and the output y of `forward`.
+
+    dy, y : one shape and dtype, float32 or float64, any strides; not modified
+    negative_slope : that of `forward`
+    out : shape and dtype of y, C-contiguous, written and returned; may be dy itself
+    parallel : None chooses by size; True or False forces
+
+    Returns dx, shape and dtype of y: dy where y > 0, exactly, else negative_slope * dy, rounded.
+    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes or a slope as in `forward`.
+    NaN in dy stays; where y is NaN, negative_slope * dy passes.
+    Formula and source: kernels/reference/leaky_relu.py
+    """
+    y = check.array("y", y)
+    dy = check.same("dy", dy, "y", y)
+    slope = _slope(negative_slope)
+    dx = check.out("out", out, y.shape, y.dtype, y, alias=dy)
+    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(dy.ravel(), y.ravel(), dx.ravel(), slope)
+    return dx

@@ -1,0 +1,59 @@
+"""Identity, the activation of a layer without one: y = x."""
+
+from numba import prange
+
+from . import check
+from .jit import inline, loops, pick
+from .simd import lanes, load, store
+
+BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much
+
+
+@inline
+def _copy_block(x, y, start, end):
+    for at in range(start, end, lanes(x)):
+        store(y, at, end, load(x, at, end, 0.0))
+
+
+@loops
+def _copy_blocks(x, y):
+    for block in prange((x.size + BLOCK - 1) // BLOCK):
+        _copy_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
+
+
+def forward(x, *, out=None, parallel=None):
+    """Copy x.
+
+    x : any shape, float32 or float64, any strides; not modified
+    out : shape and dtype of x, C-contiguous, written and returned; may be x itself
+    parallel : None chooses by size; True or False forces
+
+    Returns y, shape and dtype of x. Exact.
+    Raises TypeError for another dtype, ValueError for an `out` that does not fit.
+    Size 0 gives an empty array; NaN stays NaN.
+    Formula and source: kernels/reference/linear.py
+    """
+    x = check.array("x", x)
+    y = check.out("out", out, x.shape, x.dtype, alias=x)
+    pick(_copy_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), y.ravel())
+    return y
+
+
+def backward(dy, y, *, out=None, parallel=None):
+    """The gradient with respect to x, from the gradient dy: a copy of dy.
+
+    dy, y : one shape and dtype, float32 or float64, any strides; not modified, and y is not read
+    out : shape and dtype of y, C-contiguous, written and returned; may be dy itself
+    parallel : None chooses by size; True or False forces
+
+    Returns dx, shape and dtype of y. Exact.
+    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes.
+    NaN stays NaN.
+    Formula and source: kernels/reference/linear.py
+    """
+    y = check.array("y", y)
+    dy = check.same("dy", dy, "y", y)
+    dx = check.out("out", out, y.shape, y.dtype, y, alias=dy)
+    pick(_copy_blocks, y.size >= PARALLEL_FROM, parallel)(dy.ravel(), dx.ravel())
+    return dx

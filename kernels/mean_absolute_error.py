@@ -1,0 +1,101 @@
+"""Mean absolute error: loss[i] = mean over j of |targets[i, j] - y[i, j]|."""
+
+from numba import prange
+
+from . import check
+from .jit import inline, loops, pick, shared
+from .mean_squared_error import W32, sum_rows
+from .simd import absolute, fold_sum, lanes, load, scratch, select, splat, store
+
+BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much memory
+
+
+@inline
+def _distance(y, targets, at, end):
+    """A vector of absolute differences; 0, which changes no sum of them, from `end` on."""
+    return absolute(load(targets, at, end, 0.0) - load(y, at, end, 0.0))
+
+
+@shared
+def _forward_block(y, targets, losses, start, end):
+    n, w = y.shape[1], lanes(y)
+    if n == 1:
+        for i in range(start, end, w):
+            store(losses, i, end, _distance(y, targets, i, end))
+    elif n <= w:
+        distances, columns = scratch(y, W32), scratch(y, W32)
+        for i in range(start, end, w):
+            rows = min(w, end - i)
+            for at in range(0, rows * n, w):
+                store(distances, at, rows * n, _distance(y, targets, i * n + at, (i + rows) * n))
+            store(losses, i, end, sum_rows(distances, rows, n, columns) / n)
+    else:
+        for i in range(start, end):
+            total = splat(y, -0.0)
+            for at in range(i * n, (i + 1) * n, w):
+                total = total + _distance(y, targets, at, (i + 1) * n)
+            store(losses, i, i + 1, splat(y, fold_sum(total)) / n)
+
+
+@loops
+def _forward_blocks(y, targets, losses):
+    rows = max(1, BLOCK // y.shape[1])
+    for block in prange((y.shape[0] + rows - 1) // rows):
+        _forward_block(y, targets, losses, block * rows, min((block + 1) * rows, y.shape[0]))
+
+
+def forward(y, targets, *, out=None, parallel=None):
+    """The loss of each row.
+
+    y : (N, C) outputs, float32 or float64, any strides; not modified
+    targets : (N, C) what they should be, dtype of y, any strides; not modified
+    out : (N,) dtype of y, C-contiguous, written and returned; must not overlap an input
+    parallel : None chooses by size; True or False forces
+
+    Returns losses (N,), dtype of y: the sum of |targets - y|, divided by C.
+    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, another shape than (N, C) or C = 0.
+    N = 0 gives an empty array; a NaN makes its row's loss NaN.
+    Formula and source: kernels/reference/mean_absolute_error.py
+    """
+    y = check.array("y", y, 2)
+    check.columns("y", y)
+    targets = check.same("targets", targets, "y", y)
+    losses = check.out("out", out, y.shape[:1], y.dtype, y, targets)
+    pick(_forward_blocks, y.size >= PARALLEL_FROM, parallel)(y, targets, losses)
+    return losses
+
+
+@inline
+def _backward_block(y, targets, dy, start, end):
+    share = 1.0 / splat(y, y.size)
+    for at in range(start, end, lanes(y)):
+        r = load(y, at, end, 0.0) - load(targets, at, end, 0.0)
+        # what is neither above nor below is 0, -0, which becomes 0, or NaN
+        store(dy, at, end, select(r > 0.0, share, select(r < 0.0, 0.0 - share, r + 0.0)))
+
+
+@loops
+def _backward_blocks(y, targets, dy):
+    for block in prange((y.size + BLOCK - 1) // BLOCK):
+        _backward_block(y, targets, dy, block * BLOCK, min((block + 1) * BLOCK, y.size))
+
+
+def backward(y, targets, *, out=None, parallel=None):
+    """The gradient of the mean loss with respect to y.
+
+    y, targets : as given to `forward`; not modified
+    out : (N, C) dtype of y, C-contiguous, written and returned; may be y itself
+    parallel : None chooses by size; True or False forces
+
+    Returns dy (N, C), dtype of y: 1 / (C N) where y is above its target, -1 / (C N) where it is below and 0 where they
+    are equal, with C N rounded to that dtype before it divides 1. Errors as in `forward`. N = 0 gives an empty array;
+    NaN stays NaN, and so does the difference of equal infinities.
+    Formula and source: kernels/reference/mean_absolute_error.py
+    """
+    y = check.array("y", y, 2)
+    check.columns("y", y)
+    targets = check.same("targets", targets, "y", y)
+    dy = check.out("out", out, y.shape, y.dtype, targets, alias=y)
+    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(y, targets, dy)
+    return dy

@@ -1,0 +1,119 @@
+"""Mean squared error: loss[i] = mean over j of (targets[i, j] - y[i, j])^2."""
+
+from numba import prange
+
+from . import check
+from .jit import inline, loops, pick, shared
+from .simd import fold_sum, lanes, load, scratch, splat, store, transpose
+
+BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much memory
+W32 = 16  # the widest vector: narrow rows have no more columns
+
+
+@inline
+def sum_rows(terms, rows, n, columns):
+    """The sums of `rows` narrow rows of n numbers each, in `terms` one after another: one row a lane.
+
+    Each row is added in the order of `fold_sum`. `columns` is room for them, columns one after another.
+    """
+    w = lanes(terms)
+    if rows < w:
+        for j in range(n):  # what lies on the stack may be denormal numbers, which are slow
+            store(columns, j * w, (j + 1) * w, splat(terms, 0.0))
+    transpose(terms, 0, n, rows, n, columns, 0, w)
+    half, count = w // 2, n
+    while half > 0:
+        for j in range(half, count):
+            at, end = (j - half) * w, (j - half + 1) * w
+            store(columns, at, end, load(columns, at, end, 0.0) + load(columns, j * w, (j + 1) * w, 0.0))
+        half, count = half // 2, min(half, count)
+    return load(columns, 0, w, 0.0)
+
+
+@inline
+def _square(y, targets, at, end):
+    """The squares of a vector of differences; 0, which changes no sum of squares, from `end` on."""
+    r = load(targets, at, end, 0.0) - load(y, at, end, 0.0)
+    return r * r
+
+
+@shared
+def _forward_block(y, targets, losses, start, end):
+    n, w = y.shape[1], lanes(y)
+    if n == 1:
+        for i in range(start, end, w):
+            store(losses, i, end, _square(y, targets, i, end))
+    elif n <= w:
+        squares, columns = scratch(y, W32), scratch(y, W32)
+        for i in range(start, end, w):
+            rows = min(w, end - i)
+            for at in range(0, rows * n, w):
+                store(squares, at, rows * n, _square(y, targets, i * n + at, (i + rows) * n))
+            store(losses, i, end, sum_rows(squares, rows, n, columns) / n)
+    else:
+        for i in range(start, end):
+            total = splat(y, -0.0)
+            for at in range(i * n, (i + 1) * n, w):
+                total = total + _square(y, targets, at, (i + 1) * n)
+            store(losses, i, i + 1, splat(y, fold_sum(total)) / n)
+
+
+@loops
+def _forward_blocks(y, targets, losses):
+    rows = max(1, BLOCK // y.shape[1])
+    for block in prange((y.shape[0] + rows - 1) // rows):
+        _forward_block(y, targets, losses, block * rows, min((block + 1) * rows, y.shape[0]))
+
+
+def forward(y, targets, *, out=None, parallel=None):
+    """The loss of each row.
+
+    y : (N, C) outputs, float32 or float64, any strides; not modified
+    targets : (N, C) what they should be, dtype of y, any strides; not modified
+    out : (N,) dtype of y, C-contiguous, written and returned; must not overlap an input
+    parallel : None chooses by size; True or False forces
+
+    Returns losses (N,), dtype of y: the sum of the rounded squares of targets - y, divided by C.
+    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, another shape than (N, C) or C = 0.
+    N = 0 gives an empty array; a NaN makes its row's loss NaN.
+    Formula and source: kernels/reference/mean_squared_error.py
+    """
+    y = check.array("y", y, 2)
+    check.columns("y", y)
+    targets = check.same("targets", targets, "y", y)
+    losses = check.out("out", out, y.shape[:1], y.dtype, y, targets)
+    pick(_forward_blocks, y.size >= PARALLEL_FROM, parallel)(y, targets, losses)
+    return losses
+
+
+@inline
+def _backward_block(y, targets, dy, start, end):
+    factor = 2.0 / splat(y, y.size)
+    for at in range(start, end, lanes(y)):
+        store(dy, at, end, (load(y, at, end, 0.0) - load(targets, at, end, 0.0)) * factor)
+
+
+@loops
+def _backward_blocks(y, targets, dy):
+    for block in prange((y.size + BLOCK - 1) // BLOCK):
+        _backward_block(y, targets, dy, block * BLOCK, min((block + 1) * BLOCK, y.size))
+
+
+def backward(y, targets, *, out=None, parallel=None):
+    """The gradient of the mean loss with respect to y.
+
+    y, targets : as given to `forward`; not modified
+    out : (N, C) dtype of y, C-contiguous, written and returned; may be y itself
+    parallel : None chooses by size; True or False forces
+
+    Returns dy = (y - targets) * (2 / (C N)), (N, C), dtype of y: C N, rounded to that dtype, divides 2, and each
+    operation is rounded. Errors as in `forward`. N = 0 gives an empty array; NaN propagates.
+    Formula and source: kernels/reference/mean_squared_error.py
+    """
+    y = check.array("y", y, 2)
+    check.columns("y", y)
+    targets = check.same("targets", targets, "y", y)
+    dy = check.out("out", out, y.shape, y.dtype, targets, alias=y)
+    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(y, targets, dy)
+    return dy

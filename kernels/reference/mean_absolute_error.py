@@ -1,0 +1,22 @@
+"""Mean absolute error: loss[i] = mean over j of |targets[i, j] - y[i, j]|.
+
+The gradient of the mean loss over N rows is sign(y - targets) / C / N, 0 where they are equal. "Neural Networks from
+Scratch in Python", chapter 17, takes sign(targets - y), which is that of the targets: such a step leads uphill.
+"""
+
+import numpy as np
+
+DIMENSIONS = ("N", "C")
+
+
+def inputs(rng, shape, dtype):
+    y, targets = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
+    return [("forward", (y, targets), {}), ("backward", (y, targets), {})]
+
+
+def forward(y, targets, *, out=None, parallel=None):
+    return np.mean(np.abs(targets - y), axis=1, out=out)
+
+
+def backward(y, targets, *, out=None, parallel=None):
+    return np.divide(np.sign(y - targets), y.size, out=out)

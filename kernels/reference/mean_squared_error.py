@@ -1,0 +1,22 @@
+"""Mean squared error: loss[i] = mean over j of (targets[i, j] - y[i, j])^2.
+
+The gradient of the mean loss over N rows is -2 (targets - y) / C / N ("Neural Networks from Scratch in Python",
+chapter 17).
+"""
+
+import numpy as np
+
+DIMENSIONS = ("N", "C")
+
+
+def inputs(rng, shape, dtype):
+    y, targets = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
+    return [("forward", (y, targets), {}), ("backward", (y, targets), {})]
+
+
+def forward(y, targets, *, out=None, parallel=None):
+    return np.mean((targets - y)**2, axis=1, out=out)
+
+
+def backward(y, targets, *, out=None, parallel=None):
+    return np.divide(-2 * (targets - y), y.size, out=out)

@@ -1,0 +1,76 @@
+"""Sigmoid linear unit, also called swish: y = x * sigmoid(x)."""
+
+from numba import prange
+
+from . import check, elementary
+from .jit import inline, loops, pick
+from .simd import WIDE, lanes, load_wide, store
+
+BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+PARALLEL_FROM = 32_768  # elements; that of sigmoid, which takes most of the time both ways
+
+
+@inline
+def _forward_block(x, y, start, end):
+    for at in range(start, end, WIDE * lanes(x)):
+        v = load_wide(x, at, end, 0.0)
+        store(y, at, end, v * elementary.sigmoid(v))
+
+
+@loops
+def _forward_blocks(x, y):
+    for block in prange((x.size + BLOCK - 1) // BLOCK):
+        _forward_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
+
+
+def forward(x, *, out=None, parallel=None):
+    """Weigh each number by its sigmoid.
+
+    x : any shape, float32 or float64, any strides; not modified
+    out : shape and dtype of x, C-contiguous, written and returned; may be x itself
+    parallel : None chooses by size; True or False forces
+
+    Returns y, shape and dtype of x. Largest error 2.5 ulp (largest seen: 1.6); below x = -87 (float64: -708), where
+    the sigmoid is denormal, |x| times the smallest number there is.
+    Raises TypeError for another dtype, ValueError for an `out` that does not fit.
+    Size 0 gives an empty array; NaN stays NaN; inf gives inf, -inf gives NaN: it is multiplied by 0.
+    Formula and source: kernels/reference/silu.py
+    """
+    x = check.array("x", x)
+    y = check.out("out", out, x.shape, x.dtype, alias=x)
+    pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), y.ravel())
+    return y
+
+
+@inline
+def _backward_block(dy, x, dx, start, end):
+    for at in range(start, end, WIDE * lanes(x)):
+        v = load_wide(x, at, end, 0.0)
+        s = elementary.sigmoid(v)
+        store(dx, at, end, load_wide(dy, at, end, 0.0) * (s * (1.0 + v * (1.0 - s))))
+
+
+@loops
+def _backward_blocks(dy, x, dx):
+    for block in prange((x.size + BLOCK - 1) // BLOCK):
+        _backward_block(dy, x, dx, block * BLOCK, min((block + 1) * BLOCK, x.size))
+
+
+def backward(dy, x, *, out=None, parallel=None):
+    """The gradient with respect to x, from the gradient dy and the input x of `forward`: two x may have one y.
+
+    dy, x : one shape and dtype, float32 or float64, any strides; not modified
+    out : shape and dtype of x, C-contiguous, written and returned; may be dy itself
+    parallel : None chooses by size; True or False forces
+
+    Returns dx = dy * (s * (1 + x * (1 - s))), s the sigmoid of x, each operation rounded; shape and dtype of x.
+    Largest error 5 ulp and 2^-23 |dy x| s, in float64 2^-52 |dy x| s: few digits of 1 - s are left where x is large.
+    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes.
+    NaN propagates; an infinite x gives NaN.
+    Formula and source: kernels/reference/silu.py
+    """
+    x = check.array("x", x)
+    dy = check.same("dy", dy, "x", x)
+    dx = check.out("out", out, x.shape, x.dtype, x, alias=dy)
+    pick(_backward_blocks, x.size >= PARALLEL_FROM, parallel)(dy.ravel(), x.ravel(), dx.ravel())
+    return dx
