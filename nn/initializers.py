@@ -1,0 +1,68 @@
+"""First weights of a layer: functions of its sizes and a NumPy Generator, as `Dense(..., initializer=...)` takes them.
+
+The uniform ones are the same on every CPU: whole bits, one product and one difference a number. The normal ones are
+NumPy's, whose rarest numbers come from the system's logarithm.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from .arrays import Array
+
+Initializer = Callable[[int, int, np.random.Generator], Array]
+
+
+def _uniform(limit: float, n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
+    return rng.random((n_inputs, n_neurons)) * (2 * limit) - limit
+
+
+def glorot_uniform(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
+    """Within +-sqrt(6 / (n_inputs + n_neurons)): for tanh, sigmoid and no activation (Glorot, Bengio 2010)."""
+    return _uniform(math.sqrt(6 / (n_inputs + n_neurons)), n_inputs, n_neurons, rng)
+
+
+def glorot_normal(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
+    """Of deviation sqrt(2 / (n_inputs + n_neurons)) (Glorot, Bengio 2010)."""
+    return rng.standard_normal((n_inputs, n_neurons)) * math.sqrt(2 / (n_inputs + n_neurons))
+
+
+def he_uniform(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
+    """Within +-sqrt(6 / n_inputs): for ReLU and its kin (He et al. 2015)."""
+    return _uniform(math.sqrt(6 / n_inputs), n_inputs, n_neurons, rng)
+
+
+def he_normal(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
+    """Of deviation sqrt(2 / n_inputs) (He et al. 2015)."""
+    return rng.standard_normal((n_inputs, n_neurons)) * math.sqrt(2 / n_inputs)
+
+
+def zeros(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
+    """All 0: for a layer without one before or behind it, since equal neurons stay equal."""
+    return np.zeros((n_inputs, n_neurons))
+
+
+def uniform(limit: float = 0.05) -> Initializer:
+    """Within +-limit."""
+    return lambda n_inputs, n_neurons, rng: _uniform(limit, n_inputs, n_neurons, rng)
+
+
+def normal(deviation: float = 0.01) -> Initializer:
+    """Of that deviation; 0.01 is that of "Neural Networks from Scratch in Python"."""
+    return lambda n_inputs, n_neurons, rng: rng.standard_normal((n_inputs, n_neurons)) * deviation
+
+
+BY_NAME: dict[str, Initializer] = {
+    "glorot_uniform": glorot_uniform, "glorot_normal": glorot_normal, "he_uniform": he_uniform,
+    "he_normal": he_normal, "normal": normal(), "uniform": uniform(), "zeros": zeros}
+
+
+def find(initializer: str | Initializer) -> Initializer:
+    """The function of that name, or the function itself. Raises ValueError for a name that there is not."""
+    if callable(initializer):
+        return initializer
+    if not isinstance(initializer, str) or initializer not in BY_NAME:
+        raise ValueError(f"initializer must be a function or one of {', '.join(map(repr, BY_NAME))}, "
+                         f"got {initializer!r}")
+    return BY_NAME[initializer]

@@ -1,0 +1,50 @@
+"""nn/initializers.py: ranges and deviations, the same numbers for a seed, and how Dense takes them."""
+
+import math
+
+import numpy as np
+import pytest
+
+from nnjit import nn
+from nnjit.nn import initializers
+
+SIZES = 300, 200
+WISHES = {  # largest number or None, deviation
+    "glorot_uniform": (math.sqrt(6 / 500), math.sqrt(2 / 500)), "glorot_normal": (None, math.sqrt(2 / 500)),
+    "he_uniform": (math.sqrt(6 / 300), math.sqrt(2 / 300)), "he_normal": (None, math.sqrt(2 / 300)),
+    "normal": (None, 0.01), "uniform": (0.05, 0.05 / math.sqrt(3)), "zeros": (0, 0)}
+
+
+@pytest.mark.parametrize("name", initializers.BY_NAME)
+def test_ranges_and_deviations(name):
+    limit, deviation = WISHES[name]
+    found = initializers.BY_NAME[name](*SIZES, np.random.default_rng(0))
+    assert found.shape == SIZES and found.dtype == np.float64
+    # of 60000 numbers, the mean and the deviation are off by less than 5 of their own deviations
+    assert abs(found.mean()) <= 5 * deviation / math.sqrt(found.size)
+    assert abs(found.std() - deviation) <= 5 * deviation / math.sqrt(2 * found.size)
+    if limit is not None:
+        assert abs(found).max() <= limit
+        assert abs(found).max() >= 0.99 * limit
+
+
+def test_factories():
+    rng = np.random.default_rng
+    assert (initializers.normal(2.0)(3, 4, rng(1)) == rng(1).standard_normal((3, 4)) * 2).all()
+    assert abs(initializers.uniform(3.0)(30, 40, rng(1))).max() > 2.9
+
+
+def test_dense_takes_a_name_or_a_function():
+    for given in ("he_uniform", initializers.he_uniform):
+        layer = nn.Dense(*SIZES, initializer=given, rng=7)
+        wish = initializers.he_uniform(*SIZES, np.random.default_rng(7)).astype(np.float32)
+        assert (layer.weights == wish).all() and not layer.biases.any()
+    assert (nn.Dense(3, 2, rng=7).weights == nn.Dense(3, 2, rng=7, initializer="glorot_uniform").weights).all()
+    assert (nn.Dense(2, 2, initializer=lambda a, b, rng: np.eye(2)).weights == np.eye(2)).all()
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="initializer must be a function or one of 'glorot_uniform', .* got 'he'"):
+        nn.Dense(2, 3, initializer="he")
+    with pytest.raises(ValueError, match=r"weights must have shape \(2, 3\), got \(3, 2\)"):
+        nn.Dense(2, 3, initializer=lambda a, b, rng: np.zeros((b, a)))

@@ -1,0 +1,124 @@
+"""nn/preparation.py: scalers against their definition, one-hot labels, splits and batches."""
+
+import numpy as np
+import pytest
+
+from nnjit import nn
+from nnjit.nn.preparation import (MinMaxScaler, StandardScaler, batches, from_one_hot, one_hot,
+                                  train_test_split)
+
+rng = np.random.default_rng(3)
+TABLE = rng.standard_normal((50, 4)) * [1, 10, 100, 0.01] + [0, 5, -7, 100]
+IMAGES = rng.integers(0, 256, (6, 3, 5, 4))
+
+
+@pytest.mark.parametrize(("data", "axes"), ((TABLE, 0), (IMAGES, (0, 2, 3)), (IMAGES[:, 0], 0)))
+def test_scalers_do_what_they_say(data, axes):
+    scaled = MinMaxScaler(-1, 3).fit_transform(data.astype(np.float64))
+    assert np.allclose(scaled.min(axes), -1, atol=1e-12) and np.allclose(scaled.max(axes), 3, atol=1e-12)
+    scaled = StandardScaler().fit_transform(data.astype(np.float64))
+    limit = (4 * np.finfo(float).eps * abs(data).max(axes) / data.std(axes)).max()  # of the mean, before the division
+    assert np.allclose(scaled.mean(axes), 0, atol=limit) and np.allclose(scaled.std(axes), 1, atol=limit)
+
+
+@pytest.mark.parametrize("scaler", (MinMaxScaler(), MinMaxScaler(-1, 1), StandardScaler()))
+def test_scalers_learn_from_one_set_and_apply_to_another(scaler):
+    assert scaler.fit(TABLE[:30]) is scaler
+    whole, rest = scaler.transform(TABLE), scaler.transform(TABLE[30:])
+    assert (whole[30:] == rest).all()
+    np.testing.assert_allclose(scaler.inverse_transform(rest), TABLE[30:], rtol=1e-12)
+    single = scaler.transform(TABLE.astype(np.float32))
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, whole, rtol=0, atol=2e-3)  # 100 of deviation 0.01, in float32
+
+
+def test_images_keep_their_size_free():
+    scaler = StandardScaler().fit(IMAGES)
+    assert scaler.transform(IMAGES[:1, :, :2]).shape == (1, 3, 2, 4)
+    with pytest.raises(ValueError, match=r"X of shape \(6, 2, 5, 4\) does not fit .* \(N, 3, any, any\)"):
+        scaler.transform(IMAGES[:, :2])
+
+
+def test_what_never_changes_stays_finite():
+    data = np.full((5, 2), 7.0)
+    assert (StandardScaler().fit_transform(data) == 0).all()
+    scaler = MinMaxScaler(-1, 1)
+    assert (scaler.fit_transform(data) == -1).all()
+    assert (scaler.inverse_transform(scaler.transform(data)) == 7).all()
+
+
+def test_mistakes_with_scalers_are_named():
+    with pytest.raises(RuntimeError, match="call fit first"):
+        StandardScaler().transform(TABLE)
+    with pytest.raises(ValueError, match=r"X must have shape \(N, features\) or \(N, C, H, W\), .* got \(0, 4\)"):
+        StandardScaler().fit(TABLE[:0])
+    with pytest.raises(ValueError, match="low must be less than high"):
+        MinMaxScaler(1, 1)
+    with pytest.raises(ValueError, match=r"X of shape \(50, 3\) does not fit .* \(N, 4\)"):
+        MinMaxScaler().fit(TABLE).transform(TABLE[:, :3])
+    with pytest.raises(TypeError, match="X must hold real numbers"):
+        MinMaxScaler().fit([["a", "b"]])
+
+
+def test_one_hot_and_back():
+    labels = [2, 0, 1, 2]
+    rows = one_hot(labels, 4)
+    assert rows.dtype == np.float32 and rows.tolist() == np.eye(4)[labels].tolist()
+    assert from_one_hot(rows).tolist() == labels and from_one_hot(rows).dtype == np.int64
+    assert one_hot(labels, dtype=np.float64).shape == (4, 3)
+    assert one_hot(np.array([], int), 3).shape == (0, 3)
+    assert from_one_hot([[0.2, 0.4, 0.4]]).tolist() == [1]
+
+
+def test_mistakes_with_labels_are_named():
+    with pytest.raises(ValueError, match="labels must lie in 0..2, got 3 at index 1"):
+        one_hot([0, 3], 3)
+    with pytest.raises(ValueError, match="labels must lie in 0..2, got -1 at index 0"):
+        one_hot([-1], 3)
+    with pytest.raises(TypeError, match="labels must be whole numbers"):
+        one_hot([0.5])
+    with pytest.raises(ValueError, match=r"labels must have shape \(N,\)"):
+        one_hot([[0, 1]])
+    with pytest.raises(ValueError, match=r"rows must have shape \(N, C\), got \(3,\)"):
+        from_one_hot([0, 1, 2])
+
+
+def test_a_split_takes_each_sample_once():
+    X, y = np.arange(10) * 10, np.arange(10)
+    for test, size in ((0.25, 3), (4, 4), (0.999, 10), (1, 1)):
+        if size == 10:
+            with pytest.raises(ValueError, match="10 samples cannot be split into a test of 10"):
+                train_test_split(X, y, test=test)
+            continue
+        X_train, X_test, y_train, y_test = train_test_split(X, y, test=test, seed=1)
+        assert len(X_test) == len(y_test) == size and sorted([*y_train, *y_test]) == list(range(10))
+        assert (X_train == y_train * 10).all() and (X_test == y_test * 10).all()
+    first, second, third = (train_test_split(X, y, seed=seed)[1].tolist() for seed in (5, 5, 6))
+    assert first == second != third
+    assert train_test_split(X, y, test=3, shuffle=False)[1].tolist() == [70, 80, 90]
+
+
+@pytest.mark.parametrize("test", (0.0, 1.0, True, "a", -1, 0))
+def test_mistakes_with_a_split_are_named(test):
+    with pytest.raises(ValueError, match="test must be a share|cannot be split"):
+        train_test_split(np.arange(4), np.arange(4), test=test)
+    with pytest.raises(ValueError, match=r"X and y must have one length, got shapes \(4,\) and \(3,\)"):
+        train_test_split(np.arange(4), np.arange(3))
+
+
+def test_batches_take_all_samples():
+    X, y = np.arange(20).reshape(10, 2), np.arange(10)
+    found = list(batches(X, y, 4))
+    assert [part.tolist() for _, part in found] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert all((part == X[labels]).all() for part, labels in found)
+    shuffled = list(batches(X, y, 4, shuffle=True, seed=0))
+    assert sorted(np.concatenate([labels for _, labels in shuffled])) == list(range(10))
+    assert all((part == X[labels]).all() for part, labels in shuffled)
+    assert [labels.tolist() for _, labels in shuffled] != [labels.tolist() for _, labels in found]
+    for wrong in (0, True, 2.5, None):
+        with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1"):
+            batches(X, y, wrong)
+
+
+def test_they_are_in_nn():
+    assert nn.preparation.StandardScaler is StandardScaler
