@@ -17,13 +17,18 @@
 `nn.use("numpy")` runs the same on plain NumPy, `nn.use("numba")` on the compiled kernels, which is the default.
 """
 
-from . import datasets
+from . import callbacks, datasets, initializers, preparation, schedules
 from .backend import use
-from .layers import Dense, ReLU, Sigmoid, Softmax, Tanh
-from .losses import CategoricalCrossentropy, SoftmaxCategoricalCrossentropy
-from .metrics import Accuracy
-from .model import Model
-from .optimizers import SGD, Adam
+from .layers import (ELU, GELU, Dense, Dropout, Flatten, LeakyReLU, Linear, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax,
+                     Softplus, Step, Tanh)
+from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
+                     SoftmaxCategoricalCrossentropy)
+from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy
+from .model import Model, StopTraining
+from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
-__all__ = ["SGD", "Accuracy", "Adam", "CategoricalCrossentropy", "Dense", "Model", "ReLU", "Sigmoid", "Softmax",
-           "SoftmaxCategoricalCrossentropy", "Tanh", "datasets", "use"]
+__all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "BinaryAccuracy", "BinaryCrossentropy",
+           "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "Huber", "LeakyReLU", "Linear", "LogSoftmax",
+           "MeanAbsoluteError", "MeanSquaredError", "Model", "RMSprop", "ReLU", "RegressionAccuracy", "SiLU", "Sigmoid",
+           "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus", "Step", "StopTraining", "Tanh", "callbacks",
+           "datasets", "initializers", "preparation", "schedules", "use"]

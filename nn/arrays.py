@@ -70,3 +70,19 @@ def as_labels(labels: ArrayLike, dtype: np.dtype[Any]) -> Array:
     if isinstance(labels, np.ma.MaskedArray) or found.dtype.kind not in "iub":
         raise TypeError(f"labels must be whole numbers, got dtype {found.dtype}: use labels.astype(int) if they are")
     return found.astype(INT64, copy=False)
+
+
+def finite(name: str, value: float, below: float = math.inf) -> float:
+    """A number of at least 0 and less than `below`, as a float. Raises TypeError or ValueError for what is none."""
+    if isinstance(value, (bool, str)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    except OverflowError:
+        found = math.inf
+    if not 0 <= found < below:  # false for NaN too
+        limit = "finite and at least 0" if below == math.inf else f"at least 0 and below {below:g}"
+        raise ValueError(f"{name} must be {limit}, got {found}")
+    return found

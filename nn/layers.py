@@ -4,14 +4,13 @@
 for layers with parameters in `dweights dbiases`. Every call returns fresh arrays.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import backend
-from .arrays import Array, as_floats, float_dtype
+from . import backend, initializers
+from .arrays import Array, as_floats, finite, float_dtype
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 
@@ -19,12 +18,16 @@ ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 class Dense:
     """y = f(x w + b), with f the identity, "relu", "sigmoid" or "tanh", all in one kernel.
 
-    `weights` (n_inputs, n_neurons) start as Glorot's uniform numbers, drawn from `rng` (a seed or a NumPy Generator;
-    hand one Generator to all layers, since the same seed gives layers of one shape the same weights); `biases`
-    (1, n_neurons) start at 0. Both may be assigned: the layer takes a copy in its own dtype, float32 or float64.
-    Input of another dtype is converted.
+    `weights` (n_inputs, n_neurons) start as `initializer` has them (a name or a function of `initializers`), drawn from
+    `rng` (a seed or a NumPy Generator; hand one Generator to all layers, since the same seed gives layers of one
+    shape the same weights); `biases` (1, n_neurons) start at 0. Both may be assigned: the layer takes a copy in its own
+    dtype, float32 or float64. Input of another dtype is converted.
 
-    Raises TypeError or ValueError for sizes below 1, an unknown activation, another dtype, or another shape.
+    The regularizers add l1 * sum |w| + l2 * sum w^2, of weights and of biases, to a model's loss, and the gradients of
+    that to `dweights` and `dbiases`.
+
+    Raises TypeError or ValueError for sizes below 1, an unknown activation, another dtype, another shape, or a
+    regularizer that is not a finite number of at least 0.
     """
 
     inputs: Array | None = None
@@ -32,9 +35,18 @@ class Dense:
     dinputs: Array | None = None
     dweights: Array | None = None
     dbiases: Array | None = None
+    _weights: Array
+    _biases: Array
+    weight_regularizer_l1: float
+    weight_regularizer_l2: float
+    bias_regularizer_l1: float
+    bias_regularizer_l2: float
 
     def __init__(self, n_inputs: int, n_neurons: int, *, activation: str | None = None,
-                 rng: int | np.random.Generator | None = None, dtype: DTypeLike = np.float32) -> None:
+                 initializer: str | initializers.Initializer = "glorot_uniform",
+                 rng: int | np.random.Generator | None = None, dtype: DTypeLike = np.float32,
+                 weight_regularizer_l1: float = 0.0, weight_regularizer_l2: float = 0.0,
+                 bias_regularizer_l1: float = 0.0, bias_regularizer_l2: float = 0.0) -> None:
         for name, size in (("n_inputs", n_inputs), ("n_neurons", n_neurons)):
             if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
                 raise TypeError(f"{name} must be a whole number, got {size!r}")
@@ -45,10 +57,11 @@ class Dense:
         self.n_inputs, self.n_neurons = int(n_inputs), int(n_neurons)
         self.activation = activation
         self.dtype = float_dtype(dtype)
-        # only whole bits, one product and one difference a number: the same weights on every CPU
-        limit = math.sqrt(6 / (self.n_inputs + self.n_neurons))
-        uniform = np.random.default_rng(rng).random((self.n_inputs, self.n_neurons))
-        self._weights = (uniform * (2 * limit) - limit).astype(self.dtype)
+        for name, value in (("weight_regularizer_l1", weight_regularizer_l1),
+                            ("weight_regularizer_l2", weight_regularizer_l2),
+                            ("bias_regularizer_l1", bias_regularizer_l1), ("bias_regularizer_l2", bias_regularizer_l2)):
+            setattr(self, name, finite(name, value))
+        self.weights = initializers.find(initializer)(self.n_inputs, self.n_neurons, np.random.default_rng(rng))
         self._biases = np.zeros(self.n_neurons, dtype=self.dtype)
 
     def __repr__(self) -> str:
@@ -84,6 +97,16 @@ class Dense:
         """Let these C-contiguous arrays, of the layer's dtype, be the parameters, without a copy."""
         self._weights, self._biases = weights, biases.reshape(-1)
 
+    def regularizers(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """(l1, l2) of the weights and of the biases."""
+        return ((self.weight_regularizer_l1, self.weight_regularizer_l2),
+                (self.bias_regularizer_l1, self.bias_regularizer_l2))
+
+    def penalties(self) -> list[float]:
+        """What the regularizers add to the loss: of the weights, of the biases, each only if it has some."""
+        return [backend.ops.penalty.forward(values, l1=l1, l2=l2)
+                for values, (l1, l2) in zip(self.held(), self.regularizers()) if l1 or l2]
+
     def _parameter(self, values: ArrayLike, name: str, shape: tuple[int, int]) -> Array:
         found = as_floats(values, self.dtype, name)
         if found.shape != shape and (name == "weights" or found.shape != shape[1:]):
@@ -106,33 +129,60 @@ class Dense:
         dy = as_floats(dy, self.dtype, "dy")
         self.dinputs, self.dweights, biases = backend.ops.dense.backward(
             dy, self.inputs, self._weights, self.output, activation=self.activation, input_gradient=input_gradient)
+        for gradient, values, (l1, l2) in zip((self.dweights, biases), self.held(), self.regularizers()):
+            if l1 or l2:
+                backend.ops.penalty.backward(gradient, values, l1=l1, l2=l2, out=gradient)
         self.dbiases = biases[None]
         return self.dinputs
 
 
 class _Activation:
-    # a subclass names its operation; every backward takes (dy, y)
+    # a subclass names its operation, and whether that one's backward takes x instead of y
     operation = ""
+    of_inputs = False
     inputs: Array | None = None
     output: Array | None = None
     dinputs: Array | None = None
 
+    def __init__(self, **knobs: float) -> None:
+        self._knobs = knobs
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._knobs.items())})"
 
     def forward(self, x: ArrayLike, training: bool = True) -> Array:
         """The outputs for inputs x (N, C). float32 and float64 arrays stay, the rest becomes float32."""
         self.inputs = x = as_floats(x)
-        self.output = y = getattr(backend.ops, self.operation).forward(x)
+        self.output = y = getattr(backend.ops, self.operation).forward(x, **self._knobs)
         return y
 
     def backward(self, dy: ArrayLike) -> Array:
         """The gradient (N, C) of the loss with respect to the inputs, given that of the outputs."""
-        if self.output is None:
+        seen = self.inputs if self.of_inputs else self.output
+        if seen is None:
             raise RuntimeError("backward needs a forward before it")
-        dy = as_floats(dy, self.output.dtype, "dy")
-        self.dinputs = dx = getattr(backend.ops, self.operation).backward(dy, self.output)
+        dy = as_floats(dy, seen.dtype, "dy")
+        self.dinputs = dx = getattr(backend.ops, self.operation).backward(dy, seen, **self._knobs)
         return dx
+
+    def predictions(self, outputs: ArrayLike) -> Array:
+        """What outputs of a last layer say: class numbers after softmax, 0 or 1 after sigmoid, else the outputs."""
+        return np.asarray(outputs)
+
+
+class Linear(_Activation):
+    """y = x."""
+
+    operation = "linear"
+
+
+class Step(_Activation):
+    """y = 1 where x > 0, else 0, as in a perceptron. Its derivative is 0: nothing before it learns by gradients."""
+
+    operation = "step"
+
+    def predictions(self, outputs: ArrayLike) -> Array:
+        return (np.asarray(outputs) > 0.5) * 1
 
 
 class ReLU(_Activation):
@@ -141,10 +191,57 @@ class ReLU(_Activation):
     operation = "relu"
 
 
+class LeakyReLU(_Activation):
+    """y = x where x > 0, else negative_slope * x (Maas et al. 2013)."""
+
+    operation = "leaky_relu"
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__(negative_slope=finite("negative_slope", negative_slope))
+
+    @property
+    def negative_slope(self) -> float:
+        return self._knobs["negative_slope"]
+
+
+class ELU(_Activation):
+    """y = x where x > 0, else alpha * (exp(x) - 1) (Clevert et al. 2016)."""
+
+    operation = "elu"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__(alpha=finite("alpha", alpha))
+
+    @property
+    def alpha(self) -> float:
+        return self._knobs["alpha"]
+
+
+class GELU(_Activation):
+    """y = x Phi(x), Phi the distribution function of the normal distribution (Hendrycks, Gimpel 2016)."""
+
+    operation, of_inputs = "gelu", True
+
+
+class SiLU(_Activation):
+    """y = x sigmoid(x), also called swish (Elfwing et al. 2018)."""
+
+    operation, of_inputs = "silu", True
+
+
+class Softplus(_Activation):
+    """y = log(1 + exp x)."""
+
+    operation, of_inputs = "softplus", True
+
+
 class Sigmoid(_Activation):
     """y = 1 / (1 + exp(-x))."""
 
     operation = "sigmoid"
+
+    def predictions(self, outputs: ArrayLike) -> Array:
+        return (np.asarray(outputs) > 0.5) * 1
 
 
 class Tanh(_Activation):
@@ -160,6 +257,94 @@ class Softmax(_Activation):
     """
 
     operation = "softmax"
+
+    def predictions(self, outputs: ArrayLike) -> Array:
+        return np.asarray(outputs).argmax(axis=1)
+
+
+class LogSoftmax(_Activation):
+    """The logarithm of softmax."""
+
+    operation = "log_softmax"
+
+    def predictions(self, outputs: ArrayLike) -> Array:
+        return np.asarray(outputs).argmax(axis=1)
+
+
+class Flatten:
+    """y (N, everything else) from x (N, ...): images become rows."""
+
+    inputs: Array | None = None
+    output: Array | None = None
+    dinputs: Array | None = None
+
+    def __repr__(self) -> str:
+        return "Flatten()"
+
+    def forward(self, x: ArrayLike, training: bool = True) -> Array:
+        """The rows (N, ...) of inputs x (N, ...)."""
+        self.inputs = x = as_floats(x)
+        self.output = y = np.ascontiguousarray(x).reshape(len(x), -1)
+        return y
+
+    def backward(self, dy: ArrayLike) -> Array:
+        """The gradient in the shape of the inputs."""
+        if self.inputs is None:
+            raise RuntimeError("backward needs a forward before it")
+        self.dinputs = dx = as_floats(dy, self.inputs.dtype, "dy").reshape(self.inputs.shape)
+        return dx
+
+
+class Dropout(_Activation):
+    """In training y = x * mask, where the mask is 0 with probability `rate`, else 1 / (1 - rate); otherwise y = x.
+
+    `binary_mask` is the mask of the last call, None if that was not in training. Each call in training takes another
+    one: it depends on `seed` (a whole number, 0 <= seed < 2^64; None draws one) and on `calls`, the number of those
+    before. Give each layer a seed of its own, since the same one gives the same masks.
+
+    Raises TypeError for what is no number, ValueError for a number out of range.
+    """
+
+    operation = "dropout"
+    recordable = False  # a recorded step would take the same mask each time
+    binary_mask: Array | None = None
+
+    def __init__(self, rate: float, *, seed: int | None = None) -> None:
+        if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
+            raise TypeError(f"rate must be a number, got {rate!r}")
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate, the share that is dropped, must be at least 0 and below 1, got {rate}")
+        if seed is None:
+            seed = int(np.random.default_rng().integers(2**64, dtype=np.uint64))
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+            raise TypeError(f"seed must be a whole number, got {seed!r}")
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed must be at least 0 and below 2^64, got {seed}")
+        self.rate = self.dropped = float(rate)
+        self.seed, self.calls = int(seed), 0
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.dropped}, seed={self.seed})"
+
+    def forward(self, x: ArrayLike, training: bool = True) -> Array:
+        """The outputs for inputs x: some of them dropped in training, otherwise a copy."""
+        self.inputs = x = as_floats(x)
+        if training:
+            y, self.binary_mask = backend.ops.dropout.forward(x, rate=self.dropped, seed=self.seed, stream=self.calls)
+            self.calls += 1
+        else:
+            y, self.binary_mask = x.copy(), None
+        self.output = y
+        return y
+
+    def backward(self, dy: ArrayLike) -> Array:
+        """The gradient of the loss with respect to the inputs, given that of the outputs, by the last call's mask."""
+        if self.output is None:
+            raise RuntimeError("backward needs a forward before it")
+        dy = as_floats(dy, self.output.dtype, "dy")
+        mask = self.binary_mask
+        self.dinputs = dx = dy.copy() if mask is None else backend.ops.dropout.backward(dy, mask)
+        return dx
 
 
 Layer = Any  # whatever has forward and backward as above; with parameters, also the attributes of Dense

@@ -1,15 +1,16 @@
 """Metrics: what a training reports beside its loss."""
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT32, as_floats, as_labels
+from .arrays import FLOAT32, Array, as_floats, as_labels, finite
 
 
-class Accuracy:
-    """The share of samples whose largest output is at the labelled class, the first of equals counting."""
-
+class _Counting:
+    # a subclass says how many hits there are among how many numbers
     accumulated_sum: int = 0
     accumulated_count: int = 0
 
@@ -17,6 +18,53 @@ class Accuracy:
         """Forget the accumulated batches."""
         self.accumulated_sum = 0
         self.accumulated_count = 0
+
+    def prepare(self, y: ArrayLike) -> None:
+        """Take what is needed from the labels of a whole training."""
+
+    def hits(self, outputs: Array, y: Array) -> int:
+        """The number of hits among outputs in the form that a loss leaves them, and labels in that of its `targets`."""
+        raise NotImplementedError
+
+    def numbers(self, columns: int) -> int:
+        """How many numbers of a row with so many columns can each be a hit."""
+        return columns
+
+    def count(self, hits: int, total: int) -> float:
+        """The accuracy of a batch, which then counts in `calculate_accumulated`."""
+        self.accumulated_sum += hits
+        self.accumulated_count += total
+        return hits / total
+
+    def calculate(self, outputs: ArrayLike, y: ArrayLike) -> float:
+        """The accuracy of outputs (N, C) against labels, which then counts in `calculate_accumulated`.
+
+        Raises ValueError for an empty batch or shapes that do not fit.
+        """
+        found = as_floats(outputs, name="outputs")
+        if not found.size:
+            raise ValueError("accuracy of an empty batch")
+        labels = as_floats(y, found.dtype, "y")
+        if labels.ndim == 1 and found.shape == (len(labels), 1):
+            labels = labels[:, None]
+        return self.count(self.hits(found, labels), found.size)
+
+    def calculate_accumulated(self) -> float:
+        """The accuracy over all batches since `new_pass`. Raises RuntimeError when there are none."""
+        if not self.accumulated_count:
+            raise RuntimeError("no samples since new_pass: call calculate first")
+        return self.accumulated_sum / self.accumulated_count
+
+
+class Accuracy(_Counting):
+    """The share of samples whose largest output is at the labelled class, the first of equals counting."""
+
+    def hits(self, outputs: Array, y: Array) -> int:
+        found: int = backend.ops.categorical_accuracy.forward(outputs, y)
+        return found
+
+    def numbers(self, columns: int) -> int:
+        return 1
 
     def calculate(self, outputs: ArrayLike, y: ArrayLike) -> float:
         """The accuracy of outputs (N, C), or of predicted class numbers (N,), against labels (N,) or one-hot (N, C).
@@ -36,17 +84,40 @@ class Accuracy:
             correct = int(np.count_nonzero(as_labels(scores, FLOAT32) == labels))
         else:
             scores = as_floats(scores, name="outputs")
-            correct = backend.ops.categorical_accuracy.forward(scores, as_labels(y, scores.dtype))
+            correct = self.hits(scores, as_labels(y, scores.dtype))
         return self.count(correct, count)
 
-    def count(self, correct: int, samples: int) -> float:
-        """The accuracy of a batch, which then counts in `calculate_accumulated`."""
-        self.accumulated_sum += correct
-        self.accumulated_count += samples
-        return correct / samples
 
-    def calculate_accumulated(self) -> float:
-        """The accuracy over all samples since `new_pass`. Raises RuntimeError when there are none."""
-        if not self.accumulated_count:
-            raise RuntimeError("no samples since new_pass: call calculate first")
-        return self.accumulated_sum / self.accumulated_count
+class BinaryAccuracy(_Counting):
+    """The share of outputs, probabilities (N, C), on the side of `threshold` that their label, 0 or 1, is on."""
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        self.threshold = finite("threshold", threshold)
+
+    def hits(self, outputs: Array, y: Array) -> int:
+        found: int = backend.ops.binary_accuracy.forward(outputs, y, threshold=self.threshold)
+        return found
+
+
+class RegressionAccuracy(_Counting):
+    """The share of outputs (N, C) that are less than `precision` from their target.
+
+    None takes a 250th of the standard deviation of the targets that a training begins with, or of the first batch.
+    """
+
+    def __init__(self, precision: float | None = None) -> None:
+        self.precision = None if precision is None else finite("precision", precision)
+        self._given = precision is not None
+
+    def prepare(self, y: ArrayLike) -> None:
+        if not self._given:
+            values = np.asarray(y, np.float64).ravel().tolist()  # exact sums: the same on every machine
+            mean = math.fsum(values) / len(values)
+            self.precision = math.sqrt(math.fsum([(value - mean) * (value - mean) for value in values])
+                                       / len(values)) / 250
+
+    def hits(self, outputs: Array, y: Array) -> int:
+        if self.precision is None:
+            self.prepare(y)
+        found: int = backend.ops.regression_accuracy.forward(outputs, y, precision=self.precision)
+        return found

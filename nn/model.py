@@ -1,8 +1,7 @@
 """Model: layers in a row, trained by mini-batches."""
 
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -12,8 +11,9 @@ from numpy.typing import ArrayLike
 from . import backend
 from . import layers as _layers
 from .arrays import FLOAT32, Array, as_floats
+from .files import read, write
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
-from .metrics import Accuracy
+from .metrics import _Counting
 from .plan import Forward, Parameters, Plan, recordable, unchanged
 from .progress import bar, say
 
@@ -21,11 +21,19 @@ EXAMPLES = {"loss": "CategoricalCrossentropy", "optimizer": "Adam", "accuracy": 
 FEW = 32  # samples up to which `predict` is recorded
 
 
+_Figures = tuple[float, float, float | None, float]  # of a step: loss, penalties, accuracy, learning rate
+
+
+class StopTraining(Exception):
+    """Raised by a callback, it ends a training at the end of this epoch."""
+
+
 class Model:
     """`add` layers, `set` loss, optimizer and accuracy, `finalize`, then `train`, `evaluate`, `predict`.
 
-    `history` holds one number an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate. Loss and accuracy are
-    means over the epoch's batches, each taken before its update.
+    `history` holds one number an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, and with regularizers
+    regularization_loss, which is part of loss, but not of val_loss. Losses and accuracy are means over the epoch's
+    batches, each taken before its update.
 
     `finalize` puts the parameters of all layers into one array, of which `weights` and `biases` are then views. `train`
     writes outputs and gradients into the same arrays at each step: copy what you want to keep.
@@ -36,9 +44,10 @@ class Model:
         self.trainable_layers: list[_layers.Layer] = []
         self.loss: Loss | None = None
         self.optimizer: Any = None
-        self.accuracy: Accuracy | None = None
+        self.accuracy: Any = None
         self.history: dict[str, list[float]] = {
-            name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")}
+            name: [] for name in ("loss", "regularization_loss", "accuracy", "val_loss", "val_accuracy",
+                                  "learning_rate")}
         self._finalized: list[_layers.Layer] | None = None  # the layers that finalize saw
         self._forget_plans()
 
@@ -46,6 +55,7 @@ class Model:
         self._plans: dict[int, Plan] = {}  # by the number of samples
         self._parameters: Parameters | None = None
         self._plannable = self._unchanged = False
+        self._penalty, self._numbers = 0.0, 1
         self._recorded_for: tuple[Any, ...] | None = None
         self._shown: Plan | None = None
         self._few: Forward | int = 0  # recorded for a few samples, or how many were predicted last
@@ -66,7 +76,7 @@ class Model:
         self.layers.append(layer)
         self._finalized = None
 
-    def set(self, *, loss: Loss | None = None, optimizer: Any = None, accuracy: Accuracy | None = None) -> None:
+    def set(self, *, loss: Loss | None = None, optimizer: Any = None, accuracy: Any = None) -> None:
         """Set what is given, keep the rest. Raises TypeError for a class instead of an object of it."""
         for name, value in (("loss", loss), ("optimizer", optimizer), ("accuracy", accuracy)):
             if isinstance(value, type):
@@ -108,6 +118,9 @@ class Model:
                 self._softmax = last
         self._criterion = self.loss if self._softmax is None else SoftmaxCategoricalCrossentropy()
         self._scoring = self.layers if self._softmax is None else self.layers[:-1]
+        if self.loss is not None:
+            for criterion in (self.loss, self._criterion):
+                criterion.remember_trainable_layers(self.trainable_layers)  # type: ignore[union-attr]
         self._finalized = list(self.layers)
         self._forget_plans()
         if recordable(*self.layers) and len({layer.dtype for layer in self.trainable_layers}) == 1:
@@ -165,15 +178,22 @@ class Model:
         return gradient
 
     def train_step(self, X: Array, y: Array) -> tuple[float, float | None]:
-        """Forward, backward and update for one batch. Returns its mean loss and accuracy before the update."""
+        """Forward, backward and update for one batch. Returns its mean loss, penalties included, and its accuracy, both
+        before the update."""
+        loss, penalty, accuracy = self._train_step(X, y)
+        return loss + penalty, accuracy
+
+    def _train_step(self, X: Array, y: Array) -> tuple[float, float, float | None]:
         criterion, optimizer = self._criterion, self.optimizer
         loss, accuracy = self._score(X, y, True)
+        penalty = self._criterion.regularization_loss()  # type: ignore[union-attr]
+        self._penalty += penalty * len(X)
         self.backward(criterion.output, y, input_gradient=False)  # type: ignore[union-attr, arg-type]
         optimizer.pre_update_params()
         for layer in self.trainable_layers:
             optimizer.update_params(layer)
         optimizer.post_update_params()
-        return loss, accuracy
+        return loss, penalty, accuracy
 
     def _forward_loss(self, X: Array, y: Array, training: bool) -> Array:
         criterion: Any = self._criterion
@@ -188,7 +208,12 @@ class Model:
     def _score(self, X: Array, y: Array, training: bool) -> tuple[float, float | None]:
         loss = self.loss.accumulate(self._forward_loss(X, y, training))  # type: ignore[union-attr]
         output: Any = self._criterion.output  # type: ignore[union-attr]
-        return loss, None if self.accuracy is None else self.accuracy.calculate(output, y)
+        if self.accuracy is None:
+            return loss, None
+        if not isinstance(self.accuracy, _Counting):
+            return loss, self.accuracy.calculate(output, y)
+        numbers = len(output) * self.accuracy.numbers(output.shape[-1])
+        return loss, self.accuracy.count(self.accuracy.hits(output, y), numbers)
 
     def _check_plans(self, X: Array, y: Array) -> None:
         # at the start, and after each callback: it may have changed anything
@@ -202,37 +227,49 @@ class Model:
             self._parameters = Parameters(self.trainable_layers)
             self._plans = {}
         recorded_for = (plannable, X.dtype, X.shape[1:], y.dtype, y.shape[1:], backend.get_num_threads(), self.loss,
-                        self.optimizer, self.accuracy, *[getattr(layer, "activation", None) for layer in self.layers])
+                        self.optimizer, self.accuracy, getattr(self.accuracy, "precision", None),
+                        getattr(self.accuracy, "threshold", None),
+                        *[getattr(layer, "activation", None) for layer in self.layers],
+                        *[layer.regularizers() for layer in self.layers if hasattr(layer, "regularizers")])
         if recorded_for != self._recorded_for:
             self._plans = {}
             self._recorded_for = recorded_for
             if self._parameters is not None:
                 self._parameters.updating = None
         self._plannable = plannable
+        # of how many numbers a row the accuracy is the share
+        self._numbers = self.accuracy.numbers(self._outputs) if plannable and self.accuracy else 1
 
-    def _step(self, X: Array, y: Array) -> tuple[float, float | None]:
+    def _step(self, X: Array, y: Array) -> tuple[float, float, float | None]:
         # train_step for data that train has checked: by a plan for this size of batch, where there can be one
         if not self._plannable:
-            return self.train_step(X, y)
+            return self._train_step(X, y)
         assert self._parameters is not None
         plan = self._plans.get(len(X))
         if plan is None:
             plan = self._plans[len(X)] = Plan(self, self._parameters, X, y)
         if not plan.usable:
-            return self.train_step(X, y)
+            return self._train_step(X, y)
         if plan is not self._shown:
             plan.show()
             self._shown = plan
-        loss, hits = plan.run(X, y)
+        loss, penalty, hits = plan.run(X, y)
         self.loss.count(loss, len(X))  # type: ignore[union-attr]
+        self._penalty += penalty * len(X)
         optimizer = self.optimizer
         optimizer.pre_update_params()
         optimizer.update_all(self._parameters)
         optimizer.post_update_params()
-        return loss, None if hits is None else self.accuracy.count(hits, len(X))  # type: ignore[union-attr]
+        return loss, penalty, None if hits is None else self._share(hits, len(X))
 
-    def _repeat(self, X: Array, y: Array, batch: int, steps: int) -> tuple[list[float], Any, list[float]] | None:
-        # recorded steps by one call: their losses, hits and learning rates; None if they must be done one by one
+    def _share(self, hits: int, samples: int) -> float:
+        # the accuracy of a batch, which then counts
+        share: float = self.accuracy.count(hits, samples * self._numbers)
+        return share
+
+    def _repeat(self, X: Array, y: Array, batch: int,
+                steps: int) -> tuple[list[float], list[float], Any, list[float]] | None:
+        # recorded steps by one call: losses, penalties, hits and learning rates; None if they must be done one by one
         plan, parameters, optimizer = self._plans.get(batch), self._parameters, self.optimizer
         if (steps <= 1 or not self._plannable or plan is None or parameters is None
                 or not optimizer.recorded(parameters) or not plan.repeatable(parameters.updating[2])):
@@ -247,38 +284,47 @@ class Model:
             self._shown = plan
         return *found, numbers[:, 0].tolist()
 
-    def _steps(self, X: Array, y: Array, batch: int) -> list[tuple[float, float | None, float]]:
-        # loss, accuracy and learning rate of each of the steps on the batches of X in turn
+    def _steps(self, X: Array, y: Array, batch: int) -> list[_Figures]:
+        # the figures of each of the steps on the batches of X in turn
         found = self._repeat(X, y, batch, len(X) // batch)
         if found is None:
             return [(*self._step(X[at:at + batch], y[at:at + batch]), self.optimizer.current_learning_rate)
                     for at in range(0, len(X), batch)]
-        losses, hits, rates = found
-        for loss in losses:
+        losses, penalties, hits, rates = found
+        for loss, penalty in zip(losses, penalties):
             self.loss.count(loss, batch)  # type: ignore[union-attr]
-        shares = [None] * len(losses) if hits is None else [self.accuracy.count(hit, batch)  # type: ignore[union-attr]
-                                                            for hit in hits]
-        return list(zip(losses, shares, rates))
+            self._penalty += penalty * batch
+        shares = [None] * len(losses) if hits is None else [self._share(hit, batch) for hit in hits]
+        return list(zip(losses, penalties, shares, rates))
 
     def _epochs(self, X: Array, y: Array, epochs: int) -> int:
         # epochs of one step on all of X, if it is recorded; their number
         found = self._repeat(X, y, len(X), epochs)
         if found is None:
             return 0
-        losses, hits, rates = found
+        losses, penalties, hits, rates = found
+        samples = len(X)
         self._new_pass()
-        self.loss.count(losses[-1], len(X))  # type: ignore[union-attr]
-        history = {"loss": [loss * len(X) / len(X) for loss in losses],  # rounded as in `_means`
+        self.loss.count(losses[-1], samples)  # type: ignore[union-attr]
+        penalties = [penalty * samples / samples for penalty in penalties]  # rounded as in `_means`
+        history = {"loss": [loss * samples / samples + penalty for loss, penalty in zip(losses, penalties)],
                    "learning_rate": rates}
+        if self._regularized():
+            history["regularization_loss"] = penalties
         if hits is not None:
-            self.accuracy.count(hits[-1], len(X))  # type: ignore[union-attr]
-            history["accuracy"] = [hit / len(X) for hit in hits]
+            self._share(hits[-1], samples)
+            history["accuracy"] = [hit / (samples * self._numbers) for hit in hits]
         for name, values in history.items():
             self.history[name] += values
         return epochs
 
+    def _regularized(self) -> bool:
+        return any(any(map(any, layer.regularizers())) for layer in self.trainable_layers
+                   if hasattr(layer, "regularizers"))
+
     def _new_pass(self) -> None:
         self.loss.new_pass()  # type: ignore[union-attr]
+        self._penalty = 0.0
         if self.accuracy is not None:
             self.accuracy.new_pass()
 
@@ -289,7 +335,8 @@ class Model:
     def train(self, X: ArrayLike, y: ArrayLike, *, epochs: int = 1, batch_size: int | None = None,
               print_every: int | None = None, validation_data: tuple[ArrayLike, ArrayLike] | None = None,
               shuffle: bool = False, seed: int | np.random.Generator | None = None, progress: bool | None = None,
-              callback: Callable[[int], None] | None = None) -> dict[str, list[float]]:
+              callback: Callable[[int], Any] | Sequence[Callable[[int], Any]] | None = None
+              ) -> dict[str, list[float]]:
         """Train on inputs X (N, n_inputs) and labels y, and return `history`, which later trainings continue.
 
         batch_size: samples a step, the last batch being smaller where they do not divide; None takes all at once.
@@ -297,7 +344,8 @@ class Model:
         validation_data: (X, y) to evaluate after each epoch.
         shuffle: take the samples of each epoch in a new random order, drawn from `seed` (a number or a Generator).
         progress: a bar on stderr after a second; None shows it on a terminal.
-        callback: called with the epoch's number, from 1, when its figures stand in `history`.
+        callback: called with the epoch's number, from 1, when its figures stand in `history`; or several of them, in
+            their order. One that raises StopTraining ends the training; its method `finish`, if any, is called last.
 
         The same arguments give the same weights, to the bit. After Ctrl-C (KeyboardInterrupt) the model can be used
         and trained on. Raises RuntimeError when loss, optimizer or finalize is missing, TypeError and ValueError for
@@ -306,25 +354,29 @@ class Model:
         self._need("loss", "optimizer")
         epochs = _count("epochs", epochs)
         print_every = None if print_every is None else _count("print_every", print_every)
+        given = y
         X, y = self._samples(X, y, "training")
         y = y.copy()  # a label changed after its check would make a kernel write anywhere
         batch = len(X) if batch_size is None else min(_count("batch_size", batch_size), len(X))
         if validation_data is not None and not (isinstance(validation_data, (tuple, list))
                                                 and len(validation_data) == 2):
             raise TypeError("validation_data must be a pair (X, y)")
-        if callback is not None and not callable(callback):
-            raise TypeError(f"callback must be callable, got {callback!r}")
+        callbacks = () if callback is None else (callback,) if callable(callback) else callback
+        if not isinstance(callbacks, (tuple, list)) or not all(map(callable, callbacks)):
+            raise TypeError(f"callback must be callable, or a list of what is, got {callback!r}")
         validation = None if validation_data is None else self._samples(*validation_data, "validation")
         random = np.random.default_rng(seed) if shuffle else None
         steps = -(-len(X) // batch)
         self._unchanged = unchanged(*self.layers, self._criterion, self.loss, self.optimizer)
+        if hasattr(self.accuracy, "prepare"):
+            self.accuracy.prepare(given)
         self._check_plans(X, y)
         self._plans = {size: plan for size, plan in self._plans.items() if size in (batch, len(X) % batch)}
         if (self._parameters is not None and np.may_share_memory(X, self._parameters.values)
                 or any(plan.shares(X) for plan in self._plans.values())):
             X = X.copy()  # parameters, an output or a gradient of this model: a step would write what it reads
         running = bar(epochs * steps, progress)
-        one_by_one = steps > 1 or shuffle or validation is not None or callback is not None or print_every
+        one_by_one = steps > 1 or shuffle or validation is not None or callbacks or print_every
         pace = _Pace(self._plans[batch].pace if batch in self._plans else 1)
         epoch = 0
         try:
@@ -345,7 +397,7 @@ class Model:
                 while step < steps:
                     count = pace.next(len(X) // batch - step) if steps > 1 else 1
                     if steps == 1 and order is None:
-                        found = [(*self._step(X, y), self.optimizer.current_learning_rate)]
+                        found: list[_Figures] = [(*self._step(X, y), self.optimizer.current_learning_rate)]
                     else:
                         rows: Any = slice(step * batch, (step + count) * batch)
                         if order is not None:
@@ -357,10 +409,13 @@ class Model:
                     step += 1
                     if running is not None:
                         running.update(len(found))
-                self._end_epoch(validation, batch_size, print_every)
-                if callback is not None:
-                    callback(epoch)
+                self._end_epoch(validation, len(X), batch_size, print_every)
+                if callbacks:
+                    for each in callbacks:
+                        each(epoch)
                     self._check_plans(X, y)
+        except StopTraining:
+            pass
         finally:
             for plan in self._plans.values():
                 plan.release()
@@ -368,13 +423,20 @@ class Model:
                 self._plans[batch].pace = pace.steps
             if running is not None:
                 running.close()
+        for each in callbacks:
+            if hasattr(each, "finish"):
+                each.finish()
         return self.history
 
-    def _end_epoch(self, validation: tuple[Array, Array] | None, batch_size: int | None, print_every: Any) -> None:
+    def _end_epoch(self, validation: tuple[Array, Array] | None, samples: int, batch_size: int | None,
+                   print_every: Any) -> None:
         loss, accuracy = self._means()
+        penalty, rate = self._penalty / samples, self.optimizer.current_learning_rate
         if print_every:
-            say(f"training, {self._line(loss, accuracy, self.optimizer.current_learning_rate)}")
-        found = {"loss": loss, "accuracy": accuracy, "learning_rate": self.optimizer.current_learning_rate}
+            say(f"training, {self._line(loss, penalty, accuracy, rate)}")
+        found = {"loss": loss + penalty, "accuracy": accuracy, "learning_rate": rate}
+        if self._regularized():
+            found["regularization_loss"] = penalty
         if validation is not None:
             loss, accuracy = self._evaluate(*validation, batch_size)
             if print_every:
@@ -385,10 +447,10 @@ class Model:
                 self.history[name].append(value)
 
     @staticmethod
-    def _line(loss: float, accuracy: float | None, rate: float) -> str:
-        # the book's line; there are no penalties yet, so that all loss is data loss
-        return (f"{'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss:.3f} "
-                f"(data_loss: {loss:.3f}, reg_loss: {0:.3f}), lr: {rate}")
+    def _line(loss: float, penalty: float, accuracy: float | None, rate: float) -> str:
+        # the book's line
+        return (f"{'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss + penalty:.3f} "
+                f"(data_loss: {loss:.3f}, reg_loss: {penalty:.3f}), lr: {rate}")
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None) -> tuple[float, float | None]:
         """Mean loss and accuracy (None when no accuracy is set) on inputs X and labels y, `batch_size` at a time.
@@ -460,20 +522,8 @@ class Model:
 
         Raises OSError when the file cannot be written.
         """
-        target = Path(os.path.realpath(path))
-        arrays = {f"layer{number}.{name}": values for number, pair in enumerate(self.get_parameters())
-                  for name, values in zip(("weights", "biases"), pair)}
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-            os.replace(temporary, target)
-        except OSError as error:
-            if error.filename == str(temporary):  # the file that the caller knows
-                error.filename, error.filename2 = str(target), None
-            raise
-        finally:
-            temporary.unlink(missing_ok=True)
+        write(path, {f"layer{number}.{name}": values for number, pair in enumerate(self.get_parameters())
+                     for name, values in zip(("weights", "biases"), pair)})
 
     def load_parameters(self, path: str | os.PathLike[str]) -> None:
         """Read what `save_parameters` of a model with the same layers wrote.
@@ -482,19 +532,35 @@ class Model:
         another model's; the model then stays as it was.
         """
         count = len(self._trainable())
-        try:
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-                names = [(f"layer{number}.weights", f"layer{number}.biases") for number in range(count)]
-                if sorted(file.files) != sorted(name for pair in names for name in pair):
-                    raise ValueError(f"it holds {', '.join(file.files) or 'nothing'}; this model has {count} layers "
-                                     "with weights and biases")
-                parameters = [(file[weights], file[biases]) for weights, biases in names]
-            self.set_parameters(parameters)
-        except OSError:
-            raise
-        except Exception as error:  # a damaged zip fails in a dozen ways
-            reason = "it is no npz file" if "pickle" in str(error) else error  # NumPy advises to load it as one
-            raise ValueError(f"{os.fspath(path)} holds no parameters of this model: {reason}") from error
+        names = [(f"layer{number}.weights", f"layer{number}.biases") for number in range(count)]
+
+        def take(arrays: dict[str, Array]) -> None:
+            if sorted(arrays) != sorted(name for pair in names for name in pair):
+                raise ValueError(f"it holds {', '.join(arrays) or 'nothing'}; this model has {count} layers with "
+                                 "weights and biases")
+            self.set_parameters([(arrays[weights], arrays[biases]) for weights, biases in names])
+
+        read(path, take, "parameters of this model")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole model to `path`: layers, loss, optimizer with its state, accuracy and history.
+
+        A model loaded from it trains on with the same bits as this one. The file is an npz without pickle; a reader
+        sees the old file or the new. Raises OSError when it cannot be written, TypeError for a part of a class that is
+        not of this package.
+        """
+        from .saving import save  # which imports this module
+        save(self, path)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> "Model":
+        """The model that `save` wrote, finalized. Runs no code from the file.
+
+        Raises OSError when it cannot be read, ValueError when it is no such file.
+        """
+        from .saving import load
+        found: Model = load(path)
+        return found
 
 
 class _Pace:

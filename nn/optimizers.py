@@ -1,10 +1,10 @@
 """Optimizers: `pre_update_params()`, `update_params(layer)` for each layer, `post_update_params()`, once a step.
 
-The learning rate decays as learning_rate / (1 + decay * iterations). An optimizer keeps its state (momentum, moving
-means) itself, by layer and as long as the layer lives, so that layers can change optimizers.
+The learning rate, a number or a schedule (see schedules.py), decays as learning_rate / (1 + decay * iterations). An
+optimizer keeps its state (momentum, moving means) itself, by layer and as long as the layer lives, so that layers can
+change optimizers.
 """
 
-import math
 from itertools import accumulate, repeat
 from operator import mul
 from typing import Any
@@ -13,33 +13,19 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import backend
-from .arrays import Array, aligned, as_floats
+from .arrays import Array, aligned, as_floats, finite
 from .layers import Layer
 from .plan import Parameters
-
-
-def _check(name: str, value: float, below: float = math.inf) -> float:
-    if isinstance(value, (bool, str)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    try:
-        value = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
-    except OverflowError:
-        value = math.inf
-    if not 0 <= value < below:  # false for NaN too
-        limit = "finite and at least 0" if below == math.inf else f"at least 0 and below {below:g}"
-        raise ValueError(f"{name} must be {limit}, got {value}")
-    return value
+from .schedules import Schedule
 
 
 class _Optimizer:
     buffers = 0  # arrays of state for each parameter array
 
-    def __init__(self, learning_rate: float, decay: float) -> None:
-        self.learning_rate = _check("learning_rate", learning_rate)
-        self.current_learning_rate = self.learning_rate
-        self.decay = _check("decay", decay)
+    def __init__(self, learning_rate: float | Schedule, decay: float) -> None:
+        self.learning_rate = learning_rate if callable(learning_rate) else finite("learning_rate", learning_rate)
+        self.decay = finite("decay", decay)
+        self.current_learning_rate = self._rate(0)
         self.iterations = 0
         self._states: WeakKeyDictionary[Layer, tuple[Any, ...]] = WeakKeyDictionary()
 
@@ -56,7 +42,10 @@ class _Optimizer:
         self.current_learning_rate = self._rate(self.iterations)
 
     def _rate(self, iterations: Any) -> Any:
-        return self.learning_rate / (1 + self.decay * iterations)
+        rate: Any = self.learning_rate
+        if callable(rate):
+            rate = rate(iterations) if isinstance(iterations, int) else np.array([rate(i) for i in iterations.tolist()])
+        return rate / (1 + self.decay * iterations)
 
     def post_update_params(self) -> None:
         """Count the step; call once after its updates."""
@@ -80,7 +69,7 @@ class _Optimizer:
             state = self._join(parameters)
             with backend.capture() as calls:
                 self._step(parameters.values, parameters.gradients, *state, **self._numbers())
-            parameters.updating = self, self.buffers, backend.Replay(calls), len(calls[0][1])
+            parameters.updating = self, self._kind, backend.Replay(calls), len(calls[0][1])
         else:
             _, _, replay, count = parameters.updating
             numbers = self._numbers()  # a nest takes them in the order of step's keywords
@@ -94,7 +83,12 @@ class _Optimizer:
     def recorded(self, parameters: Parameters) -> bool:
         """Whether `update_all` makes a recorded call."""
         return (parameters.updating is not None and parameters.updating[0] is self
-                and parameters.updating[1] == self.buffers)
+                and parameters.updating[1] == self._kind)
+
+    @property
+    def _kind(self) -> Any:
+        # what chooses the loop nest: a change needs another recording
+        return self.buffers
 
     def ahead(self, steps: int) -> Array | None:
         """The numbers of the next updates, a row for each, in the order of the kernel's keywords; None if they are not
@@ -130,49 +124,100 @@ class _Optimizer:
     def _numbers(self) -> dict[str, float]:
         raise NotImplementedError
 
-    @staticmethod
-    def _step(values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
+    def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
         raise NotImplementedError
 
 
 class SGD(_Optimizer):
-    """w -= learning_rate * dw; with momentum v = momentum * v - learning_rate * dw; w += v.
+    """w -= learning_rate * dw; with momentum v = momentum * v - learning_rate * dw; w += v; with nesterov too, from
+    the new v, w += momentum * v - learning_rate * dw.
 
-    Raises ValueError unless learning_rate and decay are finite and >= 0, and 0 <= momentum < 1.
+    Raises ValueError unless learning_rate and decay are finite and >= 0, and 0 <= momentum < 1, and for nesterov
+    without momentum.
     """
 
-    def __init__(self, learning_rate: float = 1.0, decay: float = 0.0, momentum: float = 0.0) -> None:
+    def __init__(self, learning_rate: float | Schedule = 1.0, decay: float = 0.0, momentum: float = 0.0,
+                 nesterov: bool = False) -> None:
         super().__init__(learning_rate, decay)
-        self.momentum = _check("momentum", momentum, 1)
+        self.momentum = finite("momentum", momentum, 1)
+        if nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        self.nesterov = bool(nesterov)
 
     @property
     def buffers(self) -> int:  # type: ignore[override]
         return 1 if self.momentum else 0
+
+    @property
+    def _kind(self) -> Any:
+        return self.buffers, self.nesterov
 
     def _numbers(self) -> dict[str, float]:
         if self.momentum:
             return {"learning_rate": self.current_learning_rate, "momentum": self.momentum}
         return {"learning_rate": self.current_learning_rate}
 
-    @staticmethod
-    def _step(values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
-        backend.ops.sgd.step(values, gradients, *state, **numbers)
+    def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
+        backend.ops.sgd.step(values, gradients, *state, **numbers, nesterov=self.nesterov and bool(state))
+
+
+class Adagrad(_Optimizer):
+    """w -= learning_rate * dw / (sqrt(cache) + epsilon); the cache is the sum of all dw^2 so far (Duchi et al. 2011).
+
+    Raises ValueError unless learning_rate, decay and epsilon are finite and >= 0.
+    """
+
+    buffers = 1
+
+    def __init__(self, learning_rate: float | Schedule = 1.0, decay: float = 0.0, epsilon: float = 1e-7) -> None:
+        super().__init__(learning_rate, decay)
+        self.epsilon = finite("epsilon", epsilon)
+
+    def _numbers(self) -> dict[str, float]:
+        return {"learning_rate": self.current_learning_rate, "epsilon": self.epsilon}
+
+    def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
+        backend.ops.adagrad.step(values, gradients, *state, **numbers)
+
+
+class RMSprop(_Optimizer):
+    """w -= learning_rate * dw / (sqrt(cache) + epsilon); the cache is a moving mean of dw^2 (Tieleman, Hinton 2012).
+
+    Raises ValueError unless learning_rate, decay and epsilon are finite and >= 0, and 0 <= rho < 1.
+    """
+
+    buffers = 1
+
+    def __init__(self, learning_rate: float | Schedule = 0.001, decay: float = 0.0, epsilon: float = 1e-7,
+                 rho: float = 0.9) -> None:
+        super().__init__(learning_rate, decay)
+        self.epsilon = finite("epsilon", epsilon)
+        self.rho = finite("rho", rho, 1)
+
+    def _numbers(self) -> dict[str, float]:
+        return {"learning_rate": self.current_learning_rate, "rho": self.rho, "epsilon": self.epsilon}
+
+    def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
+        backend.ops.rmsprop.step(values, gradients, *state, **numbers)
 
 
 class Adam(_Optimizer):
     """Moving means of the gradient and of its square, corrected for their start at 0 (Kingma, Ba 2015).
 
-    Raises ValueError unless learning_rate, decay and epsilon are finite and >= 0, and both betas >= 0 and < 1.
+    With weight_decay all parameters are first multiplied by 1 - learning_rate * weight_decay, as `AdamW` does.
+    Raises ValueError unless learning_rate, decay, epsilon and weight_decay are finite and >= 0, and both betas >= 0
+    and < 1.
     """
 
     buffers = 2
 
-    def __init__(self, learning_rate: float = 0.001, decay: float = 0.0, epsilon: float = 1e-7,
-                 beta_1: float = 0.9, beta_2: float = 0.999) -> None:
+    def __init__(self, learning_rate: float | Schedule = 0.001, decay: float = 0.0, epsilon: float = 1e-7,
+                 beta_1: float = 0.9, beta_2: float = 0.999, weight_decay: float = 0.0) -> None:
         super().__init__(learning_rate, decay)
-        self.epsilon = _check("epsilon", epsilon)
-        self.beta_1 = _check("beta_1", beta_1, 1)
-        self.beta_2 = _check("beta_2", beta_2, 1)
+        self.epsilon = finite("epsilon", epsilon)
+        self.beta_1 = finite("beta_1", beta_1, 1)
+        self.beta_2 = finite("beta_2", beta_2, 1)
+        self.weight_decay = finite("weight_decay", weight_decay)
         self._power_1 = self._power_2 = 1.0
         self._powers_at = 0
 
@@ -191,7 +236,7 @@ class Adam(_Optimizer):
             self._advance()
         return {"learning_rate": self.current_learning_rate, "correction_1": 1 - self._power_1,
                 "correction_2": 1 - self._power_2, "beta_1": self.beta_1, "beta_2": self.beta_2,
-                "epsilon": self.epsilon}
+                "epsilon": self.epsilon, "weight_decay": self.weight_decay}
 
     def ahead(self, steps: int) -> Array | None:
         table = super().ahead(steps)
@@ -202,6 +247,13 @@ class Adam(_Optimizer):
             self._power_1, self._power_2, self._powers_at = powers_1[-1], powers_2[-1], self.iterations + steps
         return table
 
-    @staticmethod
-    def _step(values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
+    def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
         backend.ops.adam.step(values, gradients, *state, **numbers)
+
+
+class AdamW(Adam):
+    """Adam with weight decay (Loshchilov, Hutter 2019), by default as much as PyTorch's; biases decay too, as there."""
+
+    def __init__(self, learning_rate: float | Schedule = 0.001, decay: float = 0.0, epsilon: float = 1e-7,
+                 beta_1: float = 0.9, beta_2: float = 0.999, weight_decay: float = 0.01) -> None:
+        super().__init__(learning_rate, decay, epsilon, beta_1, beta_2, weight_decay)

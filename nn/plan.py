@@ -19,9 +19,10 @@ OWN = f"{__package__}."
 
 
 def recordable(*parts: Any) -> bool:
-    """Whether objects are of this package's classes, without a method of their own: a user's may do anything."""
-    return all(type(part).__module__.startswith(OWN) and METHODS.isdisjoint(vars(part))
-               for part in parts if part is not None)
+    """Whether the calls of objects may be recorded: those of this package's classes that make the same ones each time
+    (see `Dropout.recordable`), without a method of their own. A user's may do anything."""
+    return all(type(part).__module__.startswith(OWN) and getattr(type(part), "recordable", True)
+               and METHODS.isdisjoint(vars(part)) for part in parts if part is not None)
 
 
 def unchanged(*parts: Any) -> bool:
@@ -159,9 +160,11 @@ class Plan(_Recording):
             losses = model._forward_loss(X, y, True)
             self._mean = len(calls)
             backend.ops.mean.forward(losses)
+            criterion.regularization_loss()
+            self._penalties = range(self._mean + 1, len(calls))
             self._hits = len(calls) if model.accuracy else None
             if model.accuracy:
-                backend.ops.categorical_accuracy.forward(criterion.output, y)
+                model.accuracy.hits(criterion.output, y)
             model.backward(criterion.output, y, input_gradient=False)
         super().__init__(calls, X, y)
         for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
@@ -173,21 +176,24 @@ class Plan(_Recording):
         self._chain: tuple[Any, Any] | None = None  # an optimizer's recorded call, and all calls of a step with it
         self.pace = 1  # steps at once in the last training
 
-    def run(self, X: Array, y: Array) -> tuple[float, int | None]:
-        """The mean loss of a batch and the number of hits (None without an accuracy); sets all gradients."""
+    def run(self, X: Array, y: Array) -> tuple[float, float, int | None]:
+        """The mean loss of a batch, the penalties, the number of hits (None without accuracy); sets all gradients."""
         self._take(X, y)
         replay = self._replay
         replay.run()
-        return replay.result(self._mean), None if self._hits is None else replay.result(self._hits)
+        penalty = 0.0
+        for call in self._penalties:
+            penalty += replay.result(call)
+        return replay.result(self._mean), penalty, None if self._hits is None else replay.result(self._hits)
 
     def repeatable(self, update: Any) -> bool:
         """Whether `repeat` can be used: not with threads, which Python starts."""
         return bool(self.usable and self._replay.compiled and update.compiled)
 
     def repeat(self, X: Array, y: Array, samples: int, update: Any,
-               numbers: Array) -> tuple[list[float], list[int] | None]:
+               numbers: Array) -> tuple[list[float], list[float], list[int] | None]:
         """`run` and `update`, an optimizer's recorded call, for each row of its `numbers`: on `samples` rows of X and y
-        after the other, or, where there are no more, on all of them each time. Mean losses and numbers of hits.
+        after the other, or, where there are no more, on all of them each time. What `run` returns, as lists.
         """
         first, last = (slice(0, samples), slice(len(X) - samples, None))
         if self._chain is None or self._chain[0] is not update:
@@ -197,11 +203,12 @@ class Plan(_Recording):
         for batch, places in zip((X, y), self._batches):
             step = samples * batch.strides[0] if len(batch) > samples else 0
             batches.append((places, address(batch) + step * np.arange(len(numbers))))
-        results = [self._mean] if self._hits is None else [self._mean, self._hits]
-        losses, *hits = self._chain[1].repeat(batches, len(self._calls), len(update.calls[0][1]) - numbers.shape[1],
-                                              numbers, results)
+        results = [self._mean, *self._penalties] + ([] if self._hits is None else [self._hits])
+        place = len(update.calls[0][1]) - numbers.shape[1]
+        losses, *found = self._chain[1].repeat(batches, len(self._calls), place, numbers, results)
         self._take(X[last], y[last])
-        return losses, hits[0] if hits else None
+        hits = None if self._hits is None else found.pop()
+        return losses, [sum(penalties) for penalties in zip(*found)] if found else [0.0] * len(losses), hits
 
     def shares(self, x: Array) -> bool:
         """Whether an array may share memory with what a step reads or writes."""

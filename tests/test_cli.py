@@ -44,7 +44,7 @@ def test_train_prints_the_figures_of_the_library(dataset, backend, capsys):
     model.finalize()
     with nn.use(backend):
         model.train(*create(100, 3, seed=0), epochs=12, validation_data=create(100, 3, seed=1))
-    last = {name: values[-1] for name, values in model.history.items()}
+    last = {name: values[-1] for name, values in model.history.items() if values}
     assert lines[-2] == (f"epoch 12   loss {last['loss']:.4f}   accuracy {last['accuracy']:.3f}   validation loss "
                          f"{last['val_loss']:.4f}   accuracy {last['val_accuracy']:.3f}")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nnjit import nn
+from nnjit.kernels import reference
 
 FUNCTIONS = {None: lambda z: z, "relu": lambda z: z * (z > 0), "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
              "tanh": np.tanh}
@@ -124,6 +125,69 @@ def test_first_prints_of_the_book_under_nnfs_init(twin):
                                rtol=1e-6, atol=2e-10)
 
 
+# ---- dropout
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dropout_takes_a_fresh_mask_at_each_call_in_training(dtype, rng):
+    layer, masks = nn.Dropout(0.25, seed=2**64 - 5), []
+    for call in range(4):
+        x, dy = (rng.standard_normal((20, 30)).astype(dtype) for _ in range(2))
+        assert layer.calls == call
+        y = layer.forward(x)
+        assert layer.inputs is x and layer.output is y and y.dtype == dtype
+        expected = reference.dropout.forward(x, rate=0.25, seed=2**64 - 5, stream=call)  # either twin's bits
+        for found, right in zip((y, layer.binary_mask), expected, strict=True):
+            assert found.tobytes() == right.tobytes()
+        dx = layer.backward(dy)
+        assert dx is layer.dinputs and dx.tobytes() == (dy * layer.binary_mask).tobytes()
+        masks.append(layer.binary_mask.tobytes())
+        layer.forward(x, training=False)  # does not count
+    assert len(set(masks)) == 4
+
+
+def test_dropout_drops_nothing_but_in_training(rng):
+    layer, x, dy = nn.Dropout(0.9, seed=1), rng.standard_normal((5, 4)), rng.standard_normal((5, 4))
+    layer.forward(x)
+    y = layer.forward(x, training=False)
+    assert layer.inputs is x and layer.output is y and layer.binary_mask is None and layer.calls == 1
+    dx = layer.backward(dy)
+    assert dx is layer.dinputs
+    for found, given in ((y, x), (dx, dy)):
+        np.testing.assert_array_equal(found, given)
+        assert not np.shares_memory(found, given)
+
+
+def test_dropout_under_its_seed():
+    x = np.ones((30, 30), np.float32)
+    one, same, other = (nn.Dropout(0.5, seed=seed) for seed in (3, np.uint64(3), 4))
+    assert one.forward(x).tobytes() == same.forward(x).tobytes() != other.forward(x).tobytes()
+    for clone in (copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert (clone.rate, clone.seed, clone.calls) == (0.5, 3, 1)
+    first, second = nn.Dropout(0.5), nn.Dropout(0.5)
+    assert first.seed != second.seed and all(0 <= layer.seed < 2**64 for layer in (first, second))
+    seed = first.seed
+    first.forward(x)
+    assert first.seed == seed
+    assert repr(nn.Dropout(0, seed=7)) == "Dropout(0.0, seed=7)"
+
+
+@pytest.mark.parametrize("rate, seed, error, text", [
+    (1, 0, ValueError, "rate, the share that is dropped, must be at least 0 and below 1, got 1"),
+    (-0.1, 0, ValueError, "rate, the share that is dropped, must be at least 0 and below 1, got -0.1"),
+    (math.nan, 0, ValueError, "rate, the share that is dropped, must be at least 0 and below 1, got nan"),
+    ("0.1", 0, TypeError, "rate must be a number, got '0.1'"), (True, 0, TypeError, "rate must be a number, got True"),
+    (0.5, -1, ValueError, "seed must be at least 0 and below 2^64, got -1"),
+    (0.5, 2**64, ValueError, "seed must be at least 0 and below 2^64, got 18446744073709551616"),
+    (0.5, 1.0, TypeError, "seed must be a whole number, got 1.0"),
+    (0.5, True, TypeError, "seed must be a whole number, got True"),
+])
+def test_mistakes_in_dropout(rate, seed, error, text):
+    with pytest.raises(error) as caught:
+        nn.Dropout(rate, seed=seed)
+    assert str(caught.value) == text
+
+
 # ---- first weights
 
 
@@ -174,7 +238,7 @@ def test_activations_keep_floats_and_make_float32_of_the_rest(kind):
 @pytest.mark.parametrize("values", [np.ones((1, 2), complex), [["a", "b"]], [[None, 1]],
                                     np.ma.masked_array(np.ones((1, 2)), [[0, 1]])])
 def test_what_is_no_real_number_is_refused(values):
-    for layer in (nn.Dense(2, 2), *(kind() for kind in LAYERS)):
+    for layer in (nn.Dense(2, 2), nn.Dropout(0.5), *(kind() for kind in LAYERS)):
         with pytest.raises(TypeError, match="inputs must "):
             layer.forward(values)
     with pytest.raises(TypeError, match="weights must "):
@@ -222,7 +286,7 @@ def test_parameters_of_another_shape_are_refused(name, values):
 
 
 def test_every_call_returns_fresh_arrays(rng):
-    for layer in (nn.Dense(3, 3, rng=0), *(kind() for kind in LAYERS)):
+    for layer in (nn.Dense(3, 3, rng=0), nn.Dropout(0.5), *(kind() for kind in LAYERS)):
         x = rng.standard_normal((4, 3)).astype(np.float32)
         dy = rng.standard_normal((4, 3)).astype(np.float32)
         x_before, dy_before = x.copy(), dy.copy()
@@ -245,7 +309,7 @@ def test_without_the_input_gradient_the_others_are_the_same(rng):
 
 
 def test_backward_first_is_an_error():
-    for layer in (nn.Dense(2, 2), *(kind() for kind in LAYERS)):
+    for layer in (nn.Dense(2, 2), nn.Dropout(0.5), *(kind() for kind in LAYERS)):
         with pytest.raises(RuntimeError, match="forward before"):
             layer.backward([[1, 2]])
 

@@ -210,13 +210,13 @@ def test_history(spiral):
     with nn.use("numpy"):
         model = small(optimizer=nn.SGD(1, decay=1))
         assert model.train(*spiral, epochs=3, validation_data=spiral) is model.history
-        assert {name: len(values) for name, values in model.history.items()} == dict.fromkeys(
-            ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"), 3)
+        assert {name: len(values) for name, values in model.history.items()} == {**dict.fromkeys(
+            ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"), 3), "regularization_loss": 0}
         assert model.history["learning_rate"] == [1, 1 / 2, 1 / 3]
         model = small(accuracy=None)
         model.train(*spiral, epochs=2)
         assert {name: len(values) for name, values in model.history.items()} == {
-            "loss": 2, "accuracy": 0, "val_loss": 0, "val_accuracy": 0, "learning_rate": 2}
+            "loss": 2, "regularization_loss": 0, "accuracy": 0, "val_loss": 0, "val_accuracy": 0, "learning_rate": 2}
         assert model.evaluate(*spiral)[1] is None
 
 

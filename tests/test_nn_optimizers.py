@@ -36,18 +36,32 @@ def book(optimizer, parameters, count, rng):
             g = rng.standard_normal(p.shape)
             if isinstance(optimizer, nn.SGD):
                 s[0] = optimizer.momentum * s[0] - rate * g
-                p += s[0]
+                p += optimizer.momentum * s[0] - rate * g if optimizer.nesterov else s[0]
+            elif isinstance(optimizer, nn.Adagrad):
+                s[0] += g**2
+                p -= rate * g / (np.sqrt(s[0]) + optimizer.epsilon)
+            elif isinstance(optimizer, nn.RMSprop):
+                s[0] = optimizer.rho * s[0] + (1 - optimizer.rho) * g**2
+                p -= rate * g / (np.sqrt(s[0]) + optimizer.epsilon)
             else:
                 s[0] = optimizer.beta_1 * s[0] + (1 - optimizer.beta_1) * g
                 s[1] = optimizer.beta_2 * s[1] + (1 - optimizer.beta_2) * g**2
                 m, v = s[0] / (1 - optimizer.beta_1**(t + 1)), s[1] / (1 - optimizer.beta_2**(t + 1))
+                p *= 1 - rate * optimizer.weight_decay
                 p -= rate * m / (np.sqrt(v) + optimizer.epsilon)
 
 
 OPTIMIZERS = [
     lambda: nn.SGD(), lambda: nn.SGD(0.1, decay=1e-2), lambda: nn.SGD(0.1, decay=1e-2, momentum=0.9),
+    lambda: nn.SGD(0.1, decay=1e-2, momentum=0.9, nesterov=True),
+    lambda: nn.Adagrad(), lambda: nn.Adagrad(0.1, decay=1e-2, epsilon=0.1),
+    lambda: nn.RMSprop(), lambda: nn.RMSprop(0.02, decay=1e-2, epsilon=0.1, rho=0.5),
     lambda: nn.Adam(), lambda: nn.Adam(0.05, decay=1e-2), lambda: nn.Adam(0.1, epsilon=0.1, beta_1=0.5, beta_2=0.75),
+    lambda: nn.Adam(0.05, decay=1e-2, weight_decay=0.5), lambda: nn.AdamW(0.5),
 ]
+
+
+STATEFUL = [lambda: nn.SGD(0.1, momentum=0.9), nn.Adagrad, nn.RMSprop, nn.Adam, nn.AdamW]
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS)
@@ -69,9 +83,17 @@ def test_the_books_rules(make, dtype, tolerance):
 @pytest.mark.parametrize("ours, theirs", [
     (lambda: nn.SGD(0.1), lambda torch, p: torch.optim.SGD(p, 0.1)),
     (lambda: nn.SGD(0.1, momentum=0.9), lambda torch, p: torch.optim.SGD(p, 0.1, momentum=0.9)),
+    (lambda: nn.SGD(0.1, momentum=0.9, nesterov=True),
+     lambda torch, p: torch.optim.SGD(p, 0.1, momentum=0.9, nesterov=True)),
+    (lambda: nn.Adagrad(0.1), lambda torch, p: torch.optim.Adagrad(p, 0.1, eps=1e-7)),
+    (lambda: nn.Adagrad(0.05, epsilon=1e-3), lambda torch, p: torch.optim.Adagrad(p, 0.05, eps=1e-3)),
+    (lambda: nn.RMSprop(0.01), lambda torch, p: torch.optim.RMSprop(p, 0.01, alpha=0.9, eps=1e-7)),
+    (lambda: nn.RMSprop(0.02, epsilon=1e-3, rho=0.99), lambda torch, p: torch.optim.RMSprop(p, 0.02, eps=1e-3)),
     (lambda: nn.Adam(0.01), lambda torch, p: torch.optim.Adam(p, 0.01, eps=1e-7)),
     (lambda: nn.Adam(0.05, epsilon=1e-3, beta_1=0.8, beta_2=0.99),
      lambda torch, p: torch.optim.Adam(p, 0.05, eps=1e-3, betas=(0.8, 0.99))),
+    (lambda: nn.AdamW(0.01), lambda torch, p: torch.optim.AdamW(p, 0.01, eps=1e-7)),
+    (lambda: nn.Adam(0.01, weight_decay=2), lambda torch, p: torch.optim.AdamW(p, 0.01, eps=1e-7, weight_decay=2)),
 ])
 def test_pytorch_trains_the_same_network_to_the_same_weights(ours, theirs):
     torch = pytest.importorskip("torch")
@@ -149,7 +171,7 @@ def test_state_starts_anew_for_parameters_of_another_dtype():
         np.testing.assert_allclose(layer.weights, 0.9, rtol=1e-6)
 
 
-@pytest.mark.parametrize("make", [lambda: nn.SGD(0.1, momentum=0.9), lambda: nn.Adam()])
+@pytest.mark.parametrize("make", STATEFUL)
 def test_state_dies_with_its_layer(make):
     optimizer, layer = make(), nn.Dense(2, 2)
     steps(optimizer, [layer], 1, np.random.default_rng(0))
@@ -159,7 +181,7 @@ def test_state_dies_with_its_layer(make):
     assert held() is None and len(optimizer._states) == 0
 
 
-@pytest.mark.parametrize("make", [lambda: nn.SGD(0.1, momentum=0.9), lambda: nn.Adam()])
+@pytest.mark.parametrize("make", STATEFUL)
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
 def test_copied_together_optimizer_and_layer_go_on_alike(make, clone):
     pair = make(), nn.Dense(2, 2, rng=0)
@@ -177,7 +199,13 @@ def test_copied_together_optimizer_and_layer_go_on_alike(make, clone):
     (nn.Adam, {"learning_rate": math.inf}, "learning_rate must be finite and at least 0, got inf"),
     (nn.Adam, {"decay": -0.1}, "decay must be finite"),
     (nn.Adam, {"epsilon": -1e-7}, "epsilon must be finite"),
+    (nn.Adagrad, {"learning_rate": -1}, "learning_rate must be finite and at least 0, got -1"),
+    (nn.Adagrad, {"epsilon": math.nan}, "epsilon must be finite and at least 0, got nan"),
+    (nn.RMSprop, {"epsilon": -1}, "epsilon must be finite and at least 0, got -1"),
+    (nn.RMSprop, {"rho": 1}, "rho must be at least 0 and below 1, got 1"),
     (nn.SGD, {"momentum": 1}, "momentum must be at least 0 and below 1, got 1"),
+    (nn.SGD, {"nesterov": True}, "nesterov needs a momentum above 0"),
+    (nn.AdamW, {"weight_decay": -0.1}, "weight_decay must be finite and at least 0, got -0.1"),
     (nn.Adam, {"beta_1": 1.0}, "beta_1 must be at least 0 and below 1"),
     (nn.Adam, {"beta_2": math.nan}, "beta_2 must be at least 0 and below 1"),
 ])

@@ -17,16 +17,17 @@ X = rng.standard_normal((SAMPLES, 6)).astype(np.float32)
 Y = rng.integers(0, 4, SAMPLES)
 
 
-def network(optimizer=None, *, dtype=np.float32, loose=False, accuracy=True, one_loss=False):
+def network(optimizer=None, *, dtype=np.float32, loose=False, accuracy=True, one_loss=False, regularized=False):
     model, random = nn.Model(), np.random.default_rng(1)
+    penalties = {"weight_regularizer_l2": 0.01, "bias_regularizer_l1": 0.001} if regularized else {}
     if loose:
         for part in (nn.Tanh(), nn.Dense(6, 20, rng=random, dtype=dtype), nn.ReLU(),
                      nn.Dense(20, 9, rng=random, dtype=dtype), nn.Sigmoid()):
             model.add(part)
     else:
         model.add(nn.Dense(6, 20, activation="relu", rng=random, dtype=dtype))
-        model.add(nn.Dense(20, 9, activation="tanh", rng=random, dtype=dtype))
-    model.add(nn.Dense(9, 4, rng=random, dtype=dtype))
+        model.add(nn.Dense(20, 9, activation="tanh", rng=random, dtype=dtype, **penalties))
+    model.add(nn.Dense(9, 4, rng=random, dtype=dtype, **penalties))
     if not one_loss:
         model.add(nn.Softmax())
     model.set(loss=nn.SoftmaxCategoricalCrossentropy() if one_loss else nn.CategoricalCrossentropy(),
@@ -45,6 +46,7 @@ def bits(model):
 
 
 ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases")
+OPTIMIZERS = (nn.SGD, nn.Adagrad, nn.RMSprop, nn.Adam, nn.AdamW)
 
 
 def at_once(monkeypatch, steps):
@@ -78,14 +80,18 @@ def same_training(monkeypatch, build, train):
             train(recorded)
         assert bits(recorded) == bits(plain)
         assert recorded.history == plain.history
-        if type(plain.optimizer) in (nn.Adam, nn.SGD):
+        if type(plain.optimizer) in OPTIMIZERS:
             assert state(recorded) == state(plain)
     return recorded
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
-@pytest.mark.parametrize("optimizer", (nn.Adam, lambda: nn.SGD(0.1), lambda: nn.SGD(0.1, momentum=0.9, decay=1e-2)))
-@pytest.mark.parametrize("options", ({}, {"loose": True}, {"accuracy": False}, {"one_loss": True}))
+@pytest.mark.parametrize("optimizer", (
+    nn.Adam, lambda: nn.SGD(0.1), lambda: nn.SGD(0.1, momentum=0.9, decay=1e-2), lambda: nn.Adagrad(0.1, decay=1e-2),
+    lambda: nn.RMSprop(0.01, decay=1e-2), lambda: nn.SGD(0.1, momentum=0.9, decay=1e-2, nesterov=True),
+    lambda: nn.AdamW(0.01, decay=1e-2, weight_decay=0.5)))
+@pytest.mark.parametrize("options", ({}, {"loose": True}, {"accuracy": False}, {"one_loss": True},
+                                     {"regularized": True}))
 @pytest.mark.parametrize("one_hot", (False, True))
 def test_a_recorded_training_is_the_same_to_the_bit(monkeypatch, dtype, optimizer, options, one_hot):
     x, y = X.astype(dtype), np.eye(4)[Y] if one_hot else Y
@@ -275,6 +281,35 @@ def test_momentum_switched_on_in_a_callback(monkeypatch):
     same_training(monkeypatch, lambda: network(nn.SGD(0.1)), changes(momentum))
 
 
+def test_weight_decay_switched_on_in_a_callback(monkeypatch):
+    def decay(model):
+        model.optimizer.weight_decay = 3  # no float
+
+    untouched = network()
+    changes(lambda model: None)(untouched)
+    assert bits(same_training(monkeypatch, network, changes(decay))) != bits(untouched)
+
+
+@pytest.mark.parametrize("before", (False, True))
+def test_nesterov_switched_in_a_callback(monkeypatch, before):
+    def switch(model):
+        model.optimizer.nesterov = not before
+
+    def build():
+        return network(nn.SGD(0.1, momentum=0.5, nesterov=before))
+
+    untouched = build()
+    changes(lambda model: None)(untouched)
+    assert bits(same_training(monkeypatch, build, changes(switch))) != bits(untouched)
+
+
+def test_nesterov_stays_without_a_momentum_that_was_taken_away(monkeypatch):
+    def no_momentum(model):
+        model.optimizer.momentum = 0.0
+
+    same_training(monkeypatch, lambda: network(nn.SGD(0.1, momentum=0.5, nesterov=True)), changes(no_momentum))
+
+
 def test_another_optimizer_and_back(monkeypatch):
     def train(model):
         first, second = model.optimizer, nn.SGD(0.05, momentum=0.5)
@@ -397,6 +432,77 @@ def test_layers_of_two_dtypes_are_not_recorded(monkeypatch):
     assert same_training(monkeypatch, build, lambda model: model.train(X, Y, epochs=3))._plans == {}
 
 
+def dropping(seed=11, rate=0.4):
+    model, random = nn.Model(), np.random.default_rng(1)
+    for part in (nn.Dense(6, 20, activation="relu", rng=random), nn.Dropout(rate, seed=seed),
+                 nn.Dense(20, 4, rng=random), nn.Softmax()):
+        model.add(part)
+    model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(0.01), accuracy=nn.Accuracy())
+    model.finalize()
+    return model
+
+
+def test_dropout_has_a_mask_for_each_step(monkeypatch):
+    masks = []
+    usual = kernels.dropout.forward
+
+    def noting(x, **knobs):
+        found = usual(x, **knobs)
+        masks.append(found[1].copy())
+        return found
+
+    monkeypatch.setattr(kernels.dropout, "forward", noting)
+    model = dropping()
+    model.train(X, Y, epochs=3, batch_size=30, validation_data=(X, Y))
+    assert len(masks) == model.layers[1].calls == 9  # three batches an epoch; the validation drops nothing
+    for step, mask in enumerate(masks):
+        x = np.ones((10 if step % 3 == 2 else 30, 20), np.float32)
+        assert np.array_equal(mask, kernels.reference.dropout.forward(x, rate=0.4, seed=11, stream=step)[1])
+    assert len({mask[:10].tobytes() for mask in masks}) == 9
+    assert model._plans == {}
+
+
+def test_a_training_with_dropout_repeats_under_its_seed(monkeypatch):
+    def train(model):
+        model.train(X, Y, epochs=4, batch_size=32, shuffle=True, seed=3)
+        model.train(X, Y, epochs=3)
+
+    model = same_training(monkeypatch, dropping, train)
+    other, none = dropping(seed=12), dropping(rate=0)
+    for each in (other, none):
+        train(each)
+    assert len({tuple(bits(each)) for each in (model, other, none)}) == 3
+    # a copy goes on with the masks that its original would take
+    clone = pickle.loads(pickle.dumps(model))
+    for each in (model, clone):
+        each.train(X, Y, epochs=2)
+    assert bits(model) == bits(clone)
+
+
+def test_predictions_and_evaluations_do_not_drop():
+    model = dropping(rate=0.9)
+    model.train(X, Y, epochs=2)
+    plain = nn.Model()
+    for layer in (model.layers[0], *model.layers[2:]):
+        plain.add(layer)
+    plain.set(loss=nn.CategoricalCrossentropy(), accuracy=nn.Accuracy())
+    plain.finalize()
+    for x in (X, X[:3], X[:3], X[:3], X[3:6]):  # a few samples would be recorded
+        assert model.predict(x).tobytes() == plain.predict(x).tobytes()
+    assert model.evaluate(X, Y) == plain.evaluate(X, Y)
+    assert model.evaluate(X, Y, batch_size=11) == plain.evaluate(X, Y, batch_size=11)
+    assert model.layers[1].calls == 2
+    assert model.forward(X).tobytes() != plain.predict(X).tobytes()  # in training it does
+
+
+def test_the_width_behind_dropout_is_known():
+    model = nn.Model()
+    for part in (nn.Dense(6, 20), nn.Dropout(0.1), nn.Dense(19, 4)):
+        model.add(part)
+    with pytest.raises(ValueError, match="must take the 20 outputs of the layer before it"):
+        model.finalize()
+
+
 def test_attributes_are_those_of_the_last_batch(monkeypatch):
     def train(model):
         model.train(X, Y, epochs=2, batch_size=40)
@@ -445,7 +551,7 @@ def test_parameters_are_views_of_one_array():
         assert layer.dbiases.shape == layer.biases.shape
 
 
-@pytest.mark.parametrize("make", (lambda: nn.Adam(0.03), lambda: nn.SGD(0.1, momentum=0.5)))
+@pytest.mark.parametrize("make", (lambda: nn.Adam(0.03), lambda: nn.SGD(0.1, momentum=0.5), nn.Adagrad, nn.RMSprop))
 def test_another_optimizer_of_the_same_kind_in_a_callback(monkeypatch, make):
     # its state is its own: not that of the recorded update
     def other(model):
@@ -767,3 +873,56 @@ def test_a_model_with_recorded_predictions_is_copied_and_pickled():
         other.layers[0].weights = 0 * other.layers[0].weights
         assert other.predict(x).tobytes() != expected.tobytes()
     assert model.predict(x).tobytes() == expected.tobytes()
+
+
+def change_a_regularizer(model):
+    model.layers[1].weight_regularizer_l1 = 0.125
+
+
+def test_a_regularizer_set_in_a_callback(monkeypatch):
+    for regularized in (False, True):
+        model = same_training(monkeypatch, lambda: network(regularized=regularized), changes(change_a_regularizer))
+        assert model.history["regularization_loss"][-1] > 0
+
+
+@pytest.mark.parametrize("loss", (nn.MeanSquaredError, nn.MeanAbsoluteError, lambda: nn.Huber(0.5),
+                                  nn.BinaryCrossentropy))
+@pytest.mark.parametrize("last", (nn.Sigmoid, nn.Linear))
+@pytest.mark.parametrize("columns", (1, 3))
+def test_losses_of_the_outputs_are_recorded_too(monkeypatch, loss, last, columns):
+    targets = np.random.default_rng(3).random((SAMPLES, columns))
+    metric = nn.BinaryAccuracy if last is nn.Sigmoid else nn.RegressionAccuracy
+
+    def build():
+        model, random = nn.Model(), np.random.default_rng(1)
+        for part in (nn.Dense(6, 20, rng=random), nn.LeakyReLU(0.1), nn.Dense(20, columns, rng=random), last()):
+            model.add(part)
+        model.set(loss=loss(), optimizer=nn.Adam(0.01), accuracy=metric())
+        model.finalize()
+        return model
+
+    def train(model):
+        model.train(X, targets, epochs=3, batch_size=32, validation_data=(X, targets))
+        model.train(X, targets[:, 0] if columns == 1 else targets, epochs=6)
+
+    model = same_training(monkeypatch, build, train)
+    assert model._plans[SAMPLES].usable and model.history["loss"][-1] < model.history["loss"][0]
+    assert all(0 <= share <= 1 for share in model.history["accuracy"])
+
+
+def test_a_precision_set_in_a_callback(monkeypatch):
+    def build():
+        model = nn.Model()
+        model.add(nn.Dense(6, 1, rng=0))
+        model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD(0.01), accuracy=nn.RegressionAccuracy(0.5))
+        model.finalize()
+        return model
+
+    def widen(model):
+        model.accuracy.precision = 100.0
+
+    def train(model):
+        model.train(X, X[:, :1], epochs=4, callback=lambda epoch: epoch == 2 and widen(model))
+
+    model = same_training(monkeypatch, build, train)
+    assert model.history["accuracy"][1] < model.history["accuracy"][2] == 1

@@ -1,0 +1,89 @@
+"""What a training can call after each epoch: `model.train(..., callback=nn.callbacks.EarlyStopping(model))`."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+from .model import Model, StopTraining, _count
+
+
+def _value(model: Model, name: str) -> float:
+    values = model.history.get(name)
+    if not values:
+        known = ", ".join(key for key, found in model.history.items() if found)
+        raise ValueError(f"the training has no {name!r} to watch, only {known}")
+    return values[-1]
+
+
+class _Watching:
+    def __init__(self, model: Model, watch: str, minimize: bool | None) -> None:
+        self.model, self.watch = model, watch
+        self.minimize = "accuracy" not in watch if minimize is None else minimize
+        self.best: float | None = None
+        self.best_epoch = 0
+
+    def _better(self, epoch: int, by: float = 0.0) -> bool:
+        value = _value(self.model, self.watch)
+        better = self.best is None or (value < self.best - by if self.minimize else value > self.best + by)
+        if better:
+            self.best, self.best_epoch = value, epoch
+        return better
+
+
+class EarlyStopping(_Watching):
+    """End the training when `watch` has not become better for `patience` epochs, and restore the best epoch's weights.
+
+    watch: a name in the model's history; smaller is better, but for accuracies (`minimize` decides otherwise).
+    least: by how much it must change to count.
+    restore: give the model the weights of its best epoch at the end.
+    """
+
+    def __init__(self, model: Model, *, watch: str = "val_loss", patience: int = 10, least: float = 0.0,
+                 restore: bool = True, minimize: bool | None = None) -> None:
+        super().__init__(model, watch, minimize)
+        self.patience, self.least, self.restore = _count("patience", patience), least, restore
+        self._parameters: Any = None
+
+    def __call__(self, epoch: int) -> None:
+        if self._better(epoch, self.least):
+            if self.restore:
+                self._parameters = self.model.get_parameters()
+        elif epoch - self.best_epoch >= self.patience:
+            raise StopTraining
+
+    def finish(self) -> None:
+        """Restore the best epoch's weights; a training calls this at its end."""
+        if self._parameters is not None:
+            self.model.set_parameters(self._parameters)
+
+
+class Checkpoint(_Watching):
+    """Save the model to `path` after each epoch, or only after those in which `watch` became better."""
+
+    def __init__(self, model: Model, path: str | os.PathLike[str], *, watch: str | None = None,
+                 minimize: bool | None = None) -> None:
+        super().__init__(model, watch or "", minimize)
+        self.path = path
+
+    def __call__(self, epoch: int) -> None:
+        if not self.watch or self._better(epoch):
+            self.model.save(self.path)
+
+
+class CSVLog:
+    """Write a line with the epoch and its figures to `path` after each epoch; a new file at the first."""
+
+    def __init__(self, model: Model, path: str | os.PathLike[str]) -> None:
+        self.model, self.path = model, Path(path)
+        self._names: list[str] = []
+
+    def __call__(self, epoch: int) -> None:
+        first = not self._names
+        if first:
+            self._names = [name for name, values in self.model.history.items() if values]
+        with open(self.path, "w" if first else "a", newline="", encoding="utf-8") as file:
+            lines = csv.writer(file)
+            if first:
+                lines.writerow(["epoch", *self._names])
+            lines.writerow([epoch, *[self.model.history[name][-1] for name in self._names]])

@@ -1,0 +1,53 @@
+"""Arrays in npz files: written so that nothing is lost, read so that nothing in them is run."""
+
+import errno
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array
+
+
+def write(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
+    """Write an npz file; a reader sees the old file or the new, and when it fails the old one stays.
+
+    Raises OSError when it cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.filename == str(temporary):  # the file that the caller knows
+            error.filename, error.filename2 = str(target), None
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike[str], take: Callable[[dict[str, Array]], Any], what: str) -> Any:
+    """`take` applied to the arrays of an npz file. Raises OSError when it cannot be read, ValueError for anything else:
+    that it holds no `what`, and why."""
+    try:
+        with open(path, "rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            with zipfile.ZipFile(stream) as file:
+                if any(member.compress_type or member.file_size > size for member in file.infolist()):
+                    raise ValueError("its parts are compressed")  # and could fill the memory
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as found:
+                arrays = {name: found[name] for name in found.files}
+        return take(arrays)
+    except Exception as error:  # a damaged zip fails in a dozen ways, among them seeks to before its beginning
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        foreign = isinstance(error, zipfile.BadZipFile) or "pickle" in str(error)
+        raise ValueError(f"{os.fspath(path)} holds no {what}: {'it is no npz file' if foreign else error}") from error

@@ -1,0 +1,218 @@
+"""The classes of "Neural Networks from Scratch in Python" under the book's names, on the compiled kernels.
+
+    from nnjit.nn.nnfs import *
+
+in place of the book's class definitions runs the scripts of its chapters, in the style of the early ones
+(`forward(inputs)`, `loss.regularization_loss(layer)`) and of the late ones (`forward(inputs, training=True)`). Weights
+are drawn from NumPy's global generator as the book draws them, so that `nnfs.init()` gives the book's weights and the
+book's float32; without it layers compute in float64, as the book's do.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import layers, losses, metrics, model, optimizers
+from .arrays import Array, as_floats
+from .layers import Layer
+from .layers import Linear as Activation_Linear
+from .layers import ReLU as Activation_ReLU
+from .layers import Sigmoid as Activation_Sigmoid
+from .layers import Softmax as Activation_Softmax
+from .losses import BinaryCrossentropy as Loss_BinaryCrossentropy
+from .losses import CategoricalCrossentropy as Loss_CategoricalCrossentropy
+from .losses import Loss
+from .losses import MeanAbsoluteError as Loss_MeanAbsoluteError
+from .losses import MeanSquaredError as Loss_MeanSquaredError
+from .progress import say
+
+__all__ = [
+    "Accuracy", "Accuracy_Categorical", "Accuracy_Regression", "Activation_Linear", "Activation_ReLU",
+    "Activation_Sigmoid", "Activation_Softmax", "Activation_Softmax_Loss_CategoricalCrossentropy", "Layer_Dense",
+    "Layer_Dropout", "Layer_Input", "Loss", "Loss_BinaryCrossentropy", "Loss_CategoricalCrossentropy",
+    "Loss_MeanAbsoluteError", "Loss_MeanSquaredError", "Model", "Optimizer_Adagrad", "Optimizer_Adam",
+    "Optimizer_RMSprop", "Optimizer_SGD"]
+
+
+class Layer_Dense(layers.Dense):
+    """A dense layer with weights 0.01 * np.random.randn, in the dtype that gives, and biases of 0."""
+
+    weight_momentums: Array
+    bias_momentums: Array
+    weight_cache: Array
+    bias_cache: Array
+
+    def __init__(self, n_inputs: int, n_neurons: int, weight_regularizer_l1: float = 0,
+                 weight_regularizer_l2: float = 0, bias_regularizer_l1: float = 0,
+                 bias_regularizer_l2: float = 0) -> None:
+        weights = as_floats(0.01 * np.random.randn(n_inputs, n_neurons))
+        super().__init__(n_inputs, n_neurons, initializer=lambda *sizes: weights, dtype=weights.dtype,
+                         weight_regularizer_l1=weight_regularizer_l1, weight_regularizer_l2=weight_regularizer_l2,
+                         bias_regularizer_l1=bias_regularizer_l1, bias_regularizer_l2=bias_regularizer_l2)
+
+    def get_parameters(self) -> tuple[Array, Array]:
+        """The weights and the biases."""
+        return self.weights, self.biases
+
+    def set_parameters(self, weights: ArrayLike, biases: ArrayLike) -> None:
+        """Take these weights and biases, as copies."""
+        self.weights, self.biases = weights, biases
+
+
+class Layer_Dropout(layers.Dropout):
+    """Drop a share `rate` of the inputs in training. As in the book, the attribute `rate` is what is kept."""
+
+    def __init__(self, rate: float, *, seed: int | None = None) -> None:
+        super().__init__(rate, seed=int(np.random.randint(2**31)) if seed is None else seed)
+        self.rate = 1 - self.dropped
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of the constructor, for saving."""
+        return {"rate": self.dropped, "seed": self.seed}
+
+
+class Layer_Input:
+    """The inputs as they are."""
+
+    output: Array
+
+    def forward(self, inputs: ArrayLike, training: bool = True) -> None:
+        """Keep the inputs as `output`."""
+        self.output = np.asarray(inputs)
+
+
+class Activation_Softmax_Loss_CategoricalCrossentropy(losses.SoftmaxCategoricalCrossentropy):
+    """Softmax and categorical cross-entropy in one: `forward` gives the mean loss, `output` the probabilities."""
+
+    def __init__(self) -> None:
+        self.activation = Activation_Softmax()
+        self.loss = Loss_CategoricalCrossentropy()
+
+    def forward(self, inputs: ArrayLike, y_true: ArrayLike) -> Any:
+        """The mean loss of scores (N, C)."""
+        found = self.loss.accumulate(super().forward(inputs, y_true))
+        self.activation.output = self.loss.output = self.output
+        return found
+
+
+class _Optimizer(optimizers._Optimizer):
+    # shows its state as the layer's attributes of these names; "weight_" and "bias_" stand before them
+    shown: tuple[str, ...] = ()
+
+    def update_params(self, layer: Layer) -> None:
+        super().update_params(layer)
+        self._show(layer)
+
+    def _show(self, layer: Layer) -> None:
+        state = self._states.get(layer, ())
+        for start, kind in ((0, "weight"), (self.buffers, "bias")):
+            for name, array in zip(self.shown, state[start:start + self.buffers]):
+                setattr(layer, f"{kind}_{name}", array if kind == "weight" else array.reshape(1, -1))
+
+    def _join(self, parameters: Any) -> tuple[Any, ...]:
+        whole = super()._join(parameters)
+        for layer in parameters.layers:
+            self._show(layer)
+        return whole
+
+
+class Optimizer_SGD(_Optimizer, optimizers.SGD):
+    """Stochastic gradient descent, with momentum if wished."""
+
+    shown = ("momentums",)
+
+
+class Optimizer_Adagrad(_Optimizer, optimizers.Adagrad):
+    """AdaGrad."""
+
+    shown = ("cache",)
+
+
+class Optimizer_RMSprop(_Optimizer, optimizers.RMSprop):
+    """RMSprop."""
+
+    shown = ("cache",)
+
+
+class Optimizer_Adam(_Optimizer, optimizers.Adam):
+    """Adam."""
+
+    shown = ("momentums", "cache")
+
+
+class Accuracy(metrics._Counting):
+    """What the book's accuracies share."""
+
+    def init(self, y: ArrayLike, reinit: bool = False) -> None:
+        """Take what is needed from the labels."""
+        self.prepare(y)
+
+    def compare(self, predictions: ArrayLike, y: ArrayLike) -> Array:
+        """Whether each prediction is right."""
+        raise NotImplementedError
+
+    def calculate(self, predictions: ArrayLike, y: ArrayLike) -> float:
+        """The share of right predictions, which then counts in `calculate_accumulated`."""
+        right = self.compare(predictions, y)
+        return self.count(int(np.count_nonzero(right)), right.size)
+
+
+class Accuracy_Categorical(Accuracy):
+    """Of class numbers; `binary` of numbers 0 and 1 in the shape of the labels."""
+
+    def __init__(self, *, binary: bool = False) -> None:
+        self.binary = binary
+        self._of_outputs = metrics.BinaryAccuracy() if binary else metrics.Accuracy()
+
+    def hits(self, outputs: Array, y: Array) -> int:
+        return self._of_outputs.hits(outputs, y)
+
+    def numbers(self, columns: int) -> int:
+        return self._of_outputs.numbers(columns)
+
+    def compare(self, predictions: ArrayLike, y: ArrayLike) -> Array:
+        y = np.asarray(y)
+        if not self.binary and y.ndim == 2:
+            y = y.argmax(axis=1)
+        return np.asarray(np.asarray(predictions) == y)
+
+
+class Accuracy_Regression(Accuracy, metrics.RegressionAccuracy):
+    """Of numbers, right when less than a 250th of the labels' standard deviation away."""
+
+    def __init__(self) -> None:
+        metrics.RegressionAccuracy.__init__(self)
+
+    def init(self, y: ArrayLike, reinit: bool = False) -> None:
+        """Take the precision from labels y, at the first call or with `reinit`."""
+        if self.precision is None or reinit:
+            self.prepare(y)
+
+    def compare(self, predictions: ArrayLike, y: ArrayLike) -> Array:
+        if self.precision is None:
+            raise RuntimeError("the accuracy has no precision yet: call init(y) first")
+        return np.absolute(np.asarray(predictions) - np.asarray(y)) < self.precision
+
+
+class Model(model.Model):
+    """Layers in a row; `train` and `evaluate` print the book's lines."""
+
+    def finalize(self) -> None:
+        """Connect the layers, and join a last softmax with categorical cross-entropy."""
+        super().finalize()
+        self.input_layer = Layer_Input()
+        self.output_layer_activation = self.layers[-1]
+        self.softmax_classifier_output = None
+        if self._softmax is not None:
+            self.softmax_classifier_output = self._criterion
+
+    def train(self, X: ArrayLike, y: ArrayLike, *, print_every: int | None = 1, **more: Any) -> Any:
+        """Train, print each epoch and every `print_every`-th of its steps, and evaluate after each epoch."""
+        return super().train(X, y, print_every=print_every, **{"progress": False, **more})
+
+    def evaluate(self, X_val: ArrayLike, y_val: ArrayLike, *, batch_size: int | None = None) -> Any:
+        """Print accuracy and loss on X_val and y_val, and return loss and accuracy."""
+        loss, accuracy = found = super().evaluate(X_val, y_val, batch_size=batch_size)
+        say(f"validation, {'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss:.3f}")
+        return found

@@ -1,0 +1,119 @@
+"""A whole model as one file: NumPy's npz without pickle, and in it, as JSON, which layers, loss and optimizer it has.
+
+Nothing in such a file is ever run: classes are found by name in a fixed table, and numbers are checked where they go.
+"""
+
+import inspect
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from . import layers, losses, metrics, nnfs, optimizers, schedules
+from . import model as models
+from .arrays import Array
+from .files import read, write
+
+FORMAT = "nnjit model 1"
+DESCRIPTION = "model.json"
+CLASSES: dict[str, type] = {
+    **{name: found for module in (layers, losses, metrics, optimizers, schedules)
+       for name, found in vars(module).items()
+       if inspect.isclass(found) and found.__module__ == module.__name__ and not name.startswith("_")},
+    "Model": models.Model,
+    **{f"nnfs.{name}": getattr(nnfs, name) for name in nnfs.__all__}}
+NAMES = {found: name for name, found in reversed(CLASSES.items())}  # the name in nn of what nnfs only renames
+
+
+def _describe(part: Any) -> Any:
+    """The class and the arguments of an object, from its attributes of their names."""
+    if part is None or isinstance(part, (bool, int, float, str)):
+        return part
+    if isinstance(part, np.dtype):
+        return part.name
+    if type(part) not in NAMES:
+        raise TypeError(f"{part!r} cannot be saved: it is not of a class of nnjit.nn")
+    if hasattr(part, "arguments"):
+        return {"class": NAMES[type(part)], **part.arguments()}
+    names = inspect.signature(type(part).__init__).parameters
+    arguments = {name: _describe(getattr(part, name)) for name in names if name != "self" and hasattr(part, name)}
+    if isinstance(part, layers.Dense):
+        arguments["dtype"] = part.dtype.name
+    return {"class": NAMES[type(part)], **arguments}
+
+
+def _build(described: Any, kind: type = object) -> Any:
+    if not isinstance(described, dict):
+        return described
+    arguments = {name: _build(value) for name, value in described.items() if name != "class"}
+    found = CLASSES[described["class"]]
+    if not issubclass(found, kind):
+        raise ValueError(f"{described['class']} where a {kind.__name__} belongs")
+    if issubclass(found, layers.Dense):
+        layer = found.__new__(found)
+        layers.Dense.__init__(layer, **arguments, initializer="zeros")  # the book's would draw random numbers
+        return layer
+    return found(**arguments)
+
+
+def save(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write a model: layers, loss, optimizer with its state, accuracy and history. See `Model.save`."""
+    optimizer = model.optimizer
+    description = {"format": FORMAT, "class": NAMES[type(model)], "layers": [_describe(each) for each in model.layers],
+                   "loss": _describe(model.loss), "optimizer": _describe(optimizer),
+                   "accuracy": _describe(model.accuracy), "history": model.history,
+                   "iterations": getattr(optimizer, "iterations", 0),
+                   "learning_rate": getattr(optimizer, "current_learning_rate", 0.0),
+                   "calls": [getattr(each, "calls", None) for each in model.layers]}
+    arrays = {DESCRIPTION: np.frombuffer(json.dumps(description).encode(), np.uint8)}
+    for number, layer in enumerate(model.layers):
+        if hasattr(layer, "held"):
+            arrays[f"layer{number}.weights"], arrays[f"layer{number}.biases"] = layer.held()
+            for place, state in enumerate(optimizer._states.get(layer, ()) if optimizer else ()):
+                arrays[f"layer{number}.state{place}"] = state
+    write(path, arrays)
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read what `save` wrote. See `Model.load`."""
+    return read(path, _restore, "model")
+
+
+def _restore(arrays: dict[str, Array]) -> Any:
+    if DESCRIPTION not in arrays:
+        raise ValueError(f"it has no {DESCRIPTION}, but {', '.join(arrays) or 'nothing'}")
+    description = json.loads(arrays.pop(DESCRIPTION).tobytes())
+    if description["format"] != FORMAT:
+        raise ValueError(f"its format is {description['format']!r}, this version reads {FORMAT!r}")
+    for number, each in enumerate(description["layers"]):
+        if "n_inputs" in each and arrays[f"layer{number}.weights"].shape != (each["n_inputs"], each["n_neurons"]):
+            raise ValueError(f"the weights of layer {number} have another shape than the layer")
+    model = _build({"class": description["class"]}, models.Model)
+    for each in description["layers"]:
+        model.add(_build(each))
+    model.set(loss=_build(description["loss"], losses.Loss),
+              optimizer=_build(description["optimizer"], optimizers._Optimizer),
+              accuracy=_build(description["accuracy"], metrics._Counting))
+    optimizer = model.optimizer
+    for number, (layer, calls) in enumerate(zip(model.layers, description["calls"], strict=True)):
+        if calls is not None:
+            layer.calls = int(calls)
+        if not hasattr(layer, "held"):
+            continue
+        layer.weights, layer.biases = arrays[f"layer{number}.weights"], arrays[f"layer{number}.biases"]
+        state: list[Array] = []
+        while (name := f"layer{number}.state{len(state)}") in arrays:
+            state.append(arrays[name].astype(layer.dtype))
+        if state:
+            wish = [values.shape for values in (layer.weights, layer.biases) for _ in range(optimizer.buffers)]
+            if [values.shape for values in state] != wish:
+                raise ValueError(f"the optimizer's state of layer {number} does not fit the layer")
+            optimizer._states[layer] = tuple(state)
+    if optimizer is not None:
+        optimizer.iterations = int(description["iterations"])
+        optimizer.current_learning_rate = float(description["learning_rate"])
+    for name, values in description["history"].items():
+        model.history[name] = [float(value) for value in values]
+    model.finalize()
+    return model

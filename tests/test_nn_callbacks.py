@@ -1,0 +1,109 @@
+"""nn/callbacks.py: early stopping, checkpoints, the log, and how a training calls several."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from nnjit import nn
+from nnjit.nn.callbacks import Checkpoint, CSVLog, EarlyStopping
+
+rng = np.random.default_rng(2)
+X = rng.standard_normal((40, 5)).astype(np.float32)
+Y = rng.integers(0, 3, 40)
+
+
+def network():
+    model = nn.Model()
+    model.add(nn.Dense(5, 3, rng=1))
+    model.add(nn.Softmax())
+    model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.SGD(0.1), accuracy=nn.Accuracy())
+    model.finalize()
+    return model
+
+
+class Script:
+    """Give the model these losses, whatever it learned, and remember its weights."""
+
+    def __init__(self, model, values, name="val_loss"):
+        self.model, self.values, self.name, self.weights = model, values, name, []
+
+    def __call__(self, epoch):
+        self.weights.append(self.model.layers[0].weights.copy())
+        self.model.history.setdefault(self.name, []).append(self.values[epoch - 1])
+
+
+@pytest.mark.parametrize(("values", "knobs", "stops", "best"), (
+    ([5, 4, 3, 3.5, 3.2, 1, 1], {"patience": 2}, 5, 3),
+    ([5, 4, 3, 3.5, 2.9, 3, 3], {"patience": 2}, 7, 5),
+    ([5, 4, 3.9, 3.8, 3.7], {"patience": 2, "least": 0.5}, 4, 2),
+    ([5, 4, 3, 2, 1], {"patience": 1}, 5, 5),
+    ([1, 2, 3, 2, 1], {"patience": 2, "minimize": False}, 5, 3),
+    ([5, 4, 9, 9, 9], {"patience": 10}, 5, 2),
+))
+def test_early_stopping(values, knobs, stops, best):
+    model = network()
+    script = Script(model, values)
+    stop = EarlyStopping(model, **knobs)
+    model.train(X, Y, epochs=len(values), callback=[script, stop])
+    assert len(model.history["loss"]) == stops == len(script.weights)
+    assert stop.best_epoch == best and stop.best == values[best - 1]
+    assert (model.layers[0].weights == script.weights[best - 1]).all()
+
+
+def test_early_stopping_may_keep_the_last_weights():
+    model = network()
+    script = Script(model, [1, 2, 3])
+    model.train(X, Y, epochs=3, callback=(script, EarlyStopping(model, patience=1, restore=False)))
+    assert len(script.weights) == 2 and (model.layers[0].weights == script.weights[-1]).all()
+
+
+def test_accuracy_is_better_when_larger():
+    model = network()
+    script = Script(model, [0.5, 0.7, 0.6], "val_accuracy")
+    stop = EarlyStopping(model, watch="val_accuracy", patience=1)
+    model.train(X, Y, epochs=3, callback=[script, stop])
+    assert stop.best_epoch == 2
+
+
+def test_what_is_not_there_is_named():
+    model = network()
+    with pytest.raises(ValueError, match="no 'val_loss' to watch, only loss, accuracy, learning_rate"):
+        model.train(X, Y, epochs=2, callback=EarlyStopping(model))
+    with pytest.raises(TypeError, match="callback must be callable, or a list of what is"):
+        model.train(X, Y, callback=[3])
+    with pytest.raises(ValueError, match="patience must be at least 1"):
+        EarlyStopping(model, patience=0)
+
+
+def test_checkpoints(tmp_path):
+    model = network()
+    script = Script(model, [3, 2, 4, 5])
+    model.train(X, Y, epochs=4, callback=[script, Checkpoint(model, tmp_path / "best.npz", watch="val_loss"),
+                                          Checkpoint(model, tmp_path / "last.npz")])
+    for name, epoch in (("best.npz", 2), ("last.npz", 4)):
+        assert (nn.Model.load(tmp_path / name).layers[0].weights == script.weights[epoch - 1]).all()
+
+
+def test_csv_log(tmp_path):
+    path, model = tmp_path / "log.csv", network()
+    path.write_text("old")
+    log = CSVLog(model, path)
+    model.train(X, Y, epochs=3, validation_data=(X, Y), callback=log)
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row.pop("epoch") for row in rows] == ["1", "2", "3"]
+    assert rows[0].keys() == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
+    for name in rows[0]:
+        assert [float(row[name]) for row in rows] == model.history[name]
+
+
+def test_a_callback_can_end_the_training():
+    def end(epoch):
+        if epoch == 2:
+            raise nn.StopTraining
+
+    model = network()
+    assert len(model.train(X, Y, epochs=9, callback=end)["loss"]) == 2
+    model.train(X, Y, epochs=1)
+    assert len(model.history["loss"]) == 3

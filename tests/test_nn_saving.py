@@ -1,0 +1,229 @@
+"""Model.save and Model.load: a loaded model is the same and trains on with the same bits; no file does harm."""
+
+import inspect
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from nnjit import nn
+from nnjit.nn import nnfs, saving
+
+rng = np.random.default_rng(2)
+X = rng.standard_normal((40, 5)).astype(np.float32)
+Y = rng.integers(0, 3, 40)
+OPTIMIZERS = {"sgd": lambda: nn.SGD(0.1), "momentum": lambda: nn.SGD(0.1, momentum=0.9, nesterov=True),
+              "adagrad": lambda: nn.Adagrad(0.1), "rmsprop": lambda: nn.RMSprop(0.01), "adamw": lambda: nn.AdamW(0.01),
+              "scheduled": lambda: nn.Adam(nn.schedules.WarmUp(3, nn.schedules.Cosine(0.1, steps=30)), decay=1e-3)}
+
+
+def network(optimizer=None, dtype=np.float32):
+    model, random = nn.Model(), np.random.default_rng(1)
+    model.add(nn.Dense(5, 8, activation="tanh", rng=random, dtype=dtype))
+    model.add(nn.Dense(8, 6, rng=random, dtype=dtype, weight_regularizer_l2=0.01, bias_regularizer_l1=0.001))
+    model.add(nn.LeakyReLU(0.2))
+    model.add(nn.Dropout(0.1, seed=5))
+    model.add(nn.Dense(6, 3, rng=random, dtype=dtype))
+    model.add(nn.Softmax())
+    model.set(loss=nn.CategoricalCrossentropy(), optimizer=optimizer or nn.Adam(0.01), accuracy=nn.Accuracy())
+    model.finalize()
+    return model
+
+
+def bits(model):
+    return [parameter.tobytes() for pair in model.get_parameters() for parameter in pair]
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_training_goes_on_with_the_same_bits(tmp_path, name, dtype):
+    x = X.astype(dtype)
+    model = network(OPTIMIZERS[name](), dtype)
+    model.train(x, Y, epochs=6, batch_size=16)
+    model.save(tmp_path / "a.npz")
+    loaded = nn.Model.load(tmp_path / "a.npz")
+    assert bits(loaded) == bits(model) and loaded.history == model.history
+    assert list(map(repr, loaded.layers)) == list(map(repr, model.layers))
+    assert loaded.predict(x).tobytes() == model.predict(x).tobytes()
+    for each in (model, loaded):
+        each.train(x, Y, epochs=4, batch_size=16)
+    assert bits(loaded) == bits(model) and loaded.history == model.history
+    assert loaded.optimizer.iterations == model.optimizer.iterations == 30
+
+
+def parts():
+    found = [nn.Dense(2, 3, activation="relu", dtype=np.float64, weight_regularizer_l1=0.5), nn.Dropout(0.25, seed=9),
+             nn.LeakyReLU(0.3), nn.ELU(0.5), nn.Huber(2.5), nn.RegressionAccuracy(0.25), nn.BinaryAccuracy(0.75),
+             nnfs.Layer_Dense(2, 3, 0, 0.5), nnfs.Layer_Dropout(0.25), nnfs.Accuracy_Categorical(binary=True),
+             nn.Adam(nn.schedules.Step(0.5, every=3, factor=0.25), epsilon=0.5, weight_decay=0.125)]
+    known = {type(part) for part in found}
+    for made in saving.CLASSES.values():  # the others need no arguments
+        if made not in known and not {nn.Model, nnfs.Model} & {made} and all(
+                p.default is not p.empty for name, p in list(inspect.signature(made.__init__).parameters.items())[1:]
+                if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)):
+            found.append(made())
+    return found
+
+
+@pytest.mark.parametrize("part", parts(), ids=lambda part: type(part).__name__)
+def test_every_part_comes_back_with_its_arguments(part):
+    described = json.loads(json.dumps(saving._describe(part)))
+    again = saving._build(described)
+    assert type(again) is saving.CLASSES[described["class"]]
+    assert saving._describe(again) == described
+    for name in inspect.signature(type(part).__init__).parameters:
+        if hasattr(part, name):
+            found, wish = getattr(again, name), getattr(part, name)
+            assert found == wish or saving._describe(found) == saving._describe(wish), name
+
+
+def test_a_model_of_the_book(tmp_path):
+    np.random.seed(0)
+    model = nnfs.Model()
+    model.add(nnfs.Layer_Dense(5, 4))
+    model.add(nnfs.Activation_ReLU())
+    model.add(nnfs.Layer_Dense(4, 3))
+    model.add(nnfs.Activation_Softmax())
+    model.set(loss=nnfs.Loss_CategoricalCrossentropy(), optimizer=nnfs.Optimizer_Adam(),
+              accuracy=nnfs.Accuracy_Categorical())
+    model.finalize()
+    model.train(X, Y, epochs=2, print_every=None)
+    model.save(tmp_path / "a.model")
+    state = np.random.get_state()[1].tobytes()
+    loaded = nnfs.Model.load(tmp_path / "a.model")
+    assert np.random.get_state()[1].tobytes() == state, "loading drew random numbers"
+    assert type(loaded) is nnfs.Model and type(loaded.layers[0]) is nnfs.Layer_Dense
+    assert bits(loaded) == bits(model)
+
+
+def test_a_model_without_loss_predicts(tmp_path):
+    model = nn.Model()
+    model.add(nn.Dense(5, 2, rng=0))
+    model.finalize()
+    model.save(tmp_path / "a.npz")
+    assert nn.Model.load(tmp_path / "a.npz").predict(X).tobytes() == model.predict(X).tobytes()
+
+
+def test_what_cannot_be_saved_is_named(tmp_path):
+    class Mine:
+        def forward(self, x, training=True):
+            return x
+
+        def backward(self, dy):
+            return dy
+
+    model = network()
+    model.add(Mine())
+    with pytest.raises(TypeError, match="Mine object at .* cannot be saved: it is not of a class of nnjit.nn"):
+        model.save(tmp_path / "a.npz")
+    model = network(nn.SGD(lambda iteration: 0.1))
+    with pytest.raises(TypeError, match="lambda.* cannot be saved"):
+        model.save(tmp_path / "a.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+    path, model = tmp_path / "a.npz", network()
+    model.save(path)
+    before = path.read_bytes()
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        model.save(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def changed(path, change):
+    """The file with another description."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    description = json.loads(arrays["model.json"].tobytes())
+    change(description, arrays)
+    arrays["model.json"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    np.savez(path.with_name("b.npz"), **arrays)
+    return path.with_name("b.npz")
+
+
+@pytest.mark.parametrize(("change", "text"), (
+    (lambda d, a: d.update(format="nnjit model 99"), "its format is 'nnjit model 99'"),
+    (lambda d, a: d["layers"][0].update({"class": "system"}), "'system'"),
+    (lambda d, a: d["layers"][0].update({"class": "Model"}), ""),
+    (lambda d, a: d.update(loss={"class": "Adam"}), "Adam where a Loss belongs"),
+    (lambda d, a: d.update(optimizer={"class": "Huber"}), "Huber where a _Optimizer belongs"),
+    (lambda d, a: d["layers"][0].update(n_inputs=6), "weights of layer 0 have another shape"),
+    (lambda d, a: d["layers"][0].update(n_neurons=10**12), "weights of layer 0 have another shape"),
+    (lambda d, a: d["layers"][0].update(more=1), "more"),
+    (lambda d, a: d["layers"][2].update(negative_slope="a"), "negative_slope must be a number"),
+    (lambda d, a: d["layers"].pop(), ""),
+    (lambda d, a: a.pop("layer1.biases"), "layer1.biases"),
+    (lambda d, a: a.update({"layer0.state0": np.zeros((2, 2))}), "the optimizer's state of layer 0 does not fit"),
+    (lambda d, a: d.update(history={"loss": ["a"]}), "could not convert"),
+    (lambda d, a: d.update(iterations="many"), "invalid literal"),
+))
+def test_files_that_were_changed(tmp_path, change, text):
+    model = network()
+    model.train(X, Y, epochs=1)
+    model.save(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match=f"b.npz holds no model: .*{text}"):
+        nn.Model.load(changed(tmp_path / "a.npz", change))
+
+
+def test_files_of_another_kind(tmp_path):
+    path, model = tmp_path / "a.npz", network()
+    with pytest.raises(FileNotFoundError):
+        nn.Model.load(path)
+    model.save(path)
+    whole = path.read_bytes()
+    for content in (b"", b"hello", whole[:100], whole[:-30], whole[:len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="a.npz holds no model: it is no npz file"):
+            nn.Model.load(path)
+    model.save_parameters(path)
+    with pytest.raises(ValueError, match="a.npz holds no model: it has no model.json, but layer0.weights"):
+        nn.Model.load(path)
+    np.savez_compressed(path, **{"model.json": np.zeros(10**6, np.uint8)})
+    with pytest.raises(ValueError, match="a.npz holds no model: its parts are compressed"):
+        nn.Model.load(path)
+
+
+class Pickled:
+    ran = False
+
+    def __reduce__(self):
+        return setattr, (Pickled, "ran", True)
+
+
+def test_no_code_from_a_file_is_run(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, **{"model.json": np.array([Pickled()], object)})
+    with pytest.raises(ValueError, match="a.npz holds no model"):
+        nn.Model.load(path)
+    content = io.BytesIO()
+    np.save(content, np.array([Pickled()], object), allow_pickle=True)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("layer0.weights.npy", content.getvalue())
+    with pytest.raises(ValueError, match="holds no parameters of this model"):
+        network().load_parameters(path)
+    assert not Pickled.ran
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_bytes_give_an_error_or_a_model(tmp_path, seed):
+    random = np.random.default_rng(seed)
+    path, model = tmp_path / "a.npz", network()
+    model.save(path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    for _ in range(60):
+        damaged = whole.copy()
+        damaged[random.integers(0, len(whole), 4)] = random.integers(0, 256, 4)
+        path.write_bytes(damaged.tobytes())
+        try:
+            assert type(nn.Model.load(path)) is nn.Model
+        except ValueError as error:
+            assert "a.npz holds no model: " in str(error)
