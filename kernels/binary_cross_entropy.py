@@ -9,7 +9,7 @@ from . import check
 from .categorical_cross_entropy import LOW, _clip
 from .elementary import log
 from .jit import inline, loops, pick, shared
-from .mean_squared_error import W32, sum_rows
+from .narrow import W32, sum_rows
 from .simd import fma, fold_sum, lanes, load, scratch, select, splat, store
 
 BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly

@@ -4,10 +4,10 @@ from numba import prange
 
 from . import check
 from .jit import inline, loops, pick, shared
-from .simd import WIDE, fold_max, lanes, load, load_wide, pointer, scratch, select, splat, store, transpose
+from .narrow import W32, columns_of
+from .simd import WIDE, fold_max, lanes, load, load_wide, pointer, scratch, select, splat, store
 
 ROWS = 64  # a task: a multiple of the lanes
-W32 = 16  # the widest vector: narrow rows have no more columns
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
 
 
@@ -41,7 +41,7 @@ def _largest(y, i):
 def _largest_group(y, i, rows, columns, best):
     """The same for as many narrow rows as there are lanes, from row i on; `rows` of them exist."""
     n, w = y.shape[1], lanes(y)
-    transpose(y, i * n, n, rows, n, columns, 0, w)
+    columns_of(y, i * n, rows, n, columns)
     top, at = load(columns, 0, w, 0.0), splat(y, 0.0)
     for j in range(1, n):
         v = load(columns, j * w, (j + 1) * w, 0.0)

@@ -183,6 +183,14 @@ def positive(name, value):
     return value
 
 
+def not_negative(name, value):
+    """A finite number of at least 0, as a float."""
+    value = number(name, value)
+    if value < 0:
+        raise ValueError(f"{name} must not be negative, got {value}")
+    return value
+
+
 def columns(name, x):
     """Raise when rows are empty: their maximum is not defined."""
     if x.shape[1] == 0:

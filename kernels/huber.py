@@ -4,7 +4,7 @@ from numba import prange
 
 from . import check
 from .jit import inline, loops, pick, shared
-from .mean_squared_error import W32, sum_rows
+from .narrow import W32, sum_rows
 from .simd import absolute, fold_sum, lanes, load, scratch, select, splat, store
 
 BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
@@ -48,13 +48,6 @@ def _forward_blocks(y, targets, losses, delta):
         _forward_block(y, targets, losses, delta, block * rows, min((block + 1) * rows, y.shape[0]))
 
 
-def _positive(delta):
-    delta = check.number("delta", delta)
-    if not delta > 0:
-        raise ValueError(f"delta must be greater than 0, got {delta}")
-    return delta
-
-
 def forward(y, targets, *, delta=1.0, out=None, parallel=None):
     """The loss of each row.
 
@@ -70,7 +63,7 @@ def forward(y, targets, *, delta=1.0, out=None, parallel=None):
     or a delta that does not fit. N = 0 gives an empty array; a NaN makes its row's loss NaN.
     Formula and source: kernels/reference/huber.py
     """
-    delta = _positive(delta)
+    delta = check.positive("delta", delta)
     y = check.array("y", y, 2)
     check.columns("y", y)
     targets = check.same("targets", targets, "y", y)
@@ -107,7 +100,7 @@ def backward(y, targets, *, delta=1.0, out=None, parallel=None):
     1, and each operation is rounded. Errors as in `forward`. N = 0 gives an empty array; NaN propagates.
     Formula and source: kernels/reference/huber.py
     """
-    delta = _positive(delta)
+    delta = check.positive("delta", delta)
     y = check.array("y", y, 2)
     check.columns("y", y)
     targets = check.same("targets", targets, "y", y)

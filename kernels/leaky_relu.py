@@ -23,13 +23,6 @@ def _forward_blocks(x, y, slope):
         _forward_block(x, y, slope, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
-def _slope(negative_slope):
-    slope = check.number("negative_slope", negative_slope)
-    if slope < 0:
-        raise ValueError(f"negative_slope must not be negative, got {slope}")
-    return slope
-
-
 def forward(x, *, negative_slope=0.01, out=None, parallel=None):
     """Make what is negative small.
 
@@ -45,7 +38,7 @@ def forward(x, *, negative_slope=0.01, out=None, parallel=None):
     Formula and source: kernels/reference/leaky_relu.py
     """
     x = check.array("x", x)
-    slope = _slope(negative_slope)
+    slope = check.not_negative("negative_slope", negative_slope)
     y = check.out("out", out, x.shape, x.dtype, alias=x)
     pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), y.ravel(), slope)
     return y
@@ -79,7 +72,7 @@ def backward(dy, y, *, negative_slope=0.01, out=None, parallel=None):
     """
     y = check.array("y", y)
     dy = check.same("dy", dy, "y", y)
-    slope = _slope(negative_slope)
+    slope = check.not_negative("negative_slope", negative_slope)
     dx = check.out("out", out, y.shape, y.dtype, y, alias=dy)
     pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(dy.ravel(), y.ravel(), dx.ravel(), slope)
     return dx

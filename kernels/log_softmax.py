@@ -6,8 +6,9 @@ from numba import prange
 from . import check
 from .elementary import exp, log
 from .jit import inline, loops, pick, shared
+from .narrow import W32
 from .simd import fold_sum, lanes, load, scratch, select, splat, store, transpose
-from .softmax import ROWS, W32, group_sums, row_maximum
+from .softmax import ROWS, group_sums, row_maximum
 
 PARALLEL_FROM = 32_768  # elements; that of softmax, whose exponentials take most of the time both ways
 TOGETHER = 256  # rows of up to so many columns share a logarithm: at 20 columns 15 % faster, at 4000 5 % slower

@@ -4,7 +4,7 @@ from numba import prange
 
 from . import check
 from .jit import inline, loops, pick, shared
-from .mean_squared_error import W32, sum_rows
+from .narrow import W32, sum_rows
 from .simd import absolute, fold_sum, lanes, load, scratch, select, splat, store
 
 BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly

@@ -4,31 +4,11 @@ from numba import prange
 
 from . import check
 from .jit import inline, loops, pick, shared
-from .simd import fold_sum, lanes, load, scratch, splat, store, transpose
+from .narrow import W32, sum_rows
+from .simd import fold_sum, lanes, load, scratch, splat, store
 
 BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much memory
-W32 = 16  # the widest vector: narrow rows have no more columns
-
-
-@inline
-def sum_rows(terms, rows, n, columns):
-    """The sums of `rows` narrow rows of n numbers each, in `terms` one after another: one row a lane.
-
-    Each row is added in the order of `fold_sum`. `columns` is room for them, columns one after another.
-    """
-    w = lanes(terms)
-    if rows < w:
-        for j in range(n):  # what lies on the stack may be denormal numbers, which are slow
-            store(columns, j * w, (j + 1) * w, splat(terms, 0.0))
-    transpose(terms, 0, n, rows, n, columns, 0, w)
-    half, count = w // 2, n
-    while half > 0:
-        for j in range(half, count):
-            at, end = (j - half) * w, (j - half + 1) * w
-            store(columns, at, end, load(columns, at, end, 0.0) + load(columns, j * w, (j + 1) * w, 0.0))
-        half, count = half // 2, min(half, count)
-    return load(columns, 0, w, 0.0)
 
 
 @inline

@@ -42,7 +42,5 @@ def forward(y, targets, *, precision, parallel=None):
     """
     y = check.array("y", y)
     targets = check.same("targets", targets, "y", y)
-    precision = check.number("precision", precision)
-    if precision < 0:
-        raise ValueError(f"precision must not be negative, got {precision}")
+    precision = check.not_negative("precision", precision)
     return int(pick(_count, y.size >= PARALLEL_FROM, parallel)(y.ravel(), targets.ravel(), precision))

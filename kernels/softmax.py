@@ -5,11 +5,11 @@ from numba import prange
 from . import check
 from .elementary import exp
 from .jit import inline, loops, pick, shared
+from .narrow import W32, columns_of, fold_columns
 from .simd import fold_max, fold_sum, lanes, load, scratch, select, splat, store, transpose
 
 ROWS = 64  # a task: a multiple of the lanes
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 131_072  # elements; bench/thresholds.py at 2 threads
-W32 = 16  # the widest vector: narrow rows have no more columns
 
 
 @inline
@@ -54,10 +54,7 @@ def group_sums(x, i, rows, shifted, powers):
     """
     n, w = x.shape[1], lanes(x)
     sums = scratch(x, W32)
-    if rows < w:
-        for j in range(n):  # what lies on the stack may be denormal numbers: 1x10 took 3 us longer
-            store(shifted, j * w, (j + 1) * w, splat(x, 0.0))
-    transpose(x, i * n, n, rows, n, shifted, 0, w)
+    columns_of(x, i * n, rows, n, shifted)
     m = load(shifted, 0, w, 0.0)
     for j in range(1, n):
         v = load(shifted, j * w, (j + 1) * w, 0.0)
@@ -69,13 +66,7 @@ def group_sums(x, i, rows, shifted, powers):
         v = exp(v)
         store(powers, at, end, v)
         store(sums, at, end, v)
-    half, count = w // 2, n
-    while half > 0:
-        for j in range(half, count):
-            at, end = (j - half) * w, (j - half + 1) * w
-            store(sums, at, end, load(sums, at, end, 0.0) + load(sums, j * w, (j + 1) * w, 0.0))
-        half, count = half // 2, min(half, count)
-    return load(sums, 0, w, 0.0)
+    return fold_columns(sums, n)
 
 
 @inline

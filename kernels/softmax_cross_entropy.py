@@ -5,8 +5,9 @@ from numba import prange
 from . import check
 from .elementary import log
 from .jit import inline, loops, pick, shared
+from .narrow import W32
 from .simd import absolute, fold_sum, lanes, load, scratch, select, splat, store
-from .softmax import ROWS, W32, forward_group, forward_row
+from .softmax import ROWS, forward_group, forward_row
 
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; bench/thresholds.py at 2 threads
 

@@ -440,7 +440,7 @@ class Model:
         if validation is not None:
             loss, accuracy = self._evaluate(*validation, batch_size)
             if print_every:
-                say(f"validation, {'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss:.3f}")
+                say_validation(loss, accuracy)
             found.update(val_loss=loss, val_accuracy=accuracy)
         for name, value in found.items():  # last and together: Ctrl-C leaves lists of one length
             if value is not None:
@@ -561,6 +561,11 @@ class Model:
         from .saving import load
         found: Model = load(path)
         return found
+
+
+def say_validation(loss: float, accuracy: float | None) -> None:
+    """Print the book's line after a validation."""
+    say(f"validation, {'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss:.3f}")
 
 
 class _Pace:

@@ -25,7 +25,6 @@ from .losses import CategoricalCrossentropy as Loss_CategoricalCrossentropy
 from .losses import Loss
 from .losses import MeanAbsoluteError as Loss_MeanAbsoluteError
 from .losses import MeanSquaredError as Loss_MeanSquaredError
-from .progress import say
 
 __all__ = [
     "Accuracy", "Accuracy_Categorical", "Accuracy_Regression", "Activation_Linear", "Activation_ReLU",
@@ -213,6 +212,6 @@ class Model(model.Model):
 
     def evaluate(self, X_val: ArrayLike, y_val: ArrayLike, *, batch_size: int | None = None) -> Any:
         """Print accuracy and loss on X_val and y_val, and return loss and accuracy."""
-        loss, accuracy = found = super().evaluate(X_val, y_val, batch_size=batch_size)
-        say(f"validation, {'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss:.3f}")
+        found = super().evaluate(X_val, y_val, batch_size=batch_size)
+        model.say_validation(*found)
         return found

@@ -13,7 +13,7 @@ from nnjit.kernels import reference
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = contract.operations()
-SHARED = {"check", "elementary", "jit", "philox", "replay", "simd"}  # modules of kernels/ that are no operations
+SHARED = {"check", "elementary", "jit", "narrow", "philox", "replay", "simd"}  # no operations
 PEERS = {"jax", "mkl", "psutil", "pytest", "pytest_benchmark", "threadpoolctl", "torch", "tqdm"}  # for bench/ only
 
 each = pytest.mark.parametrize("operation", OPERATIONS)
