@@ -70,6 +70,10 @@ def huber(y: Any, t: Any) -> Any:
     return jnp.where(r <= 1, 0.5 * r**2, r - 0.5).mean(1)
 
 
+def scaled_rows(x: Any, weights: Any) -> Any:
+    return x * (weights if x.ndim == 1 else weights[:, None])
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "matmul.forward": jnp.matmul,
     "matmul.backward": lambda dc, a, b: (dc @ b.T, a.T @ dc),
@@ -115,6 +119,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "regression_accuracy.forward": lambda y, t, precision: (abs(y - t) < precision).sum(),
     "clip_norm.forward": lambda x: jnp.sqrt((x * x).sum()),
     "mean.forward": jnp.mean,
+    "scale_rows.forward": scaled_rows,
+    "scale_rows.backward": scaled_rows,
     "mean_absolute_error.forward": lambda y, t: abs(t - y).mean(1),
     "mean_absolute_error.backward": lambda y, t: jnp.sign(y - t) / y.size,
     "mean_squared_error.forward": lambda y, t: ((t - y)**2).mean(1),
@@ -193,7 +199,8 @@ def _sgd(w: Any, dw: Any, v: Any = None, *, learning_rate: Any, momentum: Any = 
     return w + (momentum * v - learning_rate * dw if nesterov else v), v
 
 
-def _clip_norm(x: Any, *, norm: float, max_norm: float) -> Any:
+def _clip_norm(x: Any, *, max_norm: float, norm: float | None = None) -> Any:
+    norm = jnp.sqrt((x * x).sum()) if norm is None else norm
     return (x * jnp.minimum(max_norm / (norm + 1e-6), 1),)
 
 

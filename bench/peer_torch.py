@@ -73,6 +73,10 @@ def penalty_backward(dw: Any, w: Any, l1: float = 0.0, l2: float = 0.0) -> Any:
     return torch.add(dx, torch.where(w < 0, -1.0, 1.0), alpha=l1) if l1 else dx
 
 
+def scaled_rows(x: Any, weights: Any) -> Any:
+    return x * (weights if x.ndim == 1 else weights[:, None])
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "matmul.forward": torch.mm,
     "matmul.backward": lambda dc, a, b: (torch.mm(dc, b.t()), torch.mm(a.t(), dc)),
@@ -129,6 +133,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "regression_accuracy.forward": lambda y, t, precision: ((y - t).abs() < precision).sum().item(),
     "clip_norm.forward": lambda x: torch.linalg.vector_norm(x).item(),
     "mean.forward": lambda x: x.mean().item(),
+    "scale_rows.forward": scaled_rows,
+    "scale_rows.backward": scaled_rows,
     "mean_absolute_error.forward": lambda y, t: l1_loss(y, t, reduction="none").mean(1),
     "mean_absolute_error.backward": lambda y, t: torch.sub(y, t).sgn_().div_(y.numel()),
     "mean_squared_error.forward": lambda y, t: mse_loss(y, t, reduction="none").mean(1),
@@ -194,12 +200,16 @@ def step(op: str, args: tuple[Any, ...], knobs: dict[str, Any]) -> Call | None:
     return call
 
 
-def scaled(gradient: Any, norm: float, max_norm: float) -> Call:
-    parameter, total = torch.empty_like(gradient), torch.tensor(norm, dtype=gradient.dtype)
+def scaled(gradient: Any, max_norm: float, norm: float | None = None) -> Call:
+    parameter = torch.empty_like(gradient)
     parameter.grad = gradient
+    total = None if norm is None else torch.tensor(norm, dtype=gradient.dtype)
 
     def call() -> Any:
-        torch.nn.utils.clip_grads_with_norm_([parameter], max_norm, total)
+        if total is None:
+            torch.nn.utils.clip_grad_norm_([parameter], max_norm)
+        else:
+            torch.nn.utils.clip_grads_with_norm_([parameter], max_norm, total)
         return gradient
 
     return call

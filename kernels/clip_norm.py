@@ -64,28 +64,35 @@ def _scale_block(x, factor, start, end):
 
 @loops
 def _scale_blocks(x, norm, max_norm):
-    factor = max_norm / (norm + 1e-6)
+    factor = max_norm / (norm[0] + 1e-6)
     if not factor >= 1.0:
         for block in prange((x.size + BLOCK - 1) // BLOCK):
             _scale_block(x, factor, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
-def step(x, *, norm, max_norm, parallel=None):
+def step(x, *, max_norm, norm=None, parallel=None):
     """Scale gradients to a norm of at most max_norm, in place.
 
     x : any shape, float32 or float64, C-contiguous; updated
-    norm : their norm by `forward`; of several arrays, the root of the sum of their norms' squares
     max_norm : a finite number
+    norm : None takes the norm of x, as `forward` does; of several arrays, the root of the sum of their norms' squares
     parallel : None chooses by size; True or False forces
 
-    Where max_norm / (norm + 1e-6), taken in float64 and rounded to the dtype of x once, is below 1, x is multiplied by
-    it; else nothing changes.
+    Returns the norm before, a float. Where max_norm / (norm + 1e-6), taken in float64 and rounded to the dtype of x
+    once, is below 1, x is multiplied by it; else nothing changes.
     Raises TypeError for another dtype, ValueError for a negative number or a max_norm that is not finite.
     NaN propagates: a norm of NaN makes all numbers NaN, an infinite one makes them 0, and infinities NaN.
     Formula and source: kernels/reference/clip_norm.py
     """
-    norm, max_norm = check.number("norm", norm, finite=False), check.number("max_norm", max_norm)
-    if norm < 0 or max_norm < 0:
+    max_norm = check.number("max_norm", max_norm)
+    given = 0.0 if norm is None else check.number("norm", norm, finite=False)
+    if given < 0 or max_norm < 0:
         raise ValueError(f"norm and max_norm must be at least 0, got {norm} and {max_norm}")
     x = check.written("x", x).ravel()
-    pick(_scale_blocks, x.size >= PARALLEL_FROM, parallel)(x, norm, max_norm)
+    sums = np.empty(max(1, (x.size + BLOCK - 1) // BLOCK))
+    if norm is None:
+        given = pick(_norm, x.size >= PARALLEL_FROM, parallel)(x, sums)
+    else:
+        sums[0] = given
+    pick(_scale_blocks, x.size >= PARALLEL_FROM, parallel)(x, sums, max_norm)
+    return given

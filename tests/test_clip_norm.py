@@ -17,7 +17,10 @@ def bound(function, u, expected, x, **knobs):
     rounded, so is the product; nothing where there is none."""
     if function == "forward":
         return [(gamma(x.size, 2.0**-53) + 2 * 2.0**-53) * expected[0] + math.sqrt(x.size * 5e-324)]
-    return [gamma(2, u) * np.abs(expected[0]) if knobs["norm"] + 1e-6 > knobs["max_norm"] else 0 * x]
+    norm, roundings = knobs.get("norm"), 2
+    if norm is None:  # its relative error, at most as above, is the factor's
+        norm, roundings = math.sqrt(np.sum(np.square(x, dtype=np.float64))), 2 + (x.size + 2) * 2.0**-53 / u
+    return [gamma(roundings, u) * np.abs(expected[0]) if not norm + 1e-6 < knobs["max_norm"] else 0 * x]
 
 
 def numbers(size, dtype):
@@ -48,7 +51,11 @@ def test_order_of_operations(dtype, size, parallel):
     found = clip_norm.forward(x, parallel=parallel)
     assert type(found) is float and found == norm(x)
     scaled = x * dtype(0.7 / (3.0 + 1e-6))
-    assert clip_norm.step(x, norm=3.0, max_norm=0.7, parallel=parallel) is None
+    assert clip_norm.step(x, norm=3.0, max_norm=0.7, parallel=parallel) == 3.0
+    assert_same_bits(x, scaled)
+    before = norm(x)
+    scaled = x * dtype(min(1.0, 0.3 / (before + 1e-6)))
+    assert clip_norm.step(x, max_norm=0.3, parallel=parallel) == before
     assert_same_bits(x, scaled)
 
 
@@ -117,8 +124,8 @@ def test_mistakes_are_named():
             clip_norm.step(x, **knobs)
     with pytest.raises(ValueError, match="max_norm must be finite, got inf"):
         clip_norm.step(x, norm=1, max_norm=np.inf)
-    with pytest.raises(TypeError, match="norm must be a number, got NoneType"):
-        clip_norm.step(x, norm=None, max_norm=1)
+    with pytest.raises(TypeError, match="norm must be a number, got str"):
+        clip_norm.step(x, norm="1", max_norm=1)
     with pytest.raises(ValueError, match="x must be writeable, aligned and C-contiguous"):
         clip_norm.step(x[::2], norm=1, max_norm=1)
     with pytest.raises(TypeError, match="x must be float32 or float64, got int64"):

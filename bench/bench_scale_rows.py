@@ -1,0 +1,12 @@
+"""The losses of a batch by the samples' weights, and the gradients."""
+
+from nnjit.bench.cases import Kernel, suite
+
+CASES = []
+for n, c in [(300, 3), (128, 10), (512, 1000), (4096, 1024)]:
+    CASES += [
+        Kernel("scale_rows", "forward", (n, c), n, entry=1, note="losses"),
+        Kernel("scale_rows", "backward", (n, c), n * c),
+    ]
+
+test_scale_rows = suite(CASES)
