@@ -195,26 +195,29 @@ class Replay:
                 variant, args = self.calls[part]
                 self._results[part] = variant(*args)
 
-    def repeat(self, arrays, number, place, floats, results):
+    def repeat(self, arrays, integers, number, place, floats, results):
         """Make all calls, where they are `compiled`, once for each row of `floats`.
 
         arrays : pairs of places as in `arrays`, and the addresses (n,) int64 that they take, one a time
+        integers : calls, places, and the numbers (n,) int64 that they take
         floats : (n, count) float64, C-contiguous: the arguments of call `number` from `place` on
         results : numbers of calls
 
         Returns a list for each of `results`, of what these calls returned.
         """
-        table = np.empty((len(floats), len(arrays) + floats.shape[1]), np.int64)
-        columns = [*range(len(arrays), table.shape[1])]
-        places = self._begins[number][place:place + len(columns)]
-        for column, (where, addresses) in enumerate(arrays):
-            table[:, column] = addresses
-            places = [self._begins[call][arg] + ADDRESS for call, arg, _ in where] + places
-            columns = [column] * len(where) + columns
-        table[:, len(arrays):] = floats.view(np.int64)
+        begins, count = self._begins, floats.shape[1]
+        table = np.empty((len(floats), count + len(arrays) + len(integers)), np.int64)
+        table[:, :count] = floats.view(np.int64)
+        places, columns = begins[number][place:place + count], [*range(count)]
+        changing = [(values, [begins[call][arg] + ADDRESS for call, arg, _ in where]) for where, values in arrays]
+        changing += [(values, [begins[call][arg]]) for call, arg, values in integers]
+        for column, (values, where) in enumerate(changing, count):
+            table[:, column] = values
+            places += where
+            columns += [column] * len(where)
         found = np.empty((len(results), len(floats)), np.int64)
         _done(_each(*self._parts[0], self._memory, np.array(places), np.array(columns), table,
-                    np.array([self._begins[call][-1] for call in results], np.int64), found.T))
+                    np.array([begins[call][-1] for call in results], np.int64), found.T))
         return [row.view(self._kinds[call]).tolist() for call, row in zip(results, found)]
 
     def result(self, number):
@@ -233,6 +236,13 @@ class Replay:
             begins = self._begins[number]
             if begins is not None:
                 self._memory[begins[place] + ADDRESS] = where
+
+    def integer(self, number, place, value):
+        """Take a whole number as an argument."""
+        self.calls[number][1][place] = value
+        begins = self._begins[number]
+        if begins is not None:
+            self._memory[begins[place]] = value
 
     def floats(self, number, place, values):
         """Take floats as the arguments from `place` on."""

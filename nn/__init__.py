@@ -19,16 +19,17 @@
 
 from . import callbacks, datasets, initializers, preparation, schedules
 from .backend import use
-from .layers import (ELU, GELU, Dense, Dropout, Flatten, LeakyReLU, Linear, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax,
-                     Softplus, Step, Tanh)
+from .layers import (ELU, GELU, Dense, Dropout, Flatten, Input, LeakyReLU, Linear, LogSoftmax, ReLU, Sequential,
+                     Sigmoid, SiLU, Softmax, Softplus, Step, Tanh)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
                      SoftmaxCategoricalCrossentropy)
 from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy
 from .model import Model, StopTraining
-from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, clip_gradients
 
 __all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "BinaryAccuracy", "BinaryCrossentropy",
-           "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "Huber", "LeakyReLU", "Linear", "LogSoftmax",
-           "MeanAbsoluteError", "MeanSquaredError", "Model", "RMSprop", "ReLU", "RegressionAccuracy", "SiLU", "Sigmoid",
-           "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus", "Step", "StopTraining", "Tanh", "callbacks",
-           "datasets", "initializers", "preparation", "schedules", "use"]
+           "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "Huber", "Input", "LeakyReLU", "Linear",
+           "LogSoftmax", "MeanAbsoluteError", "MeanSquaredError", "Model", "RMSprop", "ReLU", "RegressionAccuracy",
+           "Sequential", "SiLU", "Sigmoid", "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus", "Step",
+           "StopTraining", "Tanh", "callbacks", "clip_gradients", "datasets", "initializers", "preparation",
+           "schedules", "use"]

@@ -4,6 +4,7 @@
 for layers with parameters in `dweights dbiases`. Every call returns fresh arrays.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -271,6 +272,41 @@ class LogSoftmax(_Activation):
         return np.asarray(outputs).argmax(axis=1)
 
 
+class Input:
+    """Samples as they are, (N, *shape), checked for their shape: `Input(784)`, `Input((28, 28))`.
+
+    Raises TypeError or ValueError for sizes that are not whole numbers of at least 1.
+    """
+
+    inputs: Array | None = None
+    output: Array | None = None
+    dinputs: Array | None = None
+
+    def __init__(self, shape: int | Sequence[int]) -> None:
+        sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+        for size in sizes:
+            if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+                raise TypeError(f"shape must be a whole number or several, got {shape!r}")
+            if size < 1:
+                raise ValueError(f"shape must be of numbers of at least 1, got {shape!r}")
+        self.shape = tuple(map(int, sizes))
+
+    def __repr__(self) -> str:
+        return f"Input({self.shape[0] if len(self.shape) == 1 else self.shape})"
+
+    def forward(self, x: ArrayLike, training: bool = True) -> Array:
+        """The inputs x (N, *shape), as floats. Raises ValueError for another shape."""
+        self.inputs = self.output = y = as_floats(x)
+        if y.shape[1:] != self.shape or not y.ndim:
+            raise ValueError(f"inputs must have shape ({', '.join(map(str, ('samples', *self.shape)))}), got {y.shape}")
+        return y
+
+    def backward(self, dy: ArrayLike) -> Array:
+        """The gradient as it is."""
+        self.dinputs = dx = as_floats(dy, name="dy")
+        return dx
+
+
 class Flatten:
     """y (N, everything else) from x (N, ...): images become rows."""
 
@@ -295,6 +331,14 @@ class Flatten:
         return dx
 
 
+def _share(rate: float) -> float:
+    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
+        raise TypeError(f"rate must be a number, got {rate!r}")
+    if not 0 <= rate < 1:
+        raise ValueError(f"rate, the share that is dropped, must be at least 0 and below 1, got {rate}")
+    return float(rate)
+
+
 class Dropout(_Activation):
     """In training y = x * mask, where the mask is 0 with probability `rate`, else 1 / (1 - rate); otherwise y = x.
 
@@ -306,22 +350,25 @@ class Dropout(_Activation):
     """
 
     operation = "dropout"
-    recordable = False  # a recorded step would take the same mask each time
     binary_mask: Array | None = None
 
     def __init__(self, rate: float, *, seed: int | None = None) -> None:
-        if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
-            raise TypeError(f"rate must be a number, got {rate!r}")
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate, the share that is dropped, must be at least 0 and below 1, got {rate}")
+        self.dropped = _share(rate)
         if seed is None:
             seed = int(np.random.default_rng().integers(2**64, dtype=np.uint64))
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
             raise TypeError(f"seed must be a whole number, got {seed!r}")
         if not 0 <= seed < 2**64:
             raise ValueError(f"seed must be at least 0 and below 2^64, got {seed}")
-        self.rate = self.dropped = float(rate)
         self.seed, self.calls = int(seed), 0
+
+    @property
+    def rate(self) -> float:
+        return self.dropped
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self.dropped = _share(rate)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.dropped}, seed={self.seed})"
@@ -333,7 +380,7 @@ class Dropout(_Activation):
             y, self.binary_mask = backend.ops.dropout.forward(x, rate=self.dropped, seed=self.seed, stream=self.calls)
             self.calls += 1
         else:
-            y, self.binary_mask = x.copy(), None
+            y, self.binary_mask = backend.ops.linear.forward(x), None
         self.output = y
         return y
 
@@ -343,8 +390,56 @@ class Dropout(_Activation):
             raise RuntimeError("backward needs a forward before it")
         dy = as_floats(dy, self.output.dtype, "dy")
         mask = self.binary_mask
-        self.dinputs = dx = dy.copy() if mask is None else backend.ops.dropout.backward(dy, mask)
+        self.dinputs = dx = (backend.ops.linear.forward(dy) if mask is None else
+                             backend.ops.dropout.backward(dy, mask))
         return dx
+
+
+class Sequential:
+    """Layers in a row as one: `forward` through all of them, `backward` in the opposite order.
+
+    A Model takes them one by one: `model.add(Sequential(...))`. For a training loop of one's own, `trainable_layers`
+    are those that an optimizer updates.
+    """
+
+    def __init__(self, *layers: "Layer") -> None:
+        self.layers: list[Layer] = []
+        for layer in layers:
+            self.layers += unfolded(layer, "Sequential")
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.layers))})"
+
+    @property
+    def trainable_layers(self) -> list["Layer"]:
+        """Those with weights."""
+        return [layer for layer in self.layers if hasattr(layer, "weights")]
+
+    def forward(self, x: ArrayLike, training: bool = True) -> Array:
+        """The last layer's outputs for inputs x of the first."""
+        output: Any = as_floats(x) if not self.layers else x
+        for layer in self.layers:
+            output = layer.forward(output, training)
+        return output  # type: ignore[no-any-return]
+
+    def backward(self, dy: ArrayLike) -> Array:
+        """The gradient with respect to the inputs of the last `forward`. Sets the gradients of all layers."""
+        gradient: Any = dy
+        for layer in reversed(self.layers):
+            gradient = layer.backward(gradient)
+        return gradient  # type: ignore[no-any-return]
+
+    def predictions(self, outputs: ArrayLike) -> Array:
+        """What the last layer says of its outputs."""
+        last = self.layers[-1] if self.layers else None
+        return last.predictions(outputs) if hasattr(last, "predictions") else np.asarray(outputs)
+
+
+def unfolded(layer: "Layer", taker: str) -> list["Layer"]:
+    """The layers of a Sequential, or the layer alone. Raises TypeError for what is no layer, naming what took it."""
+    if isinstance(layer, type) or not (hasattr(layer, "forward") and hasattr(layer, "backward")):
+        raise TypeError(f"{taker} takes a layer, such as Dense(2, 64), got {layer!r}")
+    return layer.layers if type(layer) is Sequential else [layer]
 
 
 Layer = Any  # whatever has forward and backward as above; with parameters, also the attributes of Dense

@@ -2,6 +2,11 @@
 
 Labels of classes are numbers (N,) of any integer dtype, or rows (N, C) with a share for each class, such as one-hot;
 targets of the other losses have the shape of the outputs (N, C), or (N,) for a single output.
+
+A sample's weight multiplies its loss. The mean still divides by the number of samples, so that weights with a mean of 1
+leave it in scale, and every batch's gradient is that of its share of the whole (as in Keras and scikit-learn; PyTorch's
+class weights divide by the sum of weights of each batch). The weight is `sample_weight` of the sample, times the
+`class_weights` of its class: the largest share's where labels are rows.
 """
 
 from collections.abc import Sequence
@@ -11,12 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import Array, as_floats, as_labels, finite
-
-
-def _pair(values: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
-    values = as_floats(values)
-    return values, as_labels(labels, values.dtype)
+from .arrays import FLOAT64, Array, as_floats, as_labels, finite
 
 
 class Loss:
@@ -45,6 +45,22 @@ class Loss:
         if len(targets) != samples:
             raise ValueError(f"X and y must have one length, got {samples} and {len(targets)}")
         return targets
+
+    def weights(self, y: Array, sample_weight: ArrayLike | None, dtype: np.dtype[Any]) -> Array | None:
+        """The weight (N,) of each sample with labels y in the form of `targets`; None if all count alike.
+
+        Raises TypeError or ValueError for weights that are not N finite numbers of at least 0.
+        """
+        if sample_weight is None:
+            return None
+        weights = as_floats(sample_weight, dtype, "sample_weight")
+        if weights.shape != (len(y),):
+            raise ValueError(f"sample_weight must have shape ({len(y)},), got {weights.shape}")
+        return _weights("sample_weight", weights)
+
+    def plain(self) -> "Loss":
+        """The loss of labels from `targets`, without the weights from `weights`: itself, or one with less to do."""
+        return self
 
     def new_pass(self) -> None:
         """Forget the accumulated batches."""
@@ -93,66 +109,163 @@ class Loss:
         return (loss, self.regularization_loss()) if include_regularization else loss
 
 
-class _Categorical(Loss):
+def _weights(name: str, values: Array) -> Array:
+    wrong = np.flatnonzero(~((values >= 0) & (values < np.inf)))  # NaN too
+    if len(wrong):
+        raise ValueError(f"{name} must be finite and at least 0, got {values[wrong[0]]} at index {wrong[0]}")
+    return values
+
+
+class _Weighted(Loss):
+    # a subclass has `_losses` and `_gradient`, of outputs and of labels from `targets`
+    class_weights: list[float] | None = None
+
+    def __init__(self, class_weights: ArrayLike | None = None) -> None:
+        if class_weights is not None:
+            found = as_floats(class_weights, FLOAT64, "class_weights")
+            if found.ndim != 1 or not found.size:
+                raise ValueError(f"class_weights must have one number for each class, got shape {found.shape}")
+            self.class_weights = _weights("class_weights", found).tolist()
+
+    def _losses(self, values: Array, y: Array) -> Array:
+        raise NotImplementedError
+
+    def _gradient(self, values: Array, y: Array) -> Array:
+        raise NotImplementedError
+
+    def _classes(self, y: Array) -> Array:
+        # the class (N,) of each sample
+        raise NotImplementedError
+
+    def _labels(self, y: ArrayLike, values: Array) -> Array:
+        return self.targets(y, *values.shape, values.dtype)
+
+    def _arguments(self, values: ArrayLike, y: ArrayLike,
+                   sample_weight: ArrayLike | None) -> tuple[Array, Array, Array | None]:
+        values = as_floats(values, name="output")
+        if values.ndim != 2:
+            raise ValueError(f"output must have shape (N, C), got {values.shape}")
+        y = self._labels(y, values)
+        return values, y, self.weights(y, sample_weight, values.dtype)
+
+    def weights(self, y: Array, sample_weight: ArrayLike | None, dtype: np.dtype[Any]) -> Array | None:
+        weights = super().weights(y, sample_weight, dtype)
+        if self.class_weights is None:
+            return weights
+        classes = self._classes(y)
+        largest = int(classes.max(initial=0))
+        if largest >= len(self.class_weights):
+            raise ValueError(f"class_weights are those of {len(self.class_weights)} classes, but there is a label "
+                             f"{largest}")
+        found: Array = np.array(self.class_weights, dtype)[classes]
+        return found if weights is None else found * weights
+
+    def forward(self, output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
+        """The loss (N,) of each row of `output` (N, C) against labels or targets y, times its weight."""
+        values, y, weights = self._arguments(output, y, sample_weight)
+        losses = self._losses(values, y)
+        return losses if weights is None else backend.ops.scale_rows.forward(losses, weights)
+
+    def backward(self, dvalues: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
+        """The gradient (N, C) of the mean loss with respect to what `forward` took; `dvalues` is `output`."""
+        values, y, weights = self._arguments(dvalues, y, sample_weight)
+        dx = self._gradient(values, y)
+        self.dinputs = dx = dx if weights is None else backend.ops.scale_rows.backward(dx, weights)
+        return dx
+
+
+class _Categorical(_Weighted):
+    label_smoothing = 0.0
+
+    def __init__(self, *, label_smoothing: float = 0.0, class_weights: ArrayLike | None = None) -> None:
+        super().__init__(class_weights)
+        self.label_smoothing = finite("label_smoothing", label_smoothing, 1)
+
+    def __repr__(self) -> str:
+        given = [f"{name}={value}" for name, value in vars(self).items()
+                 if name in ("label_smoothing", "class_weights") and value]
+        return f"{type(self).__name__}({', '.join(given)})"
+
     def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
         labels = as_labels(y, dtype)
         if len(labels) != samples:
             raise ValueError(f"X and y must have one length, got {samples} and {len(labels)}")
-        if outputs is None:
-            return labels
+        if outputs is not None and labels.ndim == 2 and labels.shape[1] != outputs:
+            raise ValueError(f"y must have shape ({samples},) or ({samples}, {outputs}), got {labels.shape}")
+        if outputs is not None and labels.ndim == 1:
+            outside = np.flatnonzero((labels < 0) | (labels >= outputs))
+            if len(outside):
+                raise ValueError(f"labels must lie in 0..{outputs - 1}, got {labels[outside[0]]} at index {outside[0]}")
+        return self._smoothed(labels, outputs, dtype) if self.label_smoothing else labels
+
+    def _smoothed(self, labels: Array, classes: int | None, dtype: np.dtype[Any]) -> Array:
+        # rows: (1 - s) of each label's share, and s shared out evenly (Szegedy et al. 2016)
         if labels.ndim == 2:
-            if labels.shape[1] != outputs:
-                raise ValueError(f"y must have shape ({samples},) or ({samples}, {outputs}), got {labels.shape}")
-            return labels
-        outside = np.flatnonzero((labels < 0) | (labels >= outputs))
-        if len(outside):
-            raise ValueError(f"labels must lie in 0..{outputs - 1}, got {labels[outside[0]]} at index {outside[0]}")
-        return labels
+            return labels * dtype.type(1 - self.label_smoothing) + dtype.type(self.label_smoothing / labels.shape[1])
+        if classes is None:
+            raise ValueError("label_smoothing needs to know the number of classes: give one-hot labels (N, C), or let "
+                             "the model end in a layer of this package")
+        rest = dtype.type(self.label_smoothing / classes)
+        rows = np.full((len(labels), classes), rest)
+        rows[np.arange(len(labels)), labels] = dtype.type(1 - self.label_smoothing) + rest
+        return rows
+
+    def _labels(self, y: ArrayLike, values: Array) -> Array:
+        if self.label_smoothing or self.class_weights is not None:
+            return super()._labels(y, values)
+        return as_labels(y, values.dtype)  # the kernel checks the rest
+
+    def _classes(self, y: Array) -> Array:
+        return y.argmax(axis=1) if y.ndim == 2 else y
+
+    def plain(self) -> Loss:
+        return type(self)() if self.label_smoothing or self.class_weights else self
 
 
 class CategoricalCrossentropy(_Categorical):
-    """-log of the probability p (N, C) that the labelled class got, p clipped to [1e-7, 1 - 1e-7]."""
+    """-log of the probability p (N, C) that the labelled class got, p clipped to [1e-7, 1 - 1e-7].
 
-    def forward(self, output: ArrayLike, y: ArrayLike) -> Array:
-        """The loss (N,) of each row of probabilities `output` (N, C)."""
-        self.output, y = _pair(output, y)
-        return backend.ops.categorical_cross_entropy.forward(self.output, y)
+    label_smoothing: this share, below 1, of each label is spread evenly over all classes.
+    class_weights: a number of at least 0 for each class.
+    """
 
-    def backward(self, dvalues: ArrayLike, y: ArrayLike) -> Array:
-        """The gradient (N, C) of the mean loss with respect to the probabilities `dvalues` (N, C)."""
-        p, y = _pair(dvalues, y)
-        self.dinputs = dp = backend.ops.categorical_cross_entropy.backward(p, y)
+    def _losses(self, p: Array, y: Array) -> Array:
+        self.output = p
+        losses: Array = backend.ops.categorical_cross_entropy.forward(p, y)
+        return losses
+
+    def _gradient(self, p: Array, y: Array) -> Array:
+        dp: Array = backend.ops.categorical_cross_entropy.backward(p, y)
         return dp
 
 
 class SoftmaxCategoricalCrossentropy(_Categorical):
     """Softmax and categorical cross-entropy in one operation: of scores x (N, C), with no clip and no overflow.
 
-    `output` holds the probabilities after `forward`.
+    `output` holds the probabilities after `forward`; `backward` takes them. `label_smoothing` and `class_weights` are
+    those of `CategoricalCrossentropy`.
     """
 
-    def forward(self, output: ArrayLike, y: ArrayLike) -> Array:
-        """The loss (N,) of each row of scores `output` (N, C)."""
-        x, y = _pair(output, y)
+    def _losses(self, x: Array, y: Array) -> Array:
         losses, self.output = backend.ops.softmax_cross_entropy.forward(x, y)
         return losses
 
-    def backward(self, dvalues: ArrayLike, y: ArrayLike) -> Array:
-        """The gradient (N, C) of the mean loss with respect to the scores; `dvalues` are the probabilities (N, C)."""
-        p, y = _pair(dvalues, y)
-        self.dinputs = dx = backend.ops.softmax_cross_entropy.backward(p, y)
+    def _gradient(self, p: Array, y: Array) -> Array:
+        dx: Array = backend.ops.softmax_cross_entropy.backward(p, y)
         return dx
 
 
-class _Elementwise(Loss):
+class _Elementwise(_Weighted):
     # a subclass names its operation, and what `backward` and a metric take is the output itself
     operation = ""
 
-    def __init__(self, **knobs: float) -> None:
+    def __init__(self, class_weights: ArrayLike | None = None, **knobs: float) -> None:
+        super().__init__(class_weights)
         self._knobs = knobs
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._knobs.items())})"
+        given = {**self._knobs, **({} if self.class_weights is None else {"class_weights": self.class_weights})}
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
 
     def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
         targets = super().targets(y, samples, outputs, dtype)
@@ -163,27 +276,36 @@ class _Elementwise(Loss):
                              f"{' or (N,)' if outputs == 1 else ''}, got {np.shape(y)}")
         return np.ascontiguousarray(targets)
 
-    def _pair(self, output: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
-        output = as_floats(output, name="output")
-        return output, self.targets(y, len(output), output.shape[1] if output.ndim == 2 else None, output.dtype)
-
-    def forward(self, output: ArrayLike, y: ArrayLike) -> Array:
-        """The loss (N,) of each row of outputs (N, C), the mean over its columns."""
-        self.output, y = self._pair(output, y)
-        losses: Array = getattr(backend.ops, self.operation).forward(self.output, y, **self._knobs)
+    def _losses(self, values: Array, y: Array) -> Array:
+        self.output = values
+        losses: Array = getattr(backend.ops, self.operation).forward(values, y, **self._knobs)
         return losses
 
-    def backward(self, dvalues: ArrayLike, y: ArrayLike) -> Array:
-        """The gradient (N, C) of the mean loss with respect to the outputs `dvalues` (N, C)."""
-        output, y = self._pair(dvalues, y)
-        self.dinputs = dx = getattr(backend.ops, self.operation).backward(output, y, **self._knobs)
+    def _gradient(self, values: Array, y: Array) -> Array:
+        dx: Array = getattr(backend.ops, self.operation).backward(values, y, **self._knobs)
         return dx
 
 
 class BinaryCrossentropy(_Elementwise):
-    """-(t log p + (1 - t) log(1 - p)) of probabilities p and targets t in 0..1, p clipped to [1e-7, 1 - 1e-7]."""
+    """-(t log p + (1 - t) log(1 - p)) of probabilities p and targets t in 0..1, p clipped to [1e-7, 1 - 1e-7].
+
+    class_weights: of samples with a target of at most 0.5, and of the others; for a single output.
+    """
 
     operation = "binary_cross_entropy"
+
+    def __init__(self, *, class_weights: ArrayLike | None = None) -> None:
+        super().__init__(class_weights)
+        if self.class_weights is not None and len(self.class_weights) != 2:
+            raise ValueError(f"class_weights must be two numbers, of 0 and of 1, got {len(self.class_weights)}")
+
+    def _classes(self, y: Array) -> Array:
+        if y.shape[1] != 1:
+            raise ValueError(f"class_weights are for a single output, got {y.shape[1]}: use sample_weight")
+        return (y[:, 0] > 0.5).astype(np.int64)
+
+    def plain(self) -> Loss:
+        return type(self)() if self.class_weights else self
 
 
 class MeanSquaredError(_Elementwise):
@@ -191,11 +313,17 @@ class MeanSquaredError(_Elementwise):
 
     operation = "mean_squared_error"
 
+    def __init__(self) -> None:
+        super().__init__()
+
 
 class MeanAbsoluteError(_Elementwise):
     """|t - y| of outputs y and targets t."""
 
     operation = "mean_absolute_error"
+
+    def __init__(self) -> None:
+        super().__init__()
 
 
 class Huber(_Elementwise):

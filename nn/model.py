@@ -1,5 +1,6 @@
 """Model: layers in a row, trained by mini-batches."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from time import perf_counter
@@ -10,10 +11,11 @@ from numpy.typing import ArrayLike
 
 from . import backend
 from . import layers as _layers
-from .arrays import FLOAT32, Array, as_floats
+from .arrays import FLOAT32, Array, as_floats, finite
 from .files import read, write
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
 from .metrics import _Counting
+from .optimizers import clip_gradients
 from .plan import Forward, Parameters, Plan, recordable, unchanged
 from .progress import bar, say
 
@@ -21,6 +23,7 @@ EXAMPLES = {"loss": "CategoricalCrossentropy", "optimizer": "Adam", "accuracy": 
 FEW = 32  # samples up to which `predict` is recorded
 
 
+_Data = tuple[Array, ...]  # inputs, labels and, where they count unequally, the samples' weights
 _Figures = tuple[float, float, float | None, float]  # of a step: loss, penalties, accuracy, learning rate
 
 
@@ -45,6 +48,7 @@ class Model:
         self.loss: Loss | None = None
         self.optimizer: Any = None
         self.accuracy: Any = None
+        self.clip_norm: float | None = None
         self.history: dict[str, list[float]] = {
             name: [] for name in ("loss", "regularization_loss", "accuracy", "val_loss", "val_accuracy",
                                   "learning_rate")}
@@ -70,14 +74,17 @@ class Model:
         self._forget_plans()
 
     def add(self, layer: _layers.Layer) -> None:
-        """Append a layer. Raises TypeError for a class or for what has no forward and backward."""
-        if isinstance(layer, type) or not (hasattr(layer, "forward") and hasattr(layer, "backward")):
-            raise TypeError(f"add takes a layer, such as Dense(2, 64), got {layer!r}")
-        self.layers.append(layer)
+        """Append a layer, or those of a Sequential. Raises TypeError for what has no forward and backward."""
+        self.layers += _layers.unfolded(layer, "add")
         self._finalized = None
 
-    def set(self, *, loss: Loss | None = None, optimizer: Any = None, accuracy: Any = None) -> None:
-        """Set what is given, keep the rest. Raises TypeError for a class instead of an object of it."""
+    def set(self, *, loss: Loss | None = None, optimizer: Any = None, accuracy: Any = None,
+            clip_norm: float | None = None) -> None:
+        """Set what is given, keep the rest. Raises TypeError for a class instead of an object of it.
+
+        clip_norm: the largest Euclidean norm of all gradients together, to which each step scales larger ones; a
+            number of at least 0. `model.clip_norm = None` switches it off.
+        """
         for name, value in (("loss", loss), ("optimizer", optimizer), ("accuracy", accuracy)):
             if isinstance(value, type):
                 raise TypeError(f"{name} must be an object, got the class: write {value.__name__}()")
@@ -85,6 +92,8 @@ class Model:
                 raise TypeError(f"{name} must be an object such as nn.{EXAMPLES[name]}(), got {value!r}")
             if value is not None:
                 setattr(self, name, value)
+        if clip_norm is not None:
+            self.clip_norm = finite("clip_norm", clip_norm)
         self._finalized = None
 
     def finalize(self) -> None:
@@ -98,12 +107,16 @@ class Model:
         if len({id(layer) for layer in self.layers}) != len(self.layers):
             raise ValueError("a layer was added twice: it keeps the arrays of one place only")
         self.trainable_layers = [layer for layer in self.layers if hasattr(layer, "weights")]
-        width = None
+        width = shape = None
         for number, layer in enumerate(self.layers, 1):
             if isinstance(layer, _layers.Dense):
                 if width not in (None, layer.n_inputs):
                     raise ValueError(f"layer {number}, {layer}, must take the {width} outputs of the layer before it")
                 width = layer.n_neurons
+            elif isinstance(layer, _layers.Input) and number == 1:
+                shape, width = layer.shape, layer.shape[0] if len(layer.shape) == 1 else None
+            elif isinstance(layer, _layers.Flatten) and number == 2 and shape is not None:
+                width = math.prod(shape)
             elif not isinstance(layer, _layers._Activation):
                 width = None
         self._outputs = width
@@ -116,7 +129,9 @@ class Model:
                                  "or take CategoricalCrossentropy, which is joined with it")
             if type(self.loss) is CategoricalCrossentropy and recordable(last, self.loss):
                 self._softmax = last
-        self._criterion = self.loss if self._softmax is None else SoftmaxCategoricalCrossentropy()
+        # of labels and weights as `_samples` prepares them
+        self._criterion = (SoftmaxCategoricalCrossentropy() if self._softmax is not None else
+                           None if self.loss is None else self.loss.plain())
         self._scoring = self.layers if self._softmax is None else self.layers[:-1]
         if self.loss is not None:
             for criterion in (self.loss, self._criterion):
@@ -141,13 +156,15 @@ class Model:
             raise ValueError(f"{name} must have shape (samples, {columns}) for {first}, got {X.shape}")
         return X
 
-    def _samples(self, X: ArrayLike, y: ArrayLike, what: str) -> tuple[Array, Array]:
+    def _samples(self, what: str, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> _Data:
         # converted and checked once, so that the steps need not
         assert self.loss is not None
         X = self._inputs(X)
         if not len(X):
             raise ValueError(f"the {what} data is empty")
-        return X, self.loss.targets(y, len(X), self._outputs, self._dtype)
+        y = self.loss.targets(y, len(X), self._outputs, self._dtype)
+        weights = self.loss.weights(y, sample_weight, self._dtype)
+        return (X, y) if weights is None else (X, y, weights)
 
     def forward(self, X: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs X."""
@@ -164,7 +181,17 @@ class Model:
         step needs no more.
         """
         self._need("loss")
-        gradient = self._criterion.backward(output, y)  # type: ignore[union-attr]
+        output = as_floats(output, self._dtype, "output")
+        y = self.loss.targets(y, len(output), self._outputs, self._dtype)  # type: ignore[union-attr]
+        weights = self.loss.weights(y, None, self._dtype)  # type: ignore[union-attr]
+        return self._gradient(output, y, weights, input_gradient)
+
+    def _gradient(self, output: Array, y: Array, weights: Array | None, input_gradient: bool) -> Array | None:
+        criterion: Any = self._criterion
+        gradient = criterion.backward(output, y)
+        if weights is not None:
+            gradient = backend.ops.scale_rows.backward(gradient, as_floats(weights, gradient.dtype))
+            criterion.dinputs = gradient
         if self._softmax is not None:
             self._softmax.dinputs = gradient
         first = None if input_gradient or not self.trainable_layers else self.trainable_layers[0]
@@ -175,27 +202,35 @@ class Model:
                 layer.backward(gradient)
                 return None
             gradient = layer.backward(gradient)
-        return gradient
+        return gradient  # type: ignore[no-any-return]
 
-    def train_step(self, X: Array, y: Array) -> tuple[float, float | None]:
+    def _backward(self, X: Array, y: Array, weights: Array | None = None) -> None:
+        # of a training step, after `_forward_loss`
+        self._gradient(self._criterion.output, y, weights, False)  # type: ignore[union-attr, arg-type]
+
+    def train_step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+                   ) -> tuple[float, float | None]:
         """Forward, backward and update for one batch. Returns its mean loss, penalties included, and its accuracy, both
         before the update."""
-        loss, penalty, accuracy = self._train_step(X, y)
+        self._need("loss", "optimizer")
+        loss, penalty, accuracy = self._train_step(*self._samples("training", X, y, sample_weight))
         return loss + penalty, accuracy
 
-    def _train_step(self, X: Array, y: Array) -> tuple[float, float, float | None]:
-        criterion, optimizer = self._criterion, self.optimizer
-        loss, accuracy = self._score(X, y, True)
+    def _train_step(self, *data: Array) -> tuple[float, float, float | None]:
+        optimizer = self.optimizer
+        loss, accuracy = self._score(True, *data)
         penalty = self._criterion.regularization_loss()  # type: ignore[union-attr]
-        self._penalty += penalty * len(X)
-        self.backward(criterion.output, y, input_gradient=False)  # type: ignore[union-attr, arg-type]
+        self._penalty += penalty * len(data[0])
+        self._backward(*data)
+        if self.clip_norm is not None:
+            clip_gradients(self.trainable_layers, self.clip_norm)
         optimizer.pre_update_params()
         for layer in self.trainable_layers:
             optimizer.update_params(layer)
         optimizer.post_update_params()
         return loss, penalty, accuracy
 
-    def _forward_loss(self, X: Array, y: Array, training: bool) -> Array:
+    def _forward_loss(self, training: bool, X: Array, y: Array, weights: Array | None = None) -> Array:
         criterion: Any = self._criterion
         output = X
         for layer in self._scoring:
@@ -203,33 +238,36 @@ class Model:
         losses: Array = criterion.forward(output, y)
         if self._softmax is not None:
             self._softmax.output = criterion.output
+        if weights is not None:
+            losses = backend.ops.scale_rows.forward(losses, as_floats(weights, losses.dtype))
         return losses
 
-    def _score(self, X: Array, y: Array, training: bool) -> tuple[float, float | None]:
-        loss = self.loss.accumulate(self._forward_loss(X, y, training))  # type: ignore[union-attr]
+    def _score(self, training: bool, *data: Array) -> tuple[float, float | None]:
+        loss = self.loss.accumulate(self._forward_loss(training, *data))  # type: ignore[union-attr]
         output: Any = self._criterion.output  # type: ignore[union-attr]
         if self.accuracy is None:
             return loss, None
         if not isinstance(self.accuracy, _Counting):
-            return loss, self.accuracy.calculate(output, y)
+            return loss, self.accuracy.calculate(output, data[1])
         numbers = len(output) * self.accuracy.numbers(output.shape[-1])
-        return loss, self.accuracy.count(self.accuracy.hits(output, y), numbers)
+        return loss, self.accuracy.count(self.accuracy.hits(output, data[1]), numbers)
 
-    def _check_plans(self, X: Array, y: Array) -> None:
+    def _check_plans(self, data: _Data) -> None:
         # at the start, and after each callback: it may have changed anything
         self._need()
         self._shown = None
-        dtypes = {X.dtype, *[getattr(layer, "dtype", None) for layer in self.trainable_layers]}
+        dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in self.trainable_layers]}
         plannable = (self._unchanged and backend.name == "numba" and bool(self.trainable_layers) and len(dtypes) == 1
                      and recordable(*self.layers, self._criterion, self.loss, self.optimizer, self.accuracy)
                      and self.trainable_layers[-1].held()[0].shape[1] == self._outputs)  # as y was checked
         if plannable and (self._parameters is None or not self._parameters.take()):
             self._parameters = Parameters(self.trainable_layers)
             self._plans = {}
-        recorded_for = (plannable, X.dtype, X.shape[1:], y.dtype, y.shape[1:], backend.get_num_threads(), self.loss,
-                        self.optimizer, self.accuracy, getattr(self.accuracy, "precision", None),
-                        getattr(self.accuracy, "threshold", None),
+        recorded_for = (plannable, [(each.dtype, each.shape[1:]) for each in data], backend.get_num_threads(),
+                        self.loss, self.optimizer, self.accuracy, self.clip_norm,
+                        getattr(self.accuracy, "precision", None), getattr(self.accuracy, "threshold", None),
                         *[getattr(layer, "activation", None) for layer in self.layers],
+                        *[(layer.dropped, layer.seed) for layer in self.layers if isinstance(layer, _layers.Dropout)],
                         *[layer.regularizers() for layer in self.layers if hasattr(layer, "regularizers")])
         if recorded_for != self._recorded_for:
             self._plans = {}
@@ -240,35 +278,36 @@ class Model:
         # of how many numbers a row the accuracy is the share
         self._numbers = self.accuracy.numbers(self._outputs) if plannable and self.accuracy else 1
 
-    def _step(self, X: Array, y: Array) -> tuple[float, float, float | None]:
+    def _step(self, *data: Array) -> tuple[float, float, float | None]:
         # train_step for data that train has checked: by a plan for this size of batch, where there can be one
         if not self._plannable:
-            return self._train_step(X, y)
+            return self._train_step(*data)
         assert self._parameters is not None
-        plan = self._plans.get(len(X))
+        samples = len(data[0])
+        plan = self._plans.get(samples)
         if plan is None:
-            plan = self._plans[len(X)] = Plan(self, self._parameters, X, y)
+            plan = self._plans[samples] = Plan(self, self._parameters, *data)
         if not plan.usable:
-            return self._train_step(X, y)
+            return self._train_step(*data)
         if plan is not self._shown:
             plan.show()
             self._shown = plan
-        loss, penalty, hits = plan.run(X, y)
-        self.loss.count(loss, len(X))  # type: ignore[union-attr]
-        self._penalty += penalty * len(X)
+        loss, penalty, hits = plan.run(*data)
+        self.loss.count(loss, samples)  # type: ignore[union-attr]
+        self._penalty += penalty * samples
         optimizer = self.optimizer
         optimizer.pre_update_params()
         optimizer.update_all(self._parameters)
         optimizer.post_update_params()
-        return loss, penalty, None if hits is None else self._share(hits, len(X))
+        return loss, penalty, None if hits is None else self._share(hits, samples)
 
     def _share(self, hits: int, samples: int) -> float:
         # the accuracy of a batch, which then counts
         share: float = self.accuracy.count(hits, samples * self._numbers)
         return share
 
-    def _repeat(self, X: Array, y: Array, batch: int,
-                steps: int) -> tuple[list[float], list[float], Any, list[float]] | None:
+    def _repeat(self, data: _Data, batch: int, steps: int
+                ) -> tuple[list[float], list[float], Any, list[float]] | None:
         # recorded steps by one call: losses, penalties, hits and learning rates; None if they must be done one by one
         plan, parameters, optimizer = self._plans.get(batch), self._parameters, self.optimizer
         if (steps <= 1 or not self._plannable or plan is None or parameters is None
@@ -277,19 +316,20 @@ class Model:
         numbers = optimizer.ahead(steps)
         if numbers is None:
             return None
-        found = plan.repeat(X, y, batch, parameters.updating[2], numbers)
+        found = plan.repeat(data, batch, parameters.updating[2], numbers)
         optimizer.count(steps)
         if plan is not self._shown:
             plan.show()
             self._shown = plan
         return *found, numbers[:, 0].tolist()
 
-    def _steps(self, X: Array, y: Array, batch: int) -> list[_Figures]:
-        # the figures of each of the steps on the batches of X in turn
-        found = self._repeat(X, y, batch, len(X) // batch)
+    def _steps(self, data: _Data, batch: int) -> list[_Figures]:
+        # the figures of each of the steps on the batches of data in turn
+        samples = len(data[0])
+        found = self._repeat(data, batch, samples // batch)
         if found is None:
-            return [(*self._step(X[at:at + batch], y[at:at + batch]), self.optimizer.current_learning_rate)
-                    for at in range(0, len(X), batch)]
+            return [(*self._step(*[each[at:at + batch] for each in data]), self.optimizer.current_learning_rate)
+                    for at in range(0, samples, batch)]
         losses, penalties, hits, rates = found
         for loss, penalty in zip(losses, penalties):
             self.loss.count(loss, batch)  # type: ignore[union-attr]
@@ -297,13 +337,13 @@ class Model:
         shares = [None] * len(losses) if hits is None else [self._share(hit, batch) for hit in hits]
         return list(zip(losses, penalties, shares, rates))
 
-    def _epochs(self, X: Array, y: Array, epochs: int) -> int:
-        # epochs of one step on all of X, if it is recorded; their number
-        found = self._repeat(X, y, len(X), epochs)
+    def _epochs(self, data: _Data, epochs: int) -> int:
+        # epochs of one step on all data, if it is recorded; their number
+        found = self._repeat(data, len(data[0]), epochs)
         if found is None:
             return 0
         losses, penalties, hits, rates = found
-        samples = len(X)
+        samples = len(data[0])
         self._new_pass()
         self.loss.count(losses[-1], samples)  # type: ignore[union-attr]
         penalties = [penalty * samples / samples for penalty in penalties]  # rounded as in `_means`
@@ -335,17 +375,19 @@ class Model:
     def train(self, X: ArrayLike, y: ArrayLike, *, epochs: int = 1, batch_size: int | None = None,
               print_every: int | None = None, validation_data: tuple[ArrayLike, ArrayLike] | None = None,
               shuffle: bool = False, seed: int | np.random.Generator | None = None, progress: bool | None = None,
-              callback: Callable[[int], Any] | Sequence[Callable[[int], Any]] | None = None
+              callback: Callable[[int], Any] | Sequence[Callable[[int], Any]] | None = None,
+              sample_weight: ArrayLike | None = None
               ) -> dict[str, list[float]]:
         """Train on inputs X (N, n_inputs) and labels y, and return `history`, which later trainings continue.
 
         batch_size: samples a step, the last batch being smaller where they do not divide; None takes all at once.
         print_every: print each epoch, and every so many of its steps; None prints nothing.
-        validation_data: (X, y) to evaluate after each epoch.
+        validation_data: (X, y) or (X, y, sample_weight) to evaluate after each epoch.
         shuffle: take the samples of each epoch in a new random order, drawn from `seed` (a number or a Generator).
         progress: a bar on stderr after a second; None shows it on a terminal.
         callback: called with the epoch's number, from 1, when its figures stand in `history`; or several of them, in
             their order. One that raises StopTraining ends the training; its method `finish`, if any, is called last.
+        sample_weight: (N,) how much each sample counts in the loss, not in the accuracy; see losses.py.
 
         The same arguments give the same weights, to the bit. After Ctrl-C (KeyboardInterrupt) the model can be used
         and trained on. Raises RuntimeError when loss, optimizer or finalize is missing, TypeError and ValueError for
@@ -355,26 +397,28 @@ class Model:
         epochs = _count("epochs", epochs)
         print_every = None if print_every is None else _count("print_every", print_every)
         given = y
-        X, y = self._samples(X, y, "training")
+        X, y, *weights = self._samples("training", X, y, sample_weight)
         y = y.copy()  # a label changed after its check would make a kernel write anywhere
+        data: _Data = (X, y, *weights)
         batch = len(X) if batch_size is None else min(_count("batch_size", batch_size), len(X))
         if validation_data is not None and not (isinstance(validation_data, (tuple, list))
-                                                and len(validation_data) == 2):
-            raise TypeError("validation_data must be a pair (X, y)")
+                                                and len(validation_data) in (2, 3)):
+            raise TypeError("validation_data must be (X, y) or (X, y, sample_weight)")
         callbacks = () if callback is None else (callback,) if callable(callback) else callback
         if not isinstance(callbacks, (tuple, list)) or not all(map(callable, callbacks)):
             raise TypeError(f"callback must be callable, or a list of what is, got {callback!r}")
-        validation = None if validation_data is None else self._samples(*validation_data, "validation")
+        validation = None if validation_data is None else self._samples("validation", *validation_data)
         random = np.random.default_rng(seed) if shuffle else None
         steps = -(-len(X) // batch)
         self._unchanged = unchanged(*self.layers, self._criterion, self.loss, self.optimizer)
         if hasattr(self.accuracy, "prepare"):
             self.accuracy.prepare(given)
-        self._check_plans(X, y)
+        self._check_plans(data)
         self._plans = {size: plan for size, plan in self._plans.items() if size in (batch, len(X) % batch)}
         if (self._parameters is not None and np.may_share_memory(X, self._parameters.values)
                 or any(plan.shares(X) for plan in self._plans.values())):
             X = X.copy()  # parameters, an output or a gradient of this model: a step would write what it reads
+            data = (X, y, *weights)
         running = bar(epochs * steps, progress)
         one_by_one = steps > 1 or shuffle or validation is not None or callbacks or print_every
         pace = _Pace(self._plans[batch].pace if batch in self._plans else 1)
@@ -382,7 +426,7 @@ class Model:
         try:
             while epoch < epochs:
                 if not one_by_one:
-                    passed = self._epochs(X, y, pace.next(epochs - epoch))
+                    passed = self._epochs(data, pace.next(epochs - epoch))
                     if passed:
                         epoch += passed
                         if running is not None:
@@ -397,12 +441,12 @@ class Model:
                 while step < steps:
                     count = pace.next(len(X) // batch - step) if steps > 1 else 1
                     if steps == 1 and order is None:
-                        found: list[_Figures] = [(*self._step(X, y), self.optimizer.current_learning_rate)]
+                        found: list[_Figures] = [(*self._step(*data), self.optimizer.current_learning_rate)]
                     else:
                         rows: Any = slice(step * batch, (step + count) * batch)
                         if order is not None:
                             rows = order[rows]
-                        found = self._steps(X[rows], y[rows], batch)
+                        found = self._steps(tuple(each[rows] for each in data), batch)
                     for step, figures in enumerate(found, step):
                         if print_every and (step % print_every == 0 or step == steps - 1):
                             say(f"step: {step}, {self._line(*figures)}")
@@ -413,7 +457,7 @@ class Model:
                 if callbacks:
                     for each in callbacks:
                         each(epoch)
-                    self._check_plans(X, y)
+                    self._check_plans(data)
         except StopTraining:
             pass
         finally:
@@ -428,7 +472,7 @@ class Model:
                 each.finish()
         return self.history
 
-    def _end_epoch(self, validation: tuple[Array, Array] | None, samples: int, batch_size: int | None,
+    def _end_epoch(self, validation: _Data | None, samples: int, batch_size: int | None,
                    print_every: Any) -> None:
         loss, accuracy = self._means()
         penalty, rate = self._penalty / samples, self.optimizer.current_learning_rate
@@ -438,7 +482,7 @@ class Model:
         if self._regularized():
             found["regularization_loss"] = penalty
         if validation is not None:
-            loss, accuracy = self._evaluate(*validation, batch_size)
+            loss, accuracy = self._evaluate(validation, batch_size)
             if print_every:
                 say_validation(loss, accuracy)
             found.update(val_loss=loss, val_accuracy=accuracy)
@@ -452,20 +496,22 @@ class Model:
         return (f"{'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss + penalty:.3f} "
                 f"(data_loss: {loss:.3f}, reg_loss: {penalty:.3f}), lr: {rate}")
 
-    def evaluate(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None) -> tuple[float, float | None]:
+    def evaluate(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None,
+                 sample_weight: ArrayLike | None = None) -> tuple[float, float | None]:
         """Mean loss and accuracy (None when no accuracy is set) on inputs X and labels y, `batch_size` at a time.
 
-        Raises as `train`.
+        `sample_weight` and errors are those of `train`.
         """
         self._need("loss")
         batch_size = None if batch_size is None else _count("batch_size", batch_size)
-        return self._evaluate(*self._samples(X, y, "evaluation"), batch_size)
+        return self._evaluate(self._samples("evaluation", X, y, sample_weight), batch_size)
 
-    def _evaluate(self, X: Array, y: Array, batch_size: int | None) -> tuple[float, float | None]:
+    def _evaluate(self, data: _Data, batch_size: int | None) -> tuple[float, float | None]:
         self._new_pass()
-        batch = batch_size or len(X)
-        for start in range(0, len(X), batch):
-            self._score(X[start:start + batch], y[start:start + batch], False)
+        samples = len(data[0])
+        batch = batch_size or samples
+        for start in range(0, samples, batch):
+            self._score(False, *[each[start:start + batch] for each in data])
         return self._means()
 
     def predict(self, X: ArrayLike, *, batch_size: int | None = None) -> Array:

@@ -64,7 +64,14 @@ class Layer_Dropout(layers.Dropout):
 
     def __init__(self, rate: float, *, seed: int | None = None) -> None:
         super().__init__(rate, seed=int(np.random.randint(2**31)) if seed is None else seed)
-        self.rate = 1 - self.dropped
+
+    @property
+    def rate(self) -> float:
+        return 1 - self.dropped
+
+    @rate.setter
+    def rate(self, kept: float) -> None:
+        layers.Dropout.rate.fset(self, 1 - kept)  # type: ignore[attr-defined]
 
     def arguments(self) -> dict[str, Any]:
         """Those of the constructor, for saving."""

@@ -5,6 +5,7 @@ optimizer keeps its state (momentum, moving means) itself, by layer and as long 
 change optimizers.
 """
 
+from collections.abc import Sequence
 from itertools import accumulate, repeat
 from operator import mul
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from . import backend
 from .arrays import Array, aligned, as_floats, finite
 from .layers import Layer
-from .plan import Parameters
+from .plan import ALIGNMENT, Parameters
 from .schedules import Schedule
 
 
@@ -257,3 +258,19 @@ class AdamW(Adam):
     def __init__(self, learning_rate: float | Schedule = 0.001, decay: float = 0.0, epsilon: float = 1e-7,
                  beta_1: float = 0.9, beta_2: float = 0.999, weight_decay: float = 0.01) -> None:
         super().__init__(learning_rate, decay, epsilon, beta_1, beta_2, weight_decay)
+
+
+def clip_gradients(layers: Sequence[Layer], max_norm: float) -> float:
+    """Scale the gradients of layers (`dweights`, `dbiases`), in place, so that the Euclidean norm of them all is at
+    most max_norm, and return what it was (Pascanu et al. 2013). `Model.clip_norm` does so at each step.
+
+    Raises TypeError or ValueError for a max_norm that is not a finite number of at least 0.
+    """
+    max_norm = finite("max_norm", max_norm)
+    gradients = [gradient for layer in layers for gradient in (layer.dweights, layer.dbiases)]
+    # summed up in the places they have in a model: see Parameters
+    parts = [part for each in gradients for part in (each.ravel(), np.zeros(-each.size % ALIGNMENT, each.dtype))]
+    norm: float = backend.ops.clip_norm.forward(np.concatenate(parts)) if parts else 0.0
+    for gradient in gradients:
+        backend.ops.clip_norm.step(gradient, norm=norm, max_norm=max_norm)
+    return norm

@@ -12,15 +12,15 @@ import numpy as np
 from . import backend
 from .arrays import Array, address, aligned
 
-ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases")
+ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask")
 ALIGNMENT = 16  # numbers: each layer's parameters begin where a vector does
 METHODS = {"forward", "backward", "pre_update_params", "update_params", "post_update_params"}
 OWN = f"{__package__}."
 
 
 def recordable(*parts: Any) -> bool:
-    """Whether the calls of objects may be recorded: those of this package's classes that make the same ones each time
-    (see `Dropout.recordable`), without a method of their own. A user's may do anything."""
+    """Whether the calls of objects may be recorded: those of this package's classes, without a method of their own. A
+    user's may do anything."""
     return all(type(part).__module__.startswith(OWN) and getattr(type(part), "recordable", True)
                and METHODS.isdisjoint(vars(part)) for part in parts if part is not None)
 
@@ -101,7 +101,13 @@ class _Recording:
     def _prepare(self, parts: tuple[Any, ...], kept: tuple[Array, ...], result: Array | None = None) -> Any:
         # all arrays but `kept`, and what lies in their memory, move to lines of the cache; returns where `result` is
         self._parts = [(part, {name: vars(part)[name] for name in ARRAYS if name in vars(part)}) for part in parts]
-        self._parts[0][1].pop("inputs", None)  # the batch
+        batch = kept[0]
+        self._of_batch = [(part, name, array.shape) for part, arrays in self._parts for name, array in arrays.items()
+                          if array is not None and array.size == batch.size and address(array) == address(batch)]
+        for part, arrays in self._parts:
+            for each, name, _ in self._of_batch:
+                if each is part:
+                    arrays.pop(name, None)
         moved: dict[int, Array] = {}
         owners = {id(_owner(array)) for array in kept}
 
@@ -130,7 +136,12 @@ class _Recording:
             for batch, places in zip(batches, self._batches):
                 self._replay.arrays(batch, places)
             self._last = batches
-        self._parts[0][0].inputs = batches[0]
+        self._show_batch(batches[0])
+
+    def _show_batch(self, x: Array) -> None:
+        # what the first layers hold of it: Input and Flatten pass it on
+        for part, name, shape in self._of_batch:
+            setattr(part, name, x if x.shape == shape else x.reshape(shape))
 
     def release(self) -> None:
         """Hold no batch any more."""
@@ -146,7 +157,8 @@ class _Recording:
 
 
 class Plan(_Recording):
-    """The calls of kernels for one step on batches like X (N, n_inputs) and y: forward, loss, accuracy, backward.
+    """The calls of kernels for one step on batches like `data`, X (N, n_inputs), y and perhaps weights (N,): forward,
+    loss, accuracy, backward, clipping.
 
     `run` repeats them on other batches of that size. Outputs and gradients then stand in the same arrays at each step,
     which the layers show as `output`, `dinputs`, `dweights` and so on.
@@ -154,32 +166,47 @@ class Plan(_Recording):
     Nothing is checked any more: labels must be less than the columns of the last output.
     """
 
-    def __init__(self, model: Any, parameters: Parameters, X: Array, y: Array) -> None:
+    def __init__(self, model: Any, parameters: Parameters, *data: Array) -> None:
         criterion = model._criterion
+        dropouts = [layer for layer in model.layers if hasattr(layer, "calls")]
+        counts = [layer.calls for layer in dropouts]
         with backend.capture() as calls:
-            losses = model._forward_loss(X, y, True)
+            losses = model._forward_loss(True, *data)
             self._mean = len(calls)
             backend.ops.mean.forward(losses)
             criterion.regularization_loss()
             self._penalties = range(self._mean + 1, len(calls))
             self._hits = len(calls) if model.accuracy else None
             if model.accuracy:
-                model.accuracy.hits(criterion.output, y)
-            model.backward(criterion.output, y, input_gradient=False)
-        super().__init__(calls, X, y)
+                model.accuracy.hits(criterion.output, data[1])
+            model._backward(*data)
+        super().__init__(calls, *data)
         for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
             for name, gradient in zip(("dweights", "dbiases"), gradients):
                 for call, place, shape in self._places(getattr(layer, name)):
                     calls[call][1][place] = gradient.reshape(shape)
                 setattr(layer, name, gradient)
-        self._prepare((*model.layers, criterion), (X, y, parameters.values, parameters.gradients))
+        if model.clip_norm is not None:
+            with backend.capture() as clipping:
+                backend.ops.clip_norm.step(parameters.gradients, max_norm=model.clip_norm)
+            calls += clipping
+        # where a dropout's kernel takes its stream: the last argument of the first call with its mask
+        self._streams = []
+        for layer, count in zip(dropouts, counts):
+            layer.calls = count  # recording was no step
+            call = self._places(layer.binary_mask)[0][0]
+            self._streams.append((layer, call, len(calls[call][1]) - 1))
+        self._prepare((*model.layers, criterion), (*data, parameters.values, parameters.gradients))
         self._chain: tuple[Any, Any] | None = None  # an optimizer's recorded call, and all calls of a step with it
         self.pace = 1  # steps at once in the last training
 
-    def run(self, X: Array, y: Array) -> tuple[float, float, int | None]:
+    def run(self, *data: Array) -> tuple[float, float, int | None]:
         """The mean loss of a batch, the penalties, the number of hits (None without accuracy); sets all gradients."""
-        self._take(X, y)
+        self._take(*data)
         replay = self._replay
+        for layer, call, place in self._streams:
+            replay.integer(call, place, layer.calls)
+            layer.calls += 1
         replay.run()
         penalty = 0.0
         for call in self._penalties:
@@ -190,23 +217,27 @@ class Plan(_Recording):
         """Whether `repeat` can be used: not with threads, which Python starts."""
         return bool(self.usable and self._replay.compiled and update.compiled)
 
-    def repeat(self, X: Array, y: Array, samples: int, update: Any,
+    def repeat(self, data: tuple[Array, ...], samples: int, update: Any,
                numbers: Array) -> tuple[list[float], list[float], list[int] | None]:
-        """`run` and `update`, an optimizer's recorded call, for each row of its `numbers`: on `samples` rows of X and y
+        """`run` and `update`, an optimizer's recorded call, for each row of its `numbers`: on `samples` rows of `data`
         after the other, or, where there are no more, on all of them each time. What `run` returns, as lists.
         """
-        first, last = (slice(0, samples), slice(len(X) - samples, None))
         if self._chain is None or self._chain[0] is not update:
-            self._take(X[first], y[first])
+            self._take(*[batch[:samples] for batch in data])
             self._chain = update, backend.Replay(self._calls + update.calls)
+        turns = np.arange(len(numbers))
         batches = []
-        for batch, places in zip((X, y), self._batches):
+        for batch, places in zip(data, self._batches):
             step = samples * batch.strides[0] if len(batch) > samples else 0
-            batches.append((places, address(batch) + step * np.arange(len(numbers))))
+            batches.append((places, address(batch) + step * turns))
+        streams = []
+        for layer, call, place in self._streams:
+            streams.append((call, place, layer.calls + turns))
+            layer.calls += len(numbers)
         results = [self._mean, *self._penalties] + ([] if self._hits is None else [self._hits])
         place = len(update.calls[0][1]) - numbers.shape[1]
-        losses, *found = self._chain[1].repeat(batches, len(self._calls), place, numbers, results)
-        self._take(X[last], y[last])
+        losses, *found = self._chain[1].repeat(batches, streams, len(self._calls), place, numbers, results)
+        self._take(*[batch[len(batch) - samples:] for batch in data])
         hits = None if self._hits is None else found.pop()
         return losses, [sum(penalties) for penalties in zip(*found)] if found else [0.0] * len(losses), hits
 
@@ -256,7 +287,7 @@ class Forward(_Recording):
         try:
             self._input[...] = X  # 1.5 us less than taking X itself and letting it go after
             self._replay.run()
-            self._parts[0][0].inputs = X
+            self._show_batch(X)
             self.show()
             return self._output.copy()
         finally:

@@ -20,7 +20,8 @@ DESCRIPTION = "model.json"
 CLASSES: dict[str, type] = {
     **{name: found for module in (layers, losses, metrics, optimizers, schedules)
        for name, found in vars(module).items()
-       if inspect.isclass(found) and found.__module__ == module.__name__ and not name.startswith("_")},
+       if inspect.isclass(found) and found.__module__ == module.__name__ and not name.startswith("_")
+       and found is not layers.Sequential},  # a model has its layers one by one
     "Model": models.Model,
     **{f"nnfs.{name}": getattr(nnfs, name) for name in nnfs.__all__}}
 NAMES = {found: name for name, found in reversed(CLASSES.items())}  # the name in nn of what nnfs only renames
@@ -32,6 +33,8 @@ def _describe(part: Any) -> Any:
         return part
     if isinstance(part, np.dtype):
         return part.name
+    if isinstance(part, (tuple, list)):
+        return [_describe(each) for each in part]
     if type(part) not in NAMES:
         raise TypeError(f"{part!r} cannot be saved: it is not of a class of nnjit.nn")
     if hasattr(part, "arguments"):
@@ -62,7 +65,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     optimizer = model.optimizer
     description = {"format": FORMAT, "class": NAMES[type(model)], "layers": [_describe(each) for each in model.layers],
                    "loss": _describe(model.loss), "optimizer": _describe(optimizer),
-                   "accuracy": _describe(model.accuracy), "history": model.history,
+                   "accuracy": _describe(model.accuracy), "clip_norm": model.clip_norm, "history": model.history,
                    "iterations": getattr(optimizer, "iterations", 0),
                    "learning_rate": getattr(optimizer, "current_learning_rate", 0.0),
                    "calls": [getattr(each, "calls", None) for each in model.layers]}
@@ -94,7 +97,8 @@ def _restore(arrays: dict[str, Array]) -> Any:
         model.add(_build(each))
     model.set(loss=_build(description["loss"], losses.Loss),
               optimizer=_build(description["optimizer"], optimizers._Optimizer),
-              accuracy=_build(description["accuracy"], metrics._Counting))
+              accuracy=_build(description["accuracy"], metrics._Counting),
+              clip_norm=description["clip_norm"])
     optimizer = model.optimizer
     for number, (layer, calls) in enumerate(zip(model.layers, description["calls"], strict=True)):
         if calls is not None:

@@ -38,14 +38,14 @@ def network(optimizer=None, *, dtype=np.float32, loose=False, accuracy=True, one
 
 def layer_by_layer(monkeypatch):
     """From here on, no step is recorded."""
-    monkeypatch.setattr(nn.Model, "_check_plans", lambda self, X, y: None)
+    monkeypatch.setattr(nn.Model, "_check_plans", lambda self, data: None)
 
 
 def bits(model):
     return [parameter.tobytes() for pair in model.get_parameters() for parameter in pair]
 
 
-ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases")
+ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask")
 OPTIMIZERS = (nn.SGD, nn.Adagrad, nn.RMSprop, nn.Adam, nn.AdamW)
 
 
@@ -108,8 +108,9 @@ def test_a_recorded_training_is_the_same_to_the_bit(monkeypatch, dtype, optimize
 def test_many_steps_are_one_call(monkeypatch, shuffle):
     calls = []
     repeat, run = plan.Plan.repeat, plan.Plan.run
-    monkeypatch.setattr(plan.Plan, "repeat", lambda self, X, *rest: calls.append(len(X)) or repeat(self, X, *rest))
-    monkeypatch.setattr(plan.Plan, "run", lambda self, X, y: calls.append(-len(X)) or run(self, X, y))
+    monkeypatch.setattr(plan.Plan, "repeat", lambda self, data, *rest: calls.append(len(data[0]))
+                        or repeat(self, data, *rest))
+    monkeypatch.setattr(plan.Plan, "run", lambda self, *data: calls.append(-len(data[0])) or run(self, *data))
     at_once(monkeypatch, 5)
     model = network()
     model.train(X, Y, epochs=2, batch_size=10, shuffle=shuffle, seed=0)
@@ -163,8 +164,8 @@ def test_a_training_goes_on_at_the_pace_of_the_last(monkeypatch):
     model, counts = network(), []
     repeat = plan.Plan.repeat
     monkeypatch.setattr(plan.Plan, "repeat",
-                        lambda self, X, y, samples, update, numbers:
-                        counts.append(len(numbers)) or repeat(self, X, y, samples, update, numbers))
+                        lambda self, data, samples, update, numbers:
+                        counts.append(len(numbers)) or repeat(self, data, samples, update, numbers))
     monkeypatch.setattr(nn.model, "perf_counter", lambda: 0.0)  # as fast as can be
     for epochs, wish in ((7, [2, 4]), (20, [4, 8, 8]), (20, [16, 4]), (3, [3])):
         del counts[:]
@@ -442,24 +443,158 @@ def dropping(seed=11, rate=0.4):
     return model
 
 
-def test_dropout_has_a_mask_for_each_step(monkeypatch):
-    masks = []
-    usual = kernels.dropout.forward
+@pytest.mark.parametrize("steps", (1, 3, 10**6))
+def test_dropout_has_a_mask_for_each_step(monkeypatch, steps):
+    # an epoch has three batches, of 30, 30 and 10
+    at_once(monkeypatch, steps)
+    model, masks = dropping(), []
+    model.train(X, Y, epochs=3, batch_size=30, validation_data=(X, Y),
+                callback=lambda epoch: masks.append((model.layers[1].calls, model.layers[1].binary_mask)))
+    assert masks == [(3, None), (6, None), (9, None)]  # the validation came last, and drops nothing
+    assert [*model._plans] == [30, 10]
+    for epochs in (1, 5):
+        model.train(X, Y, epochs=epochs)
+        mask = kernels.reference.dropout.forward(np.ones((70, 20), np.float32), rate=0.4, seed=11,
+                                                 stream=model.layers[1].calls - 1)[1]
+        assert np.array_equal(model.layers[1].binary_mask, mask)
+    assert model.layers[1].calls == 15
+    model.train(X[:30], Y[:30], callback=lambda epoch: masks.append(model.layers[1].binary_mask.copy()))
+    assert np.array_equal(masks[-1], kernels.reference.dropout.forward(
+        np.ones((30, 20), np.float32), rate=0.4, seed=11, stream=15)[1])
 
-    def noting(x, **knobs):
-        found = usual(x, **knobs)
-        masks.append(found[1].copy())
-        return found
 
-    monkeypatch.setattr(kernels.dropout, "forward", noting)
-    model = dropping()
-    model.train(X, Y, epochs=3, batch_size=30, validation_data=(X, Y))
-    assert len(masks) == model.layers[1].calls == 9  # three batches an epoch; the validation drops nothing
-    for step, mask in enumerate(masks):
-        x = np.ones((10 if step % 3 == 2 else 30, 20), np.float32)
-        assert np.array_equal(mask, kernels.reference.dropout.forward(x, rate=0.4, seed=11, stream=step)[1])
-    assert len({mask[:10].tobytes() for mask in masks}) == 9
-    assert model._plans == {}
+@pytest.mark.parametrize("change", ("rate", "seed", "calls"))
+def test_a_change_of_dropout_in_a_callback_is_noticed(monkeypatch, change):
+    value = 0.8 if change == "rate" else 5
+
+    def train(model):
+        model.train(X, Y, epochs=6, batch_size=30,
+                    callback=lambda epoch: epoch == 3 and setattr(model.layers[1], change, value))
+
+    model = same_training(monkeypatch, dropping, train)
+    assert model.layers[1].rate == (0.8 if change == "rate" else 0.4)
+    assert model.layers[1].calls == (5 + 9 if change == "calls" else 18)
+
+
+def test_several_dropouts(monkeypatch):
+    def build():
+        model, random = nn.Model(), np.random.default_rng(1)
+        for part in (nn.Dropout(0.1, seed=2**64 - 1), nn.Dense(6, 20, activation="relu", rng=random),
+                     nn.Dropout(0.5, seed=1), nn.ReLU(), nn.Dropout(0.2, seed=2), nn.Dense(20, 4, rng=random),
+                     nn.Softmax()):
+            model.add(part)
+        model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(0.01), accuracy=nn.Accuracy())
+        model.finalize()
+        return model
+
+    def train(model):
+        model.train(X, Y, epochs=4, batch_size=32, shuffle=True, seed=3)
+        model.train(X, Y, epochs=9)
+
+    model = same_training(monkeypatch, build, train)
+    assert [layer.calls for layer in model.layers if isinstance(layer, nn.Dropout)] == [21, 21, 21]
+    assert model._plans[70].usable
+
+
+WEIGHTS = rng.random(SAMPLES)
+
+
+@pytest.mark.parametrize("kind", ("numbers", "classes", "both", "smoothed", "binary"))
+def test_weights_and_smoothed_labels_are_recorded_too(monkeypatch, kind):
+    knobs = {} if kind == "numbers" else {"label_smoothing": 0.1} if kind == "smoothed" else {
+        "class_weights": [1, 2.5] if kind == "binary" else [0.5, 1, 2, 0]}
+    given = {"sample_weight": WEIGHTS} if kind in ("numbers", "both") else {}
+
+    def build():
+        if kind != "binary":
+            model = network()
+            model.set(loss=nn.CategoricalCrossentropy(**knobs))
+        else:
+            model = nn.Model()
+            for part in (nn.Dense(6, 5, rng=0), nn.Tanh(), nn.Dense(5, 1, activation="sigmoid", rng=1)):
+                model.add(part)
+            model.set(loss=nn.BinaryCrossentropy(**knobs), optimizer=nn.Adam(0.01), accuracy=nn.BinaryAccuracy())
+        model.finalize()
+        return model
+
+    def train(model):
+        y = Y % 2 if kind == "binary" else Y
+        validation = (X[:9], y[:9], *[values[:9] for values in given.values()])
+        model.train(X, y, epochs=3, batch_size=30, shuffle=True, seed=3, **given)
+        model.train(X, y, epochs=2, validation_data=validation, **given)
+        model.train(X, y, epochs=9, **given)
+        model.train(X, y, epochs=3)  # without numbers, another step
+
+    model = same_training(monkeypatch, build, train)
+    assert model._plans[70].usable
+    other, given = build(), {}
+    other.set(loss=type(other.loss)())
+    other.finalize()
+    train(other)
+    assert bits(other) != bits(model)
+
+
+def clipped(norm, **knobs):
+    model = network(**knobs)
+    model.set(clip_norm=norm)
+    model.finalize()
+    return model
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("loose", (False, True))
+@pytest.mark.parametrize("regularized", (False, True))
+def test_clipped_gradients_are_recorded_too(monkeypatch, dtype, loose, regularized):
+    def train(model):
+        model.train(X, Y, epochs=3, batch_size=30)
+        model.train(X, Y, epochs=8)
+        if model.clip_norm == 0.01:
+            norm = np.sqrt(sum(np.sum(gradient.astype(float)**2) for layer in model.trainable_layers
+                               for gradient in (layer.dweights, layer.dbiases)))
+            assert norm == pytest.approx(0.01, rel=1e-3)  # 1e-6 is added to it
+
+    knobs = {"dtype": dtype, "loose": loose, "regularized": regularized}
+    model = same_training(monkeypatch, lambda: clipped(0.01, **knobs), train)
+    free, unclipped = clipped(100.0, **knobs), network(**knobs)
+    for each in (free, unclipped):
+        train(each)
+    assert bits(free) == bits(unclipped) != bits(model)
+
+
+def test_clipping_switched_in_a_callback(monkeypatch):
+    def train(model):
+        def switch(epoch):
+            if epoch in (2, 4, 6):
+                model.clip_norm = {2: 0.01, 4: 0.02, 6: None}[epoch]
+
+        model.train(X, Y, epochs=8, callback=switch)
+
+    same_training(monkeypatch, network, train)
+
+
+@pytest.mark.parametrize("first", ("input", "flatten", "both"))
+def test_layers_that_pass_the_batch_on_show_the_last_one(monkeypatch, first):
+    def build():
+        model, random = nn.Model(), np.random.default_rng(1)
+        for part in (nn.Input(6) if first == "input" else nn.Input((2, 3)) if first == "both" else nn.Flatten(),
+                     *([nn.Flatten()] if first == "both" else []), nn.Dense(6, 20, activation="relu", rng=random),
+                     nn.Dense(20, 4, rng=random), nn.Softmax()):
+            model.add(part)
+        model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(0.01), accuracy=nn.Accuracy())
+        model.finalize()
+        return model
+
+    x = X if first == "input" else X.reshape(-1, 2, 3)
+
+    def train(model):
+        model.train(x, Y, epochs=3, batch_size=20, shuffle=True, seed=1)
+        model.train(x, Y, epochs=4, batch_size=25)
+        for _ in range(3):
+            model.predict(x[:2])
+
+    model = same_training(monkeypatch, build, train)
+    assert model._plans[25].usable
+    assert all(layer.inputs is not None and len(layer.inputs) == 2 for layer in model.layers[:-1])
 
 
 def test_a_training_with_dropout_repeats_under_its_seed(monkeypatch):

@@ -99,7 +99,8 @@ def test_repeated_with_other_arrays_and_numbers():
     again = Replay(calls)
     batches = np.arange(12.0).reshape(3, 4)
     addresses = np.array([row.ctypes.data for row in batches])
-    totals, largest = again.repeat([([(0, 0, (4,))], addresses)], 1, 2, np.array([[10.0], [100.0], [1000.0]]), [2, 3])
+    numbers = np.array([[10.0], [100.0], [1000.0]])
+    totals, largest = again.repeat([([(0, 0, (4,))], addresses)], [], 1, 2, numbers, [2, 3])
     assert y.tolist() == [12 + 1110, 15 + 1110, 18, 21]  # call 1 adds its number times x, which is 1, to two of y
     assert totals == [6 + 20, 28 + 220, 66 + 2220] and largest == [0, 0, 0]
     assert [type(values[0]) for values in (totals, largest)] == [float, int]
@@ -118,7 +119,7 @@ def test_a_failing_repetition_is_told():
     calls, _ = captured((_axpy, False, (np.ones(1), x, -1.0, 1)), (_fail, False, (x,)))
     x[:] = 1
     with pytest.raises(MemoryError):
-        Replay(calls).repeat([], 0, 2, np.array([[-2.0], [-2.0], [0.5], [-2.0]]), [])
+        Replay(calls).repeat([], [], 0, 2, np.array([[-2.0], [-2.0], [0.5], [-2.0]]), [])
     assert x[0] == 1.5  # twice to -1 and set to 1, then positive
 
 
