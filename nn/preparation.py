@@ -85,11 +85,7 @@ def _not_0(divisor: Array) -> Array:
     return np.where(divisor == 0, 1.0, divisor)
 
 
-def one_hot(labels: ArrayLike, classes: int | None = None, *, dtype: DTypeLike = np.float32) -> Array:
-    """Rows (N, classes) with a 1 at each label, else 0. Without `classes`: one more than the largest label.
-
-    Raises TypeError for labels that are no whole numbers, ValueError for one outside 0..classes-1.
-    """
+def _class_numbers(labels: ArrayLike, classes: int | None) -> tuple[Array, int]:
     found = as_labels(labels, FLOAT32)
     if found.ndim != 1:
         raise ValueError(f"labels must have shape (N,), got {found.shape}")
@@ -98,6 +94,15 @@ def one_hot(labels: ArrayLike, classes: int | None = None, *, dtype: DTypeLike =
     outside = np.flatnonzero((found < 0) | (found >= classes))
     if len(outside):
         raise ValueError(f"labels must lie in 0..{classes - 1}, got {found[outside[0]]} at index {outside[0]}")
+    return found, classes
+
+
+def one_hot(labels: ArrayLike, classes: int | None = None, *, dtype: DTypeLike = np.float32) -> Array:
+    """Rows (N, classes) with a 1 at each label, else 0. Without `classes`: one more than the largest label.
+
+    Raises TypeError for labels that are no whole numbers, ValueError for one outside 0..classes-1.
+    """
+    found, classes = _class_numbers(labels, classes)
     rows = np.zeros((len(found), classes), float_dtype(dtype))
     rows[np.arange(len(found)), found] = 1
     return rows
@@ -109,6 +114,20 @@ def from_one_hot(rows: ArrayLike) -> Array:
     if found.ndim != 2 or not found.shape[1]:
         raise ValueError(f"rows must have shape (N, C), got {found.shape}")
     return found.argmax(axis=1).astype(INT64)
+
+
+def balanced_class_weights(labels: ArrayLike, classes: int | None = None) -> Array:
+    """For `class_weights` of a loss: N / (classes * count), (classes,) float64, so that each class has the same part in
+    it. A class without samples gets 0.
+
+    labels: numbers (N,), and how many `classes` there are if not one more than the largest; see `one_hot` for errors.
+    Raises ValueError without labels.
+    """
+    found, classes = _class_numbers(labels, classes)
+    if not len(found):
+        raise ValueError("labels must not be empty")
+    counts = np.bincount(found, minlength=classes)
+    return np.divide(len(found) / classes, counts, out=np.zeros(classes), where=counts > 0)
 
 
 def train_test_split(X: ArrayLike, y: ArrayLike, *, test: float | int = 0.25, shuffle: bool = True,

@@ -331,3 +331,80 @@ def test_mistakes_in_the_constructor(arguments, more, error, text):
 def test_repr():
     assert repr(nn.Dense(2, 3, activation="relu")) == "Dense(2, 3, activation='relu')"
     assert repr(nn.Dense(2, 3)) == "Dense(2, 3)" and repr(nn.Softmax()) == "Softmax()"
+
+
+def test_input_passes_on_what_fits():
+    for layer, x in ((nn.Input(3), np.ones((2, 3), np.float32)), (nn.Input((4, 5)), np.ones((2, 4, 5))),
+                     (nn.Input([2]), np.ones((0, 2)))):
+        assert layer.forward(x) is x is layer.inputs is layer.output
+        assert layer.backward(x) is x is layer.dinputs
+    assert nn.Input(2).forward([[1, 2]]).dtype == np.float32
+    assert repr(nn.Input(3)) == "Input(3)" and repr(nn.Input([4, 5])) == "Input((4, 5))"
+
+
+@pytest.mark.parametrize("make, error, text", (
+    (lambda: nn.Input(0), ValueError, "shape must be of numbers of at least 1, got 0"),
+    (lambda: nn.Input((3, -1)), ValueError, r"shape must be of numbers of at least 1, got \(3, -1\)"),
+    (lambda: nn.Input(2.5), TypeError, "shape must be a whole number or several, got 2.5"),
+    (lambda: nn.Input((3, True)), TypeError, r"shape must be a whole number or several, got \(3, True\)"),
+    (lambda: nn.Input((4, 5)).forward(np.ones((3, 20))), ValueError,
+     r"inputs must have shape \(samples, 4, 5\), got \(3, 20\)"),
+    (lambda: nn.Input(3).forward(1.0), ValueError, r"inputs must have shape \(samples, 3\), got \(\)"),
+))
+def test_input_refuses_the_rest(make, error, text):
+    with pytest.raises(error, match=text):
+        make()
+
+
+def test_the_width_behind_input_is_known():
+    for first in (nn.Input(12), nn.Input((3, 4))):
+        model = nn.Model()
+        for layer in (first, *([nn.Flatten()] if len(first.shape) == 2 else []), nn.Dense(11, 2)):
+            model.add(layer)
+        with pytest.raises(ValueError, match=r"Dense\(11, 2\), must take the 12 outputs of the layer before it"):
+            model.finalize()
+
+
+def test_sequential_is_its_layers_one_by_one(rng):
+    layers = [nn.Dense(4, 5, activation="tanh", rng=0, dtype=np.float64), nn.Dropout(0.5, seed=3),
+              nn.Dense(5, 3, rng=1, dtype=np.float64), nn.Softmax()]
+    block = nn.Sequential(nn.Sequential(*layers[:2]), *layers[2:])
+    assert block.layers == layers and block.trainable_layers == [layers[0], layers[2]]
+    assert repr(block) == f"Sequential({', '.join(map(repr, layers))})"
+    x, dy = rng.standard_normal((6, 4)), rng.standard_normal((6, 3))
+    expected = x
+    for layer in layers:
+        expected = layer.forward(expected, False)
+    assert np.array_equal(block.forward(x, False), expected)
+    assert np.array_equal(block.predictions(expected), expected.argmax(axis=1))
+    block.forward(x)  # another mask each time: the differences go by that of this one
+    mask = layers[1].binary_mask
+
+    def weighted():
+        hidden = layers[0].forward(x) * mask
+        return np.sum(dy * layers[3].forward(layers[2].forward(hidden)))
+
+    gradient = block.backward(dy)
+    np.testing.assert_allclose(gradient, difference(weighted, x), atol=1e-8)
+    model = nn.Model()
+    model.add(nn.Input(4))
+    model.add(block)
+    assert model.layers[1:] == layers
+    model.finalize()
+    assert np.array_equal(model.predict(x), expected)
+
+
+def test_an_empty_sequential_and_one_of_no_layers():
+    block, x = nn.Sequential(), np.ones((2, 3))
+    assert block.forward(x) is x is block.backward(x) is block.predictions(x)
+    for wrong in (nn.Dense, 3, "relu"):
+        with pytest.raises(TypeError, match=r"Sequential takes a layer, such as Dense\(2, 64\), got "):
+            nn.Sequential(wrong)
+
+
+def test_the_rate_of_dropout_can_be_changed():
+    layer, x = nn.Dropout(0.5, seed=1), np.ones((100, 10))
+    layer.rate = 0.9
+    assert layer.rate == 0.9 and (layer.forward(x) == 0).mean() == pytest.approx(0.9, abs=0.05)
+    with pytest.raises(ValueError, match="rate, the share that is dropped, must be at least 0 and below 1, got 1"):
+        layer.rate = 1

@@ -158,3 +158,146 @@ def test_accuracy_of_nothing_or_of_other_lengths():
         nn.Accuracy().calculate(np.empty((0, 3)), np.empty(0, int))
     with pytest.raises(ValueError, match="one length, got 2 and 3"):
         nn.Accuracy().calculate([0, 1], [0, 1, 2])
+
+
+def torch_loss(torch, kind, scores, y, smoothing=0.0):
+    """The losses (N,) of PyTorch, in float64, of a leaf with scores or, for CategoricalCrossentropy, probabilities."""
+    leaf = torch.tensor(scores, requires_grad=True)
+    logarithms = leaf.log() if kind is nn.CategoricalCrossentropy else torch.log_softmax(leaf, 1)
+    shares = torch.full(scores.shape, smoothing / scores.shape[1], dtype=torch.float64)
+    shares[range(len(y)), y] += 1 - smoothing
+    return leaf, -(shares * logarithms).sum(1)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("sparse", (True, False))
+@pytest.mark.parametrize("smoothing", (0.0, 0.2))
+def test_weights_and_smoothing_against_torch(torch, kind, sparse, smoothing, rng):
+    x, y = probabilities(rng, (30, 5)), rng.integers(0, 5, 30)
+    classes, samples = rng.random(5), rng.random(30)
+    labels = y if sparse else one_hot(y, 5)
+    for class_weights, sample_weight in ((None, None), (classes, None), (None, samples), (classes, samples)):
+        leaf, losses = torch_loss(torch, kind, x, y, smoothing)
+        if smoothing and kind is nn.SoftmaxCategoricalCrossentropy:  # PyTorch's own
+            own = torch.nn.functional.cross_entropy(leaf, torch.tensor(y), label_smoothing=smoothing, reduction="none")
+            assert torch.allclose(own, losses, rtol=1e-13)
+        if class_weights is not None:
+            losses = losses * torch.tensor(class_weights)[y]
+        if sample_weight is not None:
+            losses = losses * torch.tensor(sample_weight)
+        losses.mean().backward()
+        loss = kind(label_smoothing=smoothing, class_weights=class_weights)
+        np.testing.assert_allclose(loss.forward(x, labels, sample_weight), losses.detach().numpy(), rtol=1e-12)
+        found = loss.backward(loss.output, labels, sample_weight)
+        assert found is loss.dinputs
+        np.testing.assert_allclose(found, leaf.grad.numpy(), rtol=1e-9, atol=1e-13)
+        assert loss.calculate(x, labels) == pytest.approx(
+            np.mean(losses.detach().numpy() / (1 if sample_weight is None else sample_weight)), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", (nn.BinaryCrossentropy, nn.MeanSquaredError, nn.MeanAbsoluteError, nn.Huber))
+@pytest.mark.parametrize("columns", (1, 3))
+def test_sample_weights_of_outputs(kind, columns, rng):
+    outputs, targets, weights = rng.random((20, columns)), rng.random((20, columns)), rng.random(20)
+    loss, plain = kind(), kind()
+    np.testing.assert_allclose(loss.forward(outputs, targets, weights), plain.forward(outputs, targets) * weights,
+                               rtol=1e-15)
+    np.testing.assert_allclose(loss.backward(outputs, targets, weights),
+                               plain.backward(outputs, targets) * weights[:, None], rtol=1e-15)
+
+
+def test_class_weights_of_a_binary_loss_against_torch(torch, rng):
+    p, y = rng.random((40, 1)), rng.integers(0, 2, 40)
+    leaf, t = torch.tensor(p, requires_grad=True), torch.tensor(y[:, None], dtype=torch.float64)
+    losses = -(3.0 * t * leaf.log() + 0.5 * (1 - t) * (1 - leaf).log())
+    losses.mean().backward()
+    loss = nn.BinaryCrossentropy(class_weights=(0.5, 3))
+    for targets in (y, y[:, None].astype(float)):
+        np.testing.assert_allclose(loss.forward(p, targets), losses.detach().numpy()[:, 0], rtol=1e-12)
+        np.testing.assert_allclose(loss.backward(p, targets), leaf.grad.numpy(), rtol=1e-12)
+    assert repr(loss) == "BinaryCrossentropy(class_weights=[0.5, 3.0])"
+    with pytest.raises(ValueError, match="class_weights are for a single output, got 2"):
+        loss.forward(p.reshape(20, 2), y.reshape(20, 2))
+
+
+def test_weights_of_shares_are_those_of_the_largest():
+    p, t = P[:2].copy(), np.array([[.5, .2, .3], [.1, .3, .6]])
+    found = nn.CategoricalCrossentropy(class_weights=[2, 3, 4]).forward(p, t)
+    np.testing.assert_allclose(found, nn.CategoricalCrossentropy().forward(p, t) * [2, 4], rtol=1e-15)
+
+
+@pytest.mark.parametrize("make, text", (
+    (lambda: nn.CategoricalCrossentropy(class_weights=[]), r"class_weights must have one number for each class"),
+    (lambda: nn.CategoricalCrossentropy(class_weights=2.0), r"class_weights must have one number for each class"),
+    (lambda: nn.CategoricalCrossentropy(class_weights=[1, -2]), "class_weights must be finite and at least 0, got -2"),
+    (lambda: nn.SoftmaxCategoricalCrossentropy(class_weights=[1, np.nan]), "class_weights must be .* nan at index 1"),
+    (lambda: nn.CategoricalCrossentropy(label_smoothing=1), "label_smoothing must be at least 0 and below 1, got 1"),
+    (lambda: nn.CategoricalCrossentropy(label_smoothing=-0.1), "label_smoothing must be at least 0 and below 1"),
+    (lambda: nn.BinaryCrossentropy(class_weights=[1, 2, 3]), "class_weights must be two numbers, of 0 and of 1, got 3"),
+    (lambda: nn.CategoricalCrossentropy(class_weights=[1, 2]).forward(P, [0, 2, 1]),
+     "class_weights are those of 2 classes, but there is a label 2"),
+    (lambda: nn.CategoricalCrossentropy(class_weights=[1, 2, 3]).forward(P, [0, -1, 1]),
+     "labels must lie in 0..2, got -1 at index 1"),
+    (lambda: nn.MeanSquaredError().forward(P, P, [1, 2]), r"sample_weight must have shape \(3,\), got \(2,\)"),
+    (lambda: nn.MeanSquaredError().forward(P, P, [[1], [2], [3]]), r"sample_weight must have shape .* got \(3, 1\)"),
+    (lambda: nn.Huber().backward(P, P, [1, 2, -np.inf]), "sample_weight must be finite and at least 0, got -inf at ind"),
+))
+def test_mistakes_in_weights(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()
+
+
+@pytest.mark.parametrize("softmax", (True, False))
+@pytest.mark.parametrize("knobs", ({}, {"label_smoothing": 0.1}, {"class_weights": [1, 0.25, 3]}))
+def test_a_model_takes_losses_as_they_are_given(softmax, knobs, rng):
+    """Loss and gradients of a model, its softmax joined with the loss or not, are those of its parts one by one."""
+    x, y, weights = rng.standard_normal((12, 2)), rng.integers(0, 3, 12), rng.random(12)
+    dense = nn.Dense(2, 3, rng=0, dtype=np.float64)
+    loss = nn.CategoricalCrossentropy(**knobs) if softmax else nn.SoftmaxCategoricalCrossentropy(**knobs)
+    model, activation = nn.Model(), nn.Softmax()
+    model.add(dense)
+    if softmax:
+        model.add(activation)
+    model.set(loss=loss, optimizer=nn.SGD(0.0))
+    model.finalize()
+    scores = dense.forward(x)
+    for given in (None, weights):
+        outputs = activation.forward(scores) if softmax else scores
+        wish = loss.calculate(outputs, y) if given is None else loss.forward(outputs, y, given).mean()
+        gradient = loss.backward(loss.output, y, given)
+        dense.backward(activation.backward(gradient) if softmax else gradient)
+        dweights = dense.dweights.copy()
+        assert model.evaluate(x, y, sample_weight=given)[0] == pytest.approx(wish, rel=1e-12)
+        assert model.train_step(x, y, given)[0] == pytest.approx(wish, rel=1e-12)
+        np.testing.assert_allclose(dense.dweights, dweights, rtol=1e-9, atol=1e-14)
+        history = model.train(x, y, sample_weight=given, validation_data=(x, y) if given is None else (x, y, given))
+        assert history["loss"][-1] == pytest.approx(wish, rel=1e-12)
+        assert history["val_loss"][-1] == pytest.approx(wish, rel=1e-12)
+        np.testing.assert_allclose(dense.dweights, dweights, rtol=1e-9, atol=1e-14)
+    outputs = model.forward(x)
+    model.backward(outputs if softmax else nn.Softmax().forward(outputs), y)
+    dense.backward(activation.backward(loss.backward(outputs, y)) if softmax else
+                   loss.backward(nn.Softmax().forward(outputs), y))
+    whole = dense.dweights.copy()
+    model.forward(x)
+    model.backward(outputs if softmax else nn.Softmax().forward(outputs), y)
+    np.testing.assert_allclose(dense.dweights, whole, rtol=1e-9, atol=1e-14)
+
+
+def test_smoothing_needs_the_number_of_classes():
+    class Own:
+        def forward(self, x, training=True):
+            return x
+
+        def backward(self, dy):
+            return dy
+
+    model = nn.Model()
+    for layer in (nn.Dense(2, 3), Own()):
+        model.add(layer)
+    model.set(loss=nn.SoftmaxCategoricalCrossentropy(label_smoothing=0.1), optimizer=nn.SGD())
+    model.finalize()
+    x, y = np.zeros((3, 2)), np.array([0, 1, 2])
+    with pytest.raises(ValueError, match="label_smoothing needs to know the number of classes"):
+        model.train(x, y)
+    model.train(x, one_hot(y, 3))

@@ -224,3 +224,25 @@ def test_adams_powers_are_running_products():
         others += (1 - 0.9**t, 1 - 0.999**t) != (1 - power_1, 1 - power_2)
         optimizer.post_update_params()
     assert others  # or the test could not tell
+
+
+def test_clip_gradients_against_torch(torch):
+    layers = [nn.Dense(3, 17, rng=0, dtype=np.float64), nn.Dense(17, 2, rng=1, dtype=np.float64)]
+    leaves, rng = [], np.random.default_rng(3)
+    for layer in layers:
+        layer.dweights = rng.standard_normal(layer.weights.shape)
+        layer.dbiases = rng.standard_normal(layer.biases.shape)
+        for gradient in (layer.dweights, layer.dbiases):
+            leaves.append(torch.zeros(gradient.shape, dtype=torch.float64))
+            leaves[-1].grad = torch.tensor(gradient)
+    for largest in (100.0, 2.0, 1.0, 0.0):
+        norm = torch.nn.utils.clip_grad_norm_(leaves, largest).item()
+        assert nn.clip_gradients(layers, largest) == pytest.approx(norm, rel=1e-13)
+        for gradient, leaf in zip([each for layer in layers for each in (layer.dweights, layer.dbiases)], leaves):
+            np.testing.assert_allclose(gradient, leaf.grad.numpy(), rtol=1e-13)
+    assert nn.clip_gradients([], 1.0) == 0
+    with pytest.raises(ValueError, match="max_norm must be finite and at least 0, got -1"):
+        nn.clip_gradients(layers, -1)
+    for wrong, error in ((-1, ValueError), (math.nan, ValueError), ("a", TypeError)):
+        with pytest.raises(error, match="clip_norm must be "):
+            nn.Model().set(clip_norm=wrong)

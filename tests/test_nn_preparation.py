@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nnjit import nn
-from nnjit.nn.preparation import (MinMaxScaler, StandardScaler, batches, from_one_hot, one_hot,
+from nnjit.nn.preparation import (MinMaxScaler, StandardScaler, balanced_class_weights, batches, from_one_hot, one_hot,
                                   train_test_split)
 
 rng = np.random.default_rng(3)
@@ -122,3 +122,14 @@ def test_batches_take_all_samples():
 
 def test_they_are_in_nn():
     assert nn.preparation.StandardScaler is StandardScaler
+
+
+def test_balanced_class_weights():
+    labels = np.array([0, 0, 0, 2, 2, 3])
+    np.testing.assert_allclose(balanced_class_weights(labels), [6 / (4 * 3), 0, 6 / (4 * 2), 6 / 4], rtol=1e-15)
+    weights = balanced_class_weights(labels[labels != 2].astype(np.uint8), 5)
+    assert weights.dtype == np.float64 and np.array_equal(weights, [4 / 15, 0, 0, 4 / 5, 0])
+    for labels, text in (([], "labels must not be empty"), ([0, 5], r"labels must lie in 0..2, got 5 at index 1"),
+                         (np.eye(3), r"labels must have shape \(N,\), got \(3, 3\)")):
+        with pytest.raises(ValueError, match=text):
+            balanced_class_weights(np.array(labels, int) if labels == [] else labels, 3)
