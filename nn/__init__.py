@@ -17,18 +17,19 @@
 `nn.use("numpy")` runs the same on plain NumPy, `nn.use("numba")` on the compiled kernels, which is the default.
 """
 
-from . import callbacks, datasets, initializers, preparation, schedules
+from . import callbacks, datasets, initializers, preparation, schedules, scores
 from .backend import use
+from .history import History
 from .layers import (ELU, GELU, Dense, Dropout, Flatten, LeakyReLU, Linear, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax,
                      Softplus, Step, Tanh)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
                      SoftmaxCategoricalCrossentropy)
-from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy
+from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy, TopKAccuracy
 from .model import Model, StopTraining
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 __all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "BinaryAccuracy", "BinaryCrossentropy",
-           "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "Huber", "LeakyReLU", "Linear", "LogSoftmax",
-           "MeanAbsoluteError", "MeanSquaredError", "Model", "RMSprop", "ReLU", "RegressionAccuracy", "SiLU", "Sigmoid",
-           "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus", "Step", "StopTraining", "Tanh", "callbacks",
-           "datasets", "initializers", "preparation", "schedules", "use"]
+           "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "History", "Huber", "LeakyReLU", "Linear",
+           "LogSoftmax", "MeanAbsoluteError", "MeanSquaredError", "Model", "RMSprop", "ReLU", "RegressionAccuracy",
+           "SiLU", "Sigmoid", "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus", "Step", "StopTraining", "Tanh",
+           "TopKAccuracy", "callbacks", "datasets", "initializers", "preparation", "schedules", "scores", "use"]

@@ -12,6 +12,7 @@ from . import backend
 from . import layers as _layers
 from .arrays import FLOAT32, Array, as_floats
 from .files import read, write
+from .history import History
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
 from .metrics import _Counting
 from .plan import Forward, Parameters, Plan, recordable, unchanged
@@ -45,9 +46,8 @@ class Model:
         self.loss: Loss | None = None
         self.optimizer: Any = None
         self.accuracy: Any = None
-        self.history: dict[str, list[float]] = {
-            name: [] for name in ("loss", "regularization_loss", "accuracy", "val_loss", "val_accuracy",
-                                  "learning_rate")}
+        self.history = History({name: [] for name in ("loss", "regularization_loss", "accuracy", "val_loss",
+                                                      "val_accuracy", "learning_rate")})
         self._finalized: list[_layers.Layer] | None = None  # the layers that finalize saw
         self._forget_plans()
 
@@ -336,7 +336,7 @@ class Model:
               print_every: int | None = None, validation_data: tuple[ArrayLike, ArrayLike] | None = None,
               shuffle: bool = False, seed: int | np.random.Generator | None = None, progress: bool | None = None,
               callback: Callable[[int], Any] | Sequence[Callable[[int], Any]] | None = None
-              ) -> dict[str, list[float]]:
+              ) -> History:
         """Train on inputs X (N, n_inputs) and labels y, and return `history`, which later trainings continue.
 
         batch_size: samples a step, the last batch being smaller where they do not divide; None takes all at once.
