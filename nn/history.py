@@ -79,8 +79,7 @@ def _draw(axes: Any, name: str, curves: dict[str, Sequence[float]]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     for label, values in curves.items():
-        last = f"{values[-1]:.3f}" if name == "accuracy" else f"{values[-1]:.4g}"
-        axes.plot(range(1, len(values) + 1), values, label=f"{label} {last}".strip(), color=STYLES[label],
+        axes.plot(range(1, len(values) + 1), values, label=f"{label} {values[-1]:.4g}".strip(), color=STYLES[label],
                   linewidth=1.3, marker="o" if len(values) <= FEW else None, markersize=3)
     numbers = [value for values in curves.values() for value in values if math.isfinite(value)]
     if name == "accuracy":

@@ -67,7 +67,7 @@ def test_a_panel_for_each_kind_of_figure(history):
     assert panels(history.plot()) == {
         "loss": [("training 0.25", epochs, FIGURES["loss"]), ("validation 1.125", epochs, FIGURES["val_loss"])],
         "accuracy": [("training 0.875", epochs, FIGURES["accuracy"]),
-                     ("validation 0.500", epochs, FIGURES["val_accuracy"])],
+                     ("validation 0.5", epochs, FIGURES["val_accuracy"])],
         "learning rate": [("0.025", epochs, FIGURES["learning_rate"])]}
 
 
