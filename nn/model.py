@@ -34,7 +34,7 @@ class Model:
 
     `history` holds one number an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, and with regularizers
     regularization_loss, which is part of loss, but not of val_loss. Losses and accuracy are means over the epoch's
-    batches, each taken before its update.
+    batches, each taken before its update. `history.plot()` draws them.
 
     `finalize` puts the parameters of all layers into one array, of which `weights` and `biases` are then views. `train`
     writes outputs and gradients into the same arrays at each step: copy what you want to keep.
