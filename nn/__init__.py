@@ -17,19 +17,20 @@
 `nn.use("numpy")` runs the same on plain NumPy, `nn.use("numba")` on the compiled kernels, which is the default.
 """
 
-from . import callbacks, datasets, initializers, preparation, schedules
+from . import callbacks, datasets, initializers, preparation, schedules, scores
 from .backend import use
-from .layers import (ELU, GELU, Dense, Dropout, Flatten, Input, LeakyReLU, Linear, LogSoftmax, ReLU, Sequential,
-                     Sigmoid, SiLU, Softmax, Softplus, Step, Tanh)
+from .history import History
+from .layers import (ELU, GELU, Dense, Dropout, Flatten, Input, LeakyReLU, Linear, LogSoftmax, ReLU, Sequential, SiLU,
+                     Sigmoid, Softmax, Softplus, Step, Tanh)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
                      SoftmaxCategoricalCrossentropy)
-from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy
+from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy, TopKAccuracy
 from .model import Model, StopTraining
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, clip_gradients
 
 __all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "BinaryAccuracy", "BinaryCrossentropy",
-           "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "Huber", "Input", "LeakyReLU", "Linear",
+           "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "History", "Huber", "Input", "LeakyReLU", "Linear",
            "LogSoftmax", "MeanAbsoluteError", "MeanSquaredError", "Model", "RMSprop", "ReLU", "RegressionAccuracy",
            "Sequential", "SiLU", "Sigmoid", "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus", "Step",
-           "StopTraining", "Tanh", "callbacks", "clip_gradients", "datasets", "initializers", "preparation",
-           "schedules", "use"]
+           "StopTraining", "Tanh", "TopKAccuracy", "callbacks", "clip_gradients", "datasets", "initializers",
+           "preparation", "schedules", "scores", "use"]

@@ -72,6 +72,14 @@ def as_labels(labels: ArrayLike, dtype: np.dtype[Any]) -> Array:
     return found.astype(INT64, copy=False)
 
 
+def within(name: str, numbers: Array, classes: int) -> Array:
+    """Class numbers (N,) as they are. Raises ValueError for one outside 0..classes-1, naming the first."""
+    outside = np.flatnonzero((numbers < 0) | (numbers >= classes))
+    if len(outside):
+        raise ValueError(f"{name} must lie in 0..{classes - 1}, got {numbers[outside[0]]} at index {outside[0]}")
+    return numbers
+
+
 def finite(name: str, value: float, below: float = math.inf) -> float:
     """A number of at least 0 and less than `below`, as a float. Raises TypeError or ValueError for what is none."""
     if isinstance(value, (bool, str)):

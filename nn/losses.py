@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT64, Array, as_floats, as_labels, finite
+from .arrays import FLOAT64, Array, as_floats, as_labels, finite, within
 
 
 class Loss:
@@ -193,9 +193,7 @@ class _Categorical(_Weighted):
         if outputs is not None and labels.ndim == 2 and labels.shape[1] != outputs:
             raise ValueError(f"y must have shape ({samples},) or ({samples}, {outputs}), got {labels.shape}")
         if outputs is not None and labels.ndim == 1:
-            outside = np.flatnonzero((labels < 0) | (labels >= outputs))
-            if len(outside):
-                raise ValueError(f"labels must lie in 0..{outputs - 1}, got {labels[outside[0]]} at index {outside[0]}")
+            within("labels", labels, outputs)
         return self._smoothed(labels, outputs, dtype) if self.label_smoothing else labels
 
     def _smoothed(self, labels: Array, classes: int | None, dtype: np.dtype[Any]) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT32, Array, as_floats, as_labels, finite
+from .arrays import FLOAT32, Array, as_floats, as_labels, finite, within
 
 
 class _Counting:
@@ -86,6 +86,54 @@ class Accuracy(_Counting):
             scores = as_floats(scores, name="outputs")
             correct = self.hits(scores, as_labels(y, scores.dtype))
         return self.count(correct, count)
+
+
+class TopKAccuracy(_Counting):
+    """The share of samples with fewer than `k` outputs ranked before that of the labelled class.
+
+    Ranked as by `Accuracy`, which k = 1 is: the largest first, of equals the first, and a NaN before all numbers. With
+    k of at least C each sample is a hit. A model with it trains layer by layer, so that the time of the calls counts.
+
+    Raises TypeError when k is no whole number, ValueError when it is less than 1.
+    """
+
+    recordable = False  # no kernel counts these hits, so that a plan would not
+
+    def __init__(self, k: int = 5) -> None:
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+            raise TypeError(f"k must be a whole number, got {k!r}")
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        self.k = int(k)
+
+    def hits(self, outputs: Array, y: Array) -> int:
+        rows, columns = outputs.shape
+        if y.shape not in ((rows,), (rows, columns)):
+            raise ValueError(f"labels must have shape ({rows},) or ({rows}, {columns}), got {y.shape}")
+        labels = within("labels", y if y.ndim == 1 else y.argmax(axis=1), columns)[:, None]
+        labelled = np.take_along_axis(outputs, labels, axis=1)
+        nan, lost = np.isnan(outputs), np.isnan(labelled)
+        larger = (outputs > labelled) | nan & ~lost
+        equal = (outputs == labelled) | nan & lost
+        before = larger | equal & (np.arange(columns) < labels)
+        return int(np.count_nonzero(np.count_nonzero(before, axis=1) < self.k))
+
+    def numbers(self, columns: int) -> int:
+        return 1
+
+    def calculate(self, outputs: ArrayLike, y: ArrayLike) -> float:
+        """The accuracy of outputs (N, C) against labels (N,) or one-hot (N, C), which then counts in
+        `calculate_accumulated`.
+
+        Raises TypeError for labels that are no whole numbers, ValueError for an empty batch, shapes that do not fit or
+        a label outside 0..C-1.
+        """
+        found = as_floats(outputs, name="outputs")
+        if found.ndim != 2:
+            raise ValueError(f"outputs must have shape (N, C), got {found.shape}")
+        if not found.size:
+            raise ValueError("accuracy of an empty batch")
+        return self.count(self.hits(found, as_labels(y, found.dtype)), len(found))
 
 
 class BinaryAccuracy(_Counting):

@@ -13,6 +13,7 @@ from . import backend
 from . import layers as _layers
 from .arrays import FLOAT32, Array, as_floats, finite
 from .files import read, write
+from .history import History
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
 from .metrics import _Counting
 from .optimizers import clip_gradients
@@ -36,7 +37,7 @@ class Model:
 
     `history` holds one number an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, and with regularizers
     regularization_loss, which is part of loss, but not of val_loss. Losses and accuracy are means over the epoch's
-    batches, each taken before its update.
+    batches, each taken before its update. `history.plot()` draws them.
 
     `finalize` puts the parameters of all layers into one array, of which `weights` and `biases` are then views. `train`
     writes outputs and gradients into the same arrays at each step: copy what you want to keep.
@@ -49,9 +50,8 @@ class Model:
         self.optimizer: Any = None
         self.accuracy: Any = None
         self.clip_norm: float | None = None
-        self.history: dict[str, list[float]] = {
-            name: [] for name in ("loss", "regularization_loss", "accuracy", "val_loss", "val_accuracy",
-                                  "learning_rate")}
+        self.history = History({name: [] for name in ("loss", "regularization_loss", "accuracy", "val_loss",
+                                                      "val_accuracy", "learning_rate")})
         self._finalized: list[_layers.Layer] | None = None  # the layers that finalize saw
         self._forget_plans()
 
@@ -377,7 +377,7 @@ class Model:
               shuffle: bool = False, seed: int | np.random.Generator | None = None, progress: bool | None = None,
               callback: Callable[[int], Any] | Sequence[Callable[[int], Any]] | None = None,
               sample_weight: ArrayLike | None = None
-              ) -> dict[str, list[float]]:
+              ) -> History:
         """Train on inputs X (N, n_inputs) and labels y, and return `history`, which later trainings continue.
 
         batch_size: samples a step, the last batch being smaller where they do not divide; None takes all at once.

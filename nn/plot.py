@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array
+from .history import draw
 from .model import Model
 
-TRAINING, VALIDATION = "#1f77b4", "#ff7f0e"
 CELLS = 300  # of the decision boundary's grid, each way
 
 
@@ -17,27 +17,12 @@ def plot(path: str | os.PathLike[str], model: Model, X: Array, y: Array, *, titl
 
     The suffix of `path` chooses the format. Raises ImportError without matplotlib, OSError when it cannot be written.
     """
-    from matplotlib.figure import Figure  # no pyplot: no window, no global state, 0.2 s less
-
     planar = X.ndim == 2 and X.shape[1] == 2
-    figure = Figure(figsize=(13.5 if planar else 9, 4), layout="constrained", dpi=120)
-    panels = figure.subplots(1, 3 if planar else 2)
+    figure, spare = draw(model.history, more=int(planar))
     if title:
         figure.suptitle(title)
-    for axes, name in zip(panels, ("loss", "accuracy")):
-        for key, label, color in ((name, "training", TRAINING), (f"val_{name}", "validation", VALIDATION)):
-            values = model.history[key]
-            if values:
-                axes.plot(range(1, len(values) + 1), values, label=f"{label}: {values[-1]:.3f}", color=color,
-                          linewidth=1.3, marker="o" if len(values) <= 30 else None, markersize=3)
-        axes.set(xlabel="epoch", title=name)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-    panels[0].set_ylim(bottom=0)
-    panels[1].set_ylim(top=1)
     if planar:
-        _decisions(panels[2], model, X, y)
+        _decisions(spare[0], model, X, y)
     figure.savefig(path)
 
 
@@ -54,5 +39,6 @@ def _decisions(axes: Any, model: Model, X: Array, y: Array) -> None:
     axes.imshow(picture, origin="lower", extent=(across[0], across[-1], up[0], up[-1]), interpolation="bilinear")
     for k, color in enumerate(colors):
         axes.scatter(*X[y == k].T, s=14, color=color, edgecolors="white", linewidths=0.5)
-    axes.set(title="decisions", xticks=[], yticks=[])
+    axes.set_title("decisions", loc="left")
+    axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)

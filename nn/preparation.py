@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arrays import FLOAT32, INT64, Array, as_floats, as_labels, float_dtype
+from .arrays import FLOAT32, INT64, Array, as_floats, as_labels, float_dtype, within
 
 Self = TypeVar("Self", bound="_Scaler")
 
@@ -91,10 +91,7 @@ def _class_numbers(labels: ArrayLike, classes: int | None) -> tuple[Array, int]:
         raise ValueError(f"labels must have shape (N,), got {found.shape}")
     if classes is None:
         classes = int(found.max(initial=-1)) + 1
-    outside = np.flatnonzero((found < 0) | (found >= classes))
-    if len(outside):
-        raise ValueError(f"labels must lie in 0..{classes - 1}, got {found[outside[0]]} at index {outside[0]}")
-    return found, classes
+    return within("labels", found, classes), classes
 
 
 def one_hot(labels: ArrayLike, classes: int | None = None, *, dtype: DTypeLike = np.float32) -> Array:

@@ -240,7 +240,7 @@ def test_weights_of_shares_are_those_of_the_largest():
      "labels must lie in 0..2, got -1 at index 1"),
     (lambda: nn.MeanSquaredError().forward(P, P, [1, 2]), r"sample_weight must have shape \(3,\), got \(2,\)"),
     (lambda: nn.MeanSquaredError().forward(P, P, [[1], [2], [3]]), r"sample_weight must have shape .* got \(3, 1\)"),
-    (lambda: nn.Huber().backward(P, P, [1, 2, -np.inf]), "sample_weight must be finite and at least 0, got -inf at ind"),
+    (lambda: nn.Huber().backward(P, P, [1, 2, -np.inf]), "sample_weight must be finite and at least 0, got -inf at"),
 ))
 def test_mistakes_in_weights(make, text):
     with pytest.raises(ValueError, match=text):

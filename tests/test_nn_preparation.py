@@ -129,7 +129,7 @@ def test_balanced_class_weights():
     np.testing.assert_allclose(balanced_class_weights(labels), [6 / (4 * 3), 0, 6 / (4 * 2), 6 / 4], rtol=1e-15)
     weights = balanced_class_weights(labels[labels != 2].astype(np.uint8), 5)
     assert weights.dtype == np.float64 and np.array_equal(weights, [4 / 15, 0, 0, 4 / 5, 0])
-    for labels, text in (([], "labels must not be empty"), ([0, 5], r"labels must lie in 0..2, got 5 at index 1"),
-                         (np.eye(3), r"labels must have shape \(N,\), got \(3, 3\)")):
+    for wrong, text in ((np.empty(0, int), "labels must not be empty"), ([0, 5], "labels must lie in 0..2, got 5 at"),
+                        (np.eye(3, dtype=int), r"labels must have shape \(N,\), got \(3, 3\)")):
         with pytest.raises(ValueError, match=text):
-            balanced_class_weights(np.array(labels, int) if labels == [] else labels, 3)
+            balanced_class_weights(wrong, 3)

@@ -1,0 +1,182 @@
+"""Scores of a trained model's predictions on data with known answers, for after a training.
+
+    outputs = model.predict(X)
+    print(nn.scores.confusion_matrix(outputs, y))
+    print(nn.scores.precision_recall_f1(outputs, y).f1)
+
+Counts and exact sums (`math.fsum`) in float64: the same bits on every machine. Outputs come first, as in a metric's
+`calculate`; in scikit-learn y does.
+
+Predictions of classes are their numbers (N,), or outputs (N, C), of which each row's largest counts, the first of
+equals. In a single column (N, 1) of probabilities those above `threshold` are class 1, the others class 0. Labels y are
+class numbers (N,), one-hot rows (N, C), or a column (N, 1) of 0 and 1. The columns of either tell the number of
+`classes`; without them and without `classes` it is one more than the largest class number.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .arrays import FLOAT64, INT64, Array, as_floats, as_labels, finite, within
+
+
+def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None = None, *,
+                     threshold: float = 0.5) -> Array:
+    """How many samples of each true class (row) were predicted to be of each class (column): (classes, classes) int64.
+
+    predictions, y, classes, threshold: see above.
+
+    Raises TypeError for class numbers that are not whole, ValueError for no samples, NaN, rows of y that are not
+    one-hot, a class outside 0..classes-1, or shapes that do not fit.
+    """
+    found, columns = _predicted(predictions, finite("threshold", threshold))
+    labels, label_columns = _labels(y)
+    if len(found) != len(labels):
+        raise ValueError(f"predictions and y must have one length, got {len(found)} and {len(labels)}")
+    if not len(found):
+        raise ValueError("scores of no samples")
+    if classes is not None and (isinstance(classes, bool) or not isinstance(classes, (int, np.integer))):
+        raise TypeError(f"classes must be a whole number, got {classes!r}")
+    told = [number for number in (columns, label_columns, classes) if number is not None]
+    if len(set(told)) > 1:
+        raise ValueError("predictions, y and classes must agree in the number of classes, got "
+                         + " and ".join(map(str, told)))
+    count = int(told[0]) if told else int(max(found.max(), labels.max())) + 1
+    cells = within("y", labels, count) * count + within("predictions", found, count)
+    return np.bincount(cells, minlength=count * count).reshape(count, count).astype(INT64, copy=False)
+
+
+class Averages(NamedTuple):
+    """Precision, recall and F1, averaged over the classes."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+class ClassScores(NamedTuple):
+    """What `precision_recall_f1` returns: arrays (classes,) with a number for each class, and their averages."""
+
+    precision: Array
+    recall: Array
+    f1: Array
+    support: Array
+    macro: Averages
+    micro: Averages
+
+
+def precision_recall_f1(predictions: ArrayLike, y: ArrayLike, classes: int | None = None, *,
+                        threshold: float = 0.5) -> ClassScores:
+    """Precision, recall and F1 of each class, with TP samples of the class that were predicted to be of it:
+
+    precision: TP / all predicted to be of the class, float64.
+    recall: TP / all samples of the class, float64.
+    f1: 2 TP / the sum of both denominators, float64.
+    support: the number of samples of the class, int64.
+    macro: the mean over all classes, those that do not occur included.
+    micro: of the sums over all classes, where all three are the share of right predictions.
+
+    A quotient by 0 is 0: scikit-learn with zero_division=0 and labels=range(classes). Of two classes, the scores of
+    class 1 are those that scikit-learn calls binary. Arguments and errors are those of `confusion_matrix`.
+    """
+    matrix = confusion_matrix(predictions, y, classes, threshold=threshold)
+    right, predicted, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
+    precision, recall, f1 = zip(*map(_quotients, right.tolist(), predicted.tolist(), support.tolist()))
+    macro = Averages(*(math.fsum(values) / len(values) for values in (precision, recall, f1)))
+    micro = Averages(*_quotients(int(right.sum()), int(predicted.sum()), int(support.sum())))
+    return ClassScores(np.array(precision), np.array(recall), np.array(f1), support, macro, micro)
+
+
+def _quotients(right: int, predicted: int, support: int) -> list[float]:
+    return [top / bottom if bottom else 0.0
+            for top, bottom in ((right, predicted), (right, support), (2 * right, predicted + support))]
+
+
+def r2_score(outputs: ArrayLike, y: ArrayLike) -> float:
+    """The coefficient of determination R^2, 1 - sum((y - outputs)^2) / sum((y - mean(y))^2), averaged over the columns.
+
+    outputs, y: real numbers (N, C), or (N,) for a single column, N at least 2.
+
+    1 is perfect, 0 as good as the mean of y, and worse is negative. A column of y that is constant scores 1 when it is
+    met exactly, else 0, as in scikit-learn. Raises TypeError for what is no real number, ValueError for fewer than 2
+    samples, shapes that do not fit, NaN or infinity.
+    """
+    scores = []
+    for found, wish in _columns(outputs, y):
+        if len(wish) < 2:
+            raise ValueError(f"R^2 needs at least 2 samples, got {len(wish)}")
+        error = _squares(found, wish)
+        # the mean of equal numbers can differ from them in the last bit
+        spread = 0.0 if min(wish) == max(wish) else _squares(wish, [math.fsum(wish) / len(wish)] * len(wish))
+        scores.append(1 - error / spread if spread else float(error == 0))
+    return math.fsum(scores) / len(scores)
+
+
+def root_mean_squared_error(outputs: ArrayLike, y: ArrayLike) -> float:
+    """sqrt(mean((y - outputs)^2)) in the units of y, averaged over the columns.
+
+    outputs, y: real numbers (N, C), or (N,) for a single column.
+
+    Raises TypeError for what is no real number, ValueError for no samples, shapes that do not fit, NaN or infinity.
+    """
+    errors = [math.sqrt(_squares(found, wish) / len(wish)) for found, wish in _columns(outputs, y)]
+    return math.fsum(errors) / len(errors)
+
+
+def _squares(a: list[float], b: list[float]) -> float:
+    return math.fsum([(x - y) * (x - y) for x, y in zip(a, b)])
+
+
+def _columns(outputs: ArrayLike, y: ArrayLike) -> list[tuple[list[float], list[float]]]:
+    found, wish = as_floats(outputs, FLOAT64, "outputs"), as_floats(y, FLOAT64, "y")
+    shapes = found.shape, wish.shape
+    if found.ndim == 1:
+        found = found[:, None]
+    if wish.ndim == 1:
+        wish = wish[:, None]
+    if found.ndim != 2 or found.shape != wish.shape:
+        raise ValueError(f"outputs and y must have one shape, (N, C) or (N,), got {shapes[0]} and {shapes[1]}")
+    if not found.size:
+        raise ValueError("scores of no samples")
+    for name, values in (("outputs", found), ("y", wish)):
+        _without(name, values, ~np.isfinite(values), "finite")
+    return list(zip(found.T.tolist(), wish.T.tolist()))
+
+
+def _predicted(predictions: ArrayLike, threshold: float) -> tuple[Array, int | None]:
+    # class numbers, and how many classes the columns tell
+    found = np.asarray(predictions)
+    outputs = as_floats(predictions, name="predictions")
+    if found.ndim == 1:
+        if found.dtype.kind not in "iub":
+            raise TypeError("predictions (N,) must be whole numbers, those of classes; outputs have shape (N, C), here "
+                            f"perhaps (N, 1); got dtype {found.dtype}")
+        return found.astype(INT64), None
+    if outputs.ndim != 2 or not outputs.shape[1]:
+        raise ValueError(f"predictions must have shape (N,) or (N, C), got {outputs.shape}")
+    _without("predictions", outputs, np.isnan(outputs), "numbers")
+    if outputs.shape[1] == 1:
+        return (outputs[:, 0] > threshold).astype(INT64), 2
+    return outputs.argmax(axis=1).astype(INT64, copy=False), outputs.shape[1]
+
+
+def _labels(y: ArrayLike) -> tuple[Array, int | None]:
+    labels = as_labels(y, FLOAT64)
+    if labels.ndim == 1:
+        return labels, None
+    if labels.shape[1] == 1:
+        _without("y in one column", labels, (labels != 0) & (labels != 1), "0 or 1")
+        return labels[:, 0].astype(INT64), 2
+    ones, others = np.count_nonzero(labels == 1, axis=1), np.count_nonzero(labels, axis=1)
+    wrong = np.flatnonzero((ones != 1) | (others != 1))
+    if len(wrong):
+        raise ValueError(f"y (N, C) must be one-hot: a single 1 in each row, else 0, got another row {wrong[0]}")
+    return labels.argmax(axis=1).astype(INT64, copy=False), labels.shape[1]
+
+
+def _without(name: str, values: Array, wrong: Array, wish: str) -> None:
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0].tolist()
+        raise ValueError(f"{name} must be {wish}, got {values[row, column]} in row {row}")

@@ -1,0 +1,120 @@
+"""TopKAccuracy against a sorted list, scikit-learn and PyTorch; the other metrics are tested with the losses."""
+
+import math
+
+import numpy as np
+import pytest
+
+from nnjit import nn
+
+K = (1, 2, 3, 5, 9)
+
+
+def hits(outputs, labels, k):
+    """One row after another: is the label among the first k columns, sorted stably with NaN before the largest?"""
+    count = 0
+    for row, label in zip(outputs.tolist(), labels.tolist()):
+        ranked = sorted(range(len(row)), key=lambda j: (not math.isnan(row[j]), 0 if math.isnan(row[j]) else -row[j]))
+        count += label in ranked[:k]
+    return count
+
+
+def tied(dtype, samples=400, classes=7):
+    """Outputs of few different numbers, among them NaN, infinities and both zeros, and labels."""
+    rng = np.random.default_rng(3)
+    outputs = rng.choice([-np.inf, -1, -0.0, 0.0, 0.5, 1, np.inf, np.nan], (samples, classes)).astype(dtype)
+    return outputs, rng.integers(0, classes, samples)
+
+
+@pytest.mark.parametrize("k", K)
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+def test_ranks_are_those_of_a_stable_sort(twin, dtype, k):
+    outputs, labels = tied(dtype)
+    wish = hits(outputs, labels, k)
+    assert wish == len(labels) if k == 9 else 40 < wish < 360
+    accuracy = nn.TopKAccuracy(k)
+    with np.errstate(all="raise"):
+        for y in (labels, np.eye(7)[labels], labels.astype(np.uint8), labels.tolist()):
+            assert accuracy.calculate(outputs, y) == wish / len(labels)
+    assert (accuracy.accumulated_sum, accuracy.accumulated_count) == (4 * wish, 4 * len(labels))
+    assert accuracy.calculate_accumulated() == wish / len(labels)
+    if k == 1:
+        assert nn.Accuracy().calculate(outputs, labels) == wish / len(labels)
+
+
+def untied():
+    rng = np.random.default_rng(4)
+    return rng.standard_normal((300, 10)), rng.integers(0, 10, 300)
+
+
+def test_pytorch_counts_the_same(torch):
+    outputs, labels = untied()
+    for k in K:
+        top = torch.topk(torch.from_numpy(outputs), k).indices.numpy()
+        assert nn.TopKAccuracy(k).calculate(outputs, labels) == np.mean((top == labels[:, None]).any(axis=1))
+
+
+def test_scikit_learn_counts_the_same():
+    metrics = pytest.importorskip("sklearn.metrics")
+    outputs, labels = untied()
+    for k in K:
+        assert nn.TopKAccuracy(k).calculate(outputs, labels) == metrics.top_k_accuracy_score(labels, outputs, k=k)
+
+
+def train(accuracy, **more):
+    X, y = nn.datasets.spiral(40, 5, seed=0)
+    model = nn.Model()
+    for layer in (nn.Dense(2, 16, activation="relu", rng=0), nn.Dense(16, 5, rng=1), nn.Softmax()):
+        model.add(layer)
+    model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.SGD(0.5), accuracy=accuracy)
+    model.finalize()
+    model.train(X, y, **more)
+    return model, X, y
+
+
+def test_a_training_with_it(twin):
+    model, X, y = train(nn.TopKAccuracy(2), epochs=4, batch_size=64)
+    recorded, _, _ = train(nn.Accuracy(), epochs=4, batch_size=64)
+    for found, wish in zip(model.get_parameters(), recorded.get_parameters()):
+        assert [a.tobytes() for a in found] == [b.tobytes() for b in wish]
+    assert len(model.history["accuracy"]) == 4 and recorded.history["loss"] == model.history["loss"]
+    outputs = model.predict(X)
+    assert model.evaluate(X, y, batch_size=30)[1] == hits(outputs, y, 2) / len(y)
+    before, _, _ = train(nn.TopKAccuracy(2), epochs=3)
+    again, _, _ = train(nn.TopKAccuracy(2), epochs=4)  # of a full batch, before its update
+    assert again.history["accuracy"][-1] == hits(before.predict(X), y, 2) / len(y) > recorded.history["accuracy"][-1]
+
+
+def test_it_is_saved_with_the_model(tmp_path):
+    model, X, y = train(nn.TopKAccuracy(3))
+    model.save(tmp_path / "a.npz")
+    loaded = nn.Model.load(tmp_path / "a.npz")
+    assert type(loaded.accuracy) is nn.TopKAccuracy and loaded.accuracy.k == 3
+    assert loaded.evaluate(X, y) == model.evaluate(X, y)
+
+
+@pytest.mark.parametrize("k, error, text", [
+    (0, ValueError, "k must be at least 1, got 0"), (2.0, TypeError, "k must be a whole number, got 2.0"),
+    (True, TypeError, "k must be a whole number, got True"), ("5", TypeError, "k must be a whole number, got '5'"),
+])
+def test_k_is_a_number_of_classes(k, error, text):
+    with pytest.raises(error, match=text):
+        nn.TopKAccuracy(k)
+    assert nn.TopKAccuracy().k == 5 and nn.TopKAccuracy(np.int32(2)).k == 2
+
+
+@pytest.mark.parametrize("outputs, y, error, text", [
+    (np.empty((0, 3)), np.empty(0, int), ValueError, "accuracy of an empty batch"),
+    ([0, 1], [0, 1], ValueError, r"outputs must have shape \(N, C\), got \(2,\)"),
+    (np.eye(3), [0, 1], ValueError, r"labels must have shape \(3,\) or \(3, 3\), got \(2,\)"),
+    (np.eye(3), np.eye(3, 4), ValueError, r"labels must have shape \(3,\) or \(3, 3\), got \(3, 4\)"),
+    (np.eye(3), [0, 1, 3], ValueError, "labels must lie in 0..2, got 3 at index 2"),
+    (np.eye(3), [0, -1, 2], ValueError, "labels must lie in 0..2, got -1 at index 1"),
+    (np.eye(3), [0.0, 1.0, 2.0], TypeError, "labels must be whole numbers, got dtype float64"),
+    (np.eye(3) * 1j, [0, 1, 2], TypeError, "outputs must hold real numbers"),
+])
+def test_mistakes_are_named_and_count_nothing(outputs, y, error, text):
+    accuracy = nn.TopKAccuracy(2)
+    with pytest.raises(error, match=text):
+        accuracy.calculate(outputs, y)
+    assert accuracy.accumulated_count == 0
