@@ -15,7 +15,7 @@ from .arrays import Array
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A file to write, which becomes `path` at the end; a reader sees the old file or the new, and when it fails the old
+    """A file to write that becomes `path` at the end; a reader sees the old file or the new, and when it fails the old
     one stays. Raises OSError when it cannot be written."""
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")

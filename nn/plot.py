@@ -1,4 +1,4 @@
-"""Pictures of a training: loss and accuracy by epoch, where each class begins among points in the plane, a fitted curve."""
+"""Pictures of a training: loss and accuracy by epoch, where each class begins in the plane, and a fitted curve."""
 
 import os
 from typing import Any
