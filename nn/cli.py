@@ -4,38 +4,34 @@ import argparse
 import importlib.util
 import math
 import os
-import statistics
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from . import backend, datasets
-from .arrays import Array
-from .layers import Dense, Softmax
-from .losses import CategoricalCrossentropy
-from .metrics import Accuracy
+from . import backend, tasks
 from .model import Model
-from .optimizers import Adam
-from .progress import say
+from .tasks import TASKS
 
 DESCRIPTION = """\
 Train small neural networks on compiled kernels, and see that they are right and how fast they are.
 
   nnjit train spiral --compare          train on the kernels and on plain NumPy, side by side
   nnjit train fashion-mnist             pictures of clothes, ten epochs
+  nnjit predict MODEL.npz DATA.csv      what a saved model says of other data
   nnjit check                           do the kernels keep their promises on this machine?
   nnjit bench --quick                   how fast are they here?
 """
 TRAIN = """\
-Train a classifier and print its loss and accuracy.
+Train a network and print its loss and accuracy.
 
-  spiral         300 points in the plane, 3 intertwined arms; network 2-64-3
-  vertical       300 points in the plane, 3 upright clouds; network 2-64-3
-  fashion-mnist  60000 pictures of clothes, 10 kinds; network 784-128-128-10
+  spiral         classes: 300 points in the plane, 3 intertwined arms; network 2-64-3
+  vertical       classes: 300 points in the plane, 3 upright clouds; network 2-64-3
+  two-spirals    yes or no: 200 points in the plane, 2 intertwined arms; network 2-64-1
+  sine           regression: 1000 points of a sine curve; network 1-64-64-1. An output is right when less than a
+                 250th of the curve's standard deviation away
+  fashion-mnist  classes: 60000 pictures of clothes, 10 kinds; network 784-128-128-10
 """
 TRAIN_EXAMPLES = """\
 examples:
@@ -44,7 +40,35 @@ examples:
   nnjit train fashion-mnist --epochs 3 --save clothes.npz
   nnjit train fashion-mnist --data ~/fashion-mnist --backend numpy
 
-The same command gives the same weights each time, to the bit. Load what --save wrote with model.load_parameters(FILE).
+The same command gives the same weights each time, to the bit. What --save wrote is for nnjit predict, or in Python for
+nn.Model.load(FILE).
+"""
+PREDICT = """\
+Print what a saved model says of each sample in a file, a line a sample:
+
+  after softmax    the most probable class, counted from 0, and its probability
+  after sigmoid    the probability of 1, and whether it is 1 or 0
+  else             the outputs
+
+In a folder of pictures, the picture's name follows.
+"""
+PREDICT_EXAMPLES = """\
+MODEL is what nnjit train --save or Model.save wrote. DATA is one of
+
+  .csv             a sample a line: numbers and commas, no labels; a first line without numbers is a header
+  -                the same from stdin
+  .npy             an array, the first dimension counting the samples
+  .npz             one such array, or one of the name X among others
+  .png and others  a picture, or a folder of them or of folders of them, as grey levels (needs Pillow)
+
+A picture is one sample, its rows one after the other, and must have the size of those that the model was trained on:
+nothing is cut or resized. A model does not know how its data was scaled. Pictures are taken to -1..1, as by nnjit train
+fashion-mnist; for another model, say --scale. Light clothes on black is what Fashion-MNIST has: --scale 1 -1 inverts.
+
+examples:
+  nnjit predict spiral.npz points.csv
+  nnjit predict clothes.npz shirt.png
+  nnjit predict clothes.npz pixels.csv --scale -1 1 --output probabilities.npy
 """
 
 
@@ -55,38 +79,6 @@ class Mistake(Exception):
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Mistake(f"{message} (see {self.prog} --help)")
-
-
-@dataclass
-class Task:
-    """A data set, and the network and training that suit it."""
-
-    sizes: tuple[int, ...]
-    epochs: int
-    batch_size: int | None
-    learning_rate: float
-    decay: float
-
-    def model(self, options: argparse.Namespace) -> Model:
-        rng = np.random.default_rng(options.seed)
-        model = Model()
-        for inputs, neurons in zip(self.sizes[:-2], self.sizes[1:-1]):
-            model.add(Dense(inputs, neurons, activation="relu", rng=rng))
-        model.add(Dense(*self.sizes[-2:], rng=rng))
-        model.add(Softmax())
-        model.set(loss=CategoricalCrossentropy(), optimizer=Adam(options.learning_rate, decay=self.decay),
-                  accuracy=Accuracy())
-        model.finalize()
-        return model
-
-
-TASKS = {
-    "spiral": Task((2, 64, 3), 2000, None, 0.02, 1e-5),
-    "vertical": Task((2, 64, 3), 500, None, 0.05, 1e-3),
-    "fashion-mnist": Task((784, 128, 128, 10), 10, 128, 0.001, 1e-3),
-}
-REST = 0.1  # seconds in which OpenBLAS's threads fall asleep: they spin on, and take the cores from the other twin
-COMPARED_STEPS = 20  # one ulp grows with the steps: after 20 it is still far below 1e-4
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -134,7 +126,7 @@ def _parser() -> Parser:
         added.set_defaults(run=run)
         return added
 
-    train = command("train", _train, "train a classifier", description=TRAIN, epilog=TRAIN_EXAMPLES)
+    train = command("train", _train, "train a network", description=TRAIN, epilog=TRAIN_EXAMPLES)
     train.add_argument("dataset", choices=TASKS, metavar="DATASET", help=" or ".join(TASKS))
     train.add_argument("--epochs", type=_whole(1), metavar="N",
                        help=f"passes over the data (default: {_defaults('epochs')})")
@@ -144,15 +136,26 @@ def _parser() -> Parser:
                        help=f"length of Adam's steps (default: {_defaults('learning_rate')})")
     train.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0, metavar="N",
                        help="of the first weights, the points and the order of samples (default: 0)")
-    train.add_argument("--backend", choices=backend.TWINS, default="numba",
-                       help="numba: the compiled kernels (default); numpy: the same in plain NumPy")
+    train.add_argument("--backend", choices=backend.TWINS,
+                       help="numba: the compiled kernels (default); numpy: the same in plain NumPy; with --compare: "
+                       "whose model --save and --plot take")
     train.add_argument("--compare", action="store_true",
                        help="train on both backends from the same weights: results, and time a step")
-    train.add_argument("--save", type=_output(".npz"), metavar="FILE.npz", help="write the trained weights")
+    train.add_argument("--save", type=_output(".npz"), metavar="FILE.npz", help="write the trained model")
     train.add_argument("--plot", type=_output(".png", ".svg", ".pdf"), metavar="FILE.png",
-                       help="draw loss and accuracy by epoch, and for points the decision boundary (needs matplotlib)")
+                       help="draw loss and accuracy by epoch, and for points the decisions or the fitted curve "
+                       "(needs matplotlib)")
     train.add_argument("--data", metavar="FOLDER", help="where Fashion-MNIST's four IDX files are (default: "
                        "$NNJIT_DATA, Debian's folder, or a download of 30 MB)")
+
+    predict = command("predict", _predict, "what a saved model says of the samples in a file", description=PREDICT,
+                      epilog=PREDICT_EXAMPLES)
+    predict.add_argument("model", metavar="MODEL", help="the .npz file of a model")
+    predict.add_argument("data", metavar="DATA", help=".csv, .npy, .npz, a picture, a folder of them, or - for stdin")
+    predict.add_argument("--scale", type=_finite, nargs=2, metavar=("LOW", "HIGH"),
+                         help="let 0..255 become LOW..HIGH (default: -1 1 for pictures; other data stays as it is)")
+    predict.add_argument("--output", type=_output(".npy", ".csv"), metavar="FILE.npy",
+                         help="also write all outputs, as NumPy's npy or as csv")
 
     command("check", _check, "check that the kernels keep their promises on this machine (seconds, once compiled)",
             description="Check on this machine that the kernels are right and give the same bits whatever the number\n"
@@ -190,11 +193,22 @@ def _whole(least: int, most: float = math.inf) -> Any:
     return convert
 
 
-def _rate(text: str) -> float:
+def _number(text: str) -> float:
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+
+
+def _finite(text: str) -> float:
+    value = _number(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be finite, got {text}")
+    return value
+
+
+def _rate(text: str) -> float:
+    value = _number(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {text}")
     return value
@@ -216,144 +230,49 @@ def _output(*suffixes: str) -> Any:
     return convert
 
 
-# ---- nnjit train
-
-
-@dataclass
-class Data:
-    train: tuple[Array, Array]
-    validation: tuple[Array, Array]
-
-
-def _load(options: argparse.Namespace) -> Data:
-    if options.dataset == "fashion-mnist":
-        try:
-            return Data(*datasets.fashion_mnist(options.data))
-        except ValueError as error:
-            raise Mistake(error) from error
-    create = datasets.spiral if options.dataset == "spiral" else datasets.vertical
-    return Data(create(100, 3, seed=options.seed), create(100, 3, seed=(options.seed + 1) % 2**32))
+# ---- commands
 
 
 def _train(options: argparse.Namespace) -> int:
     task = TASKS[options.dataset]
     if options.data is not None and options.dataset != "fashion-mnist":
         raise Mistake(f"--data goes with fashion-mnist, {options.dataset} is computed")
+    if options.compare and options.backend and not (options.save or options.plot):
+        raise Mistake("--compare trains on both backends; --backend then says whose model --save and --plot take, "
+                      "so give one of these")
     if options.plot and importlib.util.find_spec("matplotlib") is None:
-        raise Mistake("--plot needs matplotlib: pip install matplotlib")
+        raise Mistake("--plot needs matplotlib: .venv/bin/pip install '.[plot]'")
+    options.backend = options.backend or "numba"
     for name in ("epochs", "batch_size", "learning_rate"):
         if getattr(options, name) is None:
             setattr(options, name, getattr(task, name))
-    data = _load(options)
-    samples = len(data.train[0])
-    options.batch_size = min(options.batch_size or samples, samples)
-    batch = f"batches of {options.batch_size}" if options.batch_size < samples else "all in one batch"
-    print(f"{options.dataset}: {samples} samples, {batch}; network {'-'.join(map(str, task.sizes))}, Adam at "
-          f"{options.learning_rate:g}, {options.epochs} epoch{'s' * (options.epochs > 1)}")
-    model = task.model(options)
-    with np.errstate(all="ignore"):  # NumPy would warn of what the printed nan says
-        if options.compare:
-            _compare(task, options, data, model)
-        else:
-            _fit(task, model, options.backend, options, data)
-    if math.isnan(model.history["loss"][-1]):
-        print("the loss is no longer a number: try a smaller --learning-rate")
-    if options.save:
-        model.save_parameters(options.save)
-        print(f"weights: {options.save}")
-    if options.plot:
-        from .plot import plot
-        with backend.use(options.backend):
-            plot(options.plot, model, *data.train, title=f"{options.dataset}, {'-'.join(map(str, task.sizes))}")
-        print(f"plot: {options.plot}")
+    try:
+        data = task.load(options.seed, options.data)
+    except ValueError as error:
+        raise Mistake(error) from error
+    tasks.train(options, data)
     return 0
 
 
-def _compile(task: Task, options: argparse.Namespace, data: Data) -> None:
-    # a step of another model, so that the training's time is not the compiler's
-    start = time.perf_counter()
-    model = task.model(options)
-    X, y = (values[:options.batch_size] for values in data.train)
-    model.train(X, y, validation_data=(X, y), progress=False)
-    seconds = time.perf_counter() - start
-    if seconds > 2:
-        kept = any(Path(backend.TWINS["numba"].info()["cache folder"]).glob("*.bin"))
-        say(f"the kernels were compiled in {seconds:.0f} s, " + (
-            "which the cache saves the next time" if kept else
-            "and will be the next time: the cache folder cannot be written, set NNJIT_CACHE_DIR to another"))
-
-
-def _fit(task: Task, model: Model, twin: str, options: argparse.Namespace, data: Data) -> None:
-    if twin == "numba":
-        with backend.use(twin):
-            _compile(task, options, data)
-    # about ten lines, whatever the number of epochs
-    every = max(1, options.epochs // 10)
-    history = model.history
-    start = time.perf_counter()
-
-    def report(epoch: int) -> None:
-        if epoch % every == 0 or epoch in (1, options.epochs):
-            say(f"epoch {epoch:{len(str(options.epochs))}}   loss {history['loss'][-1]:.4f}   "
-                f"accuracy {history['accuracy'][-1]:.3f}   validation loss {history['val_loss'][-1]:.4f}   "
-                f"accuracy {history['val_accuracy'][-1]:.3f}")
-
-    with backend.use(twin):
-        model.train(*data.train, epochs=options.epochs, batch_size=options.batch_size, validation_data=data.validation,
-                    shuffle=options.batch_size < len(data.train[0]), seed=options.seed, callback=report)
-    print(f"{time.perf_counter() - start:.3f} s on {twin}, validation included")
-
-
-def _compare(task: Task, options: argparse.Namespace, data: Data, model: Model) -> None:
-    models = {twin: model if twin == options.backend else task.model(options) for twin in backend.TWINS}
-    for twin, each in models.items():
-        print(f"\n{twin}:")
-        _fit(task, each, twin, options, data)
-    difference, seconds = _race(task, options, data)
-    numba, numpy = models["numba"].history, models["numpy"].history
-    print(f"\n{'':28}{'numba':>10}{'numpy':>10}")
-    for title, name, places in (("loss", "loss", 4), ("accuracy", "accuracy", 3), ("validation loss", "val_loss", 4),
-                                ("validation accuracy", "val_accuracy", 3)):
-        print(f"{title:28}{numba[name][-1]:10.{places}f}{numpy[name][-1]:10.{places}f}")
-    print("\nin turns of 20 steps, after the trainings and without validation:")
-    print(f"{'median time a step, us':28}{seconds['numba'] * 1e6:10.1f}{seconds['numpy'] * 1e6:10.1f}")
-    print(f"numba does {seconds['numpy'] / seconds['numba']:.1f} times as many steps a second as numpy")
-    print("a training makes differences in rounding grow: "
-          f"after {COMPARED_STEPS} steps from the same weights, no weight differs by more than {difference:.1e}")
-
-
-def _race(task: Task, options: argparse.Namespace, data: Data) -> tuple[float, dict[str, float]]:
-    """The largest difference of a weight after COMPARED_STEPS equal steps, and the median seconds of a step.
-
-    Both train on the first batches, unshuffled, and take turns of 20 steps, for 4 seconds or 20 turns.
-    """
-    models = {twin: task.model(options) for twin in backend.TWINS}
-    X, y = data.train
-    batch = options.batch_size
-    steps = max(n for n in range(1, COMPARED_STEPS + 1) if COMPARED_STEPS % n == 0 and n * batch <= len(X))
-    X, y = X[:steps * batch], y[:steps * batch]
-    difference = 0.0
-    times: dict[str, list[float]] = {twin: [] for twin in models}
-    deadline = time.perf_counter() + 4
-    for turn in range(20):
-        for twin, model in models.items():
-            time.sleep(REST)
-            with backend.use(twin):
-                if turn:  # wake the threads
-                    model.train(X, y, epochs=COMPARED_STEPS // steps, batch_size=batch, progress=False)
-                start = time.perf_counter()
-                model.train(X, y, epochs=COMPARED_STEPS // steps, batch_size=batch, progress=False)
-                times[twin].append((time.perf_counter() - start) / COMPARED_STEPS)
-        if turn == 0:
-            parameters = [model.get_parameters() for model in models.values()]
-            difference = max(float(np.abs(a - b).max()) for pairs in zip(*parameters) for a, b in zip(*pairs))
-        if turn > 1 and time.perf_counter() > deadline:
-            break
-    # the first turn of each is the warm-up
-    return difference, {twin: statistics.median(found[1:]) for twin, found in times.items()}
-
-
-# ---- the other commands
+def _predict(options: argparse.Namespace) -> int:
+    from . import predict
+    with np.errstate(all="ignore"):  # what is not finite is said in words
+        try:
+            model = Model.load(options.model)
+            X, names = predict.read(options.data, options.scale)
+            X = predict.as_rows(model, X, options.data)
+        except (TypeError, ValueError, ImportError) as error:
+            raise Mistake(error) from error
+        strange = np.flatnonzero(~np.isfinite(X).all(axis=1))
+        if len(strange):
+            print(f"nnjit: warning: {len(strange)} of {len(X)} samples hold nan or infinity, the first is number "
+                  f"{strange[0] + 1}: no prediction of them means anything", file=sys.stderr)
+        outputs = model.predict(X, batch_size=4096)
+    if options.output:
+        predict.write(options.output, outputs)
+    for line in predict.describe(model, outputs, names):
+        print(line)
+    return 0
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Data sets: the `nnfs` package's spiral, vertical and sine, and Fashion-MNIST from its IDX files."""
+"""Data sets: the `nnfs` package's spiral, vertical and sine, Fashion-MNIST from its IDX files, folders of pictures."""
 
 import gzip
 import hashlib
@@ -14,6 +14,9 @@ from typing import IO, Any
 import numpy as np
 
 from .arrays import Array
+from .images import image_folder, train_test_images
+
+__all__ = ["CLASSES", "fashion_mnist", "image_folder", "sine", "spiral", "train_test_images", "vertical"]
 
 Pair = tuple[Array, Array]
 
@@ -22,6 +25,8 @@ def spiral(samples: int, classes: int, *, seed: int | None = None) -> Pair:
     """Points (samples * classes, 2) as float32 on `classes` intertwined arms, and their class numbers as int64.
 
     The noise comes from NumPy's global generator, as in the `nnfs` package; `seed` seeds it and restores it after.
+
+    Raises TypeError or ValueError unless samples and classes are whole numbers of at least 1, seed one in 0..2**32 - 1.
     """
     from nnfs.datasets import spiral_data
     return _points(spiral_data, samples, classes, seed)
@@ -30,20 +35,28 @@ def spiral(samples: int, classes: int, *, seed: int | None = None) -> Pair:
 def vertical(samples: int, classes: int, *, seed: int | None = None) -> Pair:
     """Points (samples * classes, 2) as float32 in `classes` upright clouds, and their class numbers as int64.
 
-    `seed` as for `spiral`.
+    `seed` and errors as for `spiral`.
     """
     from nnfs.datasets import vertical_data
     return _points(vertical_data, samples, classes, seed)
 
 
 def sine(samples: int = 1000) -> Pair:
-    """x (samples, 1) from 0 to 1, and y (samples, 1) = sin(2 pi x), both float32."""
+    """x (samples, 1) from 0 to 1, and y (samples, 1) = sin(2 pi x), both float32.
+
+    Raises TypeError or ValueError unless samples is a whole number of at least 1.
+    """
     from nnfs.datasets import sine_data
+    _check_whole("samples", samples, 1)
     x, y = sine_data(samples)
     return x.astype(np.float32), y.astype(np.float32)
 
 
 def _points(create: Callable[[int, int], Pair], samples: int, classes: int, seed: int | None) -> Pair:
+    _check_whole("samples", samples, 1)
+    _check_whole("classes", classes, 1)
+    if seed is not None:
+        _check_whole("seed", seed, 0, 2**32 - 1)
     former = np.random.get_state()
     try:
         if seed is not None:
@@ -53,6 +66,14 @@ def _points(create: Callable[[int, int], Pair], samples: int, classes: int, seed
         if seed is not None:
             np.random.set_state(former)
     return X.astype(np.float32), y.astype(np.int64)
+
+
+def _check_whole(name: str, value: int, least: int, most: float = math.inf) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be {f'at least {least}' if most == math.inf else f'in {least}..{most}'}, "
+                         f"got {value}")
 
 
 # ---- Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)

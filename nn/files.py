@@ -1,27 +1,27 @@
-"""Arrays in npz files: written so that nothing is lost, read so that nothing in them is run."""
+"""Files written so that nothing is lost, and npz files read so that nothing in them is run."""
 
 import errno
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from .arrays import Array
 
 
-def write(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
-    """Write an npz file; a reader sees the old file or the new, and when it fails the old one stays.
-
-    Raises OSError when it cannot be written.
-    """
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A file to write that becomes `path` at the end; a reader sees the old file or the new, and when it fails the old
+    one stays. Raises OSError when it cannot be written."""
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
@@ -31,6 +31,12 @@ def write(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
+    """Write an npz file, as `replacing` does."""
+    with replacing(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read(path: str | os.PathLike[str], take: Callable[[dict[str, Array]], Any], what: str) -> Any:

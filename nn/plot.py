@@ -1,4 +1,4 @@
-"""Pictures of a training: loss and accuracy by epoch, and for points in the plane where each class begins."""
+"""Pictures of a training: loss and accuracy by epoch, where each class begins in the plane, and a fitted curve."""
 
 import os
 from typing import Any
@@ -6,24 +6,36 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array
-from .history import draw
+from .history import STYLES, draw
 from .model import Model
 
 CELLS = 300  # of the decision boundary's grid, each way
 
 
 def plot(path: str | os.PathLike[str], model: Model, X: Array, y: Array, *, title: str = "") -> None:
-    """Draw the history of `model` and, for X (N, 2), its decisions with the samples of classes y (N,), into `path`.
+    """Draw the history of `model` into `path`, and beside it for X (N, 2) its decisions with the samples of classes
+    y (N,), 0 and 1 for a model with one output, and for X (N, 1) its outputs as curves with the samples y (N, C).
 
     The suffix of `path` chooses the format. Raises ImportError without matplotlib, OSError when it cannot be written.
     """
-    planar = X.ndim == 2 and X.shape[1] == 2
-    figure, spare = draw(model.history, more=int(planar))
+    beside = {1: _curve, 2: _decisions}.get(X.shape[1]) if X.ndim == 2 else None
+    figure, spare = draw(model.history, more=int(beside is not None))
     if title:
         figure.suptitle(title)
-    if planar:
-        _decisions(spare[0], model, X, y)
+    if beside is not None:
+        beside(spare[0], model, X, y)
     figure.savefig(path)
+
+
+def _curve(axes: Any, model: Model, X: Array, y: Array) -> None:
+    across = np.linspace(X.min(), X.max(), CELLS, dtype=np.float32)[:, None]
+    axes.plot(X, y, ".", color=STYLES["training"], markersize=5, alpha=0.4, label="training data")
+    axes.plot(across, model.predict(across), color=STYLES["validation"], linewidth=1.8, label="outputs")
+    axes.set_title("fit", loc="left")
+    axes.set_xlabel("input")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _decisions(axes: Any, model: Model, X: Array, y: Array) -> None:
@@ -33,7 +45,9 @@ def _decisions(axes: Any, model: Model, X: Array, y: Array) -> None:
     margin = 0.08 * (high - low).max() + 1e-6
     across, up = (np.linspace(low[i] - margin, high[i] + margin, CELLS, dtype=np.float32) for i in (0, 1))
     grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
-    chosen = model.predict(grid).argmax(axis=1).reshape(CELLS, CELLS)
+    outputs = model.predict(grid)
+    binary = outputs.shape[1] == 1
+    chosen = (outputs > 0.5 if binary else outputs.argmax(axis=1)).astype(int).reshape(CELLS, CELLS)
     colors = [colormaps["tab10"](k % 10) for k in range(int(max(y.max(), chosen.max())) + 1)]
     picture = np.array(colors)[chosen][..., :3] * 0.35 + 0.65
     axes.imshow(picture, origin="lower", extent=(across[0], across[-1], up[0], up[-1]), interpolation="bilinear")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nnjit import __version__, kernels, nn
-from nnjit.nn import cli, datasets
+from nnjit.nn import cli, datasets, tasks
 
 SPIRAL = ["train", "spiral", "--epochs", "3"]
 
@@ -68,19 +68,64 @@ def test_options_reach_the_training(tmp_path, capsys):
     assert "batches of 100" in capsys.readouterr().out
 
 
-def test_save_is_readable_by_a_model(tmp_path, capsys):
-    path = tmp_path / "spiral.npz"
+def test_save_writes_the_whole_model(tmp_path, capsys):
+    path = tmp_path / "my spiral.npz"
     assert cli.main([*SPIRAL, "--save", str(path)]) == 0
-    model = nn.Model()
-    for layer in (nn.Dense(2, 64, activation="relu"), nn.Dense(64, 3), nn.Softmax()):
-        model.add(layer)
-    model.load_parameters(path)
-    model.set(loss=nn.CategoricalCrossentropy(), accuracy=nn.Accuracy())
-    model.finalize()
-    assert f"weights: {path}" in capsys.readouterr().out
+    assert f"model: {path} (nnjit predict '{path}' DATA; in Python nn.Model.load('{path}'))" in capsys.readouterr().out
+    model = nn.Model.load(path)
     loss = model.evaluate(*datasets.spiral(100, 3, seed=1))[0]
     assert cli.main([*SPIRAL]) == 0
     assert f"validation loss {loss:.4f}" in capsys.readouterr().out.splitlines()[-2]
+    model.train(*datasets.spiral(100, 3, seed=0), epochs=2)  # goes on where the command stopped
+    assert cli.main(["train", "spiral", "--epochs", "5", "--save", str(path)]) == 0
+    for ours, theirs in zip(model.get_parameters(), nn.Model.load(path).get_parameters()):
+        assert [each.tobytes() for each in ours] == [each.tobytes() for each in theirs]
+
+
+@pytest.mark.parametrize("dataset, loss, accuracy", [("sine", 1e-4, 0.6), ("two-spirals", 0.1, 0.95)])
+def test_regression_and_binary_learn(dataset, loss, accuracy, tmp_path, capsys):
+    path = tmp_path / "a.npz"
+    assert cli.main(["train", dataset, "--save", str(path)]) == 0
+    last = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")][-1].split()
+    model = nn.Model.load(path)
+    if dataset == "sine":
+        X = np.linspace(0, 1, 500, dtype=np.float32)[:, None]
+        wish = np.sin(2 * np.pi * X.astype(np.float64))
+        found = np.mean((model.predict(X) - wish) ** 2)
+        assert found < loss
+        assert np.mean(np.abs(model.predict(X) - wish) < math.sqrt(0.5) / 250) > accuracy
+    else:
+        X, y = datasets.spiral(100, 2, seed=0)
+        p = model.predict(X)[:, 0].astype(np.float64)
+        found = -np.mean(np.log(np.where(y == 1, p, 1 - p)))
+        assert found < loss and np.mean((p > 0.5) == y) > accuracy
+        X, y = datasets.spiral(100, 2, seed=1)
+        validation = np.mean((model.predict(X)[:, 0] > 0.5) == y)
+        assert float(last[-1]) == pytest.approx(validation, abs=5e-4) and validation > 0.85
+    assert float(last[3]) == pytest.approx(found, rel=0.1)
+
+
+@pytest.mark.parametrize("dataset", ["sine", "two-spirals"])
+def test_all_options_go_with_all_tasks(dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tasks, "REST", 0)
+    monkeypatch.setattr(tasks, "COMPARED_STEPS", 4)
+    path = tmp_path / "a.npz"
+    written = []
+    for more in (["--backend", "numpy"], ["--backend", "numpy", "--compare"], [], ["--seed", "1"]):
+        assert cli.main(["train", dataset, "--epochs", "4", "--save", str(path), *more]) == 0
+        written.append(path.read_bytes())
+        out = capsys.readouterr().out
+        if "--compare" in more:
+            assert float(re.search(r"no weight differs by more than (\S+)", out)[1]) < 1e-4
+            assert len(re.findall(r"^(?:validation )?(?:loss|accuracy) .*\d +\d\S*$", out, re.M)) == 4
+    assert written[0] == written[1] and len(set(written)) == 3
+
+
+def test_small_losses_keep_their_digits():
+    model = nn.Model()
+    for value, wish in ((0.0012, "0.0012"), (0.00012345, "1.2e-04"), (0.0, "0.0000"), (math.nan, "nan")):
+        model.history["loss"] = [1.0, value]
+        assert tasks._last(model, "loss") == wish
 
 
 def test_compare(capsys, tmp_path):
@@ -138,7 +183,8 @@ def test_a_loss_that_explodes_is_said_in_words(capsys):
 
 
 @pytest.mark.parametrize("dataset, suffix, magic", [("spiral", "png", b"\x89PNG"), ("vertical", "svg", b"<?xml"),
-                                                    ("spiral", "pdf", b"%PDF")])
+                                                    ("spiral", "pdf", b"%PDF"), ("sine", "png", b"\x89PNG"),
+                                                    ("two-spirals", "png", b"\x89PNG")])
 def test_plot(tmp_path, capsys, dataset, suffix, magic):
     pytest.importorskip("matplotlib")
     path = tmp_path / f"a.{suffix}"
@@ -166,11 +212,57 @@ def test_the_plot_shows_the_decisions(tmp_path):
     assert 0.05 < changed.mean() < 0.4 and not changed[:, :changed.shape[1] // 2].any()
 
 
+def drawn(monkeypatch, model, X, y, tmp_path):
+    """The axes of the third panel."""
+    from matplotlib.figure import Figure
+    from nnjit.nn.plot import plot
+    figures = []
+    real = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, path: (figures.append(self), real(self, path)))
+    model.history["loss"] = model.history["accuracy"] = [0.5, 0.25]
+    plot(tmp_path / "a.png", model, X, y)
+    return figures[0].axes[2]
+
+
+def test_the_plot_of_a_regression_shows_data_and_outputs(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    model = nn.Model()
+    model.add(nn.Dense(1, 2))
+    model.layers[0].weights, model.layers[0].biases = [[3, -1]], [1, 0]
+    model.finalize()
+    X = np.array([[4.0], [0.0], [2.0]], np.float32)  # unsorted
+    points_1, points_2, line_1, line_2 = drawn(monkeypatch, model, X, np.hstack([X, -X]), tmp_path).lines
+    np.testing.assert_array_equal(points_2.get_xydata(), [[4, -4], [0, 0], [2, -2]])
+    for line, slope, offset in ((line_1, 3, 1), (line_2, -1, 0)):
+        x = line.get_xdata()
+        assert (x[0], x[-1]) == (0, 4) and (np.diff(x) > 0).all() and len(x) > 100
+        np.testing.assert_allclose(line.get_ydata(), slope * x + offset, atol=1e-5)
+
+
+def test_the_plot_of_a_binary_model_shows_its_decisions(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    model = nn.Model()
+    model.add(nn.Dense(2, 1, activation="sigmoid"))
+    model.layers[0].weights, model.layers[0].biases = [[0], [8]], [-2]  # 1 above the line y = 0.25
+    model.finalize()
+    X = np.array([[0, 0], [1, 1], [0, 1]], np.float32)
+    axes = drawn(monkeypatch, model, X, np.array([0, 1, 1]), tmp_path)
+    [picture] = axes.images
+    low, high = picture.get_extent()[2:]
+    cells = picture.get_array()
+    height = np.linspace(low, high, len(cells))
+    below, above = (np.unique(cells[rows].reshape(-1, 3), axis=0) for rows in (height < 0.25, height > 0.25))
+    assert len(below) == len(above) == 1 and (below != above).any()
+    zeros, ones = axes.collections
+    np.testing.assert_array_equal(zeros.get_offsets(), [[0, 0]])
+    np.testing.assert_array_equal(ones.get_offsets(), [[1, 1], [0, 1]])
+
+
 def test_without_matplotlib_one_line_before_the_training(tmp_path, capsys, monkeypatch):
     real = cli.importlib.util.find_spec
     monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None if name == "matplotlib" else real(name))
     assert cli.main([*SPIRAL, "--plot", str(tmp_path / "a.png")]) == 2
-    assert capsys.readouterr() == ("", "nnjit: error: --plot needs matplotlib: pip install matplotlib\n")
+    assert capsys.readouterr() == ("", "nnjit: error: --plot needs matplotlib: .venv/bin/pip install '.[plot]'\n")
 
 
 # ---- mistakes
@@ -192,6 +284,8 @@ def test_without_matplotlib_one_line_before_the_training(tmp_path, capsys, monke
     ([*SPIRAL, "--backend", "torch"], "argument --backend: invalid choice: 'torch'"),
     ([*SPIRAL, "--epoch", "3"], "unrecognized arguments: --epoch 3"),
     ([*SPIRAL, "--data", "."], "--data goes with fashion-mnist, spiral is computed"),
+    (["train", "sine", "--data", "."], "--data goes with fashion-mnist, sine is computed"),
+    ([*SPIRAL, "--compare", "--backend", "numba"], "--compare trains on both backends; --backend then says whose"),
     ([*SPIRAL, "--save", "a.txt"], "argument --save: must end in .npz, got 'a.txt'"),
     ([*SPIRAL, "--plot", "a.jpg"], "argument --plot: must end in .png or .svg or .pdf, got 'a.jpg'"),
     ([*SPIRAL, "--save", "no/where/a.npz"], "argument --save: there is no folder no/where"),
@@ -221,14 +315,14 @@ def test_an_unwritable_folder(tmp_path, capsys):
 @pytest.mark.parametrize("writable", (True, False))
 def test_what_is_said_of_the_cache_is_so(tmp_path, capsys, monkeypatch, writable):
     clock = iter(range(0, 10_000, 10))
-    monkeypatch.setattr(cli.time, "perf_counter", lambda: next(clock))  # whatever is timed takes ten seconds
+    monkeypatch.setattr(tasks.time, "perf_counter", lambda: next(clock))  # whatever is timed takes ten seconds
     monkeypatch.setenv("NNJIT_CACHE_DIR", str(tmp_path / "cache"))
     if writable:
         folder = Path(kernels.info()["cache folder"])
         folder.mkdir(parents=True)
         (folder / "any.bin").touch()
-    options = argparse.Namespace(seed=0, learning_rate=0.01, batch_size=None, dataset="spiral")
-    cli._compile(cli.TASKS["spiral"], options, cli._load(options))
+    options = argparse.Namespace(seed=0, learning_rate=0.01, batch_size=None)
+    tasks._compile(tasks.TASKS["spiral"], options, tasks.TASKS["spiral"].load(0, None))
     text = "saves the next time" if writable else "the cache folder cannot be written, set NNJIT_CACHE_DIR to another"
     assert text in capsys.readouterr().out
 
@@ -250,7 +344,7 @@ def test_help(capsys):
     out = capsys.readouterr().out
     assert cli.main(["--help"]) == 0
     assert capsys.readouterr().out == out
-    for command in ("train", "check", "bench", "warm", "info"):
+    for command in ("train", "predict", "check", "bench", "warm", "info"):
         assert re.search(rf"^    {command} ", out, re.M)
         assert cli.main([command, "--help"]) == 0
         assert capsys.readouterr().out.startswith(f"usage: nnjit {command} ")
@@ -326,7 +420,7 @@ def test_the_other_commands_hand_over(monkeypatch, capsys):
 
 
 def test_tasks_are_sound():
-    for task in cli.TASKS.values():
+    for task in tasks.TASKS.values():
         assert len(task.sizes) >= 2 and task.epochs > 0 and 0 < task.learning_rate < 1 and math.isfinite(task.decay)
 
 

@@ -54,6 +54,26 @@ def test_seeds(create):
     create(10, 2, seed=1)
 
 
+@pytest.mark.parametrize("create", [datasets.spiral, datasets.vertical])
+@pytest.mark.parametrize("samples, classes, seed, error, text", [
+    (10, 2, "a", TypeError, "seed must be a whole number, got 'a'"),
+    (10, 2, 1.0, TypeError, "seed must be a whole number, got 1.0"),
+    (10, 2, 2**32, ValueError, "seed must be in 0..4294967295, got 4294967296"),
+    ("a", 2, 0, TypeError, "samples must be a whole number, got 'a'"),
+    (0, 2, None, ValueError, "samples must be at least 1, got 0"),
+    (10, True, 0, TypeError, "classes must be a whole number, got True"),
+    (10, -1, 0, ValueError, "classes must be at least 1, got -1"),
+])
+def test_wrong_arguments_are_named(create, samples, classes, seed, error, text):
+    before = np.random.get_state()[1].copy()
+    with pytest.raises(error, match=f"^{text}$"):
+        create(samples, classes, seed=seed)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    if seed is None:
+        with pytest.raises(error, match=f"^{text}$"):
+            datasets.sine(samples)
+
+
 # ---- IDX files
 
 

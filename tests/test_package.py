@@ -119,7 +119,7 @@ def test_metadata(information):
     metadata = email.message_from_string(information("METADATA"))
     assert (metadata["Name"], metadata["Version"]) == ("nnjit", nnjit.__version__)
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra")) == {"test", "bench", "plot", "peers"}
+    assert set(metadata.get_all("Provides-Extra")) == {"test", "bench", "plot", "images", "peers"}
     needs = metadata.get_all("Requires-Dist")
     assert [need for need in needs if not re.search(r">=\s*\d", need.split(";")[0])] == []
     always = {re.split(r"[^\w.-]", need)[0] for need in needs if ";" not in need}

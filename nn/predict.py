@@ -1,0 +1,153 @@
+"""What `nnjit predict` does: samples out of a file, and what a model says of them, a line each."""
+
+import csv
+import errno
+import os
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from . import images
+from .arrays import Array, as_floats
+from .files import replacing
+from .layers import Sigmoid, Softmax
+from .model import Model
+
+PICTURES = (-1.0, 1.0)  # what 0 and 255 become in pictures, as datasets.fashion_mnist has it
+
+
+def read(source: str, scale: Sequence[float] | None = None) -> tuple[Array, list[str]]:
+    """The samples in a file, in a folder of pictures or, for "-", on stdin, and their names: of pictures in a folder.
+
+    scale: what 0 and 255 become; pictures go to -1 and 1 without it.
+    Raises OSError for what cannot be read, ImportError for pictures without Pillow, ValueError for anything else.
+    """
+    path = Path(source)
+    suffix = path.suffix.lower()
+    names: list[str] = []
+    if source == "-":
+        X = _csv(sys.stdin, "stdin")
+    elif path.is_dir():
+        paths = images.find_images(path)
+        if not paths:
+            raise ValueError(f"no pictures in {source}")
+        X, names = images.read_images(paths, color=False), list(map(str, paths))
+        scale = scale or PICTURES
+    elif suffix in images.FORMATS:
+        X = images.read_images([path], color=False)
+        scale = scale or PICTURES
+    elif suffix == ".csv":
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            X = _csv(file, source)
+    elif suffix in (".npy", ".npz"):
+        X = _array(path)
+    else:
+        raise ValueError(f"{source} must end in .csv, .npy, .npz or {', '.join(images.FORMATS)}, or be a folder or -")
+    if X.dtype.kind not in "fiub":
+        raise ValueError(f"{source} must hold real numbers, got dtype {X.dtype}")
+    return (_scaled(X, *scale, source=source) if scale else X), names
+
+
+def _scaled(X: Array, low: float, high: float, *, source: str) -> Array:
+    if ((X < 0) | (X > 255)).any():  # false for nan
+        raise ValueError(f"--scale takes numbers in 0..255, {source} holds {X.min():g} to {X.max():g}")
+    return low + X.astype(np.float64) * (high - low) / 255
+
+
+def _csv(lines: Iterable[str], source: str) -> Array:
+    rows: list[Array] = []
+    reader = csv.reader(lines)
+    header = False
+    try:
+        for fields in reader:
+            if not fields:  # an empty line
+                continue
+            try:
+                row = np.array([float(field) for field in fields])
+            except ValueError:
+                texts = [column for column, field in enumerate(fields, 1) if not _is_number(field)]
+                if len(texts) == len(fields) and not rows and not header:
+                    header = True
+                    continue
+                raise ValueError(f"{source}, line {reader.line_num}, column {texts[0]}: must be a number, got "
+                                 f"{fields[texts[0] - 1][:40]!r}") from None
+            if rows and len(row) != len(rows[0]):
+                raise ValueError(f"{source}, line {reader.line_num}: {len(row)} columns, but {len(rows[0])} before")
+            rows.append(row)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{source} is no text with commas: {error}") from error
+    return np.array(rows)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _array(path: Path) -> Array:
+    try:
+        if path.suffix.lower() == ".npy":
+            with open(path, "rb") as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
+            names = found.files
+            if "X" not in names and len(names) != 1:
+                raise ValueError(f"it must hold an array X, or a single one, got {', '.join(names) or 'none'}")
+            return np.asarray(found["X" if "X" in names else names[0]])
+    except Exception as error:  # a damaged zip fails in a dozen ways
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        reason = str(error)
+        if "Object arrays" in reason:
+            reason = "it holds Python objects, not numbers, and loading those could run code"
+        elif isinstance(error, zipfile.BadZipFile) or "pickle" in reason:
+            reason = "it is damaged, or no npz file"
+        raise ValueError(f"{path} holds no samples: {reason}") from error
+
+
+def as_rows(model: Model, X: Array, source: str) -> Array:
+    """X as rows (N, n_inputs) in the model's dtype. Raises ValueError when it does not fit."""
+    if X.ndim < 2 and X.size:
+        raise ValueError(f"{source} must have shape (samples, numbers), got {X.shape}")
+    if not X.size:
+        raise ValueError(f"{source} holds no samples")
+    dense = [layer for layer in model.layers if hasattr(layer, "n_inputs")]
+    flat = X.reshape(len(X), -1)
+    if dense and flat.shape[1] != dense[0].n_inputs:
+        found = f"{X.shape[1]} columns" if X.ndim == 2 else f"samples of {' x '.join(map(str, X.shape[1:]))} numbers"
+        raise ValueError(f"{source} has {found}, the model takes {dense[0].n_inputs} numbers a sample")
+    return as_floats(flat, dense[0].dtype if dense else None, source)
+
+
+def describe(model: Model, outputs: Array, names: Sequence[str] = ()) -> Iterator[str]:
+    """What the model's outputs (N, C) say: of a softmax the class and its probability, of a sigmoid the probability
+    and 0 or 1, else the outputs; then the sample's name if there are names."""
+    last = model.layers[-1]
+    threshold = getattr(model.accuracy, "threshold", 0.5)
+    for place, row in enumerate(outputs):
+        if isinstance(last, Softmax):
+            k = row.argmax()
+            said = [str(k) if row[k] == row[k] else "nan", f"{row[k]:.4f}"]
+        elif isinstance(last, Sigmoid) or getattr(last, "activation", None) == "sigmoid":
+            said = [f"{p:.4f}" for p in row] + ["nan" if p != p else str(int(p > threshold)) for p in row]
+        else:
+            said = [str(value) for value in row]
+        yield " ".join([*said, *names[place:place + 1]])
+
+
+def write(path: str | os.PathLike[str], outputs: Array) -> None:
+    """Write outputs (N, C) as npy, or as csv that reads back to the same bits, whole or not at all.
+
+    Raises OSError when it cannot be written.
+    """
+    with replacing(path) as file:
+        if Path(path).suffix.lower() == ".npy":
+            np.save(file, outputs)
+        else:
+            file.writelines(f"{','.join(map(str, row))}\n".encode() for row in outputs)

@@ -1,0 +1,319 @@
+"""`nnjit predict`: what it reads, what it prints and writes, and what it refuses."""
+
+import io
+import os
+import re
+import stat
+import sys
+
+import numpy as np
+import pytest
+
+from nnjit import nn
+from nnjit.nn import cli, nnfs, predict
+
+rng = np.random.default_rng(4)
+POINTS = rng.standard_normal((6, 2)).astype(np.float32)
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def build(*layers, accuracy=None):
+    model = nn.Model()
+    for layer in layers:
+        model.add(layer)
+    model.set(accuracy=accuracy)
+    model.finalize()
+    return model
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty working directory with models: classes (2 -> 3), yes (2 -> 1), line (2 -> 2)."""
+    monkeypatch.chdir(tmp_path)
+    build(nn.Dense(2, 3, rng=0), nn.Softmax()).save("classes.npz")
+    build(nn.Dense(2, 1, rng=1), nn.Sigmoid()).save("yes.npz")
+    build(nn.Dense(2, 2, rng=2)).save("line.npz")
+    return tmp_path
+
+
+def scores(name, X=POINTS):
+    """By hand, in float64."""
+    weights, biases = nn.Model.load(name).get_parameters()[0]
+    return X.astype(np.float64) @ weights.astype(np.float64) + biases
+
+
+def run(capsys, *arguments):
+    assert cli.main(["predict", *arguments]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return [line.split() for line in out.splitlines()]
+
+
+def points_csv(path, X=POINTS, header=""):
+    path.write_text(header + "".join(",".join(map(str, row)) + "\n" for row in X))
+
+
+# ---- what is printed
+
+
+def test_a_softmax_gives_class_and_probability(folder, capsys):
+    np.save("a.npy", POINTS)
+    p = softmax(scores("classes.npz"))
+    found = run(capsys, "classes.npz", "a.npy")
+    assert [int(k) for k, _ in found] == p.argmax(axis=1).tolist() and len(set(p.argmax(axis=1))) > 1
+    np.testing.assert_allclose([float(share) for _, share in found], p.max(axis=1), atol=6e-5)
+
+
+def test_a_sigmoid_gives_probability_and_decision(folder, capsys):
+    np.save("a.npy", POINTS)
+    p = 1 / (1 + np.exp(-scores("yes.npz")[:, 0]))
+    found = run(capsys, "yes.npz", "a.npy")
+    np.testing.assert_allclose([float(share) for share, _ in found], p, atol=6e-5)
+    assert [int(k) for _, k in found] == (p > 0.5).tolist() and 0 < (p > 0.5).sum() < 6
+    # the threshold of the accuracy that the model was trained with; sigmoid in the layer itself; several outputs
+    threshold = float(np.sort(p)[-1] + np.sort(p)[-2]) / 2
+    model = build(nn.Dense(2, 2, activation="sigmoid"), accuracy=nn.BinaryAccuracy(threshold))
+    model.layers[0].weights = np.repeat(nn.Model.load("yes.npz").layers[0].weights, 2, axis=1) * [1, -1]
+    model.save("two.npz")
+    found = run(capsys, "two.npz", "a.npy")
+    np.testing.assert_allclose([list(map(float, line[:2])) for line in found], np.stack([p, 1 - p], 1), atol=6e-5)
+    assert [line[2:] for line in found] == [[str(int(a > threshold)), str(int(1 - a > threshold))] for a in p]
+
+
+def test_else_the_outputs_without_loss(folder, capsys):
+    np.save("a.npy", POINTS)
+    found = np.array(run(capsys, "line.npz", "a.npy")).astype(np.float32)
+    np.testing.assert_array_equal(found, nn.Model.load("line.npz").predict(POINTS))
+    np.testing.assert_allclose(found, scores("line.npz"), rtol=1e-5, atol=1e-6)
+
+
+def test_the_books_models_and_float64(folder, capsys):
+    model = nnfs.Model()
+    model.add(nnfs.Layer_Dense(2, 3))
+    model.layers[0].weights = rng.standard_normal((2, 3))
+    assert model.layers[0].weights.dtype == np.float64
+    model.add(nnfs.Activation_Softmax())
+    model.set(loss=nnfs.Loss_CategoricalCrossentropy(), optimizer=nnfs.Optimizer_Adam(),
+              accuracy=nnfs.Accuracy_Categorical())
+    model.finalize()
+    model.save("book.npz")
+    X = rng.standard_normal((4, 2))
+    np.save("a.npy", X)
+    run(capsys, "book.npz", "a.npy", "--output", "o.npy")
+    p = softmax(scores("book.npz", X))
+    assert np.load("o.npy").dtype == np.float64
+    np.testing.assert_allclose(np.load("o.npy"), p, rtol=1e-12)
+
+
+# ---- what is read
+
+
+@pytest.mark.parametrize("header", ["", "x,y\n", "\ufeff", "\n"])
+def test_csv(folder, capsys, header, monkeypatch):
+    np.save("a.npy", POINTS)
+    wish = run(capsys, "line.npz", "a.npy")
+    points_csv(folder / "A.CSV", header=header)
+    assert run(capsys, "line.npz", "A.CSV") == wish
+    if header != "\ufeff":
+        monkeypatch.setattr("sys.stdin", io.StringIO((folder / "A.CSV").read_text()))
+        assert run(capsys, "line.npz", "-") == wish
+    (folder / "b.csv").write_text("".join(f'"{x}", {y}\r\n\r\n' for x, y in POINTS))
+    assert run(capsys, "line.npz", "b.csv") == wish
+
+
+def test_npy_and_npz(folder, capsys):
+    np.save("a.npy", POINTS)
+    wish = run(capsys, "line.npz", "a.npy")
+    np.savez("one.npz", anything=POINTS.astype(">f8"))
+    np.savez_compressed("more.npz", y=np.arange(3), X=np.asfortranarray(POINTS))
+    np.save("deep.npy", POINTS.reshape(6, 1, 2))
+    for name in ("one.npz", "more.npz", "deep.npy"):
+        assert run(capsys, "line.npz", name) == wish
+    np.save("whole.npy", np.array([[1, 0], [0, 1]], np.uint8))
+    np.save("bool.npy", np.eye(2, dtype=bool))
+    assert run(capsys, "line.npz", "whole.npy") == run(capsys, "line.npz", "bool.npy")
+
+
+def test_pictures_are_scaled_as_in_training(folder, capsys):
+    Image = pytest.importorskip("PIL.Image")
+    build(nn.Dense(256, 2, rng=0)).save("pixels.npz")
+    levels = np.arange(256, dtype=np.uint8)
+    Image.fromarray(levels.reshape(8, 32)).save("10.png")
+    (folder / "clothes" / "shirt").mkdir(parents=True)
+    Image.fromarray(levels[::-1].reshape(8, 32)).save("clothes/9.png")
+    Image.fromarray(levels.reshape(8, 32)).save("clothes/10.png")
+    Image.fromarray(np.repeat(levels.reshape(8, 32, 1), 3, 2)).save("clothes/shirt/1.png")  # grey in colours
+    (folder / "clothes" / ".DS_Store").touch()
+    X = levels[None].astype(np.float32)
+    X -= 127.5  # as datasets.fashion_mnist does
+    X /= 127.5
+    wish = [str(value) for value in nn.Model.load("pixels.npz").predict(X)[0]]
+    back = [str(value) for value in nn.Model.load("pixels.npz").predict(X[:, ::-1])[0]]
+    assert run(capsys, "pixels.npz", "10.png") == [wish]
+    names = ["clothes/9.png", "clothes/10.png", "clothes/shirt/1.png"]
+    assert run(capsys, "pixels.npz", "clothes") == [[*back, names[0]], [*wish, names[1]], [*wish, names[2]]]
+    np.save("levels.npy", levels[None])
+    assert run(capsys, "pixels.npz", "levels.npy", "--scale", "-1", "1") == [wish]
+    # other scales, by the usual formulas in float32
+    for scale, X in (((0, 1), levels.astype(np.float32) / np.float32(255)), ((0, 255), levels.astype(np.float32)),
+                     ((1, -1), X[0, ::-1])):
+        found = predict.read("10.png", scale)[0].astype(np.float32)
+        np.testing.assert_array_equal(found.ravel(), X)
+
+
+def test_a_flatten_in_front_changes_nothing(folder, capsys):
+    np.save("a.npy", POINTS)
+    model = build(nn.Flatten(), nn.Dense(2, 2))
+    model.set_parameters(nn.Model.load("line.npz").get_parameters())
+    model.save("flat.npz")
+    assert run(capsys, "flat.npz", "a.npy") == run(capsys, "line.npz", "a.npy")
+
+
+# ---- --output
+
+
+def test_output_has_all_bits(folder, capsys):
+    np.save("a.npy", POINTS)
+    printed = run(capsys, "classes.npz", "a.npy")
+    expected = nn.Model.load("classes.npz").predict(POINTS)
+    for name in ("o.npy", "o.csv"):
+        (folder / name).write_text("old")
+        assert run(capsys, "classes.npz", "a.npy", "--output", name) == printed
+    found = np.load("o.npy")
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(np.loadtxt("o.csv", delimiter=",", dtype=np.float32), expected)
+
+
+def test_output_is_written_whole_or_not_at_all(folder, capsys, monkeypatch):
+    np.save("a.npy", POINTS)
+    (folder / "o.npy").write_text("old")
+
+    def full(file, outputs):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    before = sorted(os.listdir())
+    assert cli.main(["predict", "line.npz", "a.npy", "--output", "o.npy"]) == 2
+    assert capsys.readouterr() == ("", "nnjit: error: [Errno 28] No space left on device\n")
+    assert (folder / "o.npy").read_text() == "old" and sorted(os.listdir()) == before
+
+
+# ---- mistakes
+
+
+def test_nan_and_infinity_are_warned_of(folder, capsys):
+    (folder / "a.csv").write_text("1,2\nnan,1\n3,4\n1,1e39\n")
+    for name in ("classes.npz", "yes.npz", "line.npz"):
+        assert cli.main(["predict", name, "a.csv"]) == 0
+        out, err = capsys.readouterr()
+        assert err == ("nnjit: warning: 2 of 4 samples hold nan or infinity, the first is number 2: "
+                       "no prediction of them means anything\n")
+        lines = out.splitlines()
+        assert lines[1] == "nan nan" and "nan" not in lines[0] + lines[2]
+
+
+FILES = {  # name: what it holds
+    "empty.csv": b"", "header.csv": b"x,y\n", "text.csv": b"x,y\n1,2\n3,four\n", "part.csv": b"1,y\n1,2\n",
+    "twice.csv": b"x,y\nx,y\n1,2\n", "gap.csv": b"1,2\n3,\n", "ragged.csv": b"1,2\n\n1,2,3\n", "wide.csv": b"1,2,3\n",
+    "semicolon.csv": b"1,2\n3;4\n", "latin.csv": b"1,\xff\n", "long.csv": b"1,2\n" + b"x" * 200_000,
+    "text.npy": b"hello", "text.npz": b"hello", "pixels.txt": b"1,2\n",
+    "huge.npy": b"\x93NUMPY\x01\x00\x76\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999, 2)}"
+                .ljust(117) + b"\n"}
+ARRAYS = {"object.npy": np.array([{}], object), "flat.npy": np.ones(2), "zero.npy": np.float32(1),
+          "rows.npy": np.ones((0, 2)), "words.npy": np.array([["a", "b"]]), "complex.npy": np.ones((2, 2), complex),
+          "deep.npy": np.ones((2, 3, 4)), "levels.npy": np.array([[0, 300]])}
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (["none.npz", "flat.npy"], r"\[Errno 2\] No such file or directory: 'none.npz'"),
+    (["line.npz", "none.csv"], r"\[Errno 2\] No such file or directory: 'none.csv'"),
+    (["line.npz", "none.npy"], r"\[Errno 2\] No such file or directory: 'none.npy'"),
+    (["line.npz", "none"], "none must end in .csv, .npy, .npz or .bmp, .*, or be a folder or -"),
+    (["line.npz", "pixels.txt"], "pixels.txt must end in .csv"),
+    (["text.csv", "line.npz"], "text.csv holds no model: it is no npz file"),
+    (["weights.npz", "flat.npy"], "weights.npz holds no model: it has no model.json, but layer0.weights"),
+    ([".", "flat.npy"], r"\[Errno 21\] Is a directory: '.'"),
+    (["line.npz"], "the following arguments are required: DATA"),
+    (["line.npz", "empty.csv"], "empty.csv holds no samples"),
+    (["line.npz", "header.csv"], "header.csv holds no samples"),
+    (["line.npz", "text.csv"], "text.csv, line 3, column 2: must be a number, got 'four'"),
+    (["line.npz", "part.csv"], "part.csv, line 1, column 2: must be a number, got 'y'"),
+    (["line.npz", "twice.csv"], "twice.csv, line 2, column 1: must be a number, got 'x'"),
+    (["line.npz", "gap.csv"], "gap.csv, line 2, column 2: must be a number, got ''"),
+    (["line.npz", "ragged.csv"], "ragged.csv, line 3: 3 columns, but 2 before"),
+    (["line.npz", "wide.csv"], "wide.csv has 3 columns, the model takes 2 numbers a sample"),
+    (["line.npz", "semicolon.csv"], "semicolon.csv, line 2, column 1: must be a number, got '3;4'"),
+    (["line.npz", "latin.csv"], "latin.csv is no text with commas: 'utf-8' codec"),
+    (["line.npz", "long.csv"], "long.csv is no text with commas: field larger than"),
+    (["line.npz", "text.npy"], "text.npy holds no samples: "),
+    (["line.npz", "text.npz"], "text.npz holds no samples: it is damaged, or no npz file"),
+    (["line.npz", "cut.npz"], "cut.npz holds no samples: "),
+    (["line.npz", "huge.npy"], "huge.npy holds no samples: "),
+    (["line.npz", "object.npy"], "object.npy holds no samples: it holds Python objects, not numbers"),
+    (["line.npz", "object.npz"], "object.npz holds no samples: it holds Python objects, not numbers"),
+    (["line.npz", "two.npz"], "two.npz holds no samples: it must hold an array X, or a single one, got a, b"),
+    (["line.npz", "flat.npy"], r"flat.npy must have shape \(samples, numbers\), got \(2,\)"),
+    (["line.npz", "zero.npy"], r"zero.npy must have shape \(samples, numbers\), got \(\)"),
+    (["line.npz", "rows.npy"], "rows.npy holds no samples"),
+    (["line.npz", "words.npy"], "words.npy must hold real numbers, got dtype <U1"),
+    (["line.npz", "complex.npy"], "complex.npy must hold real numbers, got dtype complex128"),
+    (["line.npz", "deep.npy"], "deep.npy has samples of 3 x 4 numbers, the model takes 2 numbers a sample"),
+    (["line.npz", "levels.npy", "--scale", "0", "1"], "--scale takes numbers in 0..255, levels.npy holds 0 to 300"),
+    (["line.npz", "levels.npy", "--scale", "0"], "argument --scale: expected 2 arguments"),
+    (["line.npz", "levels.npy", "--scale", "0", "x"], "argument --scale: must be a number, got 'x'"),
+    (["line.npz", "levels.npy", "--scale", "0", "inf"], "argument --scale: must be finite, got inf"),
+    (["line.npz", "levels.npy", "--output", "a.txt"], "argument --output: must end in .npy or .csv, got 'a.txt'"),
+    (["line.npz", "levels.npy", "--output", "no/a.npy"], "argument --output: there is no folder no"),
+    (["line.npz", "bare"], "no pictures in bare"),
+    (["line.npz", "damaged.png"], "damaged.png: it is damaged, or no PNG picture"),
+    (["line.npz", "none.png"], r"\[Errno 2\] No such file or directory: '(.*/)?none.png'"),
+])
+def test_mistakes_are_one_line(folder, arguments, text, capsys):
+    if arguments[1:] and arguments[1] in ("damaged.png", "none.png"):
+        pytest.importorskip("PIL")
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
+    for name, array in ARRAYS.items():
+        np.save(name, array)
+    np.savez("object.npz", X=ARRAYS["object.npy"])
+    np.savez("two.npz", a=np.ones(2), b=np.ones(2))
+    nn.Model.load("line.npz").save_parameters("weights.npz")
+    (folder / "cut.npz").write_bytes((folder / "two.npz").read_bytes()[:-30])
+    (folder / "damaged.png").write_bytes(b"hello")
+    (folder / "bare").mkdir()
+    before = sorted(os.listdir())
+    assert cli.main(["predict", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and re.match(f"nnjit: error: {text}", err) and err.count("\n") == 1 and err.endswith("\n")
+    assert sorted(os.listdir()) == before
+
+
+def test_without_pillow_one_line(folder, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    (folder / "a.png").touch()
+    assert cli.main(["predict", "line.npz", "a.png"]) == 2
+    assert capsys.readouterr().err == "nnjit: error: pictures need Pillow: .venv/bin/pip install '.[images]'\n"
+
+
+def test_a_pickle_is_not_run(folder, capsys):
+    class Harm:
+        def __reduce__(self):
+            return os.mkdir, ("harm",)
+
+    np.save("a.npy", np.array([Harm()], object))
+    assert cli.main(["predict", "line.npz", "a.npy"]) == 2
+    assert not (folder / "harm").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(folder, capsys):
+    (folder / "a.csv").write_text("1,2\n")
+    (folder / "a.csv").chmod(stat.S_IWUSR)
+    assert cli.main(["predict", "line.npz", "a.csv"]) == 2
+    assert "Permission denied: 'a.csv'" in capsys.readouterr().err
