@@ -19,6 +19,7 @@
 
 from . import callbacks, datasets, initializers, preparation, schedules
 from .backend import use
+from .gradients import check_gradients
 from .layers import (ELU, GELU, Dense, Dropout, Flatten, LeakyReLU, Linear, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax,
                      Softplus, Step, Tanh)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
@@ -31,4 +32,4 @@ __all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "Binary
            "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "Huber", "LeakyReLU", "Linear", "LogSoftmax",
            "MeanAbsoluteError", "MeanSquaredError", "Model", "RMSprop", "ReLU", "RegressionAccuracy", "SiLU", "Sigmoid",
            "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus", "Step", "StopTraining", "Tanh", "callbacks",
-           "datasets", "initializers", "preparation", "schedules", "use"]
+           "check_gradients", "datasets", "initializers", "preparation", "schedules", "use"]
