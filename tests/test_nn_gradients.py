@@ -270,6 +270,21 @@ def test_a_wrong_backward_is_named_and_no_other(fault, place):
     assert sum("FAIL" in line and f"{place} Own" in line for line in text) == len(expected)
 
 
+@pytest.mark.parametrize(("factor", "error"), ((0, 1), (0.5, 0.5), (2, 0.5), (-1, 2), (1.001, 0.001)))
+def test_the_size_of_an_error(factor, error):
+    found = check(model_of(Own(dbiases=lambda g, layer: factor * g), nn.Dense(4, 3, rng=0)))
+    assert found.rows[2].error == pytest.approx(error, rel=2e-3)
+
+
+def test_a_gradient_that_is_never_set():
+    class Frozen(Own):
+        def backward(self, dy):
+            return dy * self.weights
+    found = check(model_of(Frozen(), nn.Dense(4, 3, rng=0)))
+    assert [row[:2] + row[-1:] for row in found.rows if not row.passed] == [
+        ("1 Frozen", name, "backward gives nothing") for name in ("weights", "biases")]
+
+
 @pytest.mark.parametrize("backward", (lambda dy: None, lambda dy: dy.T, lambda dy: dy[:, :2]))
 def test_a_wrong_shape_of_the_inputs_gradient(backward):
     layer = nn.Linear()
@@ -443,6 +458,35 @@ def test_a_layer_with_a_generator_repeats_its_numbers():
 
     with pytest.raises(RuntimeError, match=r"^layer 1 Global\(\) gives other outputs each time: its random numb"):
         check(model_of(Global(), nn.Dense(4, 3, rng=0)))
+
+
+def test_layers_that_write_into_what_they_get():
+    class InPlace:
+        def forward(self, x, training=True):
+            self.mask = x > 0
+            x *= self.mask
+            return x
+
+        def backward(self, dy):
+            dy *= self.mask
+            return dy
+    inputs = X.copy()
+    found = check(model_of(InPlace(), nn.Dense(4, 4, rng=0), InPlace(), nn.Dense(4, 3, rng=1)), inputs)
+    assert found and not any(row.skipped for row in found.rows)
+    assert inputs.tobytes() == X.tobytes()
+
+
+def test_a_layer_that_computes_in_the_dtype_of_its_arrays():
+    class Scale(Own):
+        def __init__(self):
+            super().__init__()
+            self.buffer = np.empty((N, 4), np.float32)
+
+        def forward(self, x, training=True):
+            self.inputs = x
+            self.buffer[...] = x * self.weights + self.biases
+            return self.buffer
+    assert check(model_of(Scale(), nn.Dense(4, 3, rng=0))) and check(model_of(Scale()), y=X)
 
 
 def test_a_layer_that_computes_in_float32():
