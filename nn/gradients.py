@@ -180,7 +180,8 @@ def _layer(label: str, layer: Layer, x: Array, dy: Array, dx: Any, state: dict[s
     if hasattr(layer, "weights"):
         for name in PARAMETERS:
             values = getattr(layer, name).copy()
-            arrays.append(_Checked(label, name, values.copy(), _copy(getattr(layer, f"d{name}", None)), of(name, values)))
+            gradient = _copy(getattr(layer, f"d{name}", None))
+            arrays.append(_Checked(label, name, values.copy(), gradient, of(name, values)))
     return arrays
 
 
