@@ -39,7 +39,7 @@ if len(sys.argv) > 1:
     for number, (w1, w2, b) in enumerate(lines, 1):
         last = number == len(lines)
         axes.plot(across, -(w1 * across + b) / w2, color="black", alpha=1 if last else 0.2 + 0.3 * number / len(lines),
-                  linewidth=2 if last else 1, label=f"after {number} epochs" if last else None)
-    axes.set(xlabel="x1", ylabel="x2", xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), title="its line after each epoch")
-    axes.legend(loc="upper left")
+                  linewidth=2 if last else 1)
+    axes.set(xlabel="x1", ylabel="x2", xlim=(-1.05, 1.05), ylim=(-1.05, 1.05),
+             title=f"its line after each of {len(lines)} epochs")
     figure.savefig(sys.argv[1], dpi=80)

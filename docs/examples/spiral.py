@@ -31,7 +31,8 @@ if len(sys.argv) > 1:
     colors = plt.get_cmap("tab10").resampled(10)
     figure, panels = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
     for axes, title, points, labels in zip(panels, ("training", "test"), (X, X_test), (y, y_test)):
-        axes.imshow(decided, origin="lower", extent=(-1.1, 1.1, -1.1, 1.1), cmap=colors, vmin=0, vmax=9, alpha=0.3)
-        axes.scatter(*points.T, c=labels, s=12, cmap=colors, vmin=0, vmax=9, edgecolors="white", linewidths=0.4)
+        axes.imshow(decided, origin="lower", extent=(-1.1, 1.1, -1.1, 1.1), cmap=colors, vmin=0, vmax=9, alpha=0.3,
+                    interpolation="nearest")
+        axes.scatter(*points.T, c=labels, s=9, cmap=colors, vmin=0, vmax=9, linewidths=0)
         axes.set(title=f"{title}: {model.evaluate(points, labels)[1]:.1%} right", xticks=[], yticks=[])
-    figure.savefig(sys.argv[1], dpi=80)
+    figure.savefig(sys.argv[1], dpi=72)
