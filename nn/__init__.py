@@ -19,6 +19,7 @@
 
 from . import callbacks, datasets, initializers, preparation, schedules, scores
 from .backend import use
+from .gradients import check_gradients
 from .history import History
 from .layers import (ELU, GELU, Dense, Dropout, Flatten, Input, LeakyReLU, Linear, LogSoftmax, ReLU, Sequential, SiLU,
                      Sigmoid, Softmax, Softplus, Step, Tanh)
@@ -32,5 +33,5 @@ __all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "Binary
            "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "History", "Huber", "Input", "LeakyReLU", "Linear",
            "LogSoftmax", "MeanAbsoluteError", "MeanSquaredError", "Model", "RMSprop", "ReLU", "RegressionAccuracy",
            "Sequential", "SiLU", "Sigmoid", "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus", "Step",
-           "StopTraining", "Tanh", "TopKAccuracy", "callbacks", "clip_gradients", "datasets", "initializers",
-           "preparation", "schedules", "scores", "use"]
+           "StopTraining", "Tanh", "TopKAccuracy", "callbacks", "check_gradients", "clip_gradients", "datasets",
+           "initializers", "preparation", "schedules", "scores", "use"]

@@ -17,7 +17,7 @@ import nnjit
 
 ROOT = Path(__file__).parent.parent
 NO_SOURCES = (".*", "__pycache__", "*.egg-info", "build", "dist")
-UNPACKAGED = {"tests", "setup.py"}
+UNPACKAGED = {"docs", "tests", "setup.py"}
 
 
 def not_copied(folder, names):

@@ -1,0 +1,260 @@
+"""Gradient checking: do the backward of layers and loss agree with central differences?
+
+By the chain rule the gradient of a model is right when that of each part is. So each part is checked on its own, with
+the gradient that the parts behind it hand back in a real backward: a wrong one fails alone, by its name.
+"""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .arrays import FLOAT32, FLOAT64, Array, as_floats, finite
+from .layers import Layer
+from .model import Model, _count
+from .progress import say
+
+SHIFT = 1e-3  # of parameters: far beyond the steps, so that few kinks remain within them
+PARAMETERS = ("weights", "biases")
+
+
+class GradientRow(NamedTuple):
+    """What was found for one array: of layer `layer`, its place and name, the gradient with respect to `name`."""
+
+    layer: str
+    name: str
+    shape: tuple[int, ...]
+    checked: int  # entries that were compared
+    skipped: int  # entries at kinks, where differences tell nothing
+    error: float  # the largest
+    passed: bool
+    note: str  # what is wrong, or ""
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """What `check_gradients` found: true if all `rows` passed; as text it is the table."""
+
+    rows: list[GradientRow]
+    tolerance: float
+
+    def __bool__(self) -> bool:
+        return all(row.passed for row in self.rows)
+
+    def __str__(self) -> str:
+        cells = [("layer", "gradient of", "shape", "checked", "skipped", "error", "")]
+        for row in self.rows:
+            verdict = "ok" if row.passed else "FAIL: " + row.note
+            cells.append((row.layer, row.name, str(row.shape), str(row.checked), str(row.skipped),
+                          f"{row.error:.1e}", verdict))
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        lines = []
+        for number, row_cells in enumerate(cells):
+            padded = [cell.rjust(width) if 3 <= place <= 5 else cell.ljust(width)
+                      for place, (cell, width) in enumerate(zip(row_cells, widths))]
+            lines.append("  ".join(padded).rstrip())
+        failed = sum(not row.passed for row in self.rows)
+        lines.append(f"{failed} of {len(self.rows)} gradients FAIL" if failed else
+                     f"all {len(self.rows)} gradients agree with central differences to {self.tolerance:g}")
+        return "\n".join(lines)
+
+
+def check_gradients(model: Model, X: ArrayLike, y: ArrayLike, *, numbers: int | None = 100, step: float = 1e-5,
+                    tolerance: float = 1e-6, seed: int | np.random.Generator = 0, verbose: bool = True
+                    ) -> GradientCheck:
+    """Compare the gradients of a finalized model with central differences, print a table and return what was found.
+
+    X, y: a batch as for `train`; 10 to 100 samples are enough.
+    numbers: how many entries of each array to check, the largest gradient among them; None checks all.
+    step: of the differences, times an entry's size where that is above 1; a tenth and a hundredth of it are tried too.
+    tolerance: the largest error that passes.
+    seed: a number or a NumPy Generator, for the choice of entries.
+    verbose: print the table.
+
+    For each layer, the gradients with respect to its inputs, weights and biases are compared with the differences of
+    sum(dy * outputs) plus the penalties of its regularizers, dy being the gradient that `backward` hands to the layer;
+    those of the loss, with its mean. A joined Softmax and CategoricalCrossentropy are one. Layers are as in training;
+    whole numbers among a layer's attributes, such as Dropout's `calls`, and NumPy Generators are set back before each
+    forward, so that masks stay.
+
+    The error of an entry is its difference from backward over the largest gradient of its array, so that entries near 0
+    are not judged by rounding alone. An entry is skipped, not failed, where the slope changes within the step by half
+    its disagreement or more: at a kink such as ReLU's. An array of which all entries are skipped does not pass.
+
+    The model stays as it is: a copy in float64 is checked, with its parameters shifted by about 0.001 at random, since
+    biases of 0 stand at a kink of ReLU for inputs of 0, and at that of L1.
+
+    Raises RuntimeError for a model without loss or finalize, and for a layer that gives other outputs each time;
+    TypeError for a layer that does not compute in float64 what it gets in float64; TypeError and ValueError for data
+    that does not fit.
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"model must be an nn.Model, got {model!r}")
+    model._need("loss")
+    most = None if numbers is None else _count("numbers", numbers)
+    for name, value in (("step", step), ("tolerance", tolerance)):
+        if not finite(name, value):
+            raise ValueError(f"{name} must be greater than 0")
+    rng = np.random.default_rng(seed)
+    X = as_floats(X, FLOAT64, "X")
+    with np.errstate(all="ignore"):  # a NaN fails, by name
+        arrays = _backward(_float64(model, rng), X, y)
+        found = GradientCheck([_compare(*array, rng, most, step, tolerance) for array in arrays], tolerance)
+    if verbose:
+        for line in str(found).splitlines():
+            say(line)
+    return found
+
+
+def _float64(model: Model, rng: np.random.Generator) -> Model:
+    twin = copy.copy(model)
+    twin.layers, twin.loss = copy.deepcopy((model.layers, model.loss))
+    for part in (*twin.layers, twin.loss):
+        for name, value in list(vars(part).items()):
+            if isinstance(value, np.ndarray) and value.dtype == FLOAT32:
+                setattr(part, name, value.astype(np.float64))
+            elif isinstance(value, np.dtype) and value == FLOAT32:
+                setattr(part, name, FLOAT64)
+    twin.finalize()
+    for layer in twin.trainable_layers:
+        for name in PARAMETERS:
+            values = getattr(layer, name)
+            setattr(layer, name, values + rng.normal(0, SHIFT, values.shape))
+    return twin
+
+
+class _Checked(NamedTuple):
+    layer: str
+    name: str
+    values: Array
+    gradient: Any  # by backward
+    terms: Callable[[Array], Array]  # for such values; their sum is what the gradient is of
+
+
+def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
+    """A forward and a backward of the model, layer by layer: all arrays that have a gradient."""
+    X, y, *weighted = model._samples("checked", X, y)
+    weights = weighted[0] if weighted else np.ones(len(X))
+    criterion: Any = model._criterion
+    inputs, states = [], []
+    x = X.copy()
+    for number, layer in enumerate(model._scoring, 1):
+        inputs.append(x.copy())
+        states.append(_state(layer))
+        x = layer.forward(x, True)
+        if x.dtype != FLOAT64:
+            raise TypeError(f"layer {_name(number, layer)} must give float64 for float64, got {x.dtype}")
+    outputs = x.copy()
+    losses = criterion.forward(x, y)
+    gradient = _copy(criterion.backward(criterion.output, y) * weights[:, None])
+    name = type(model.loss).__name__
+    arrays = [_Checked(name if model._softmax is None else f"Softmax, {name}", "inputs", outputs, gradient,
+                       lambda x: criterion.forward(x, y) * weights / len(losses))]
+    for number, layer in reversed(list(enumerate(model._scoring, 1))):
+        if np.shape(gradient) != x.shape:
+            break  # it fails, and nothing can be said of the layers before
+        x, dy = inputs.pop(), gradient
+        gradient = _copy(layer.backward(dy.copy()))
+        arrays[:0] = _layer(_name(number, layer), layer, x, dy, gradient, states.pop())
+    return arrays
+
+
+def _layer(label: str, layer: Layer, x: Array, dy: Array, dx: Any, state: dict[str, Any]) -> list[_Checked]:
+    def of_inputs(x: Array) -> Array:
+        layer.__dict__.update(copy.deepcopy(state))
+        outputs = layer.forward(x.copy(), True)
+        return np.append(dy * outputs, layer.penalties() if hasattr(layer, "penalties") else [])
+
+    def of(name: str, kept: Array) -> Callable[[Array], Array]:
+        def terms(values: Array) -> Array:
+            setattr(layer, name, values)
+            found = of_inputs(x)
+            setattr(layer, name, kept)
+            return found
+        return terms
+
+    arrays = [_Checked(label, "inputs", x, dx, of_inputs)]
+    if hasattr(layer, "weights"):
+        for name in PARAMETERS:
+            values = getattr(layer, name).copy()
+            gradient = _copy(getattr(layer, f"d{name}", None))
+            arrays.append(_Checked(label, name, values.copy(), gradient, of(name, values)))
+    return arrays
+
+
+def _compare(layer: str, name: str, values: Array, gradient: Any, terms: Callable[[Array], Array],
+             rng: np.random.Generator, most: int | None, step: float, tolerance: float) -> GradientRow:
+    if np.shape(gradient) != values.shape:
+        what = "nothing" if gradient is None else f"shape {np.shape(gradient)}"
+        return GradientRow(layer, name, values.shape, 0, 0, math.inf, False, f"backward gives {what}")
+    base = terms(values)
+    if not np.array_equal(base, terms(values), equal_nan=True):
+        raise RuntimeError(f"layer {layer} gives other outputs each time: its random numbers must come from a NumPy "
+                           "Generator among its attributes, or depend on a number that is one")
+    size = np.abs(gradient)
+    # what the differences themselves round: without it a gradient of 0 could not be checked
+    rounding = 4 * np.finfo(np.float64).eps * np.linalg.norm(base) / step
+    scale = max(size.max(), rounding / tolerance, np.finfo(np.float64).tiny)  # size first: NaN stays
+    entries = np.arange(values.size)
+    if most is not None and most < values.size:
+        entries = rng.permutation(values.size)[:most]
+        if size.argmax() not in entries:
+            entries[0] = size.argmax()
+    worst, note, skipped = 0.0, "", 0
+    for at in zip(*np.unravel_index(np.sort(entries), values.shape)):
+        slope, kink = _slope(values, at, gradient[at], terms, base, step, tolerance * scale)
+        if kink:
+            skipped += 1
+            continue
+        error = abs(gradient[at] - slope) / max(scale, abs(slope))
+        if not error <= worst:  # NaN is worst
+            worst = error
+            place = ", ".join(map(str, at))
+            note = f"at [{place}] backward gives {gradient[at]:.6g}, the differences {slope:.6g}"
+    checked = len(entries) - skipped
+    passed = checked > 0 and worst <= tolerance
+    if not checked:
+        note = "every entry is at a kink: try other inputs"
+    return GradientRow(layer, name, values.shape, checked, skipped, float(worst), bool(passed), "" if passed else note)
+
+
+def _slope(values: Array, at: tuple[Any, ...], expected: float, terms: Callable[[Array], Array], base: Array,
+           step: float, near: float) -> tuple[float, bool]:
+    """The central difference by one entry, at the first step where it is near what is expected, and else whether the
+    slope changes within the step."""
+    kept = values[at]
+    slopes, bends = [], []
+    for part in (1, 10, 100):
+        h = step / part * max(1.0, abs(kept))
+        above, below = kept + h, kept - h
+        values[at] = above
+        up = terms(values) - base
+        values[at] = below
+        down = terms(values) - base
+        values[at] = kept
+        slopes.append(float((up - down).sum() / (above - below)))
+        bends.append(float((up + down).sum() / h))  # the right slope minus the left one
+        if abs(slopes[-1] - expected) <= near:
+            return slopes[-1], False
+    # of a smooth function the bend shrinks as the step does; at a kink it stays, or the slope changes
+    change = max(abs(slopes[-1] - slopes[-2]), abs(10 * bends[-1] - bends[-2]) / 9)
+    return slopes[-1], change >= abs(slopes[-1] - expected) / 2
+
+
+def _state(layer: Layer) -> dict[str, Any]:
+    # what makes a layer's next forward another one
+    return {name: copy.deepcopy(value) for name, value in vars(layer).items()
+            if isinstance(value, (int, np.random.Generator, np.random.RandomState))}
+
+
+def _copy(gradient: Any) -> Any:
+    return None if gradient is None else np.array(gradient)
+
+
+def _name(number: int, layer: Layer) -> str:
+    plain = type(layer).__repr__ is object.__repr__
+    return f"{number} {type(layer).__name__ if plain else repr(layer)}"
