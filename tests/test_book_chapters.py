@@ -340,11 +340,11 @@ def test_chapter_17_regression(precise):
     for (loss, layers), kind in zip(found["trained"].items(), ("squares", "absolute")):
         np.random.seed(2)
         parameters = [10 * values for values in draw((1, 32), (32, 32), (32, 1), dtype=precise.dtype)]
-        figures = trained(parameters, Adam(0.005, 1e-3), X, y, kind, 41)
+        figures = trained(parameters, Adam(0.005, 1e-3), X, y, kind, 21)
         of_this, lines = lines[:5], lines[5:]
         assert_lines_by_hand(of_this, figures, precise)
         assert_near(parameters_of(*layers), parameters, precise.weights)
-        assert figures[-1][0] < 0.7 * figures[0][0]  # the mean absolute error falls too
+        assert figures[-1][0] < 0.9 * figures[0][0]  # the mean absolute error falls too
     assert not lines
 
 

@@ -20,7 +20,7 @@ for loss_function in Loss_MeanSquaredError(), Loss_MeanAbsoluteError():
         dense.weights *= 10
     network = [dense1, activation1, dense2, activation2, dense3, activation3]
     optimizer = Optimizer_Adam(learning_rate=0.005, decay=1e-3)
-    for epoch in range(41):
+    for epoch in range(21):
         output = X
         for layer in network:
             layer.forward(output)
@@ -29,7 +29,7 @@ for loss_function in Loss_MeanSquaredError(), Loss_MeanAbsoluteError():
         regularization_loss = sum(loss_function.regularization_loss(dense) for dense in (dense1, dense2, dense3))
         loss = data_loss + regularization_loss
         accuracy = np.mean(np.absolute(activation3.output - y) < accuracy_precision)
-        if not epoch % 10:
+        if not epoch % 5:
             print(f"epoch: {epoch}, acc: {accuracy:.3f}, loss: {loss:.6f} (data_loss: {data_loss:.6f}, "
                   f"reg_loss: {regularization_loss:.6f}), lr: {optimizer.current_learning_rate}")
 
