@@ -315,6 +315,24 @@ def test_penalties_of_a_readers_layer():
     assert nnfs.Loss().regularization_loss(nnfs.Activation_ReLU()) == 0
 
 
+def test_gradients_of_a_readers_layer_may_be_of_the_other_float():
+    class Layer:
+        weights, biases = np.ones((2, 2), np.float32), np.ones((1, 2), np.float32)
+        dweights, dbiases = np.array([[0.5, 0.25], [1.0, -1.0]]), np.array([[2.0, 4.0]])
+
+    layer, optimizer = Layer(), nnfs.Optimizer_SGD(0.5)
+    optimizer.pre_update_params()
+    optimizer.update_params(layer)
+    assert layer.weights.tolist() == [[0.75, 0.875], [0.5, 1.5]] and layer.biases.tolist() == [[0, -1]]
+
+
+def test_masked_targets_are_refused():
+    targets = np.ma.masked_array([[1], [2]], mask=[[0], [1]])
+    for loss in nnfs.Loss(), nnfs.Loss_MeanSquaredError():
+        with pytest.raises(TypeError, match="y must be a plain array, got a masked one"):
+            loss.targets(targets, 2, 1, np.dtype(np.float32))
+
+
 def small(activation, loss, outputs=3, accuracy=None):
     model = nnfs.Model()
     model.add(nnfs.Layer_Dense(2, outputs))
