@@ -19,6 +19,16 @@ from . import backend
 from .arrays import FLOAT64, Array, as_floats, as_labels, finite, within
 
 
+def _penalties(layer: Any) -> list[float]:
+    # of a user's own layer with the book's attributes
+    found = []
+    for name, values in (("weight", "weights"), ("bias", "biases")):
+        l1, l2 = (getattr(layer, f"{name}_regularizer_{kind}", 0) for kind in ("l1", "l2"))
+        if l1 or l2:
+            found.append(backend.ops.penalty.forward(as_floats(getattr(layer, values)), l1=l1, l2=l2))
+    return found
+
+
 class Loss:
     """What losses share: the mean of a batch, and of all batches since `new_pass`."""
 
@@ -41,7 +51,9 @@ class Loss:
 
         Raises TypeError or ValueError that names what is wrong.
         """
-        targets = as_floats(y, dtype, "y")
+        targets = np.asanyarray(y)
+        if targets.dtype.kind not in "iu" or np.ma.isMaskedArray(targets):  # a user's own loss may want class numbers
+            targets = as_floats(targets, dtype, "y")
         if len(targets) != samples:
             raise ValueError(f"X and y must have one length, got {samples} and {len(targets)}")
         return targets
@@ -69,7 +81,8 @@ class Loss:
 
     def accumulate(self, losses: Array) -> float:
         """The mean of the losses (N,) of a batch, which then counts in `calculate_accumulated`."""
-        mean = backend.ops.mean.forward(losses)
+        losses = as_floats(losses, name="losses")
+        mean = backend.ops.mean.forward(losses if losses.ndim == 1 else losses.ravel())
         self.count(mean, len(losses))
         return mean
 
@@ -86,7 +99,7 @@ class Loss:
         """The penalties of a layer's regularizers, or of those of all remembered layers."""
         total = 0.0
         for each in self.trainable_layers if layer is None else (layer,):
-            for penalty in each.penalties() if hasattr(each, "penalties") else ():
+            for penalty in each.penalties() if hasattr(each, "penalties") else _penalties(each):
                 total += penalty
         return total
 
@@ -266,7 +279,7 @@ class _Elementwise(_Weighted):
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
 
     def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
-        targets = super().targets(y, samples, outputs, dtype)
+        targets = as_floats(super().targets(y, samples, outputs, dtype), dtype)
         if targets.ndim == 1 and outputs in (None, 1):
             targets = targets[:, None]  # (N,) against (N, 1) would broadcast to (N, N)
         if targets.ndim != 2 or outputs is not None and targets.shape[1] != outputs:

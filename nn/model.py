@@ -171,7 +171,7 @@ class Model:
         self._need()
         output = X
         for layer in self.layers:
-            output = layer.forward(output, training)
+            output = _kept(layer.forward(output, training), layer, "output")
         return output  # type: ignore[return-value]
 
     def backward(self, output: ArrayLike, y: ArrayLike, *, input_gradient: bool = True) -> Array | None:
@@ -188,7 +188,7 @@ class Model:
 
     def _gradient(self, output: Array, y: Array, weights: Array | None, input_gradient: bool) -> Array | None:
         criterion: Any = self._criterion
-        gradient = criterion.backward(output, y)
+        gradient = _kept(criterion.backward(output, y), criterion, "dinputs")
         if weights is not None:
             gradient = backend.ops.scale_rows.backward(gradient, as_floats(weights, gradient.dtype))
             criterion.dinputs = gradient
@@ -201,7 +201,7 @@ class Model:
                     return layer.backward(gradient, input_gradient=False)
                 layer.backward(gradient)
                 return None
-            gradient = layer.backward(gradient)
+            gradient = _kept(layer.backward(gradient), layer, "dinputs")
         return gradient  # type: ignore[no-any-return]
 
     def _backward(self, X: Array, y: Array, weights: Array | None = None) -> None:
@@ -234,7 +234,8 @@ class Model:
         criterion: Any = self._criterion
         output = X
         for layer in self._scoring:
-            output = layer.forward(output, training)
+            output = _kept(layer.forward(output, training), layer, "output")
+        criterion.output = output  # in case that a user's own loss does not set it
         losses: Array = criterion.forward(output, y)
         if self._softmax is not None:
             self._softmax.output = criterion.output
@@ -244,13 +245,14 @@ class Model:
 
     def _score(self, training: bool, *data: Array) -> tuple[float, float | None]:
         loss = self.loss.accumulate(self._forward_loss(training, *data))  # type: ignore[union-attr]
-        output: Any = self._criterion.output  # type: ignore[union-attr]
-        if self.accuracy is None:
-            return loss, None
-        if not isinstance(self.accuracy, _Counting):
-            return loss, self.accuracy.calculate(output, data[1])
-        numbers = len(output) * self.accuracy.numbers(output.shape[-1])
-        return loss, self.accuracy.count(self.accuracy.hits(output, data[1]), numbers)
+        return loss, None if self.accuracy is None else self._measure(self._criterion.output, data[1])  # type: ignore
+
+    def _measure(self, output: Any, y: Array) -> float:
+        # the accuracy of a batch, which then counts
+        accuracy = self.accuracy
+        if not isinstance(accuracy, _Counting):
+            return float(accuracy.calculate(output, y))
+        return accuracy.count(accuracy.hits(output, y), len(output) * accuracy.numbers(output.shape[-1]))
 
     def _check_plans(self, data: _Data) -> None:
         # at the start, and after each callback: it may have changed anything
@@ -612,6 +614,11 @@ class Model:
 def say_validation(loss: float, accuracy: float | None) -> None:
     """Print the book's line after a validation."""
     say(f"validation, {'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss:.3f}")
+
+
+def _kept(found: Any, part: Any, name: str) -> Any:
+    # layers and losses in the book's style keep their result as this attribute and return nothing
+    return getattr(part, name) if found is None else found
 
 
 class _Pace:

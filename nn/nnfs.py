@@ -8,6 +8,7 @@ are drawn from NumPy's global generator as the book draws them, so that `nnfs.in
 book's float32; without it layers compute in float64, as the book's do.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from .losses import CategoricalCrossentropy as Loss_CategoricalCrossentropy
 from .losses import Loss
 from .losses import MeanAbsoluteError as Loss_MeanAbsoluteError
 from .losses import MeanSquaredError as Loss_MeanSquaredError
+from .plan import recordable
 
 __all__ = [
     "Accuracy", "Accuracy_Categorical", "Accuracy_Regression", "Activation_Linear", "Activation_ReLU",
@@ -60,10 +62,18 @@ class Layer_Dense(layers.Dense):
 
 
 class Layer_Dropout(layers.Dropout):
-    """Drop a share `rate` of the inputs in training. As in the book, the attribute `rate` is what is kept."""
+    """Drop a share `rate` of the inputs in training. As in the book, the attribute `rate` is what is kept.
+
+    Without `seed` the first call in training draws one from NumPy's global generator: not earlier, so that the weights
+    of the layers behind are those that the book draws.
+    """
+
+    seed: Any
 
     def __init__(self, rate: float, *, seed: int | None = None) -> None:
-        super().__init__(rate, seed=int(np.random.randint(2**31)) if seed is None else seed)
+        super().__init__(rate, seed=0 if seed is None else seed)
+        if seed is None:
+            self.seed = None
 
     @property
     def rate(self) -> float:
@@ -73,15 +83,21 @@ class Layer_Dropout(layers.Dropout):
     def rate(self, kept: float) -> None:
         layers.Dropout.rate.fset(self, 1 - kept)  # type: ignore[attr-defined]
 
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The outputs for inputs (N, C): some of them dropped in training, otherwise a copy."""
+        if training and self.seed is None:
+            self.seed = int(np.random.randint(2**31))
+        return super().forward(inputs, training)
+
     def arguments(self) -> dict[str, Any]:
         """Those of the constructor, for saving."""
         return {"rate": self.dropped, "seed": self.seed}
 
 
 class Layer_Input:
-    """The inputs as they are."""
+    """The inputs as they are: what stands before a model's first layer."""
 
-    output: Array
+    output: Array | None = None
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> None:
         """Keep the inputs as `output`."""
@@ -107,6 +123,10 @@ class _Optimizer(optimizers._Optimizer):
     shown: tuple[str, ...] = ()
 
     def update_params(self, layer: Layer) -> None:
+        """Update `layer.weights` and `layer.biases` in place; the layer then shows the state as its attributes."""
+        if not isinstance(layer, layers.Dense):  # NumPy gives a reader's own layer gradients of either float
+            layer.dweights = as_floats(layer.dweights, layer.weights.dtype, "dweights")
+            layer.dbiases = as_floats(layer.dbiases, layer.biases.dtype, "dbiases")
         super().update_params(layer)
         self._show(layer)
 
@@ -148,11 +168,13 @@ class Optimizer_Adam(_Optimizer, optimizers.Adam):
 
 
 class Accuracy(metrics._Counting):
-    """What the book's accuracies share."""
+    """What the book's accuracies share. A reader's own defines `compare`, and `init` if it needs the labels."""
 
     def init(self, y: ArrayLike, reinit: bool = False) -> None:
-        """Take what is needed from the labels."""
-        self.prepare(y)
+        """Take what is needed from the labels of a whole training: here nothing."""
+
+    def prepare(self, y: ArrayLike) -> None:
+        self.init(y)
 
     def compare(self, predictions: ArrayLike, y: ArrayLike) -> Array:
         """Whether each prediction is right."""
@@ -160,8 +182,15 @@ class Accuracy(metrics._Counting):
 
     def calculate(self, predictions: ArrayLike, y: ArrayLike) -> float:
         """The share of right predictions, which then counts in `calculate_accumulated`."""
-        right = self.compare(predictions, y)
-        return self.count(int(np.count_nonzero(right)), right.size)
+        right = np.asarray(self.compare(predictions, y))
+        hits: Any = int(np.count_nonzero(right)) if right.dtype == bool else math.fsum(right.ravel().tolist())
+        return self.count(hits, right.size)
+
+
+def _pair(predictions: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    # (N, 1) and (N,) would be compared each with each
+    predictions, y = np.asarray(predictions), np.asarray(y)
+    return predictions, y.reshape(predictions.shape) if y.size == predictions.size else y
 
 
 class Accuracy_Categorical(Accuracy):
@@ -178,47 +207,82 @@ class Accuracy_Categorical(Accuracy):
         return self._of_outputs.numbers(columns)
 
     def compare(self, predictions: ArrayLike, y: ArrayLike) -> Array:
+        """Whether each predicted class (N,), or if `binary` each 0 or 1 (N, C), is that of y; y may be one-hot."""
         y = np.asarray(y)
         if not self.binary and y.ndim == 2:
             y = y.argmax(axis=1)
-        return np.asarray(np.asarray(predictions) == y)
+        predictions, y = _pair(predictions, y)
+        return np.asarray(predictions == y)
 
 
 class Accuracy_Regression(Accuracy, metrics.RegressionAccuracy):
-    """Of numbers, right when less than a 250th of the labels' standard deviation away."""
+    """Of numbers, right when less than `precision` away: by default a 250th of the labels' standard deviation."""
 
-    def __init__(self) -> None:
-        metrics.RegressionAccuracy.__init__(self)
+    def __init__(self, precision: float | None = None) -> None:
+        metrics.RegressionAccuracy.__init__(self, precision)
+        self._given = False  # `init` with `reinit` takes another
 
     def init(self, y: ArrayLike, reinit: bool = False) -> None:
         """Take the precision from labels y, at the first call or with `reinit`."""
         if self.precision is None or reinit:
-            self.prepare(y)
+            metrics.RegressionAccuracy.prepare(self, y)
 
     def compare(self, predictions: ArrayLike, y: ArrayLike) -> Array:
+        """Whether each prediction is near its label. Raises RuntimeError before `init`."""
         if self.precision is None:
             raise RuntimeError("the accuracy has no precision yet: call init(y) first")
-        return np.absolute(np.asarray(predictions) - np.asarray(y)) < self.precision
+        predictions, y = _pair(predictions, y)
+        return np.absolute(predictions - y) < self.precision
 
 
 class Model(model.Model):
-    """Layers in a row; `train` and `evaluate` print the book's lines."""
+    """Layers in a row; `train` and `evaluate` print the book's lines.
+
+    Layers, losses, accuracies and optimizers of a reader's own work too, in the book's style: `forward` sets `output`,
+    `backward` sets `dinputs`, and what they return does not matter. They are called layer by layer.
+    """
 
     def finalize(self) -> None:
-        """Connect the layers, and join a last softmax with categorical cross-entropy."""
+        """Connect the layers, and join a last softmax with categorical cross-entropy.
+
+        Raises ValueError as `nn.Model.finalize`, and for the accuracy of classes with a single output.
+        """
         super().finalize()
+        if type(self.accuracy) is Accuracy_Categorical and not self.accuracy.binary and self._outputs == 1:
+            raise ValueError("a single output is no class number: write Accuracy_Categorical(binary=True)")
         self.input_layer = Layer_Input()
         self.output_layer_activation = self.layers[-1]
-        self.softmax_classifier_output = None
-        if self._softmax is not None:
-            self.softmax_classifier_output = self._criterion
+        self.softmax_classifier_output = None if self._softmax is None else self._criterion
+        chain = [self.input_layer, *self.layers, self.loss]
+        for before, layer, behind in zip(chain, self.layers, chain[2:]):
+            layer.prev, layer.next = before, behind
+
+    def forward(self, X: ArrayLike, training: bool = True) -> Array:
+        """The last layer's outputs for inputs X."""
+        self._need()
+        self.input_layer.forward(X, training)
+        return super().forward(X, training)
 
     def train(self, X: ArrayLike, y: ArrayLike, *, print_every: int | None = 1, **more: Any) -> Any:
-        """Train, print each epoch and every `print_every`-th of its steps, and evaluate after each epoch."""
-        return super().train(X, y, print_every=print_every, **{"progress": False, **more})
+        """Train, print each epoch and every `print_every`-th of its steps, and evaluate after each epoch.
+
+        The other arguments, epochs, batch_size, validation_data and more, are those of `nn.Model.train`.
+        """
+        history = super().train(X, y, print_every=print_every, **{"progress": False, **more})
+        self.input_layer.output = getattr(self.layers[0], "inputs", None)
+        return history
+
+    def _measure(self, output: Any, y: Array) -> float:
+        last = self.output_layer_activation
+        predicts = hasattr(last, "predictions")
+        if recordable(self.accuracy) and (recordable(last) or not predicts):
+            return super()._measure(output, y)
+        # a reader's own class decides what is predicted, or what is right
+        return float(self.accuracy.calculate(last.predictions(output) if predicts else output, y))
 
     def evaluate(self, X_val: ArrayLike, y_val: ArrayLike, *, batch_size: int | None = None) -> Any:
         """Print accuracy and loss on X_val and y_val, and return loss and accuracy."""
         found = super().evaluate(X_val, y_val, batch_size=batch_size)
+        self.input_layer.output = getattr(self.layers[0], "inputs", None)
         model.say_validation(*found)
         return found

@@ -1,8 +1,11 @@
 """nn/nnfs.py: the book's scripts run, in both styles, and print its first figures; with every option of nnfs.init."""
 
 import os
+import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -229,3 +232,313 @@ def test_dropout_keeps_the_books_attribute():
     assert abs((y > 0).mean() - 0.75) < 5 * np.sqrt(0.25 * 0.75 / 10_000)
     assert set(np.unique(layer.binary_mask)) == {np.float32(0), np.float32(1 / 0.75)}
     assert (layer.forward(np.ones((2, 2), np.float32), False) == 1).all()
+
+
+def test_an_accuracy_keeps_its_precision_from_training_to_training_and_in_a_file(tmp_path):
+    X = np.linspace(0, 1, 20)[:, None]
+    model = nnfs.Model()
+    model.add(nnfs.Layer_Dense(1, 1))
+    model.set(loss=nnfs.Loss_MeanSquaredError(), optimizer=nnfs.Optimizer_SGD(0.1), accuracy=nnfs.Accuracy_Regression())
+    model.finalize()
+    model.train(X, X, print_every=None)
+    precision = model.accuracy.precision
+    assert precision == pytest.approx(X.std() / 250, rel=1e-14)
+    model.train(X, 9 * X, print_every=None)
+    assert model.accuracy.precision == precision
+    model.save(tmp_path / "a")
+    assert nnfs.Model.load(tmp_path / "a").accuracy.precision == precision
+
+
+def test_labels_in_a_row_and_in_a_column_are_the_same():
+    y = np.array([0, 1, 1, 0])
+    assert nnfs.Accuracy_Categorical(binary=True).calculate(y[:, None], y) == 1
+    assert nnfs.Accuracy_Categorical().calculate(np.array([0, 1, 1, 1]), y[:, None].repeat(2, axis=1) == [1, 0]) == 0.25
+    regression = nnfs.Accuracy_Regression(0.25)
+    assert regression.calculate(y[:, None] + 0.125, y) == 1
+    X, loss = np.ones((4, 2)), nnfs.Loss_BinaryCrossentropy()
+    p = np.array([[0.25], [0.5], [0.75], [0.125]])
+    assert loss.calculate(p, y) == loss.calculate(p, y[:, None]) == pytest.approx(-np.log([.75, .5, .75, .875]).mean())
+    model = small(nnfs.Activation_Sigmoid(), nnfs.Loss_BinaryCrossentropy(), outputs=1,
+                  accuracy=nnfs.Accuracy_Categorical(binary=True))
+    assert model.evaluate(X, y) == model.evaluate(X, y[:, None])
+
+
+def test_classes_of_a_single_output_are_refused():
+    with pytest.raises(ValueError, match=r"write Accuracy_Categorical\(binary=True\)"):
+        small(nnfs.Activation_Sigmoid(), nnfs.Loss_BinaryCrossentropy(), outputs=1)
+
+
+def test_a_readers_accuracy_and_predictions_decide():
+    class Accuracy_Of_Parity(nnfs.Accuracy_Categorical):
+        def compare(self, predictions, y):
+            return predictions % 2 == y % 2
+
+    class Activation_Least(nnfs.Activation_Softmax):
+        def predictions(self, outputs):
+            return outputs.argmin(axis=1)
+
+    X, y = np.eye(2)[[0, 1, 0, 0]], np.array([0, 1, 2, 1])
+    for activation, accuracy, wish in ((nnfs.Activation_Softmax(), Accuracy_Of_Parity(), 0.75),
+                                       (Activation_Least(), nnfs.Accuracy_Categorical(), 0.25),
+                                       (nnfs.Activation_Softmax(), nnfs.Accuracy_Categorical(), 0.5)):
+        model = small(activation, nnfs.Loss_CategoricalCrossentropy(), accuracy=accuracy)
+        model.layers[0].weights = [[3, 2, 1], [0, 1, -1]]
+        assert model.evaluate(X, y)[1] == wish
+
+
+def test_a_readers_loss_gets_class_numbers_and_may_return_a_column():
+    class Loss_Own(nnfs.Loss):
+        def forward(self, y_pred, y_true):
+            assert y_true.dtype.kind == "i"
+            return (-np.log(y_pred[range(len(y_pred)), y_true]))[:, None]
+
+        def backward(self, dvalues, y_true):
+            self.dinputs = np.zeros_like(dvalues)
+            self.dinputs[range(len(dvalues)), y_true] = -1 / dvalues[range(len(dvalues)), y_true] / len(dvalues)
+
+    X, y = np.random.default_rng(0).standard_normal((10, 2)), np.arange(10) % 3
+    found = []
+    for loss in (Loss_Own(), nnfs.Loss_CategoricalCrossentropy()):
+        model = small(nnfs.Activation_Softmax(), loss)
+        model.layers[0].weights = np.arange(6).reshape(2, 3) / 4
+        model.train(X, y.tolist(), epochs=4, batch_size=4, print_every=None)
+        found.append([*model.history["loss"], *model.layers[0].weights.ravel()])
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def test_penalties_of_a_readers_layer():
+    class Layer:
+        weights, biases = np.array([[1.0, -2.0], [0.5, 0.0]]), np.array([[3.0, -1.0]])
+        weight_regularizer_l1, bias_regularizer_l2 = 0.5, 0.25
+
+    assert nnfs.Loss().regularization_loss(Layer()) == 0.5 * 3.5 + 0.25 * 10
+    assert nnfs.Loss().regularization_loss(nnfs.Activation_ReLU()) == 0
+
+
+def test_gradients_of_a_readers_layer_may_be_of_the_other_float():
+    class Layer:
+        weights, biases = np.ones((2, 2), np.float32), np.ones((1, 2), np.float32)
+        dweights, dbiases = np.array([[0.5, 0.25], [1.0, -1.0]]), np.array([[2.0, 4.0]])
+
+    layer, optimizer = Layer(), nnfs.Optimizer_SGD(0.5)
+    optimizer.pre_update_params()
+    optimizer.update_params(layer)
+    assert layer.weights.tolist() == [[0.75, 0.875], [0.5, 1.5]] and layer.biases.tolist() == [[0, -1]]
+
+
+def test_masked_targets_are_refused():
+    targets = np.ma.masked_array([[1], [2]], mask=[[0], [1]])
+    for loss in nnfs.Loss(), nnfs.Loss_MeanSquaredError():
+        with pytest.raises(TypeError, match="y must be a plain array, got a masked one"):
+            loss.targets(targets, 2, 1, np.dtype(np.float32))
+
+
+def small(activation, loss, outputs=3, accuracy=None):
+    model = nnfs.Model()
+    model.add(nnfs.Layer_Dense(2, outputs))
+    model.add(activation)
+    model.set(loss=loss, optimizer=nnfs.Optimizer_SGD(0.1), accuracy=accuracy or nnfs.Accuracy_Categorical())
+    model.finalize()
+    return model
+
+
+def test_the_learning_rate_may_be_assigned():
+    optimizer, layer = nnfs.Optimizer_SGD(1.0), nnfs.Layer_Dense(2, 1)
+    optimizer.learning_rate = 0.25
+    before = layer.weights.copy()
+    layer.forward(np.ones((1, 2)))
+    layer.backward(np.ones((1, 1)))
+    optimizer.pre_update_params()
+    optimizer.update_params(layer)
+    assert optimizer.current_learning_rate == 0.25
+    np.testing.assert_allclose(layer.weights, before - 0.25, rtol=1e-14)
+
+
+# ---- docs/defects.md
+
+def central(function, x, h=1e-6):
+    """The gradient of a function of an array, by central differences."""
+    found = np.empty_like(x)
+    for at in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[at] += h
+        down[at] -= h
+        found[at] = (function(up) - function(down)) / (2 * h)
+    return found
+
+
+def test_defect_1_the_absolute_error_falls():
+    loss, y, t = nnfs.Loss_MeanAbsoluteError(), np.array([[2.0, -1.0], [0.25, 3.0]]), np.array([[1.0, 0.0], [1.0, 5.0]])
+    np.testing.assert_allclose(loss.backward(y, t), central(lambda p: loss.calculate(p, t), y), atol=1e-9)
+
+    class Wrong(nnfs.Loss_MeanAbsoluteError):  # as in the book
+        def backward(self, dvalues, y_true):
+            return -super().backward(dvalues, y_true)
+
+    from nnfs.datasets import sine_data
+    X, y = sine_data()
+    ends = []
+    for loss in nnfs.Loss_MeanAbsoluteError(), Wrong():
+        model = nnfs.Model()
+        weights = np.random.default_rng(0)
+        for layer in nnfs.Layer_Dense(1, 64), nnfs.Activation_ReLU(), nnfs.Layer_Dense(64, 1):
+            if hasattr(layer, "weights"):
+                layer.weights = 0.01 * weights.standard_normal(layer.weights.shape)
+            model.add(layer)
+        model.set(loss=loss, optimizer=nnfs.Optimizer_Adam(0.005))
+        model.finalize()
+        model.train(X, y, epochs=100, print_every=None)
+        assert model.history["loss"][0] == pytest.approx(0.64, abs=0.01)
+        ends.append(model.history["loss"][-1])
+    assert ends[0] < 0.4 and ends[1] > 10
+
+
+def test_defect_2_accuracy_is_at_most_1():
+    y = np.array([[0, 1, 1], [1, 0, 1], [0, 0, 0]])
+    accuracy = nnfs.Accuracy_Categorical(binary=True)
+    assert accuracy.calculate(y, y) == 1 and accuracy.calculate(1 - y[:1], y[:1]) == 0
+    assert accuracy.calculate_accumulated() == 9 / 12
+    model = small(nnfs.Activation_Sigmoid(), nnfs.Loss_BinaryCrossentropy(), accuracy=accuracy)
+    model.layers[0].weights, model.layers[0].biases = np.zeros((2, 3)), [[1, -1, 1]]
+    model.train(np.ones((4, 2)), np.array([[1, 0, 1]] * 4), batch_size=2, print_every=None)
+    assert model.history["accuracy"] == [1.0]
+
+
+def test_defect_3_one_layer_and_no_loss():
+    model = nnfs.Model()
+    model.add(nnfs.Layer_Dense(2, 1))
+    model.finalize()
+    [layer] = model.layers
+    X = np.array([[1.0, 2.0], [3.0, 5.0]])
+    np.testing.assert_allclose(model.predict(X), X @ layer.weights, rtol=1e-14)
+    assert (layer.prev, layer.next) == (model.input_layer, None)
+    model.set(loss=nnfs.Loss_MeanSquaredError(), optimizer=nnfs.Optimizer_SGD(0.01))
+    model.finalize()
+    assert layer.next is model.loss
+    losses = model.train(X, [1, 2], epochs=20, print_every=None)["loss"]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0] / 2
+
+
+class Trap:
+    ran = 0
+
+    def __reduce__(self):
+        return Trap._spring, ()
+
+    @staticmethod
+    def _spring():
+        Trap.ran += 1
+
+
+def test_defect_4_files_are_small_and_run_nothing(tmp_path):
+    model = nnfs.Model()
+    for layer in (nnfs.Layer_Dense(2, 64), nnfs.Activation_ReLU(), nnfs.Layer_Dropout(0.1), nnfs.Layer_Dense(64, 3),
+                  nnfs.Activation_Softmax()):
+        model.add(layer)
+    model.set(loss=nnfs.Loss_CategoricalCrossentropy(), optimizer=nnfs.Optimizer_Adam())
+    model.finalize()
+    X = np.random.default_rng(0).standard_normal((3000, 2))
+    model.train(X, np.arange(3000) % 3, print_every=None)
+    model.save(tmp_path / "a")
+    # weights and biases, and for each two numbers of Adam's: all else takes a few kB
+    size, numbers = (tmp_path / "a").stat().st_size, 3 * sum(values.size for pair in model.get_parameters()
+                                                             for values in pair)
+    itemsize = model.layers[0].weights.itemsize
+    assert numbers * itemsize < size < numbers * itemsize + 8000 < model.layers[2].binary_mask.nbytes / 20
+
+    (tmp_path / "trap").write_bytes(pickle.dumps(Trap()))
+    for load in nnfs.Model.load, model.load_parameters:
+        with pytest.raises(ValueError, match="it is no npz file"):
+            load(tmp_path / "trap")
+    assert Trap.ran == 0
+    pickle.loads((tmp_path / "trap").read_bytes())
+    assert Trap.ran == 1
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+def test_defect_5_a_probability_of_0_has_a_finite_gradient(dtype):
+    y = np.array([0, 1])
+    softmax, loss = nnfs.Activation_Softmax(), nnfs.Loss_CategoricalCrossentropy()
+    p = softmax.forward(np.array([[0, 800], [0, 800]], dtype))
+    assert p[0, 0] == 0
+    np.testing.assert_allclose(loss.backward(p, y), [[-0.5e7, 0], [0, -0.5]], rtol=1e-6)
+    assert np.isfinite(softmax.backward(loss.dinputs)).all()
+    joined = nnfs.Activation_Softmax_Loss_CategoricalCrossentropy()
+    assert np.isfinite(joined.forward(np.array([[0, 800], [0, 800]], dtype), y))
+    assert joined.backward(joined.output, y).tolist() == [[-0.5, 0.5], [0, 0]]
+    x = np.random.default_rng(1).standard_normal((5, 4))
+    labels, weights = np.array([0, 3, 1, 2, 2]), np.random.default_rng(2).standard_normal((5, 4))
+    np.testing.assert_allclose((joined.forward(x, labels), joined.backward(joined.output, labels))[1],
+                               central(lambda z: joined.forward(z, labels), x), atol=1e-9)
+    softmax.forward(x)
+    gradient = softmax.backward(weights)
+    np.testing.assert_allclose(gradient, central(lambda z: (softmax.forward(z) * weights).sum(), x), atol=1e-9)
+
+
+KINDS = (nnfs.Optimizer_SGD, lambda: nnfs.Optimizer_SGD(momentum=0.5), nnfs.Optimizer_Adagrad, nnfs.Optimizer_RMSprop,
+         nnfs.Optimizer_Adam)
+
+
+@pytest.mark.parametrize("second", range(5))
+@pytest.mark.parametrize("first", range(5))
+def test_defect_6_an_optimizer_starts_afresh(first, second):
+    def step(layer, optimizer):
+        layer.forward(np.ones((4, 2)))
+        layer.backward(np.ones((4, 3)))
+        optimizer.pre_update_params()
+        optimizer.update_params(layer)
+        optimizer.post_update_params()
+
+    used, fresh = nnfs.Layer_Dense(2, 3), nnfs.Layer_Dense(2, 3)
+    step(used, KINDS[first]())
+    fresh.weights, fresh.biases = used.weights, used.biases
+    for layer in used, fresh:
+        optimizer = KINDS[second]()
+        step(layer, optimizer)
+        step(layer, optimizer)
+    assert used.weights.tobytes() == fresh.weights.tobytes() and used.biases.tobytes() == fresh.biases.tobytes()
+    for name in ("weight_momentums", "bias_momentums", "weight_cache", "bias_cache"):
+        if hasattr(fresh, name):
+            assert getattr(used, name).tobytes() == getattr(fresh, name).tobytes()
+
+
+def test_defect_7_sigmoid_and_training():
+    with np.errstate(all="raise"):
+        y = nnfs.Activation_Sigmoid().forward(np.array([[-1000, -20, 0, 20, 1000]], np.float32))
+    np.testing.assert_allclose(y, [[0, 1 / (1 + np.exp(20)), 0.5, 1 / (1 + np.exp(-20)), 1]], rtol=1e-6)
+    X, y = np.random.default_rng(0).standard_normal((30, 2)), np.arange(30) // 10
+
+    def losses(**options):
+        model = small(nnfs.Activation_Softmax(), nnfs.Loss_CategoricalCrossentropy())
+        model.layers[0].weights = np.arange(6).reshape(2, 3) / 4
+        return model.train(X, y, epochs=8, batch_size=10, print_every=None, **options)["loss"]
+
+    assert losses(shuffle=True, seed=1) == losses(shuffle=True, seed=1)
+    assert len({tuple(losses()), tuple(losses(shuffle=True, seed=1)), tuple(losses(shuffle=True, seed=2))}) == 3
+
+    def stop(epoch):
+        if epoch == 3:
+            raise nn.StopTraining
+
+    assert losses(callback=stop) == losses()[:3]
+
+
+def test_defect_8_formulas_of_readers():
+    p, y = np.array([[0.7, 0.2, 0.1], [0.25, 0.5, 0.25]]), np.array([0, 2])
+    loss, relu = nnfs.Loss_CategoricalCrossentropy(), nnfs.Activation_ReLU()
+    assert loss.calculate(p, y) == pytest.approx(-(np.log(0.7) + np.log(0.25)) / 2, rel=1e-14)
+    np.testing.assert_allclose(loss.backward(p, y), central(lambda q: loss.calculate(q, y), p), rtol=1e-6, atol=1e-8)
+    x = np.array([[3.0, -3.0, 0.5]])
+    relu.forward(x)
+    np.testing.assert_allclose(relu.backward(np.ones((1, 3))), central(lambda z: relu.forward(z).sum(), x), atol=1e-9)
+    large = np.array([[1000, 0, -1000]], np.float32)
+    assert nn.Tanh().forward(large).tolist() == [[1, 0, -1]]
+    assert nnfs.Activation_Softmax().forward(large).tolist() == [[1, 0, 0]]
+
+
+@pytest.mark.parametrize("page", ("defects.md", "book.md"))
+def test_tests_that_the_pages_name_are_there(page):
+    text = (Path(__file__).parent.parent / "docs" / page).read_text()
+    names = set(re.findall(r"`(test_\w+)`", text))
+    assert names <= set(globals())
+    assert page != "defects.md" or names >= {name for name in globals() if name.startswith("test_defect_")}
