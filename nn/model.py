@@ -14,7 +14,7 @@ from .arrays import FLOAT32, Array, as_floats
 from .files import read, write
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
 from .metrics import _Counting
-from .plan import Forward, Parameters, Plan, recordable, unchanged
+from .plan import METHODS, Forward, Parameters, Plan, recordable, unchanged, writeable
 from .progress import bar, say
 
 EXAMPLES = {"loss": "CategoricalCrossentropy", "optimizer": "Adam", "accuracy": "Accuracy"}
@@ -220,8 +220,15 @@ class Model:
         self._need()
         self._shown = None
         dtypes = {X.dtype, *[getattr(layer, "dtype", None) for layer in self.trainable_layers]}
+        for plan in self._plans.values():
+            plan.release()  # X may have moved
+        criterion: Any = self._criterion
         plannable = (self._unchanged and backend.name == "numba" and bool(self.trainable_layers) and len(dtypes) == 1
-                     and recordable(*self.layers, self._criterion, self.loss, self.optimizer, self.accuracy)
+                     and METHODS.isdisjoint(vars(self))
+                     and recordable(*self.layers, criterion, self.loss, self.optimizer, self.accuracy)
+                     # each layer with parameters is trained and penalized, none is frozen
+                     and self._trainable() == self.trainable_layers == list(criterion.trainable_layers)
+                     and writeable(self.trainable_layers)
                      and self.trainable_layers[-1].held()[0].shape[1] == self._outputs)  # as y was checked
         if plannable and (self._parameters is None or not self._parameters.take()):
             self._parameters = Parameters(self.trainable_layers)
@@ -277,8 +284,8 @@ class Model:
         numbers = optimizer.ahead(steps)
         if numbers is None:
             return None
+        optimizer.count(steps)  # before they are done: Ctrl-C comes in as soon as the call returns
         found = plan.repeat(X, y, batch, parameters.updating[2], numbers)
-        optimizer.count(steps)
         if plan is not self._shown:
             plan.show()
             self._shown = plan
@@ -314,9 +321,12 @@ class Model:
         if hits is not None:
             self._share(hits[-1], samples)
             history["accuracy"] = [hit / (samples * self._numbers) for hit in hits]
-        for name, values in history.items():
-            self.history[name] += values
+        self._note(history)
         return epochs
+
+    def _note(self, figures: dict[str, list[float]]) -> None:
+        # by one call of no Python code: Ctrl-C leaves lists of one length
+        list(map(list.extend, map(self.history.__getitem__, figures), figures.values()))
 
     def _regularized(self) -> bool:
         return any(any(map(any, layer.regularizers())) for layer in self.trainable_layers
@@ -367,12 +377,12 @@ class Model:
         validation = None if validation_data is None else self._samples(*validation_data, "validation")
         random = np.random.default_rng(seed) if shuffle else None
         steps = -(-len(X) // batch)
-        self._unchanged = unchanged(*self.layers, self._criterion, self.loss, self.optimizer)
+        self._unchanged = unchanged(self, *self.layers, self._criterion, self.loss, self.optimizer, self.accuracy)
         if hasattr(self.accuracy, "prepare"):
             self.accuracy.prepare(given)
         self._check_plans(X, y)
         self._plans = {size: plan for size, plan in self._plans.items() if size in (batch, len(X) % batch)}
-        if (self._parameters is not None and np.may_share_memory(X, self._parameters.values)
+        if (self._parameters is not None and self._parameters.shares(X)
                 or any(plan.shares(X) for plan in self._plans.values())):
             X = X.copy()  # parameters, an output or a gradient of this model: a step would write what it reads
         running = bar(epochs * steps, progress)
@@ -442,9 +452,7 @@ class Model:
             if print_every:
                 say_validation(loss, accuracy)
             found.update(val_loss=loss, val_accuracy=accuracy)
-        for name, value in found.items():  # last and together: Ctrl-C leaves lists of one length
-            if value is not None:
-                self.history[name].append(value)
+        self._note({name: [value] for name, value in found.items() if value is not None})
 
     @staticmethod
     def _line(loss: float, penalty: float, accuracy: float | None, rate: float) -> str:
@@ -484,10 +492,11 @@ class Model:
         # Python's way to the kernels takes longer than they do: recorded, when as many samples come again
         few = self._few
         if isinstance(few, Forward):
-            if few.fits(self.layers, X):
+            if few.fits(self, X):
                 return few.run(X)
-        elif few == len(X) > 0 and recordable(*self.layers) and unchanged(*self.layers):
-            self._few = few = Forward(self.layers, X)
+        elif (few == len(X) > 0 and METHODS.isdisjoint(vars(self)) and recordable(*self.layers)
+              and unchanged(self, *self.layers) and writeable(self.trainable_layers)):
+            self._few = few = Forward(self, X)
             return few.run(X) if few.usable else None
         self._few = len(X)
         return None
