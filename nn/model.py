@@ -196,6 +196,7 @@ class Model:
         return loss, penalty, accuracy
 
     def _forward_loss(self, X: Array, y: Array, training: bool) -> Array:
+        self._shown = None  # the attributes are no plan's any more
         criterion: Any = self._criterion
         output = X
         for layer in self._scoring:

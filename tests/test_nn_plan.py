@@ -1148,3 +1148,16 @@ def test_a_schedule_after_a_count_that_is_a_numpy_integer():
     for each in (model, other):
         each.train(X, Y, epochs=5)
     assert bits(model) == bits(other)
+
+
+def test_attributes_where_recorded_and_other_steps_follow_each_other(monkeypatch):
+    fixed = X.copy()
+    fixed.flags.writeable = False  # kernels copy it: a step for 30 of its rows is not usable, that for 10 was recorded
+
+    def train(model):
+        model.train(X[:10], Y[:10])
+        model.train(fixed, Y, epochs=3, batch_size=30)
+
+    model = same_training(monkeypatch, network, train)
+    assert {size: recorded.usable for size, recorded in model._plans.items()} == {30: False, 10: True}
+    assert model.layers[0].output.shape == (10, 20)
