@@ -17,7 +17,7 @@ from .history import History
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
 from .metrics import _Counting
 from .optimizers import clip_gradients
-from .plan import Forward, Parameters, Plan, recordable, unchanged
+from .plan import METHODS, Forward, Parameters, Plan, recordable, unchanged, writeable
 from .progress import bar, say
 
 EXAMPLES = {"loss": "CategoricalCrossentropy", "optimizer": "Adam", "accuracy": "Accuracy"}
@@ -53,6 +53,7 @@ class Model:
         self.history = History({name: [] for name in ("loss", "regularization_loss", "accuracy", "val_loss",
                                                       "val_accuracy", "learning_rate")})
         self._finalized: list[_layers.Layer] | None = None  # the layers that finalize saw
+        self._data: _Data = ()  # of the training step that is on its way back
         self._forget_plans()
 
     def _forget_plans(self) -> None:
@@ -181,13 +182,13 @@ class Model:
         step needs no more.
         """
         self._need("loss")
-        output = as_floats(output, self._dtype, "output")
-        y = self.loss.targets(y, len(output), self._outputs, self._dtype)  # type: ignore[union-attr]
-        weights = self.loss.weights(y, None, self._dtype)  # type: ignore[union-attr]
-        return self._gradient(output, y, weights, input_gradient)
-
-    def _gradient(self, output: Array, y: Array, weights: Array | None, input_gradient: bool) -> Array | None:
         criterion: Any = self._criterion
+        if self._data and y is self._data[1]:  # a training step's, prepared as the criterion takes them
+            weights = self._data[2] if len(self._data) == 3 else None
+        else:
+            output = as_floats(output, self._dtype, "output")
+            y = self.loss.targets(y, len(output), self._outputs, self._dtype)  # type: ignore[union-attr]
+            weights = self.loss.weights(y, None, self._dtype)  # type: ignore[union-attr]
         gradient = _kept(criterion.backward(output, y), criterion, "dinputs")
         if weights is not None:
             gradient = backend.ops.scale_rows.backward(gradient, as_floats(weights, gradient.dtype))
@@ -204,9 +205,13 @@ class Model:
             gradient = _kept(layer.backward(gradient), layer, "dinputs")
         return gradient  # type: ignore[no-any-return]
 
-    def _backward(self, X: Array, y: Array, weights: Array | None = None) -> None:
+    def _backward(self, *data: Array) -> None:
         # of a training step, after `_forward_loss`
-        self._gradient(self._criterion.output, y, weights, False)  # type: ignore[union-attr, arg-type]
+        self._data = data
+        try:
+            self.backward(self._criterion.output, data[1], input_gradient=False)  # type: ignore[union-attr, arg-type]
+        finally:
+            self._data = ()
 
     def train_step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
                    ) -> tuple[float, float | None]:
@@ -231,6 +236,7 @@ class Model:
         return loss, penalty, accuracy
 
     def _forward_loss(self, training: bool, X: Array, y: Array, weights: Array | None = None) -> Array:
+        self._shown = None  # the attributes are no plan's any more
         criterion: Any = self._criterion
         output = X
         for layer in self._scoring:
@@ -259,8 +265,15 @@ class Model:
         self._need()
         self._shown = None
         dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in self.trainable_layers]}
+        for plan in self._plans.values():
+            plan.release()  # X may have moved
+        criterion: Any = self._criterion
         plannable = (self._unchanged and backend.name == "numba" and bool(self.trainable_layers) and len(dtypes) == 1
-                     and recordable(*self.layers, self._criterion, self.loss, self.optimizer, self.accuracy)
+                     and METHODS.isdisjoint(vars(self))
+                     and recordable(*self.layers, criterion, self.loss, self.optimizer, self.accuracy)
+                     # each layer with parameters is trained and penalized, none is frozen
+                     and self._trainable() == self.trainable_layers == list(criterion.trainable_layers)
+                     and writeable(self.trainable_layers)
                      and self.trainable_layers[-1].held()[0].shape[1] == self._outputs)  # as y was checked
         if plannable and (self._parameters is None or not self._parameters.take()):
             self._parameters = Parameters(self.trainable_layers)
@@ -318,8 +331,8 @@ class Model:
         numbers = optimizer.ahead(steps)
         if numbers is None:
             return None
+        optimizer.count(steps)  # before they are done: Ctrl-C comes in as soon as the call returns
         found = plan.repeat(data, batch, parameters.updating[2], numbers)
-        optimizer.count(steps)
         if plan is not self._shown:
             plan.show()
             self._shown = plan
@@ -356,9 +369,12 @@ class Model:
         if hits is not None:
             self._share(hits[-1], samples)
             history["accuracy"] = [hit / (samples * self._numbers) for hit in hits]
-        for name, values in history.items():
-            self.history[name] += values
+        self._note(history)
         return epochs
+
+    def _note(self, figures: dict[str, list[float]]) -> None:
+        # by one call of no Python code: Ctrl-C leaves lists of one length
+        list(map(list.extend, map(self.history.__getitem__, figures), figures.values()))
 
     def _regularized(self) -> bool:
         return any(any(map(any, layer.regularizers())) for layer in self.trainable_layers
@@ -412,12 +428,12 @@ class Model:
         validation = None if validation_data is None else self._samples("validation", *validation_data)
         random = np.random.default_rng(seed) if shuffle else None
         steps = -(-len(X) // batch)
-        self._unchanged = unchanged(*self.layers, self._criterion, self.loss, self.optimizer)
+        self._unchanged = unchanged(self, *self.layers, self._criterion, self.loss, self.optimizer, self.accuracy)
         if hasattr(self.accuracy, "prepare"):
             self.accuracy.prepare(given)
         self._check_plans(data)
         self._plans = {size: plan for size, plan in self._plans.items() if size in (batch, len(X) % batch)}
-        if (self._parameters is not None and np.may_share_memory(X, self._parameters.values)
+        if (self._parameters is not None and self._parameters.shares(X)
                 or any(plan.shares(X) for plan in self._plans.values())):
             X = X.copy()  # parameters, an output or a gradient of this model: a step would write what it reads
             data = (X, y, *weights)
@@ -488,9 +504,7 @@ class Model:
             if print_every:
                 say_validation(loss, accuracy)
             found.update(val_loss=loss, val_accuracy=accuracy)
-        for name, value in found.items():  # last and together: Ctrl-C leaves lists of one length
-            if value is not None:
-                self.history[name].append(value)
+        self._note({name: [value] for name, value in found.items() if value is not None})
 
     @staticmethod
     def _line(loss: float, penalty: float, accuracy: float | None, rate: float) -> str:
@@ -532,10 +546,11 @@ class Model:
         # Python's way to the kernels takes longer than they do: recorded, when as many samples come again
         few = self._few
         if isinstance(few, Forward):
-            if few.fits(self.layers, X):
+            if few.fits(self, X):
                 return few.run(X)
-        elif few == len(X) > 0 and recordable(*self.layers) and unchanged(*self.layers):
-            self._few = few = Forward(self.layers, X)
+        elif (few == len(X) > 0 and METHODS.isdisjoint(vars(self)) and recordable(*self.layers)
+              and unchanged(self, *self.layers) and writeable(self.trainable_layers)):
+            self._few = few = Forward(self, X)
             return few.run(X) if few.usable else None
         self._few = len(X)
         return None

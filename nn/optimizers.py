@@ -45,7 +45,8 @@ class _Optimizer:
     def _rate(self, iterations: Any) -> Any:
         rate: Any = self.learning_rate
         if callable(rate):
-            rate = rate(iterations) if isinstance(iterations, int) else np.array([rate(i) for i in iterations.tolist()])
+            many = isinstance(iterations, np.ndarray)
+            rate = np.array([rate(i) for i in iterations.tolist()]) if many else rate(iterations)
         return rate / (1 + self.decay * iterations)
 
     def post_update_params(self) -> None:
@@ -55,14 +56,21 @@ class _Optimizer:
     def update_params(self, layer: Layer) -> None:
         """Update `layer.weights` and `layer.biases` in place from `layer.dweights` and `layer.dbiases`."""
         weights, biases, n = layer.weights, layer.biases, self.buffers
-        state = self._states.get(layer)
-        if (state is None or len(state) != 2 * n
-                or n and (state[0].shape != weights.shape or state[0].dtype != weights.dtype)):
+        state = self._state(layer)
+        if state is None:
             state = tuple(np.zeros_like(p) for p in (weights, biases) for _ in range(n))
             self._states[layer] = state
         numbers = self._numbers()
         self._step(weights, layer.dweights, *state[:n], **numbers)
         self._step(biases, layer.dbiases, *state[n:], **numbers)
+
+    def _state(self, layer: Layer) -> tuple[Any, ...] | None:
+        # what is kept for a layer, if it fits its parameters
+        state, n = self._states.get(layer), self.buffers
+        if (state is None or len(state) != 2 * n
+                or n and (state[0].shape != layer.weights.shape or state[0].dtype != layer.weights.dtype)):
+            return None
+        return state
 
     def update_all(self, parameters: Parameters) -> None:
         """The same for all layers of `parameters`, in one pass, by the compiled kernels."""
@@ -117,7 +125,7 @@ class _Optimizer:
         views = [parameters.cut(buffer) for buffer in whole]
         for number, layer in enumerate(parameters.layers):
             state = tuple(pairs[number][k] for k in (0, 1) for pairs in views)
-            for view, old in zip(state, self._states.get(layer, ())):
+            for view, old in zip(state, self._state(layer) or ()):
                 view[...] = old
             self._states[layer] = state
         return whole

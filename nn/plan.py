@@ -5,6 +5,7 @@ The kernels get the same calls as layer by layer, so the numbers are the same to
 
 import operator
 import threading
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from . import backend
 from .arrays import Array, address, aligned
 
 ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask")
+OUTPUTS = ("inputs", "output", "binary_mask")  # those that a prediction sets
 ALIGNMENT = 16  # numbers: each layer's parameters begin where a vector does
-METHODS = {"forward", "backward", "pre_update_params", "update_params", "post_update_params"}
+# methods that a recording leaves out, or relies on
+METHODS = {"forward", "backward", "penalties", "regularization_loss", "targets", "accumulate", "hits",
+           "pre_update_params", "update_params", "post_update_params"}
 OWN = f"{__package__}."
 
 
@@ -27,8 +31,17 @@ def recordable(*parts: Any) -> bool:
 
 def unchanged(*parts: Any) -> bool:
     """Whether the classes of objects have the methods they were written with."""
-    return all(getattr(type(part), name).__module__.startswith(OWN)
-               for part in parts for name in METHODS if hasattr(type(part), name))
+    for kind in {type(part) for part in parts}:
+        for name in METHODS:
+            method = getattr(kind, name, None)
+            if method is not None and not method.__module__.startswith(OWN):
+                return False
+    return True
+
+
+def writeable(layers: list[Any]) -> bool:
+    """Whether kernels take the parameters of layers themselves: of read-only ones they take copies."""
+    return all(array.flags.carray for layer in layers for array in layer.held())
 
 
 def _owner(array: Array) -> Array:
@@ -44,7 +57,7 @@ class Parameters:
     """
 
     def __init__(self, layers: list[Any]) -> None:
-        self.layers = layers
+        self.layers = list(layers)  # the model's own list may be changed
         self._places = []
         size = 0
         for layer in layers:
@@ -63,6 +76,10 @@ class Parameters:
         """Views of an array like `values`: for each layer the parts of its weights and biases, in their shapes."""
         parts = [whole[start:start + size].reshape(shape) for start, size, shape in self._places]
         return list(zip(parts[::2], parts[1::2]))
+
+    def shares(self, x: Array) -> bool:
+        """Whether an array may share memory with parameters or gradients."""
+        return np.may_share_memory(x, self.values) or np.may_share_memory(x, self.gradients)
 
     def take(self) -> bool:
         """Take over arrays that were assigned to layers since. False, and nothing is done, if their kind is another."""
@@ -98,16 +115,17 @@ class _Recording:
         return [(call, place, arg.shape) for call, (_, args) in enumerate(self._calls) for place, arg in enumerate(args)
                 if isinstance(arg, np.ndarray) and arg.size == x.size and address(arg) == start]
 
-    def _prepare(self, parts: tuple[Any, ...], kept: tuple[Array, ...], result: Array | None = None) -> Any:
+    def _prepare(self, parts: tuple[Any, ...], kept: tuple[Array, ...], names: tuple[str, ...],
+                 result: Array | None = None) -> Any:
         # all arrays but `kept`, and what lies in their memory, move to lines of the cache; returns where `result` is
-        self._parts = [(part, {name: vars(part)[name] for name in ARRAYS if name in vars(part)}) for part in parts]
+        self._parts = [(part, {name: vars(part)[name] for name in names if name in vars(part)}) for part in parts]
         batch = kept[0]
-        self._of_batch = [(part, name, array.shape) for part, arrays in self._parts for name, array in arrays.items()
-                          if array is not None and array.size == batch.size and address(array) == address(batch)]
+        self._views = []  # attributes that are the batch, and their shapes
         for part, arrays in self._parts:
-            for each, name, _ in self._of_batch:
-                if each is part:
-                    arrays.pop(name, None)
+            for name, array in list(arrays.items()):
+                if isinstance(array, np.ndarray) and array.size == batch.size and address(array) == address(batch):
+                    self._views.append((part, name, array.shape))
+                    del arrays[name]
         moved: dict[int, Array] = {}
         owners = {id(_owner(array)) for array in kept}
 
@@ -136,12 +154,12 @@ class _Recording:
             for batch, places in zip(batches, self._batches):
                 self._replay.arrays(batch, places)
             self._last = batches
-        self._show_batch(batches[0])
+        self._see(batches[0])
 
-    def _show_batch(self, x: Array) -> None:
+    def _see(self, batch: Array) -> None:
         # what the first layers hold of it: Input and Flatten pass it on
-        for part, name, shape in self._of_batch:
-            setattr(part, name, x if x.shape == shape else x.reshape(shape))
+        for part, name, shape in self._views:
+            setattr(part, name, batch if batch.shape == shape else batch.reshape(shape))
 
     def release(self) -> None:
         """Hold no batch any more."""
@@ -196,7 +214,7 @@ class Plan(_Recording):
             layer.calls = count  # recording was no step
             call = self._places(layer.binary_mask)[0][0]
             self._streams.append((layer, call, len(calls[call][1]) - 1))
-        self._prepare((*model.layers, criterion), (*data, parameters.values, parameters.gradients))
+        self._prepare((*model.layers, criterion), (*data, parameters.values, parameters.gradients), ARRAYS)
         self._chain: tuple[Any, Any] | None = None  # an optimizer's recorded call, and all calls of a step with it
         self.pace = 1  # steps at once in the last training
 
@@ -239,7 +257,9 @@ class Plan(_Recording):
         losses, *found = self._chain[1].repeat(batches, streams, len(self._calls), place, numbers, results)
         self._take(*[batch[len(batch) - samples:] for batch in data])
         hits = None if self._hits is None else found.pop()
-        return losses, [sum(penalties) for penalties in zip(*found)] if found else [0.0] * len(losses), hits
+        # not `sum`, which from Python 3.12 on rounds otherwise than one addition after another
+        penalties = [reduce(operator.add, each, 0.0) for each in zip(*found)] if found else [0.0] * len(losses)
+        return losses, penalties, hits
 
     def shares(self, x: Array) -> bool:
         """Whether an array may share memory with what a step reads or writes."""
@@ -250,8 +270,9 @@ class Plan(_Recording):
 class Forward(_Recording):
     """The calls of kernels for the outputs of batches like X (N, n_inputs), while the layers stay as they are."""
 
-    def __init__(self, layers: list[Any], X: Array) -> None:
-        self._seen = self._look(layers)
+    def __init__(self, model: Any, X: Array) -> None:
+        layers = model.layers
+        self._seen = self._look(model)
         self._kind = X.shape, X.dtype
         self._input = output = aligned(*self._kind)
         self._input[...] = X
@@ -261,22 +282,22 @@ class Forward(_Recording):
         super().__init__(calls, self._input)
         self._busy = threading.Lock()
         parameters = [array for layer in layers if hasattr(layer, "held") for array in layer.held()]
-        self._output = self._prepare(tuple(layers), (self._input, *parameters), output)
+        self._output = self._prepare(tuple(layers), (self._input, *parameters), OUTPUTS, output)
         self._take(self._input)
 
     @staticmethod
-    def _look(layers: list[Any]) -> list[Any]:
+    def _look(model: Any) -> list[Any]:
         # what the outputs depend on, beside the numbers of the parameters
-        seen: list[Any] = []
-        for layer in layers:
+        seen: list[Any] = [type(model).forward, vars(model).get("forward")]
+        for layer in model.layers:
             state = vars(layer)
             seen += (layer, type(layer).forward, state.get("forward"), state.get("_weights"), state.get("_biases"),
                      state.get("activation"))
         return seen
 
-    def fits(self, layers: list[Any], X: Array) -> bool:
-        """Whether these layers would make the same calls for X."""
-        seen = self._look(layers)
+    def fits(self, model: Any, X: Array) -> bool:
+        """Whether the model's layers would make the same calls for X."""
+        seen = self._look(model)
         return (self.usable and (X.shape, X.dtype) == self._kind and len(seen) == len(self._seen)
                 and not any(map(operator.is_not, seen, self._seen)))
 
@@ -287,7 +308,7 @@ class Forward(_Recording):
         try:
             self._input[...] = X  # 1.5 us less than taking X itself and letting it go after
             self._replay.run()
-            self._show_batch(X)
+            self._see(X)
             self.show()
             return self._output.copy()
         finally:

@@ -1,6 +1,7 @@
 """nn/plan.py: the recorded step of a training gives what its layers give one by one, and notices every change."""
 
 import copy
+import math
 import pickle
 import threading
 import weakref
@@ -1061,3 +1062,237 @@ def test_a_precision_set_in_a_callback(monkeypatch):
 
     model = same_training(monkeypatch, build, train)
     assert model.history["accuracy"][1] < model.history["accuracy"][2] == 1
+
+
+# ---- what a recording could miss
+
+
+class Clipped(nn.Model):
+    def backward(self, *args, **knobs):
+        super().backward(*args, **knobs)
+        for layer in self.trainable_layers:
+            layer.dweights[...] *= np.float32(0.5)
+
+
+class Doubling(nn.Model):
+    def forward(self, X, training=True):
+        return 2 * super().forward(X, training)
+
+
+def as_kind(kind):
+    model = network()
+    model.__class__ = kind
+    return model
+
+
+def test_a_model_of_a_user_with_another_backward(monkeypatch):
+    model = same_training(monkeypatch, lambda: as_kind(Clipped), lambda model: model.train(X, Y, epochs=4))
+    plain = network()
+    plain.train(X, Y, epochs=4)
+    assert bits(model) != bits(plain)
+
+
+def test_a_models_own_backward_is_called_at_each_step():
+    model, calls = network(), []
+    model.train(X, Y)
+    usual = model.backward
+    model.backward = lambda *args, **knobs: calls.append(1) or usual(*args, **knobs)
+    model.train(X, Y, epochs=3)
+    assert len(calls) == 3
+
+
+def test_a_models_own_forward_predicts():
+    model, plain = as_kind(Doubling), network()
+    expected = 2 * plain.predict(X[:2])
+    assert all(np.array_equal(model.predict(X[:2]), expected) for _ in range(4))
+    recorded = assert_predicted(plain, X[:2])[2]
+    usual = plain.forward
+    plain.forward = lambda *args: 2 * usual(*args)
+    assert np.array_equal(plain.predict(X[:2]), 2 * recorded)
+
+
+@pytest.mark.parametrize("part, name, value", (("loss", "targets", None), ("accuracy", "hits", 1),
+                                               ("layer", "penalties", [0.25]), ("loss", "regularization_loss", 0.5)))
+def test_other_methods_of_one_object_are_called_at_each_step(monkeypatch, part, name, value):
+    def replace(model):
+        target = model.layers[1] if part == "layer" else getattr(model, part)
+        setattr(target, name, getattr(target, name) if value is None else lambda *args: value)
+
+    model = same_training(monkeypatch, lambda: network(one_loss=True), changes(replace))
+    assert model._plans == {}
+
+
+def test_a_frozen_layer(monkeypatch):
+    def train(model):
+        model.train(X, Y, epochs=2)
+        kept = model.layers[0].weights.copy()
+        model.trainable_layers = model.trainable_layers[1:]
+        model.train(X, Y, epochs=3)
+        assert np.array_equal(model.layers[0].weights, kept)
+        model.trainable_layers = [model.layers[0], *model.trainable_layers]
+        model.train(X, Y, epochs=3)
+
+    assert list(same_training(monkeypatch, network, train)._plans) == [SAMPLES]
+
+
+def square():
+    model = nn.Model()
+    for seed in range(2):
+        model.add(nn.Dense(6, 6, activation="tanh", rng=seed))
+    model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.SGD(0.5))
+    model.finalize()
+    return model
+
+
+def test_layers_of_one_shape_keep_their_own_parameters_when_the_list_changes(monkeypatch):
+    def train(model):
+        model.train(X, Y, epochs=2, callback=lambda epoch: epoch == 1 and model.trainable_layers.pop(0))
+
+    model = same_training(monkeypatch, square, train)
+    assert not np.shares_memory(model.layers[0].weights, model.layers[1].weights)
+
+
+@pytest.mark.parametrize("optimizer", (nn.Adam, lambda: nn.SGD(0.1, momentum=0.5)))
+@pytest.mark.parametrize("before", (1, 20))
+def test_a_layer_of_another_width_begins_with_a_new_state(monkeypatch, optimizer, before):
+    def build():
+        model = nn.Model()
+        for part in (nn.Dense(6, before, rng=0), nn.Dense(before, 4, rng=1), nn.Softmax()):
+            model.add(part)
+        model.set(loss=nn.CategoricalCrossentropy(), optimizer=optimizer())
+        model.finalize()
+        return model
+
+    def widen(model):
+        first, second = model.layers[:2]
+        first.n_neurons = second.n_inputs = 30
+        first.weights, first.biases, second.weights = np.full((6, 30), 0.5), np.zeros(30), np.full((30, 4), 0.25)
+
+    same_training(monkeypatch, build, changes(widen, epochs=4))
+
+
+def test_inputs_that_are_gradients_with_another_number_of_samples(monkeypatch):
+    def train(model):
+        model.train(X, Y, epochs=2)
+        model.train(model.layers[1].dweights, Y[:6], epochs=4)
+
+    same_training(monkeypatch, square, train)
+
+
+def test_inputs_that_moved_in_memory(monkeypatch):
+    def train(model):
+        x = X.copy()
+
+        def move(epoch):
+            x.resize((9000, 6), refcheck=False)
+            x.resize(X.shape, refcheck=False)
+            x[...] = epoch * X
+
+        model.train(x, Y, epochs=4, callback=move)
+
+    same_training(monkeypatch, network, train)
+
+
+@pytest.mark.parametrize("trained", (False, True))
+def test_read_only_weights_are_not_written(trained):
+    model = network()
+    if trained:
+        model.train(X, Y)
+    model.layers[0].weights.flags.writeable = False
+    with pytest.raises(ValueError, match="w must be writeable"):
+        model.train(X, Y, epochs=2)
+
+
+def test_predictions_with_weights_that_were_read_only():
+    model = network()
+    weights = model.layers[0].weights
+    weights.flags.writeable = False
+    assert_predicted(model, X[:2])
+    weights.flags.writeable = True
+    weights *= 2
+    assert_predicted(model, X[:2])
+
+
+def test_a_prediction_leaves_the_gradients_alone():
+    model = network()
+    model.train(X, Y)
+    assert_predicted(model, X[:2])
+    model.forward(X)
+    model.backward(model.layers[-1].output, 3 - Y)
+    gradients = [layer.dweights.copy() for layer in model.trainable_layers]
+    model.predict(X[:2])
+    assert all(np.array_equal(layer.dweights, dw) for layer, dw in zip(model.trainable_layers, gradients))
+
+
+def test_attributes_behind_a_flatten_are_those_of_the_last_batch(monkeypatch):
+    def build():
+        model = nn.Model()
+        for part in (nn.Flatten(), nn.Dense(6, 4, rng=0)):
+            model.add(part)
+        model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.SGD(0.5))
+        model.finalize()
+        return model
+
+    x = X.reshape(SAMPLES, 2, 3)
+    model = same_training(monkeypatch, build, lambda model: model.train(x, Y, epochs=2, batch_size=10))
+    for _ in range(3):
+        model.predict(x[:2])
+        assert np.array_equal(model.layers[1].inputs, X[:2]) and np.array_equal(model.layers[0].inputs, x[:2])
+
+
+def test_penalties_are_added_one_after_another(monkeypatch):
+    """As Python's own sum does only until 3.11."""
+    monkeypatch.setattr(plan, "sum", math.fsum, raising=False)
+    penalties = {"weight_regularizer_l2": 0.013, "bias_regularizer_l1": 1e-9, "weight_regularizer_l1": 0.7}
+
+    def build():
+        model, random = nn.Model(), np.random.default_rng(1)
+        for sizes in ((6, 20), (20, 9), (9, 4)):
+            model.add(nn.Dense(*sizes, rng=random, **penalties))
+        model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.SGD(0.01))
+        model.finalize()
+        return model
+
+    same_training(monkeypatch, build, lambda model: model.train(X, Y, epochs=30))
+
+
+def test_steps_before_ctrl_c_are_counted(monkeypatch):
+    at_once(monkeypatch, 50)
+    repeat = plan.Plan.repeat
+
+    def interrupted(self, *args):
+        repeat(self, *args)
+        raise KeyboardInterrupt  # Python takes a signal when the compiled call returns
+
+    monkeypatch.setattr(plan.Plan, "repeat", interrupted)
+    model = network()
+    with pytest.raises(KeyboardInterrupt):
+        model.train(X, Y, epochs=60)
+    monkeypatch.undo()
+    other = network()
+    other.train(X, Y, epochs=51)
+    assert bits(model) == bits(other) and model.optimizer.iterations == 51
+    model.train(X, Y, epochs=9)
+    other.train(X, Y, epochs=9)
+    assert bits(model) == bits(other)
+
+
+def test_a_schedule_after_a_count_that_is_a_numpy_integer():
+    model, other = network(nn.SGD(nn.schedules.Step(0.1, every=4))), network(nn.SGD(nn.schedules.Step(0.1, every=4)))
+    model.optimizer.iterations, other.optimizer.iterations = np.int64(3), 3
+    for each in (model, other):
+        each.train(X, Y, epochs=5)
+    assert bits(model) == bits(other)
+
+
+def test_attributes_where_recorded_and_other_steps_follow_each_other(monkeypatch):
+    fixed = X.copy()
+    fixed.flags.writeable = False  # kernels copy it: a step for 30 of its rows is not usable, that for 10 was recorded
+
+    def train(model):
+        model.train(X[:10], Y[:10])
+        model.train(fixed, Y, epochs=3, batch_size=30)
+
+    model = same_training(monkeypatch, network, train)
+    assert {size: recorded.usable for size, recorded in model._plans.items()} == {30: False, 10: True}
+    assert model.layers[0].output.shape == (10, 20)
