@@ -568,7 +568,7 @@ def test_dtypes_are_taken_in_any_way(value):
     assert isinstance(found, np.dtype) and found == np.dtype(value)
 
 
-@pytest.mark.parametrize("value", [None, "float16", np.int64, int, "nothing", 32, ">f4", np.longdouble, np.float64(1)],
+@pytest.mark.parametrize("value", [None, "float16", np.int64, int, "nothing", 32, ">f4", np.longdouble],
                          ids=repr)
 def test_other_dtypes_are_refused(value):
     with exactly(TypeError, f"dtype must be float32 or float64, got {value!r}"):
