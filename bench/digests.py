@@ -20,6 +20,7 @@ DIGESTS = {
     "mean": "110083e79a36039556c4e6a853ade86ccbb37eb78156d98d06acb42138673bf8",
     "mean_absolute_error": "0fbd2a5abaa6d404bcd793f52be8cebb67b8f46600852881906622b7839f1cc0",
     "mean_squared_error": "df0c2f0c133f4786241a5c7264375265c48f09208cef1eac590b93a3ed3ddc45",
+    "normal": "299a6b8df28f87c055b220bc017ce5029ed8f172ec0c42fbfdbcad49b7406d0b",
     "penalty": "23b253b78a2ff6c97f9aca108f7545f07ed0b5eb5c50f8df683f145b907bdab1",
     "regression_accuracy": "488d9ab514f2e1f9023c14296c73b1fd6ab6b0c0e29ddaa8f1ed45eb66377021",
     "relu": "1b31a3959c5aeb533a92cc54da5f2b1485f34acddc3324ed34f2f4700f23007c",

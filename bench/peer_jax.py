@@ -143,7 +143,16 @@ def _device(x: Any) -> Any:
     return jnp.array(x).block_until_ready()  # the copy would go on while x changes
 
 
+def normal(shape: tuple[int, ...], dtype: Any, seed: int, stream: int) -> Call:
+    _widths(np.dtype(dtype))
+    # known when it is compiled, the key would have the numbers drawn then
+    key, run = jax.random.key(stream), jax.jit(lambda key: jax.random.normal(key, shape, dtype))
+    return lambda: run(key).block_until_ready()
+
+
 def kernel(key: str, args: tuple[Any, ...], knobs: dict[str, Any], out: bool) -> Call | None:
+    if key == "normal.forward":
+        return normal(**knobs)
     _widths(args[0].dtype)
     function = FUNCTIONS.get(key)
     if function is None:

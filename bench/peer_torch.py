@@ -5,6 +5,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from .peers import BETA_1, BETA_2, CLIP, DROPPED, EPSILON, RHO, Call, Parameters
 
 torch: Any = import_module("torch")  # by name: checkers of types need not find it
@@ -139,6 +141,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "mean_absolute_error.backward": lambda y, t: torch.sub(y, t).sgn_().div_(y.numel()),
     "mean_squared_error.forward": lambda y, t: mse_loss(y, t, reduction="none").mean(1),
     "mean_squared_error.backward": lambda y, t: mse_backward(y.new_ones(()), y, t, MEAN),
+    "normal.forward": lambda shape, dtype, **knobs: torch.randn(shape, dtype=getattr(torch, np.dtype(dtype).name)),
     "penalty.forward": penalty,
     "penalty.backward": penalty_backward,
 }

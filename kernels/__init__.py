@@ -4,7 +4,7 @@ Every kernel keeps these promises:
 
 - A result depends on the inputs alone, to the bit: not on the number of threads, the run, the CPU's vectors or the
   way the work was cut. Products are one chain of fused multiply-adds over ascending k; sums along a row use 16 lanes
-  (float32) or 8 (float64) folded by halves; sums over a batch add fixed blocks in order; exp, log, tanh and sigmoid
+  (float32) or 8 (float64) folded by halves; sums over a batch add fixed blocks in order; exp, log, tanh, sigmoid
   and their kin are our own, and so are random numbers: each depends on a seed, a stream and its own number only;
   nothing is compiled with fast-math.
 - float32 stays float32, float64 stays float64; inputs are never modified; NaN and infinities propagate.
@@ -19,14 +19,14 @@ loss with respect to <name>.
 
 from . import (adagrad, adam, binary_accuracy, binary_cross_entropy, categorical_accuracy, categorical_cross_entropy,
                clip_norm, dense, dropout, elu, gelu, huber, leaky_relu, linear, log_softmax, matmul, mean,
-               mean_absolute_error, mean_squared_error, penalty, regression_accuracy, relu, rmsprop, scale_rows, sgd,
-               sigmoid, silu, softmax, softmax_cross_entropy, softplus, step, tanh)
+               mean_absolute_error, mean_squared_error, normal, penalty, regression_accuracy, relu, rmsprop, scale_rows,
+               sgd, sigmoid, silu, softmax, softmax_cross_entropy, softplus, step, tanh)
 from .jit import capture, get_num_threads, info, set_num_threads
 from .replay import Replay
 
 __all__ = ["adagrad", "adam", "binary_accuracy", "binary_cross_entropy", "categorical_accuracy",
            "categorical_cross_entropy", "clip_norm", "dense", "dropout", "elu", "gelu", "huber", "leaky_relu", "linear",
-           "log_softmax", "matmul", "mean", "mean_absolute_error", "mean_squared_error", "penalty",
+           "log_softmax", "matmul", "mean", "mean_absolute_error", "mean_squared_error", "normal", "penalty",
            "regression_accuracy", "relu", "rmsprop", "scale_rows", "sgd", "sigmoid", "silu", "softmax",
            "softmax_cross_entropy", "softplus", "step", "tanh",
            "Replay", "capture", "get_num_threads", "info", "set_num_threads"]

@@ -175,6 +175,27 @@ def word(name, value):
     return value if value < 2**63 else value - 2**64
 
 
+def shape(name, value):
+    """A whole number or a tuple or list of them, none below 0, as a tuple of int."""
+    lengths = value if isinstance(value, (tuple, list)) else (value,)
+    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, (bool, np.timedelta64)) for n in lengths):
+        raise TypeError(f"{name} must be a whole number or a tuple of them, got {value!r}")
+    if any(n < 0 for n in lengths):
+        raise ValueError(f"{name} must not be negative, got {value!r}")
+    return tuple(map(int, lengths))
+
+
+def dtype(name, value):
+    """float32 or float64 in native byte order, given in any of NumPy's ways but None."""
+    try:
+        found = None if value is None else np.dtype(value)
+    except TypeError:
+        found = None
+    if found is None or found not in FLOATS:  # of NumPy's dtypes float64 is equal to None
+        raise TypeError(f"{name} must be float32 or float64, got {value!r}")
+    return found
+
+
 def positive(name, value):
     """A finite number above 0, as a float."""
     value = number(name, value)

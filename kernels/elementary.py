@@ -3,7 +3,8 @@
 No libm and no SVML: both differ from machine to machine. Largest error over all float32 inputs, in ulp (and over 10^7
 float64 inputs): exp 0.90 (0.94), log 0.84 (0.85), sigmoid 0.81 (0.97), tanh 0.96 (0.96), softplus 0.92 (0.97), expm1,
 which is for x <= 0 alone, 0.83 (0.89), gelu 1.31 (1.4), and gelu_slope 2.22 (2.1) in ulp of Phi(x) + |x| phi(x), as it
-is 0 at -0.75. Of these two all float32 between 2^-8 and 16 were taken, samples beyond, and 10^5 float64. 0, -0,
+is 0 at -0.75. Of these two all float32 between 2^-8 and 16 were taken, samples beyond, and 10^5 float64. cos_sin, of an
+angle that is reduced already: cosine 0.88 (0.88), sine 0.73 (0.70), which of less than 2^-120 is off by 0.97. 0, -0,
 infinities and NaN are exact; denormal results are as good as others. tests/test_elementary.py measures all of this.
 
 The polynomials are minimax in the relative error of the result (Remez exchange in 60 digits, coefficients rounded
@@ -17,6 +18,7 @@ from .simd import absolute, bits, copysign, fma, from_bits, select, single, spla
 LOG2E = 1.4426950408889634
 LN2_HIGH_32, LN2_LOW_32 = 0.693145751953125, 1.4286068203094173e-06  # HIGH + LOW = ln 2, and n * HIGH is exact
 LN2_HIGH_64, LN2_LOW_64 = 0.693147180559663, 2.8235290563031577e-13
+HALF_PI = 1.5707963267948966  # what its rounding lost is part of cos_sin's polynomials
 DENSITY = 0.3989422804014327  # of the normal distribution at 0: 1 / sqrt(2 pi)
 SHIFT_32, SHIFT_64 = 1.5 * 2.0**23, 1.5 * 2.0**52  # adding it leaves the nearest integer in the low bits
 
@@ -314,6 +316,39 @@ def gelu_slope(x):
     m = fma(a, -DENSITY, ratio) + ratio_low
     y = fma(m, e, m * e_low) * s * s_2
     return select(x < 0.0, y, 1.0 - y)
+
+
+@inline
+def cos_sin(quadrant, t):
+    # of an angle of quadrant + t quarter turns, |t| <= 1/2; of the integer lanes `quadrant` the last two bits count, so
+    # that a whole number of 2^-n turns is split exactly
+    z = t * t
+    # cos = 1 + z p and sin = t (pi / 2 + q); each coefficient was rounded before the next ones were fitted
+    if single(t):
+        p = fma(z, 0.0008944863802753389, -0.020855596289038658)
+        p = fma(p, z, 0.25366854667663574)
+        p = fma(p, z, -1.2337005138397217)
+        q = fma(z, -0.004603731911629438, 0.07968108355998993)
+        q = fma(q, z, -0.6459636092185974)
+        q = fma(q, z, -4.371138828673793e-08)
+    else:
+        p = fma(z, -6.289399107947598e-09, 4.710334096517494e-07)
+        p = fma(p, z, -2.520202744692398e-05)
+        p = fma(p, z, 0.0009192602726323787)
+        p = fma(p, z, -0.02086348076318097)
+        p = fma(p, z, 0.2536695079010417)
+        p = fma(p, z, -1.2337005501361697)
+        q = fma(z, 5.6343158695252274e-08, -3.598646767531161e-06)
+        q = fma(q, z, 0.00016044115191393216)
+        q = fma(q, z, -0.004681754132533717)
+        q = fma(q, z, 0.07969262624605838)
+        q = fma(q, z, -0.6459640975062448)
+        q = fma(q, z, 6.123233995736766e-17)
+    cosine, sine = fma(p, z, 1.0), fma(t, HALF_PI, t * q)
+    odd = (quadrant & 1) > 0
+    sign = 30 if single(t) else 62  # moves 2 to the sign's place
+    return (from_bits(bits(select(odd, sine, cosine)) ^ (((quadrant + 1) & 2) << sign)),
+            from_bits(bits(select(odd, cosine, sine)) ^ ((quadrant & 2) << sign)))
 
 
 @inline

@@ -439,22 +439,41 @@ def count_from(typing, n, width):
 
 
 @intrinsic
-def low_halves(typing, a, b, c, d):
-    """The low halves of the int64 lanes a[0], b[0], c[0], d[0], a[1], ... of four vectors, as int32 lanes."""
-    vector = Vector(types.int32, 2 * a.width)
-
-    def shuffled(builder, first, second, order):
-        return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(INT32, len(order)), order))
+def low_halves(typing, a, b):
+    """The low halves of the int64 lanes a[0], b[0], a[1], b[1], ... of two vectors, as int32 lanes."""
+    vector = Vector(types.int32, a.width)
 
     def emit(context, builder, sig, args):
         # not by a shift: LLVM makes of `b << 32`, where b is a product, another product, of 64 bits
-        lanes = 2 * a.lanes
-        a_, b_, c_, d_ = (builder.bitcast(arg, ir.VectorType(INT32, lanes)) for arg in args)
-        even = [lane // 2 * 2 + lane % 2 * lanes for lane in range(lanes)]
-        pairs = [lane // 4 * 2 + lane % 2 + lane // 2 % 2 * lanes for lane in range(2 * lanes)]
-        return shuffled(builder, shuffled(builder, a_, b_, even), shuffled(builder, c_, d_, even), pairs)
+        a_, b_ = (builder.bitcast(arg, vector.llvm) for arg in args)
+        order = [lane // 2 * 2 + lane % 2 * vector.lanes for lane in range(vector.lanes)]
+        return builder.shuffle_vector(a_, b_, ir.Constant(ir.VectorType(INT32, len(order)), order))
 
-    return vector(a, a, a, a), emit
+    return vector(a, a), emit
+
+
+@intrinsic(prefer_literal=True)
+def interleave(typing, x, y, run):
+    """`run` lanes of x, as many of y, the next of x, ...; run is a constant."""
+    vector = Vector(x.scalar, 2 * x.width)
+    run_ = run.literal_value
+
+    def emit(context, builder, sig, args):
+        order = [lane // (2 * run_) * run_ + lane % run_ + lane // run_ % 2 * x.lanes for lane in range(vector.lanes)]
+        return builder.shuffle_vector(args[0], args[1], ir.Constant(ir.VectorType(INT32, len(order)), order))
+
+    return vector(x, x, run), emit
+
+
+@intrinsic
+def reinterpret(typing, like, v):
+    """The bits of v as lanes of the dtype of the array `like`."""
+    vector = Vector(like.dtype, v.width)
+
+    def emit(context, builder, sig, args):
+        return builder.bitcast(args[1], vector.llvm)
+
+    return vector(like, v), emit
 
 
 @intrinsic

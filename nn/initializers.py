@@ -1,7 +1,7 @@
 """First weights of a layer: functions of its sizes and a NumPy Generator, as `Dense(..., initializer=...)` takes them.
 
-The uniform ones are the same on every CPU: whole bits, one product and one difference a number. The normal ones are
-NumPy's, whose rarest numbers come from the system's logarithm.
+They are the same numbers on every CPU: the uniform ones are whole bits, one product and one difference, the normal ones
+those of the kernel `normal` under a seed that the Generator gives. NumPy's twin (`nn.use`) rounds these otherwise.
 """
 
 import math
@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from . import backend
 from .arrays import Array
 
 Initializer = Callable[[int, int, np.random.Generator], Array]
@@ -18,6 +19,11 @@ def _uniform(limit: float, n_inputs: int, n_neurons: int, rng: np.random.Generat
     return rng.random((n_inputs, n_neurons)) * (2 * limit) - limit
 
 
+def _normal(deviation: float, n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
+    seed = int(rng.integers(2**64, dtype=np.uint64))
+    return backend.ops.normal.forward((n_inputs, n_neurons), seed=seed, dtype=np.float64) * deviation
+
+
 def glorot_uniform(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
     """Within +-sqrt(6 / (n_inputs + n_neurons)): for tanh, sigmoid and no activation (Glorot, Bengio 2010)."""
     return _uniform(math.sqrt(6 / (n_inputs + n_neurons)), n_inputs, n_neurons, rng)
@@ -25,7 +31,7 @@ def glorot_uniform(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> A
 
 def glorot_normal(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
     """Of deviation sqrt(2 / (n_inputs + n_neurons)) (Glorot, Bengio 2010)."""
-    return rng.standard_normal((n_inputs, n_neurons)) * math.sqrt(2 / (n_inputs + n_neurons))
+    return _normal(math.sqrt(2 / (n_inputs + n_neurons)), n_inputs, n_neurons, rng)
 
 
 def he_uniform(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
@@ -35,7 +41,7 @@ def he_uniform(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array
 
 def he_normal(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
     """Of deviation sqrt(2 / n_inputs) (He et al. 2015)."""
-    return rng.standard_normal((n_inputs, n_neurons)) * math.sqrt(2 / n_inputs)
+    return _normal(math.sqrt(2 / n_inputs), n_inputs, n_neurons, rng)
 
 
 def zeros(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
@@ -50,7 +56,7 @@ def uniform(limit: float = 0.05) -> Initializer:
 
 def normal(deviation: float = 0.01) -> Initializer:
     """Of that deviation; 0.01 is that of "Neural Networks from Scratch in Python"."""
-    return lambda n_inputs, n_neurons, rng: rng.standard_normal((n_inputs, n_neurons)) * deviation
+    return lambda n_inputs, n_neurons, rng: _normal(deviation, n_inputs, n_neurons, rng)
 
 
 BY_NAME: dict[str, Initializer] = {

@@ -113,7 +113,7 @@ def random_words(count, seed, stream):
     return np.array(words[:count], np.uint64)
 
 
-# ---- exp, log and expm1 as kernels take them
+# ---- exp, log, expm1 and cos_sin as kernels take them
 
 
 def _on_vectors(function):
@@ -133,6 +133,24 @@ def _on_vectors(function):
 
 exp, log = _on_vectors(elementary.exp), _on_vectors(elementary.log)
 expm1 = _on_vectors(elementary.expm1)
+
+
+@numba.njit(**OPTIONS)
+def _cos_sin(quadrants, t, cosines, sines):
+    for at in range(0, t.size, simd.lanes(t)):
+        quadrant = simd.bits(simd.load(quadrants, at, t.size, 0.0))
+        cosine, sine = elementary.cos_sin(quadrant, simd.load(t, at, t.size, 0.0))
+        simd.store(cosines, at, t.size, cosine)
+        simd.store(sines, at, t.size, sine)
+
+
+def cos_sin(quadrant, t):
+    """Cosine and sine of quadrant + t quarter turns; the quadrants are integers, one or as many as t has numbers."""
+    quadrants = np.empty(t.shape, f"i{t.itemsize}")
+    quadrants[...] = quadrant
+    cosines, sines = np.empty_like(t), np.empty_like(t)
+    _cos_sin(quadrants.view(t.dtype), t, cosines, sines)
+    return cosines, sines
 
 
 # ---- comparing, and error bounds

@@ -883,7 +883,7 @@ def expected_of(case):
 
 def random(case):
     """Whether a case draws random numbers."""
-    return case.group.startswith("dropout.forward")
+    return case.group.startswith(("dropout.forward", "normal.forward"))
 
 
 @pytest.mark.parametrize("case", [case for case in COMPARED if not random(case)], ids=lambda case: case.group)
@@ -903,7 +903,8 @@ def test_a_peer_computes_what_numpy_does(peer, case):
         assert (found == again).all() != (getattr(case, "verb", "") == "step")
 
 
-@pytest.mark.parametrize("case", [case for case in COMPARED if random(case)], ids=lambda case: case.group)
+@pytest.mark.parametrize("case", [case for case in COMPARED if case.group.startswith("dropout.forward")],
+                         ids=lambda case: case.group)
 @pytest.mark.parametrize("peer", ("torch", "jax"))
 def test_a_peer_drops_as_much(peer, case):
     dtype = cases.DTYPES[case.dtype]
@@ -914,6 +915,16 @@ def test_a_peer_drops_as_much(peer, case):
         np.testing.assert_allclose(mask[mask != 0], 1 / (1 - knobs["rate"]), rtol=2 * np.finfo(dtype).eps)
         # Hoeffding's bound: but for a probability of 1e-9
         assert abs((mask == 0).mean() - knobs["rate"]) < np.sqrt(np.log(2e9) / (2 * x.size))
+
+
+@pytest.mark.parametrize("case", [case for case in COMPARED if case.group.startswith("normal.forward")],
+                         ids=lambda case: case.group)
+@pytest.mark.parametrize("peer", ("torch", "jax"))
+def test_a_peer_draws_normal_numbers(peer, case):
+    for y, in results_of(peer)[case.group]:
+        assert y.dtype == cases.DTYPES[case.dtype] and y.shape == case.shape
+        # 370 numbers: the deviations of their mean and of their mean square, six times
+        assert abs(y.mean()) < 6 / np.sqrt(y.size) and abs((y**2).mean() - 1) < 6 * np.sqrt(2 / y.size)
 
 
 def test_every_benchmark_has_its_peers():

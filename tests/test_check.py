@@ -537,6 +537,44 @@ def test_words_have_64_bits(value):
         check.word("stream", value)
 
 
+# ---- shape, dtype
+
+
+@pytest.mark.parametrize("value, expected", [
+    (0, (0,)), (3, (3,)), ((), ()), ((2, 3), (2, 3)), ([2, 3], (2, 3)), (np.int32(5), (5,)),
+    ((np.uint8(2), np.int64(0)), (2, 0)),
+], ids=repr)
+def test_shapes_become_tuples_of_int(value, expected):
+    found = check.shape("shape", value)
+    assert type(found) is tuple and found == expected and {type(n) for n in found} <= {int}
+
+
+@pytest.mark.parametrize("value", [None, "3", 3.0, True, (2, 3.0), (2, None), ((2, 3),), np.array([2, 3]), {2, 3},
+                                   np.timedelta64(1, "s")], ids=repr)
+def test_what_is_no_shape_is_refused(value):
+    with exactly(TypeError, f"shape must be a whole number or a tuple of them, got {value!r}"):
+        check.shape("shape", value)
+
+
+@pytest.mark.parametrize("value", [-1, (3, -2), [-5]], ids=repr)
+def test_lengths_are_not_negative(value):
+    with exactly(ValueError, f"shape must not be negative, got {value!r}"):
+        check.shape("shape", value)
+
+
+@pytest.mark.parametrize("value", ["float32", "f4", np.float32, np.dtype(np.float32), float, "d", np.float64], ids=repr)
+def test_dtypes_are_taken_in_any_way(value):
+    found = check.dtype("dtype", value)
+    assert isinstance(found, np.dtype) and found == np.dtype(value)
+
+
+@pytest.mark.parametrize("value", [None, "float16", np.int64, int, "nothing", 32, ">f4", np.longdouble],
+                         ids=repr)
+def test_other_dtypes_are_refused(value):
+    with exactly(TypeError, f"dtype must be float32 or float64, got {value!r}"):
+        check.dtype("dtype", value)
+
+
 # ---- columns, one_of
 
 

@@ -1,4 +1,4 @@
-"""exp, log, sigmoid, tanh, expm1, softplus and gelu: largest errors, special values, order."""
+"""exp, log, sigmoid, tanh, expm1, softplus, gelu, cosine and sine: largest errors, special values, order."""
 
 import decimal
 import hashlib
@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scalar import assert_same_bits, cos_sin
 
 from nnjit.kernels import elementary
 from nnjit.kernels.jit import loops
@@ -44,6 +45,8 @@ def _apply(which, x, y):
 
 
 def ours(name, x):
+    if name == "cos_sin":
+        return np.concatenate(cos_sin(x.view(f"i{x.itemsize}"), x))  # the quadrants are x's last bits
     y = np.empty_like(x)
     _apply.serial([*NAMES, "gelu_slope"].index(name), x, y)
     return y
@@ -233,10 +236,101 @@ def test_gelu_at_its_ends():
         np.testing.assert_array_equal(slope, np.array([0.5, 0.5, 1, 0, np.nan, 1, 0, 1, 0, 0.5], dtype))
 
 
+# ---- cosine and sine of quarter turns
+
+TURN = {"float32": (0.88, 0.73), "float64": (0.88, 0.70)}  # ulp of the cosine, of the sine
+TINY = 0.97  # ulp of the sine in float32 below 2^-120, where a part of it is a denormal number
+PI = "3.14159265358979323846264338327950288419716939937510582097494459"
+
+
+def turn_errors(start, end, step, chunk=2**20):
+    """Largest errors of cosine and sine over every `step`-th float32 from one bit pattern up to another."""
+    worst = [0.0, 0.0]
+    for first in range(start, end, chunk * step):
+        t = np.arange(first, min(first + chunk * step, end), step, dtype=np.uint64).astype(np.uint32).view(np.float32)
+        angle = t.astype(np.float64) * (math.pi / 2)
+        for i, (found, exact) in enumerate(zip(cos_sin(0, t), (np.cos(angle), np.sin(angle)))):
+            worst[i] = max(worst[i], errors(found, exact).max())
+    return worst
+
+
+HALF, SMALL = 0x3F000000, 0x03800000  # the bits of 0.5 and of 2^-120 in float32
+
+
+@pytest.mark.parametrize("start, step", ((SMALL, 1021), (HALF - 2**25, 64)))  # all sizes; 1/32 and more
+def test_cosine_and_sine_in_float32(start, step):
+    worst = turn_errors(start, HALF + 1, step)
+    assert 0.5 < worst[0] <= TURN["float32"][0] and 0.5 < worst[1] <= TURN["float32"][1], worst
+
+
+def test_sine_of_tiny_numbers():
+    assert turn_errors(0, SMALL, 61)[1] <= TINY
+
+
+@pytest.mark.exhaustive
+def test_cosine_and_sine_of_every_float32():
+    worst, tiny = turn_errors(SMALL, HALF + 1, 1), turn_errors(0, SMALL, 1)
+    print(f"cosine, sine: largest errors {worst} ulp, below 2^-120 {tiny}")
+    assert worst[0] <= TURN["float32"][0] and worst[1] <= TURN["float32"][1] and tiny[1] <= TINY
+
+
+def quarter_turns(count):
+    rng = np.random.default_rng(3)
+    return np.concatenate([rng.uniform(0, 0.5, count), 0.5 ** rng.uniform(1, 60, count // 4), [0.5]])
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="long double is no wider than float64 here")
+def test_cosine_and_sine_in_float64_against_long_double():
+    t = quarter_turns(400_000)
+    angle = t.astype(np.longdouble) * (np.longdouble(PI) / 2)
+    for found, exact, bound in zip(cos_sin(0, t), (np.cos(angle), np.sin(angle)), TURN["float64"]):
+        worst = errors(found, exact).max()
+        assert 0.5 < worst <= bound, worst
+
+
+def test_cosine_and_sine_in_float64_against_decimal():
+    t = quarter_turns(2000)
+    worst = [0.0, 0.0]
+    with decimal.localcontext(prec=60):
+        for value, *pair in zip(t.tolist(), *cos_sin(0, t)):
+            angle, term = decimal.Decimal(value) * decimal.Decimal(PI) / 2, decimal.Decimal(1)
+            exact = [decimal.Decimal(0)] * 2
+            for n in range(1, 41):  # the terms angle^(n - 1) / (n - 1)!
+                exact[(n - 1) % 2] += term if n % 4 in (1, 2) else -term
+                term *= angle / n
+            for i, found in enumerate(pair):
+                ulp = decimal.Decimal(math.ulp(float(exact[i])))
+                worst[i] = max(worst[i], float(abs(decimal.Decimal(float(found)) - exact[i]) / ulp))
+    assert 0.5 < worst[0] <= TURN["float64"][0] and 0.5 < worst[1] <= TURN["float64"][1], worst
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+def test_quadrants_turn_and_change_signs(dtype):
+    t = np.concatenate([np.linspace(-0.5, 0.5, 1001), [2.0**-30, -(2.0**-30)]]).astype(dtype)
+    c, s = cos_sin(0, t)
+    for found, expected in zip(cos_sin(0, -t), (c, -s)):
+        assert (found == expected).all()
+    largest = np.iinfo(f"i{t.itemsize}").max
+    for quadrant, cosine, sine in ((0, c, s), (1, -s, c), (2, -c, -s), (3, s, -c)):
+        for more in (0, 4, -4, 400, largest - 3, -largest - 1):  # all are whole turns
+            found = cos_sin(quadrant + more, t)
+            assert_same_bits(found[0], cosine, f"cosine in quadrant {quadrant} + {more}")
+            assert_same_bits(found[1], sine, f"sine in quadrant {quadrant} + {more}")
+    quadrants = np.arange(t.size) % 4  # a quadrant each
+    for i in range(2):
+        assert_same_bits(cos_sin(quadrants, t)[i], np.choose(quadrants, [cos_sin(q, t)[i] for q in range(4)]))
+
+
+def test_whole_quarter_turns_are_exact():
+    for dtype in (np.float32, np.float64):
+        cosines, sines = cos_sin(np.arange(4), np.zeros(4, dtype))
+        assert cosines.tolist() == [1, 0, -1, 0] and sines.tolist() == [0, 1, 0, -1]
+
+
 # a coefficient changed by 1 ulp moves one float32 result in 10^5, which no bound in ulp sees
 DIGESTS = {"exp": "27a9fba04a8a8732", "log": "1b8c75457716451a", "sigmoid": "ccca001d207e43a6",
            "tanh": "8293e0ac2db7cf57", "expm1": "f9da70a436c567be", "softplus": "0b3a1a658406253f",
-           "gelu": "68c378cd363c79f2", "gelu_slope": "58a8ad687fb9ddfb"}
+           "gelu": "68c378cd363c79f2", "gelu_slope": "58a8ad687fb9ddfb", "cos_sin": "c1c51ee61265f3ed"}
 
 
 @np.errstate(all="ignore")
@@ -255,6 +349,6 @@ def digest(name, step=257, chunk=2**20):
     return state.hexdigest()[:16]
 
 
-@pytest.mark.parametrize("name", [*NAMES, "gelu_slope"])
+@pytest.mark.parametrize("name", [*NAMES, "gelu_slope", "cos_sin"])
 def test_bits_of_the_sweep(name):
     assert digest(name) == DIGESTS[name]

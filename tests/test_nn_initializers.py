@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nnjit import nn
+from nnjit import kernels, nn
 from nnjit.nn import initializers
 
 SIZES = 300, 200
@@ -30,8 +30,30 @@ def test_ranges_and_deviations(name):
 
 def test_factories():
     rng = np.random.default_rng
-    assert (initializers.normal(2.0)(3, 4, rng(1)) == rng(1).standard_normal((3, 4)) * 2).all()
+    assert (initializers.normal(2.0)(3, 4, rng(1)) == initializers.normal(1.0)(3, 4, rng(1)) * 2).all()
     assert abs(initializers.uniform(3.0)(30, 40, rng(1))).max() > 2.9
+
+
+NORMAL = "glorot_normal", "he_normal", "normal"
+
+
+@pytest.mark.parametrize("name", NORMAL)
+def test_normal_numbers_come_from_the_kernel_under_a_seed_from_the_generator(name):
+    seed = int(np.random.default_rng(5).bit_generator.random_raw())  # the next 64 bits
+    expected = kernels.normal.forward(SIZES, seed=seed, dtype=np.float64) * WISHES[name][1]
+    rng = np.random.default_rng(5)
+    found = initializers.BY_NAME[name](*SIZES, rng)
+    assert (found == expected).all()
+    assert not (initializers.BY_NAME[name](*SIZES, rng) == found).any()  # the next layer's are others
+
+
+@pytest.mark.parametrize("name", NORMAL)
+def test_both_backends_give_the_same_numbers_but_for_rounding(name):
+    ours = initializers.BY_NAME[name](*SIZES, np.random.default_rng(5))
+    with nn.use("numpy"):
+        twins = initializers.BY_NAME[name](*SIZES, np.random.default_rng(5))
+    # 24 u of a pair's radius, 9.5 deviations at most: tests/test_normal.py derives it
+    np.testing.assert_allclose(ours, twins, rtol=0, atol=12 * 9.5 * np.finfo(np.float64).eps * WISHES[name][1])
 
 
 def test_dense_takes_a_name_or_a_function():

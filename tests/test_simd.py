@@ -360,25 +360,58 @@ def test_integer_lanes_are_compared_as_signed(dtype):
 @kernel
 def _low_halves(n, out):
     a = simd.count_from(n, 1)
-    words = simd.low_halves(a, a + 10, a + 20, a << 32)
+    words = simd.low_halves(a, a << 32)
     simd.store(out, 0, out.size, simd.from_bits(words))
     wide = simd.count_from(n, 3)
-    return simd.lanes(a), simd.lanes(words), simd.lanes(wide), simd.lanes(simd.low_halves(wide, wide, wide, wide))
+    return simd.lanes(a), simd.lanes(words), simd.lanes(wide), simd.lanes(simd.low_halves(wide, wide))
 
 
 def test_low_halves_stand_in_turn():
     for n in (0, -3, 2**31 - 2, 2**40 + 5):
-        out = np.empty(32, np.float32)
-        assert _low_halves(n, out) == (8, 32, 24, 96)
+        out = np.empty(16, np.float32)
+        assert _low_halves(n, out) == (8, 16, 24, 48)
         a = n + np.arange(8)
-        expected = np.stack([a, a + 10, a + 20, 0 * a], axis=1).ravel() % 2**32
+        expected = np.stack([a, 0 * a], axis=1).ravel() % 2**32
         assert out.view(np.uint32).tolist() == expected.tolist()
 
 
 @kernel
+def _interleave(x, y, ones, twos, longest):
+    v, w = simd.load(x, 0, x.size, 0.0), simd.load(y, 0, y.size, 0.0)
+    simd.store(ones, 0, ones.size, simd.interleave(v, w, 1))
+    simd.store(twos, 0, twos.size, simd.interleave(v, w, 2))
+    simd.store(longest, 0, longest.size, simd.interleave(v, w, 8))
+
+
+@each_dtype
+def test_interleave_takes_lanes_in_turn(dtype):
+    lanes = 64 // np.dtype(dtype).itemsize
+    x, y = np.arange(lanes, dtype=dtype), 100 + np.arange(lanes, dtype=dtype)
+    found = np.empty((3, 2 * lanes), dtype)
+    _interleave(x, y, *found)
+    for out, run in zip(found, (1, 2, 8)):
+        expected = [v for at in range(0, lanes, run) for v in (*x[at:at + run], *y[at:at + run])]
+        assert out.tolist() == expected, run
+
+
+@kernel
+def _reinterpret(x, like, out):
+    simd.store(out, 0, out.size, simd.reinterpret(like, simd.load(x, 0, x.size, 0.0)))
+
+
+def test_reinterpret_keeps_the_bits():
+    words = np.random.default_rng(0).integers(0, 2**32, 16, dtype=np.uint32)
+    words &= 0x3FFFFFFF  # no NaN in either dtype
+    for x, like in ((words.view(np.float32), np.float64), (words.view(np.float64), np.float32)):
+        out = np.empty(words.nbytes // np.dtype(like).itemsize, like)
+        _reinterpret(x, out, out)
+        assert out.view(np.uint32).tolist() == words.tolist()
+
+
+@kernel
 def _load_like(x, start, end, y, z, at):
-    a = simd.count_from(0, 1)
-    words = simd.low_halves(a, a, a, a)
+    a = simd.count_from(0, 2)
+    words = simd.low_halves(a, a)
     simd.store(y, at, at + 32, simd.load_like(words, x, start, end, 0.5))
     simd.store(z, at, at + 32, simd.load_like(words <= 0, x, start, end, 0.5))
 
