@@ -11,19 +11,13 @@ from .peers import BETA_1, BETA_2, CLIP, DROPPED, EPSILON, RHO, Call, Parameters
 
 torch: Any = import_module("torch")  # by name: checkers of types need not find it
 aten = torch.ops.aten
-nll_loss = torch.nn.functional.nll_loss
-relu_backward, sigmoid_backward, tanh_backward, elu_backward = (
-    getattr(aten, f"{name}_backward").default for name in ("threshold", "sigmoid", "tanh", "elu"))
-huber_loss, l1_loss, mse_loss, nll_loss = (
-    getattr(torch.nn.functional, name) for name in ("huber_loss", "l1_loss", "mse_loss", "nll_loss"))
 binary_cross_entropy, huber_loss, l1_loss, mse_loss, nll_loss = (
     getattr(torch.nn.functional, name)
     for name in ("binary_cross_entropy", "huber_loss", "l1_loss", "mse_loss", "nll_loss"))
-relu_backward, sigmoid_backward, tanh_backward = (
-    getattr(aten, name).default for name in ("threshold_backward", "sigmoid_backward", "tanh_backward"))
+relu_backward, sigmoid_backward, tanh_backward, elu_backward = (
+    getattr(aten, f"{name}_backward").default for name in ("threshold", "sigmoid", "tanh", "elu"))
 binary_backward, huber_backward, mse_backward = (
-    getattr(aten, name).default for name in ("binary_cross_entropy_backward", "huber_loss_backward",
-                                             "mse_loss_backward"))
+    getattr(aten, f"{name}_backward").default for name in ("binary_cross_entropy", "huber_loss", "mse_loss"))
 MEAN = 1  # the reduction, as a number
 
 

@@ -114,22 +114,22 @@ class Dense:
             raise ValueError(f"{name} must have shape {shape}, got {found.shape}")
         return np.array(found, order="C", copy=True)
 
-    def forward(self, x: ArrayLike, training: bool = True) -> Array:
-        """The outputs (N, n_neurons) for inputs x (N, n_inputs)."""
-        self.inputs = x = as_floats(x, self.dtype)
-        self.output = y = backend.ops.dense.forward(x, self._weights, self._biases, activation=self.activation)
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The outputs (N, n_neurons) for inputs (N, n_inputs)."""
+        self.inputs = inputs = as_floats(inputs, self.dtype)
+        self.output = y = backend.ops.dense.forward(inputs, self._weights, self._biases, activation=self.activation)
         return y
 
-    def backward(self, dy: ArrayLike, *, input_gradient: bool = True) -> Array | None:
+    def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
         """The gradient (N, n_inputs) of the loss with respect to the inputs, given that of the outputs.
 
         Sets `dweights` and `dbiases`. `input_gradient=False` saves a product and returns None: for a first layer.
         """
         if self.inputs is None:
             raise RuntimeError("backward needs a forward before it")
-        dy = as_floats(dy, self.dtype, "dy")
+        dvalues = as_floats(dvalues, self.dtype, "dvalues")
         self.dinputs, self.dweights, biases = backend.ops.dense.backward(
-            dy, self.inputs, self._weights, self.output, activation=self.activation, input_gradient=input_gradient)
+            dvalues, self.inputs, self._weights, self.output, activation=self.activation, input_gradient=input_gradient)
         for gradient, values, (l1, l2) in zip((self.dweights, biases), self.held(), self.regularizers()):
             if l1 or l2:
                 backend.ops.penalty.backward(gradient, values, l1=l1, l2=l2, out=gradient)
@@ -151,19 +151,19 @@ class _Activation:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._knobs.items())})"
 
-    def forward(self, x: ArrayLike, training: bool = True) -> Array:
-        """The outputs for inputs x (N, C). float32 and float64 arrays stay, the rest becomes float32."""
-        self.inputs = x = as_floats(x)
-        self.output = y = getattr(backend.ops, self.operation).forward(x, **self._knobs)
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The outputs for inputs (N, C). float32 and float64 arrays stay, the rest becomes float32."""
+        self.inputs = inputs = as_floats(inputs)
+        self.output = y = getattr(backend.ops, self.operation).forward(inputs, **self._knobs)
         return y
 
-    def backward(self, dy: ArrayLike) -> Array:
+    def backward(self, dvalues: ArrayLike) -> Array:
         """The gradient (N, C) of the loss with respect to the inputs, given that of the outputs."""
         seen = self.inputs if self.of_inputs else self.output
         if seen is None:
             raise RuntimeError("backward needs a forward before it")
-        dy = as_floats(dy, seen.dtype, "dy")
-        self.dinputs = dx = getattr(backend.ops, self.operation).backward(dy, seen, **self._knobs)
+        dvalues = as_floats(dvalues, seen.dtype, "dvalues")
+        self.dinputs = dx = getattr(backend.ops, self.operation).backward(dvalues, seen, **self._knobs)
         return dx
 
     def predictions(self, outputs: ArrayLike) -> Array:
@@ -294,16 +294,16 @@ class Input:
     def __repr__(self) -> str:
         return f"Input({self.shape[0] if len(self.shape) == 1 else self.shape})"
 
-    def forward(self, x: ArrayLike, training: bool = True) -> Array:
-        """The inputs x (N, *shape), as floats. Raises ValueError for another shape."""
-        self.inputs = self.output = y = as_floats(x)
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The inputs (N, *shape) as floats. Raises ValueError for another shape."""
+        self.inputs = self.output = y = as_floats(inputs)
         if y.shape[1:] != self.shape or not y.ndim:
             raise ValueError(f"inputs must have shape ({', '.join(map(str, ('samples', *self.shape)))}), got {y.shape}")
         return y
 
-    def backward(self, dy: ArrayLike) -> Array:
+    def backward(self, dvalues: ArrayLike) -> Array:
         """The gradient as it is."""
-        self.dinputs = dx = as_floats(dy, name="dy")
+        self.dinputs = dx = as_floats(dvalues, name="dvalues")
         return dx
 
 
@@ -317,17 +317,17 @@ class Flatten:
     def __repr__(self) -> str:
         return "Flatten()"
 
-    def forward(self, x: ArrayLike, training: bool = True) -> Array:
-        """The rows (N, ...) of inputs x (N, ...)."""
-        self.inputs = x = as_floats(x)
-        self.output = y = np.ascontiguousarray(x).reshape(len(x), -1)
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The rows (N, everything else) of inputs (N, ...)."""
+        self.inputs = inputs = as_floats(inputs)
+        self.output = y = np.ascontiguousarray(inputs).reshape(len(inputs), -1)
         return y
 
-    def backward(self, dy: ArrayLike) -> Array:
+    def backward(self, dvalues: ArrayLike) -> Array:
         """The gradient in the shape of the inputs."""
         if self.inputs is None:
             raise RuntimeError("backward needs a forward before it")
-        self.dinputs = dx = as_floats(dy, self.inputs.dtype, "dy").reshape(self.inputs.shape)
+        self.dinputs = dx = as_floats(dvalues, self.inputs.dtype, "dvalues").reshape(self.inputs.shape)
         return dx
 
 
@@ -373,25 +373,26 @@ class Dropout(_Activation):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.dropped}, seed={self.seed})"
 
-    def forward(self, x: ArrayLike, training: bool = True) -> Array:
-        """The outputs for inputs x: some of them dropped in training, otherwise a copy."""
-        self.inputs = x = as_floats(x)
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The outputs for inputs: some of them dropped in training, otherwise a copy."""
+        self.inputs = inputs = as_floats(inputs)
         if training:
-            y, self.binary_mask = backend.ops.dropout.forward(x, rate=self.dropped, seed=self.seed, stream=self.calls)
+            y, self.binary_mask = backend.ops.dropout.forward(inputs, rate=self.dropped, seed=self.seed,
+                                                              stream=self.calls)
             self.calls += 1
         else:
-            y, self.binary_mask = backend.ops.linear.forward(x), None
+            y, self.binary_mask = backend.ops.linear.forward(inputs), None
         self.output = y
         return y
 
-    def backward(self, dy: ArrayLike) -> Array:
+    def backward(self, dvalues: ArrayLike) -> Array:
         """The gradient of the loss with respect to the inputs, given that of the outputs, by the last call's mask."""
         if self.output is None:
             raise RuntimeError("backward needs a forward before it")
-        dy = as_floats(dy, self.output.dtype, "dy")
+        dvalues = as_floats(dvalues, self.output.dtype, "dvalues")
         mask = self.binary_mask
-        self.dinputs = dx = (backend.ops.linear.forward(dy) if mask is None else
-                             backend.ops.dropout.backward(dy, mask))
+        self.dinputs = dx = (backend.ops.linear.forward(dvalues) if mask is None else
+                             backend.ops.dropout.backward(dvalues, mask))
         return dx
 
 
@@ -415,16 +416,16 @@ class Sequential:
         """Those with weights."""
         return [layer for layer in self.layers if hasattr(layer, "weights")]
 
-    def forward(self, x: ArrayLike, training: bool = True) -> Array:
-        """The last layer's outputs for inputs x of the first."""
-        output: Any = as_floats(x) if not self.layers else x
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The last layer's outputs for inputs of the first."""
+        output: Any = as_floats(inputs) if not self.layers else inputs
         for layer in self.layers:
             output = layer.forward(output, training)
         return output  # type: ignore[no-any-return]
 
-    def backward(self, dy: ArrayLike) -> Array:
+    def backward(self, dvalues: ArrayLike) -> Array:
         """The gradient with respect to the inputs of the last `forward`. Sets the gradients of all layers."""
-        gradient: Any = dy
+        gradient: Any = dvalues
         for layer in reversed(self.layers):
             gradient = layer.backward(gradient)
         return gradient  # type: ignore[no-any-return]

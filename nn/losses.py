@@ -38,11 +38,11 @@ class Loss:
     accumulated_count: int = 0
     trainable_layers: Sequence[Any] = ()
 
-    def forward(self, output: ArrayLike, y: ArrayLike) -> Array:
+    def forward(self, y_pred: ArrayLike, y_true: ArrayLike) -> Array:
         """The loss (N,) of each sample; also sets `output`, what `backward` and a metric take."""
         raise NotImplementedError
 
-    def backward(self, dvalues: ArrayLike, y: ArrayLike) -> Array:
+    def backward(self, dvalues: ArrayLike, y_true: ArrayLike) -> Array:
         """The gradient of the mean loss with respect to what `forward` took; `dvalues` is `output`."""
         raise NotImplementedError
 
@@ -155,9 +155,9 @@ class _Weighted(Loss):
 
     def _arguments(self, values: ArrayLike, y: ArrayLike,
                    sample_weight: ArrayLike | None) -> tuple[Array, Array, Array | None]:
-        values = as_floats(values, name="output")
+        values = as_floats(values, name="y_pred")
         if values.ndim != 2:
-            raise ValueError(f"output must have shape (N, C), got {values.shape}")
+            raise ValueError(f"y_pred must have shape (N, C), got {values.shape}")
         y = self._labels(y, values)
         return values, y, self.weights(y, sample_weight, values.dtype)
 
@@ -173,15 +173,15 @@ class _Weighted(Loss):
         found: Array = np.array(self.class_weights, dtype)[classes]
         return found if weights is None else found * weights
 
-    def forward(self, output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
-        """The loss (N,) of each row of `output` (N, C) against labels or targets y, times its weight."""
-        values, y, weights = self._arguments(output, y, sample_weight)
+    def forward(self, y_pred: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
+        """The loss (N,) of each row of outputs `y_pred` (N, C) against labels or targets, times its weight."""
+        values, y, weights = self._arguments(y_pred, y_true, sample_weight)
         losses = self._losses(values, y)
         return losses if weights is None else backend.ops.scale_rows.forward(losses, weights)
 
-    def backward(self, dvalues: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
+    def backward(self, dvalues: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
         """The gradient (N, C) of the mean loss with respect to what `forward` took; `dvalues` is `output`."""
-        values, y, weights = self._arguments(dvalues, y, sample_weight)
+        values, y, weights = self._arguments(dvalues, y_true, sample_weight)
         dx = self._gradient(values, y)
         self.dinputs = dx = dx if weights is None else backend.ops.scale_rows.backward(dx, weights)
         return dx

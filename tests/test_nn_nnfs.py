@@ -1,5 +1,6 @@
 """nn/nnfs.py: the book's scripts run, in both styles, and print its first figures; with every option of nnfs.init."""
 
+import inspect
 import os
 import pickle
 import re
@@ -542,3 +543,34 @@ def test_tests_that_the_pages_name_are_there(page):
     names = set(re.findall(r"`(test_\w+)`", text))
     assert names <= set(globals())
     assert page != "defects.md" or names >= {name for name in globals() if name.startswith("test_defect_")}
+
+
+LAYER = {"forward": "inputs training", "backward": "dvalues"}
+LOSS = {"forward": "y_pred y_true", "backward": "dvalues y_true", "calculate": "output y include_regularization",
+        "calculate_accumulated": "include_regularization", "new_pass": "", "remember_trainable_layers": "layers"}
+RATE = "learning_rate decay"
+NAMES = {
+    "Layer_Dense": {"__init__": "n_inputs n_neurons weight_regularizer_l1 weight_regularizer_l2 bias_regularizer_l1 "
+                                "bias_regularizer_l2", **LAYER, "set_parameters": "weights biases"},
+    "Layer_Dropout": {"__init__": "rate", **LAYER}, "Layer_Input": {"forward": "inputs training"},
+    **{f"Activation_{name}": {**LAYER, "predictions": "outputs"} for name in ("ReLU", "Softmax", "Sigmoid", "Linear")},
+    "Activation_Softmax_Loss_CategoricalCrossentropy": {"forward": "inputs y_true", "backward": "dvalues y_true"},
+    "Optimizer_SGD": {"__init__": f"{RATE} momentum", "update_params": "layer"},
+    "Optimizer_Adagrad": {"__init__": f"{RATE} epsilon"}, "Optimizer_RMSprop": {"__init__": f"{RATE} epsilon rho"},
+    "Optimizer_Adam": {"__init__": f"{RATE} epsilon beta_1 beta_2"},
+    "Loss": LOSS, **{f"Loss_{name}": LOSS for name in ("CategoricalCrossentropy", "BinaryCrossentropy",
+                                                       "MeanSquaredError", "MeanAbsoluteError")},
+    "Accuracy": {"calculate": "predictions y", "compare": "predictions y", "init": "y reinit"},
+    "Accuracy_Categorical": {"__init__": "binary"}, "Accuracy_Regression": {"init": "y reinit"},
+    "Model": {"add": "layer", "set": "loss optimizer accuracy", "finalize": "", "forward": "X training",
+              "backward": "output y", "train": "X y print_every", "evaluate": "X_val y_val batch_size",
+              "predict": "X batch_size", "set_parameters": "parameters", "save_parameters": "path",
+              "load_parameters": "path", "save": "path", "load": "path"}}
+
+
+@pytest.mark.parametrize("kind", sorted(NAMES))
+def test_arguments_have_the_books_names(kind):
+    assert sorted(NAMES) == sorted(nnfs.__all__)
+    for method, names in NAMES[kind].items():
+        found = [name for name in inspect.signature(getattr(getattr(nnfs, kind), method)).parameters if name != "self"]
+        assert found[:len(names.split())] == names.split(), method
