@@ -421,18 +421,18 @@ class Sequential:
         output: Any = as_floats(inputs) if not self.layers else inputs
         for layer in self.layers:
             output = layer.forward(output, training)
-        return output  # type: ignore[no-any-return]
+        return output
 
     def backward(self, dvalues: ArrayLike) -> Array:
         """The gradient with respect to the inputs of the last `forward`. Sets the gradients of all layers."""
         gradient: Any = dvalues
         for layer in reversed(self.layers):
             gradient = layer.backward(gradient)
-        return gradient  # type: ignore[no-any-return]
+        return gradient
 
     def predictions(self, outputs: ArrayLike) -> Array:
         """What the last layer says of its outputs."""
-        last = self.layers[-1] if self.layers else None
+        last: Any = self.layers[-1] if self.layers else None
         return last.predictions(outputs) if hasattr(last, "predictions") else np.asarray(outputs)
 
 

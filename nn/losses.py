@@ -151,7 +151,7 @@ class _Weighted(Loss):
         raise NotImplementedError
 
     def _labels(self, y: ArrayLike, values: Array) -> Array:
-        return self.targets(y, *values.shape, values.dtype)
+        return self.targets(y, values.shape[0], values.shape[1], values.dtype)
 
     def _arguments(self, values: ArrayLike, y: ArrayLike,
                    sample_weight: ArrayLike | None) -> tuple[Array, Array, Array | None]:

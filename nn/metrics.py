@@ -57,9 +57,15 @@ class _Counting:
 
 
 class Accuracy(_Counting):
-    """The share of samples whose largest output is at the labelled class, the first of equals counting."""
+    """The share of samples whose largest output is at the labelled class, the first of equals counting.
+
+    Raises ValueError for a single output, which is always the largest.
+    """
 
     def hits(self, outputs: Array, y: Array) -> int:
+        if outputs.shape[-1] == 1:
+            raise ValueError("Accuracy compares the outputs of classes, got one: take BinaryAccuracy for a probability, "
+                             "RegressionAccuracy for a number")
         found: int = backend.ops.categorical_accuracy.forward(outputs, y)
         return found
 

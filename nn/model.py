@@ -203,7 +203,7 @@ class Model:
                 layer.backward(gradient)
                 return None
             gradient = _kept(layer.backward(gradient), layer, "dinputs")
-        return gradient  # type: ignore[no-any-return]
+        return gradient
 
     def _backward(self, *data: Array) -> None:
         # of a training step, after `_forward_loss`

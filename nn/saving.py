@@ -63,6 +63,8 @@ def _build(described: Any, kind: type = object) -> Any:
 def save(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a model: layers, loss, optimizer with its state, accuracy and history. See `Model.save`."""
     optimizer = model.optimizer
+    if type(model) not in NAMES:
+        raise TypeError(f"{type(model).__name__} cannot be saved: it is not nn.Model, but a class made from it")
     description = {"format": FORMAT, "class": NAMES[type(model)], "layers": [_describe(each) for each in model.layers],
                    "loss": _describe(model.loss), "optimizer": _describe(optimizer),
                    "accuracy": _describe(model.accuracy), "clip_norm": model.clip_norm, "history": model.history,

@@ -118,3 +118,9 @@ def test_mistakes_are_named_and_count_nothing(outputs, y, error, text):
     with pytest.raises(error, match=text):
         accuracy.calculate(outputs, y)
     assert accuracy.accumulated_count == 0
+
+
+def test_accuracy_of_classes_refuses_a_single_output():
+    for outputs in (np.ones((3, 1)), np.ones((3, 1), np.float32)):
+        with pytest.raises(ValueError, match="Accuracy compares the outputs of classes, got one: take BinaryAccuracy"):
+            nn.Accuracy().calculate(outputs, np.zeros(3, int))

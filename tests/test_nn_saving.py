@@ -121,7 +121,35 @@ def test_what_cannot_be_saved_is_named(tmp_path):
     model = network(nn.SGD(lambda iteration: 0.1))
     with pytest.raises(TypeError, match="lambda.* cannot be saved"):
         model.save(tmp_path / "a.npz")
+
+    class Own(nn.Model):
+        pass
+
+    model = Own()
+    with pytest.raises(TypeError, match="Own cannot be saved: it is not nn.Model, but a class made from it"):
+        model.save(tmp_path / "a.npz")
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_smoothing_and_clipping_come_back(tmp_path):
+    x, y = np.random.default_rng(0).standard_normal((20, 5)), np.arange(20) % 3
+    first = nn.Model()
+    for layer in (nn.Input((5,)), nn.Sequential(nn.Dense(5, 8, rng=0), nn.Dropout(0.2, seed=1), nn.ReLU()),
+                  nn.Dense(8, 3, rng=1), nn.Softmax()):
+        first.add(layer)
+    first.set(loss=nn.CategoricalCrossentropy(label_smoothing=0.1, class_weights=[1, 2, 0.5]), optimizer=nn.Adam(0.1),
+              accuracy=nn.TopKAccuracy(2), clip_norm=0.3)
+    first.finalize()
+    first.train(x, y, epochs=3)
+    first.save(tmp_path / "a.npz")
+    second = nn.Model.load(tmp_path / "a.npz")
+    assert (second.clip_norm, second.loss.label_smoothing, second.loss.class_weights, second.accuracy.k) == (
+        0.3, 0.1, [1, 2, 0.5], 2)
+    for model in (first, second):
+        model.train(x, y, epochs=3)
+    assert first.history == second.history
+    for ours, theirs in zip(first.get_parameters(), second.get_parameters()):
+        assert ours[0].tobytes() == theirs[0].tobytes() and ours[1].tobytes() == theirs[1].tobytes()
 
 
 def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
