@@ -222,7 +222,7 @@ def one_of(name, value, choices):
     """Raise unless a value is a key of `choices`."""
     try:
         known = value in choices
-    except TypeError:  # no hash
+    except (TypeError, ValueError):  # no hash
         known = False
     if not known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

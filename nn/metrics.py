@@ -64,8 +64,8 @@ class Accuracy(_Counting):
 
     def hits(self, outputs: Array, y: Array) -> int:
         if outputs.shape[-1] == 1:
-            raise ValueError("Accuracy compares the outputs of classes, got one: take BinaryAccuracy for a probability, "
-                             "RegressionAccuracy for a number")
+            raise ValueError("Accuracy compares the outputs of classes, got one: take BinaryAccuracy for a "
+                             "probability, RegressionAccuracy for a number")
         found: int = backend.ops.categorical_accuracy.forward(outputs, y)
         return found
 

@@ -111,8 +111,7 @@ class Activation_Softmax_Loss_CategoricalCrossentropy(losses.SoftmaxCategoricalC
         self.activation = Activation_Softmax()
         self.loss = Loss_CategoricalCrossentropy()
 
-    def forward(self, inputs: ArrayLike, y_true: ArrayLike,  # type: ignore[override]  # the book's name for scores
-                sample_weight: ArrayLike | None = None) -> Any:
+    def forward(self, inputs: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         """The mean loss of scores (N, C)."""
         found = self.loss.accumulate(super().forward(inputs, y_true, sample_weight))
         self.activation.output = self.loss.output = self.output
@@ -281,8 +280,8 @@ class Model(model.Model):
         # a reader's own class decides what is predicted, or what is right
         return float(self.accuracy.calculate(last.predictions(output) if predicts else output, y))
 
-    def evaluate(self, X_val: ArrayLike, y_val: ArrayLike, *,  # type: ignore[override]  # the book's names
-                 batch_size: int | None = None, sample_weight: ArrayLike | None = None) -> Any:
+    def evaluate(self, X_val: ArrayLike, y_val: ArrayLike, *, batch_size: int | None = None,
+                 sample_weight: ArrayLike | None = None) -> Any:
         """Print accuracy and loss on X_val and y_val, and return loss and accuracy."""
         found = super().evaluate(X_val, y_val, batch_size=batch_size, sample_weight=sample_weight)
         self.input_layer.output = getattr(self.layers[0], "inputs", None)

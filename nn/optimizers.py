@@ -17,7 +17,7 @@ from . import backend
 from .arrays import Array, aligned, as_floats, finite
 from .layers import Layer
 from .plan import ALIGNMENT, Parameters
-from .schedules import Schedule
+from .schedules import Schedule, foreseeable
 
 
 class _Optimizer:
@@ -101,7 +101,9 @@ class _Optimizer:
 
     def ahead(self, steps: int) -> Array | None:
         """The numbers of the next updates, a row for each, in the order of the kernel's keywords; None if they are not
-        all finite: `update_all` names the one."""
+        all finite, which `update_all` names, or cannot be told before."""
+        if not foreseeable(self.learning_rate):
+            return None
         self.pre_update_params()
         numbers = self._numbers()
         total = sum(numbers.values())

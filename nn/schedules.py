@@ -46,6 +46,11 @@ def _half_wave(x: float) -> float:
     return (1.0 + cosine) * (1.0 + cosine)
 
 
+def foreseeable(rate: float | Schedule) -> bool:
+    """Whether the rates of later updates may be asked for now: not of a user's function, which may look around."""
+    return not callable(rate) or type(rate).__module__ == __name__ and all(map(foreseeable, vars(rate).values()))
+
+
 class Constant:
     """The same rate at every update."""
 

@@ -1296,3 +1296,29 @@ def test_attributes_where_recorded_and_other_steps_follow_each_other(monkeypatch
     model = same_training(monkeypatch, network, train)
     assert {size: recorded.usable for size, recorded in model._plans.items()} == {30: False, 10: True}
     assert model.layers[0].output.shape == (10, 20)
+
+
+def test_a_users_schedule_is_asked_once_a_step_and_not_before_its_time(monkeypatch):
+    asked = []
+
+    def build():
+        del asked[:]
+        model = network()
+
+        def falling(iteration):  # what it gives depends on the training so far
+            asked.append((iteration, len(model.history["loss"])))
+            return 0.05 / (1 + len(model.history["loss"]))
+
+        model.set(optimizer=nn.Adam(nn.schedules.WarmUp(2, falling)))
+        model.finalize()
+        return model
+
+    with monkeypatch.context() as patch:
+        layer_by_layer(patch)
+        plain = build()
+        plain.train(X, Y, epochs=12)
+        calls = list(asked)
+    recorded = build()
+    recorded.train(X, Y, epochs=12)
+    assert asked == calls and recorded.history == plain.history and bits(recorded) == bits(plain)
+    assert len(set(recorded.history["learning_rate"])) == 12
