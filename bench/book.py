@@ -49,6 +49,18 @@ So the tests ask for this:
   in [bench/book_figures.json](../bench/book_figures.json), with a digest of the data and first weights.
 """
 
+LAST = """\
+Accuracy / loss of the last epoch, before its update; the loss includes penalties. NumPy run: the book's own code under
+one build of NumPy. NumPy path: the program of the kernels after `nn.use("numpy")`. Changed: the kernels' from {changes}
+times other first weights, each multiplied by 1 + {change:g} or 1 - {change:g}. -: not published, or not run: minutes.
+"""
+SECONDS = """\
+Of a whole training, without imports, compilation and data; the two paths in turn. ratio: the NumPy path's over the
+kernels'. ~: from the first epochs. Rows by `Model` are programs from chapter 18 on; where there is no dropout, `Model`
+records a step and repeats it. The other rows call each layer from Python, as chapters 10 to 17 do, which for 64 neurons
+takes longer than the arithmetic.
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, and write both files. Returns the exit code."""
@@ -130,10 +142,7 @@ def page(results: dict[str, Any], machine: dict[str, Any]) -> str:
     parts = [
         INTRODUCTION.format(first=FIRST, accuracy=BAND[0], loss=BAND[1]),
         "## The last epoch",
-        "Accuracy / loss of the last epoch, before its update; the loss includes penalties. NumPy run: the book's own "
-        "code. NumPy path: the same program as on the kernels after `nn.use(\"numpy\")`. Changed: the kernels from "
-        f"{CHANGES} times other first weights, each multiplied by 1 + {CHANGE:g} or 1 - {CHANGE:g}. "
-        "-: not published, or not run, since it would take minutes.",
+        LAST.format(changes=CHANGES, change=CHANGE),
         _table(["training", "chapter", "book", "NumPy run", "NumPy path", "kernels", "changed"], [
             [row.title, str(row.chapter), _pair(row.published), _pair(row.numpy_run), _of(result, "numpy", "last"),
              _of(result, "numba", "last"), _range(result["changed"])] for row, result in found]),
@@ -144,16 +153,13 @@ def page(results: dict[str, Any], machine: dict[str, Any]) -> str:
             for row, result in found if row.published_validation]),
         *_strays(found),
         "## Seconds",
-        "Of the whole training, without imports, compilation and data; both paths in turn. ratio: the NumPy path's "
-        "over the kernels'. ~: from the first epochs. The Adam row by `Model` is the program of chapter 18, of which a "
-        "`Model` records a step and repeats it; the other rows of 64 neurons call each layer from Python, as chapters "
-        "10 to 17 do, which costs more than the arithmetic.",
+        SECONDS,
         _times(found, machine["threads"]),
         *_goals(results, machine["threads"]),
         f"{machine['processor']}, {threads_text(machine['threads'])}, "
         + ", ".join(f"{name} {version}" for name, version in machine["versions"].items()) + ".",
     ]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    return "\n\n".join(map(str.strip, parts)) + "\n"
 
 
 def _strays(found: list[tuple[Row, dict[str, Any]]]) -> list[str]:

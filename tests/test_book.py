@@ -269,3 +269,24 @@ def test_the_page_tells_the_committed_figures():
             if entry and (table is tables[0] or row.published_validation):
                 [line] = [line for line in table.splitlines() if line.startswith(f"| {row.title} |")]
                 assert f"{float.fromhex(entry['accuracy']):.3f} / {float.fromhex(entry['loss']):.3f}" in line
+
+
+def test_the_page_judges_band_and_times():
+    results = {row.name: {"numba": {"last": row.published or row.numpy_run, "validation": row.published_validation},
+                          "seconds": {(path, 1): (1.0 + (path == "numpy"), True) for path in book.PATHS}, "changed": []}
+               for row in ROWS}
+    machine = {"processor": "P", "threads": 1, "versions": {"numpy": "2"}}
+    found = book.page(results, machine)
+    assert "Outside the band" not in found
+    assert "a quarter of the NumPy path's time: not reached, 0.50 of it with 1 thread" in found
+    assert "half of the NumPy path's time: reached, 0.50 of it" in found
+    results["sgd"]["numba"] = {"last": (0.647, 0.925), "validation": None}
+    assert "- `SGD()`, last epoch: 0.647 / 0.925\n" in book.page(results, machine)
+    results["sgd"]["numba"] = {"last": (0.616, 0.87), "validation": None}
+    assert "- `SGD()`, last epoch: 0.616 / 0.870\n" in book.page(results, machine)
+
+
+def test_outside_of_a_clone_it_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert book.main([]) == 2
+    assert capsys.readouterr().err == "nnjit: error: there is no folder docs\n"
