@@ -14,7 +14,8 @@ from nnjit.kernels import reference
 ROOT = Path(__file__).parent.parent
 OPERATIONS = contract.operations()
 SHARED = {"check", "elementary", "jit", "narrow", "philox", "replay", "simd"}  # no operations
-PEERS = {"jax", "mkl", "psutil", "pytest", "pytest_benchmark", "threadpoolctl", "torch", "tqdm"}  # for bench/ only
+# for bench/ only
+PEERS = {"jax", "mkl", "nnfs", "psutil", "pytest", "pytest_benchmark", "threadpoolctl", "torch", "tqdm"}
 
 each = pytest.mark.parametrize("operation", OPERATIONS)
 
