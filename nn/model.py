@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Callable, Sequence
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,12 @@ from .history import History
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
 from .metrics import _Counting
 from .optimizers import clip_gradients
-from .plan import METHODS, Forward, Parameters, Plan, recordable, unchanged, writeable
+from .plan import METHODS, Forward, Parameters, recordable, unchanged, writeable
 from .progress import bar, say
+from .steps import Data, Figures, Pace, Steps
 
 EXAMPLES = {"loss": "CategoricalCrossentropy", "optimizer": "Adam", "accuracy": "Accuracy"}
 FEW = 32  # samples up to which `predict` is recorded
-
-
-_Data = tuple[Array, ...]  # inputs, labels and, where they count unequally, the samples' weights
-_Figures = tuple[float, float, float | None, float]  # of a step: loss, penalties, accuracy, learning rate
 
 
 class StopTraining(Exception):
@@ -53,26 +49,21 @@ class Model:
         self.history = History({name: [] for name in ("loss", "regularization_loss", "accuracy", "val_loss",
                                                       "val_accuracy", "learning_rate")})
         self._finalized: list[_layers.Layer] | None = None  # the layers that finalize saw
-        self._data: _Data = ()  # of the training step that is on its way back
-        self._forget_plans()
+        self._data: Data = ()  # of the training step that is on its way back
+        self._penalty = 0.0  # of the samples since `_new_pass`, added
+        self._forget_recordings()
 
-    def _forget_plans(self) -> None:
-        self._plans: dict[int, Plan] = {}  # by the number of samples
-        self._parameters: Parameters | None = None
-        self._plannable = self._unchanged = False
-        self._penalty, self._numbers = 0.0, 1
-        self._recorded_for: tuple[Any, ...] | None = None
-        self._shown: Plan | None = None
+    def _forget_recordings(self) -> None:
+        self._steps = Steps(self)
         self._few: Forward | int = 0  # recorded for a few samples, or how many were predicted last
 
     def __getstate__(self) -> dict[str, Any]:
-        # a plan holds addresses of this model's arrays
-        return {name: value for name, value in self.__dict__.items()
-                if name not in ("_plans", "_parameters", "_plannable", "_unchanged", "_recorded_for", "_shown", "_few")}
+        # a recording holds addresses of this model's arrays
+        return {name: value for name, value in self.__dict__.items() if name not in ("_steps", "_few")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._forget_plans()
+        self._forget_recordings()
 
     def add(self, layer: _layers.Layer) -> None:
         """Append a layer, or those of a Sequential. Raises TypeError for what has no forward and backward."""
@@ -138,9 +129,9 @@ class Model:
             for criterion in (self.loss, self._criterion):
                 criterion.remember_trainable_layers(self.trainable_layers)  # type: ignore[union-attr]
         self._finalized = list(self.layers)
-        self._forget_plans()
+        self._forget_recordings()
         if recordable(*self.layers) and len({layer.dtype for layer in self.trainable_layers}) == 1:
-            self._parameters = Parameters(self.trainable_layers)
+            self._steps.parameters = Parameters(self.trainable_layers)
 
     def _need(self, *parts: str) -> None:
         for part in parts:
@@ -157,7 +148,7 @@ class Model:
             raise ValueError(f"{name} must have shape (samples, {columns}) for {first}, got {X.shape}")
         return X
 
-    def _samples(self, what: str, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> _Data:
+    def _samples(self, what: str, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Data:
         # converted and checked once, so that the steps need not
         assert self.loss is not None
         X = self._inputs(X)
@@ -236,7 +227,7 @@ class Model:
         return loss, penalty, accuracy
 
     def _forward_loss(self, training: bool, X: Array, y: Array, weights: Array | None = None) -> Array:
-        self._shown = None  # the attributes are no plan's any more
+        self._steps.shown = None  # the attributes are no plan's any more
         criterion: Any = self._criterion
         output = X
         for layer in self._scoring:
@@ -259,118 +250,6 @@ class Model:
         if not isinstance(accuracy, _Counting):
             return float(accuracy.calculate(output, y))
         return accuracy.count(accuracy.hits(output, y), len(output) * accuracy.numbers(output.shape[-1]))
-
-    def _check_plans(self, data: _Data) -> None:
-        # at the start, and after each callback: it may have changed anything
-        self._need()
-        self._shown = None
-        dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in self.trainable_layers]}
-        for plan in self._plans.values():
-            plan.release()  # X may have moved
-        criterion: Any = self._criterion
-        plannable = (self._unchanged and backend.name == "numba" and bool(self.trainable_layers) and len(dtypes) == 1
-                     and METHODS.isdisjoint(vars(self))
-                     and recordable(*self.layers, criterion, self.loss, self.optimizer, self.accuracy)
-                     # each layer with parameters is trained and penalized, none is frozen
-                     and self._trainable() == self.trainable_layers == list(criterion.trainable_layers)
-                     and writeable(self.trainable_layers)
-                     and self.trainable_layers[-1].held()[0].shape[1] == self._outputs)  # as y was checked
-        if plannable and (self._parameters is None or not self._parameters.take()):
-            self._parameters = Parameters(self.trainable_layers)
-            self._plans = {}
-        recorded_for = (plannable, [(each.dtype, each.shape[1:]) for each in data], backend.get_num_threads(),
-                        self.loss, self.optimizer, self.accuracy, self.clip_norm,
-                        getattr(self.accuracy, "precision", None), getattr(self.accuracy, "threshold", None),
-                        *[getattr(layer, "activation", None) for layer in self.layers],
-                        *[(layer.dropped, layer.seed) for layer in self.layers if isinstance(layer, _layers.Dropout)],
-                        *[layer.regularizers() for layer in self.layers if hasattr(layer, "regularizers")])
-        if recorded_for != self._recorded_for:
-            self._plans = {}
-            self._recorded_for = recorded_for
-            if self._parameters is not None:
-                self._parameters.updating = None
-        self._plannable = plannable
-        # of how many numbers a row the accuracy is the share
-        self._numbers = self.accuracy.numbers(self._outputs) if plannable and self.accuracy else 1
-
-    def _step(self, *data: Array) -> tuple[float, float, float | None]:
-        # train_step for data that train has checked: by a plan for this size of batch, where there can be one
-        if not self._plannable:
-            return self._train_step(*data)
-        assert self._parameters is not None
-        samples = len(data[0])
-        plan = self._plans.get(samples)
-        if plan is None:
-            plan = self._plans[samples] = Plan(self, self._parameters, *data)
-        if not plan.usable:
-            return self._train_step(*data)
-        if plan is not self._shown:
-            plan.show()
-            self._shown = plan
-        loss, penalty, hits = plan.run(*data)
-        self.loss.count(loss, samples)  # type: ignore[union-attr]
-        self._penalty += penalty * samples
-        optimizer = self.optimizer
-        optimizer.pre_update_params()
-        optimizer.update_all(self._parameters)
-        optimizer.post_update_params()
-        return loss, penalty, None if hits is None else self._share(hits, samples)
-
-    def _share(self, hits: int, samples: int) -> float:
-        # the accuracy of a batch, which then counts
-        share: float = self.accuracy.count(hits, samples * self._numbers)
-        return share
-
-    def _repeat(self, data: _Data, batch: int, steps: int
-                ) -> tuple[list[float], list[float], Any, list[float]] | None:
-        # recorded steps by one call: losses, penalties, hits and learning rates; None if they must be done one by one
-        plan, parameters, optimizer = self._plans.get(batch), self._parameters, self.optimizer
-        if (steps <= 1 or not self._plannable or plan is None or parameters is None
-                or not optimizer.recorded(parameters) or not plan.repeatable(parameters.updating[2])):
-            return None
-        numbers = optimizer.ahead(steps)
-        if numbers is None:
-            return None
-        optimizer.count(steps)  # before they are done: Ctrl-C comes in as soon as the call returns
-        found = plan.repeat(data, batch, parameters.updating[2], numbers)
-        if plan is not self._shown:
-            plan.show()
-            self._shown = plan
-        return *found, numbers[:, 0].tolist()
-
-    def _steps(self, data: _Data, batch: int) -> list[_Figures]:
-        # the figures of each of the steps on the batches of data in turn
-        samples = len(data[0])
-        found = self._repeat(data, batch, samples // batch)
-        if found is None:
-            return [(*self._step(*[each[at:at + batch] for each in data]), self.optimizer.current_learning_rate)
-                    for at in range(0, samples, batch)]
-        losses, penalties, hits, rates = found
-        for loss, penalty in zip(losses, penalties):
-            self.loss.count(loss, batch)  # type: ignore[union-attr]
-            self._penalty += penalty * batch
-        shares = [None] * len(losses) if hits is None else [self._share(hit, batch) for hit in hits]
-        return list(zip(losses, penalties, shares, rates))
-
-    def _epochs(self, data: _Data, epochs: int) -> int:
-        # epochs of one step on all data, if it is recorded; their number
-        found = self._repeat(data, len(data[0]), epochs)
-        if found is None:
-            return 0
-        losses, penalties, hits, rates = found
-        samples = len(data[0])
-        self._new_pass()
-        self.loss.count(losses[-1], samples)  # type: ignore[union-attr]
-        penalties = [penalty * samples / samples for penalty in penalties]  # rounded as in `_means`
-        history = {"loss": [loss * samples / samples + penalty for loss, penalty in zip(losses, penalties)],
-                   "learning_rate": rates}
-        if self._regularized():
-            history["regularization_loss"] = penalties
-        if hits is not None:
-            self._share(hits[-1], samples)
-            history["accuracy"] = [hit / (samples * self._numbers) for hit in hits]
-        self._note(history)
-        return epochs
 
     def _note(self, figures: dict[str, list[float]]) -> None:
         # by one call of no Python code: Ctrl-C leaves lists of one length
@@ -417,7 +296,7 @@ class Model:
         given = y
         X, y, *weights = self._samples("training", X, y, sample_weight)
         y = y.copy()  # a label changed after its check would make a kernel write anywhere
-        data: _Data = (X, y, *weights)
+        data: Data = (X, y, *weights)
         batch = len(X) if batch_size is None else min(_count("batch_size", batch_size), len(X))
         if validation_data is not None and not (isinstance(validation_data, (tuple, list))
                                                 and len(validation_data) in (2, 3)):
@@ -428,27 +307,26 @@ class Model:
         validation = None if validation_data is None else self._samples("validation", *validation_data)
         random = np.random.default_rng(seed) if shuffle else None
         steps = -(-len(X) // batch)
-        self._unchanged = unchanged(self, *self.layers, self._criterion, self.loss, self.optimizer, self.accuracy)
         if hasattr(self.accuracy, "prepare"):
             self.accuracy.prepare(given)
-        self._check_plans(data)
-        self._plans = {size: plan for size, plan in self._plans.items() if size in (batch, len(X) % batch)}
-        if (self._parameters is not None and self._parameters.shares(X)
-                or any(plan.shares(X) for plan in self._plans.values())):
+        making = self._steps
+        making.begin(data, batch)
+        if making.shares(X):
             X = X.copy()  # parameters, an output or a gradient of this model: a step would write what it reads
             data = (X, y, *weights)
         running = bar(epochs * steps, progress)
         one_by_one = steps > 1 or shuffle or validation is not None or callbacks or print_every
-        pace = _Pace(self._plans[batch].pace if batch in self._plans else 1)
+        pace = Pace(making.pace(batch))
         epoch = 0
         try:
             while epoch < epochs:
                 if not one_by_one:
-                    passed = self._epochs(data, pace.next(epochs - epoch))
-                    if passed:
-                        epoch += passed
+                    passed = making.epochs(data, pace.next(epochs - epoch))
+                    if passed is not None:
+                        self._note(passed)
+                        epoch += len(passed["loss"])
                         if running is not None:
-                            running.update(passed)
+                            running.update(len(passed["loss"]))
                         continue
                 epoch += 1
                 if print_every:
@@ -459,12 +337,12 @@ class Model:
                 while step < steps:
                     count = pace.next(len(X) // batch - step) if steps > 1 else 1
                     if steps == 1 and order is None:
-                        found: list[_Figures] = [(*self._step(*data), self.optimizer.current_learning_rate)]
+                        found: list[Figures] = [making.one(*data)]
                     else:
                         rows: Any = slice(step * batch, (step + count) * batch)
                         if order is not None:
                             rows = order[rows]
-                        found = self._steps(tuple(each[rows] for each in data), batch)
+                        found = making.several(tuple(each[rows] for each in data), batch)
                     for step, figures in enumerate(found, step):
                         if print_every and (step % print_every == 0 or step == steps - 1):
                             say(f"step: {step}, {self._line(*figures)}")
@@ -475,14 +353,11 @@ class Model:
                 if callbacks:
                     for each in callbacks:
                         each(epoch)
-                    self._check_plans(data)
+                    making.check(data)
         except StopTraining:
             pass
         finally:
-            for plan in self._plans.values():
-                plan.release()
-            if batch in self._plans:
-                self._plans[batch].pace = pace.steps
+            making.end(batch, pace.steps)
             if running is not None:
                 running.close()
         for each in callbacks:
@@ -490,7 +365,7 @@ class Model:
                 each.finish()
         return self.history
 
-    def _end_epoch(self, validation: _Data | None, samples: int, batch_size: int | None,
+    def _end_epoch(self, validation: Data | None, samples: int, batch_size: int | None,
                    print_every: Any) -> None:
         loss, accuracy = self._means()
         penalty, rate = self._penalty / samples, self.optimizer.current_learning_rate
@@ -522,7 +397,7 @@ class Model:
         batch_size = None if batch_size is None else _count("batch_size", batch_size)
         return self._evaluate(self._samples("evaluation", X, y, sample_weight), batch_size)
 
-    def _evaluate(self, data: _Data, batch_size: int | None) -> tuple[float, float | None]:
+    def _evaluate(self, data: Data, batch_size: int | None) -> tuple[float, float | None]:
         self._new_pass()
         samples = len(data[0])
         batch = batch_size or samples
@@ -634,25 +509,6 @@ def say_validation(loss: float, accuracy: float | None) -> None:
 def _kept(found: Any, part: Any, name: str) -> Any:
     # layers and losses in the book's style keep their result as this attribute and return nothing
     return getattr(part, name) if found is None else found
-
-
-class _Pace:
-    """How many steps to run at once: so many as take 10 to 20 ms, for Ctrl-C and the progress bar."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self._given, self._since = 0, 0.0
-
-    def next(self, most: int) -> int:
-        now = perf_counter()
-        took = now - self._since
-        if self._given and took > 0.02:
-            self.steps = max(1, self._given // 2)
-        elif self._given == self.steps and took < 0.01:
-            self.steps *= 2
-        self._since = now
-        self._given = max(1, min(self.steps, most))
-        return self._given
 
 
 def _count(name: str, value: int) -> int:

@@ -39,7 +39,7 @@ def network(optimizer=None, *, dtype=np.float32, loose=False, accuracy=True, one
 
 def layer_by_layer(monkeypatch):
     """From here on, no step is recorded."""
-    monkeypatch.setattr(nn.Model, "_check_plans", lambda self, data: None)
+    monkeypatch.setattr(nn.steps.Steps, "check", lambda self, data: None)
 
 
 def bits(model):
@@ -51,7 +51,7 @@ OPTIMIZERS = (nn.SGD, nn.Adagrad, nn.RMSprop, nn.Adam, nn.AdamW)
 
 
 def at_once(monkeypatch, steps):
-    monkeypatch.setattr(nn.model._Pace, "next", lambda self, most: max(1, min(most, steps)))
+    monkeypatch.setattr(nn.steps.Pace, "next", lambda self, most: max(1, min(most, steps)))
 
 
 def state(model):
@@ -73,7 +73,7 @@ def same_training(monkeypatch, build, train):
         layer_by_layer(patch)
         plain = build()
         train(plain)
-    assert plain._plans == {}
+    assert plain._steps.plans == {}
     for steps in (1, 10**6, 3):
         with monkeypatch.context() as patch:
             at_once(patch, steps)
@@ -102,7 +102,7 @@ def test_a_recorded_training_is_the_same_to_the_bit(monkeypatch, dtype, optimize
         model.train(x, y, epochs=20)
 
     model = same_training(monkeypatch, lambda: network(optimizer(), dtype=dtype, **options), train)
-    assert list(model._plans) == [70] and model._plans[70].usable
+    assert list(model._steps.plans) == [70] and model._steps.plans[70].usable
 
 
 @pytest.mark.parametrize("shuffle", (False, True))
@@ -132,7 +132,7 @@ def test_attributes_are_those_of_the_last_of_many_steps(monkeypatch):
 def test_an_unusable_recording_is_not_repeated():
     model = network()
     model.train(X, Y, epochs=2)
-    recorded, update = model._plans[SAMPLES], model._parameters.updating[2]
+    recorded, update = model._steps.plans[SAMPLES], model._steps.parameters.updating[2]
     assert recorded.repeatable(update)
     recorded.usable = False
     assert not recorded.repeatable(update)
@@ -147,8 +147,8 @@ def test_steps_with_something_to_see_are_done_one_by_one(monkeypatch, capsys):
 
 def test_pace(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(nn.model, "perf_counter", lambda: clock[0])
-    pace = nn.model._Pace(1)
+    monkeypatch.setattr(nn.steps, "perf_counter", lambda: clock[0])
+    pace = nn.steps.Pace(1)
 
     def next(took, most=10**6):
         clock[0] += took
@@ -158,7 +158,7 @@ def test_pace(monkeypatch):
     assert [next(0.012), next(0.03), next(0.009)] == [8, 4, 8]
     assert [next(0.009, 3), next(0.003, 3), next(0.003)] == [3, 3, 16]  # the end of an epoch says nothing
     assert [next(0.1, 0), next(0.1)] == [1, 1]
-    assert nn.model._Pace(64).next(100) == 64
+    assert nn.steps.Pace(64).next(100) == 64
 
 
 def test_a_training_goes_on_at_the_pace_of_the_last(monkeypatch):
@@ -167,7 +167,7 @@ def test_a_training_goes_on_at_the_pace_of_the_last(monkeypatch):
     monkeypatch.setattr(plan.Plan, "repeat",
                         lambda self, data, samples, update, numbers:
                         counts.append(len(numbers)) or repeat(self, data, samples, update, numbers))
-    monkeypatch.setattr(nn.model, "perf_counter", lambda: 0.0)  # as fast as can be
+    monkeypatch.setattr(nn.steps, "perf_counter", lambda: 0.0)  # as fast as can be
     for epochs, wish in ((7, [2, 4]), (20, [4, 8, 8]), (20, [16, 4]), (3, [3])):
         del counts[:]
         model.train(X, Y, epochs=epochs)
@@ -390,7 +390,7 @@ def test_classes_of_users_are_not_recorded(monkeypatch):
 
     for build in (layer, lambda: network(Halved(0.1))):
         model = same_training(monkeypatch, build, lambda model: model.train(X, Y, epochs=3))
-        assert model._plans == {}
+        assert model._steps.plans == {}
 
 
 @pytest.mark.parametrize("part, method", ((0, "forward"), (1, "backward"), ("optimizer", "update_params")))
@@ -431,7 +431,7 @@ def test_layers_of_two_dtypes_are_not_recorded(monkeypatch):
         model.finalize()
         return model
 
-    assert same_training(monkeypatch, build, lambda model: model.train(X, Y, epochs=3))._plans == {}
+    assert same_training(monkeypatch, build, lambda model: model.train(X, Y, epochs=3))._steps.plans == {}
 
 
 def dropping(seed=11, rate=0.4):
@@ -452,7 +452,7 @@ def test_dropout_has_a_mask_for_each_step(monkeypatch, steps):
     model.train(X, Y, epochs=3, batch_size=30, validation_data=(X, Y),
                 callback=lambda epoch: masks.append((model.layers[1].calls, model.layers[1].binary_mask)))
     assert masks == [(3, None), (6, None), (9, None)]  # the validation came last, and drops nothing
-    assert [*model._plans] == [30, 10]
+    assert [*model._steps.plans] == [30, 10]
     for epochs in (1, 5):
         model.train(X, Y, epochs=epochs)
         mask = kernels.reference.dropout.forward(np.ones((70, 20), np.float32), rate=0.4, seed=11,
@@ -494,7 +494,7 @@ def test_several_dropouts(monkeypatch):
 
     model = same_training(monkeypatch, build, train)
     assert [layer.calls for layer in model.layers if isinstance(layer, nn.Dropout)] == [21, 21, 21]
-    assert model._plans[70].usable
+    assert model._steps.plans[70].usable
 
 
 WEIGHTS = rng.random(SAMPLES)
@@ -527,7 +527,7 @@ def test_weights_and_smoothed_labels_are_recorded_too(monkeypatch, kind):
         model.train(X, y, epochs=3)  # without numbers, another step
 
     model = same_training(monkeypatch, build, train)
-    assert model._plans[70].usable
+    assert model._steps.plans[70].usable
     other, given = build(), {}
     other.set(loss=type(other.loss)())
     other.finalize()
@@ -594,7 +594,7 @@ def test_layers_that_pass_the_batch_on_show_the_last_one(monkeypatch, first):
             model.predict(x[:2])
 
     model = same_training(monkeypatch, build, train)
-    assert model._plans[25].usable
+    assert model._steps.plans[25].usable
     assert all(layer.inputs is not None and len(layer.inputs) == 2 for layer in model.layers[:-1])
 
 
@@ -680,7 +680,7 @@ def test_the_data_is_not_held_after_the_training():
 def test_parameters_are_views_of_one_array():
     model = network()
     model.train(X, Y)
-    parameters = model._parameters
+    parameters = model._steps.parameters
     for layer, gradients in zip(model.trainable_layers, parameters.cut(parameters.gradients)):
         assert all(np.shares_memory(x, parameters.values) for x in layer.held())
         assert np.array_equal(gradients[0], layer.dweights) and np.array_equal(gradients[1], layer.dbiases)
@@ -718,10 +718,10 @@ def test_a_step_is_recorded_anew_for_another_number_of_threads():
     try:
         model = network()
         model.train(X, Y)
-        plan = model._plans[SAMPLES]
+        plan = model._steps.plans[SAMPLES]
         kernels.set_num_threads(1)
         model.train(X, Y)
-        assert model._plans[SAMPLES] is not plan
+        assert model._steps.plans[SAMPLES] is not plan
     finally:
         kernels.set_num_threads(before)
 
@@ -855,7 +855,7 @@ def test_plans_of_other_sizes_are_forgotten():
     model = network()
     for size in range(20, 30):
         model.train(X, Y, batch_size=size)
-    assert sorted(model._plans) == [SAMPLES % 29, 29]
+    assert sorted(model._steps.plans) == [SAMPLES % 29, 29]
 
 
 def test_a_recorded_step_compiles_nothing_more():
@@ -1042,7 +1042,7 @@ def test_losses_of_the_outputs_are_recorded_too(monkeypatch, loss, last, columns
         model.train(X, targets[:, 0] if columns == 1 else targets, epochs=6)
 
     model = same_training(monkeypatch, build, train)
-    assert model._plans[SAMPLES].usable and model.history["loss"][-1] < model.history["loss"][0]
+    assert model._steps.plans[SAMPLES].usable and model.history["loss"][-1] < model.history["loss"][0]
     assert all(0 <= share <= 1 for share in model.history["accuracy"])
 
 
@@ -1119,7 +1119,7 @@ def test_other_methods_of_one_object_are_called_at_each_step(monkeypatch, part, 
         setattr(target, name, getattr(target, name) if value is None else lambda *args: value)
 
     model = same_training(monkeypatch, lambda: network(one_loss=True), changes(replace))
-    assert model._plans == {}
+    assert model._steps.plans == {}
 
 
 def test_a_frozen_layer(monkeypatch):
@@ -1132,7 +1132,7 @@ def test_a_frozen_layer(monkeypatch):
         model.trainable_layers = [model.layers[0], *model.trainable_layers]
         model.train(X, Y, epochs=3)
 
-    assert list(same_training(monkeypatch, network, train)._plans) == [SAMPLES]
+    assert list(same_training(monkeypatch, network, train)._steps.plans) == [SAMPLES]
 
 
 def square():
@@ -1294,7 +1294,7 @@ def test_attributes_where_recorded_and_other_steps_follow_each_other(monkeypatch
         model.train(fixed, Y, epochs=3, batch_size=30)
 
     model = same_training(monkeypatch, network, train)
-    assert {size: recorded.usable for size, recorded in model._plans.items()} == {30: False, 10: True}
+    assert {size: recorded.usable for size, recorded in model._steps.plans.items()} == {30: False, 10: True}
     assert model.layers[0].output.shape == (10, 20)
 
 

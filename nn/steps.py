@@ -1,0 +1,178 @@
+"""The steps of a model's training: recorded ones where its parts allow that, else layer by layer."""
+
+from time import perf_counter
+from typing import Any
+
+from . import backend
+from .arrays import Array
+from .layers import Dropout
+from .plan import METHODS, Parameters, Plan, recordable, unchanged, writeable
+
+Data = tuple[Array, ...]  # inputs, labels and, where they count unequally, the samples' weights
+Figures = tuple[float, float, float | None, float]  # of a step: loss, penalties, accuracy, learning rate
+
+
+class Steps:
+    """Makes steps for `Model.train`, which has checked the data. `check` notices what changed in between."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.plans: dict[int, Plan] = {}  # by the number of samples
+        self.parameters: Parameters | None = None
+        self.shown: Plan | None = None  # whose arrays the layers show as their attributes
+        self._recorded_for: tuple[Any, ...] | None = None
+        self._plannable = self._unchanged = False
+        self._numbers = 1  # of a row, of which the accuracy is the share
+
+    def begin(self, data: Data, batch: int) -> None:
+        """Before the first step of a training."""
+        model = self._model
+        self._unchanged = unchanged(model, *model.layers, model._criterion, model.loss, model.optimizer, model.accuracy)
+        self.check(data)
+        self.plans = {size: plan for size, plan in self.plans.items() if size in (batch, len(data[0]) % batch)}
+
+    def check(self, data: Data) -> None:
+        """At the start, and after each callback: it may have changed anything."""
+        model = self._model
+        model._need()
+        self.shown = None
+        for plan in self.plans.values():
+            plan.release()  # X may have moved
+        trainable, criterion, accuracy = model.trainable_layers, model._criterion, model.accuracy
+        dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in trainable]}
+        plannable = (self._unchanged and backend.name == "numba" and bool(trainable) and len(dtypes) == 1
+                     and METHODS.isdisjoint(vars(model))
+                     and recordable(*model.layers, criterion, model.loss, model.optimizer, accuracy)
+                     # each layer with parameters is trained and penalized, none is frozen
+                     and model._trainable() == trainable == list(criterion.trainable_layers)
+                     and writeable(trainable)
+                     and trainable[-1].held()[0].shape[1] == model._outputs)  # as y was checked
+        if plannable and (self.parameters is None or not self.parameters.take()):
+            self.parameters = Parameters(trainable)
+            self.plans = {}
+        recorded_for = (plannable, [(each.dtype, each.shape[1:]) for each in data], backend.get_num_threads(),
+                        model.loss, model.optimizer, accuracy, model.clip_norm,
+                        getattr(accuracy, "precision", None), getattr(accuracy, "threshold", None),
+                        *[getattr(layer, "activation", None) for layer in model.layers],
+                        *[(layer.dropped, layer.seed) for layer in model.layers if isinstance(layer, Dropout)],
+                        *[layer.regularizers() for layer in model.layers if hasattr(layer, "regularizers")])
+        if recorded_for != self._recorded_for:
+            self.plans = {}
+            self._recorded_for = recorded_for
+            if self.parameters is not None:
+                self.parameters.updating = None
+        self._plannable = plannable
+        self._numbers = accuracy.numbers(model._outputs) if plannable and accuracy else 1
+
+    def shares(self, x: Array) -> bool:
+        """Whether an array may share memory with what a step reads or writes."""
+        return (self.parameters is not None and self.parameters.shares(x)
+                or any(plan.shares(x) for plan in self.plans.values()))
+
+    def pace(self, batch: int) -> int:
+        """How many steps of that many samples the last training made at once."""
+        return self.plans[batch].pace if batch in self.plans else 1
+
+    def end(self, batch: int, pace: int) -> None:
+        """After the last step: hold no data, but remember the pace."""
+        for plan in self.plans.values():
+            plan.release()
+        if batch in self.plans:
+            self.plans[batch].pace = pace
+
+    def one(self, *data: Array) -> Figures:
+        """A step on a batch: by a plan for its size, where there can be one."""
+        model = self._model
+        samples = len(data[0])
+        if self._plannable and samples not in self.plans:
+            self.plans[samples] = Plan(model, self.parameters, *data)  # type: ignore[arg-type]
+        plan = self.plans[samples] if self._plannable else None
+        optimizer = model.optimizer
+        if plan is None or not plan.usable:
+            return *model._train_step(*data), optimizer.current_learning_rate
+        self._show(plan)
+        loss, penalty, hits = plan.run(*data)
+        self._count(loss, penalty, samples)
+        optimizer.pre_update_params()
+        optimizer.update_all(self.parameters)
+        optimizer.post_update_params()
+        return loss, penalty, None if hits is None else self._share(hits, samples), optimizer.current_learning_rate
+
+    def several(self, data: Data, batch: int) -> list[Figures]:
+        """A step on each batch of `data` in turn."""
+        samples = len(data[0])
+        found = self._repeat(data, batch, samples // batch)
+        if found is None:
+            return [self.one(*[each[at:at + batch] for each in data]) for at in range(0, samples, batch)]
+        losses, penalties, hits, rates = found
+        for loss, penalty in zip(losses, penalties):
+            self._count(loss, penalty, batch)
+        shares = [None] * len(losses) if hits is None else [self._share(hit, batch) for hit in hits]
+        return list(zip(losses, penalties, shares, rates))
+
+    def epochs(self, data: Data, epochs: int) -> dict[str, list[float]] | None:
+        """Epochs of one step on all data each, if that is recorded: their figures, as in a model's history."""
+        samples, model = len(data[0]), self._model
+        found = self._repeat(data, samples, epochs)
+        if found is None:
+            return None
+        losses, penalties, hits, rates = found
+        model._new_pass()
+        model.loss.count(losses[-1], samples)
+        penalties = [penalty * samples / samples for penalty in penalties]  # rounded as in `Model._means`
+        history = {"loss": [loss * samples / samples + penalty for loss, penalty in zip(losses, penalties)],
+                   "learning_rate": rates}
+        if model._regularized():
+            history["regularization_loss"] = penalties
+        if hits is not None:
+            self._share(hits[-1], samples)
+            history["accuracy"] = [hit / (samples * self._numbers) for hit in hits]
+        return history
+
+    def _repeat(self, data: Data, batch: int, steps: int
+                ) -> tuple[list[float], list[float], Any, list[float]] | None:
+        # recorded steps by one call: losses, penalties, hits and learning rates; None if they must be made one by one
+        plan, parameters, optimizer = self.plans.get(batch), self.parameters, self._model.optimizer
+        if (steps <= 1 or not self._plannable or plan is None or parameters is None
+                or not optimizer.recorded(parameters) or not plan.repeatable(parameters.updating[2])):
+            return None
+        numbers = optimizer.ahead(steps)
+        if numbers is None:
+            return None
+        optimizer.count(steps)  # before they are done: Ctrl-C comes in as soon as the call returns
+        found = plan.repeat(data, batch, parameters.updating[2], numbers)
+        self._show(plan)
+        return *found, numbers[:, 0].tolist()
+
+    def _show(self, plan: Plan) -> None:
+        if plan is not self.shown:
+            plan.show()
+            self.shown = plan
+
+    def _count(self, loss: float, penalty: float, samples: int) -> None:
+        self._model.loss.count(loss, samples)
+        self._model._penalty += penalty * samples
+
+    def _share(self, hits: int, samples: int) -> float:
+        # the accuracy of a batch, which then counts
+        share: float = self._model.accuracy.count(hits, samples * self._numbers)
+        return share
+
+
+class Pace:
+    """How many steps to run at once: so many as take 10 to 20 ms, for Ctrl-C and the progress bar."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self._given, self._since = 0, 0.0
+
+    def next(self, most: int) -> int:
+        now = perf_counter()
+        took = now - self._since
+        if self._given and took > 0.02:
+            self.steps = max(1, self._given // 2)
+        elif self._given == self.steps and took < 0.01:
+            self.steps *= 2
+        self._since = now
+        self._given = max(1, min(self.steps, most))
+        return self._given
