@@ -56,9 +56,9 @@ times other first weights, each multiplied by 1 + {change:g} or 1 - {change:g}. 
 """
 SECONDS = """\
 Of a whole training, without imports, compilation and data; the two paths in turn. ratio: the NumPy path's over the
-kernels'. ~: from the first epochs. Rows by `Model` are programs from chapter 18 on; where there is no dropout, `Model`
-records a step and repeats it. The other rows call each layer from Python, as chapters 10 to 17 do, which for 64 neurons
-takes longer than the arithmetic.
+kernels'. ~: from the first epochs. Rows by `Model` are programs from chapter 18 on: `Model` records a step and repeats
+it. The other rows call each layer from Python, as chapters 10 to 17 do, which for 64 neurons takes longer than the
+arithmetic.
 """
 
 
