@@ -9,6 +9,7 @@ class weights divide by the sum of weights of each batch). The weight is `sample
 `class_weights` of its class: the largest share's where labels are rows.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -170,8 +171,15 @@ class _Weighted(Loss):
         if largest >= len(self.class_weights):
             raise ValueError(f"class_weights are those of {len(self.class_weights)} classes, but there is a label "
                              f"{largest}")
-        found: Array = np.array(self.class_weights, dtype)[classes]
+        found: Array = _weights("class_weights", np.array(self.class_weights, dtype))[classes]
         return found if weights is None else found * weights
+
+    def plain(self) -> Loss:
+        if self.class_weights is None:
+            return self
+        other = copy.copy(self)  # a subclass may have more attributes
+        other.class_weights = None
+        return other
 
     def forward(self, y_pred: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
         """The loss (N,) of each row of outputs `y_pred` (N, C) against labels or targets, times its weight."""
@@ -211,14 +219,15 @@ class _Categorical(_Weighted):
 
     def _smoothed(self, labels: Array, classes: int | None, dtype: np.dtype[Any]) -> Array:
         # rows: (1 - s) of each label's share, and s shared out evenly (Szegedy et al. 2016)
+        smoothing = finite("label_smoothing", self.label_smoothing, 1)  # it may have been set since
         if labels.ndim == 2:
-            return labels * dtype.type(1 - self.label_smoothing) + dtype.type(self.label_smoothing / labels.shape[1])
+            return labels * dtype.type(1 - smoothing) + dtype.type(smoothing / labels.shape[1])
         if classes is None:
             raise ValueError("label_smoothing needs to know the number of classes: give one-hot labels (N, C), or let "
                              "the model end in a layer of this package")
-        rest = dtype.type(self.label_smoothing / classes)
+        rest = dtype.type(smoothing / classes)
         rows = np.full((len(labels), classes), rest)
-        rows[np.arange(len(labels)), labels] = dtype.type(1 - self.label_smoothing) + rest
+        rows[np.arange(len(labels)), labels] = dtype.type(1 - smoothing) + rest
         return rows
 
     def _labels(self, y: ArrayLike, values: Array) -> Array:
@@ -230,7 +239,11 @@ class _Categorical(_Weighted):
         return y.argmax(axis=1) if y.ndim == 2 else y
 
     def plain(self) -> Loss:
-        return type(self)() if self.label_smoothing or self.class_weights else self
+        found = super().plain()
+        if self.label_smoothing:
+            found = copy.copy(found)
+            found.label_smoothing = 0.0  # type: ignore[attr-defined]
+        return found
 
 
 class CategoricalCrossentropy(_Categorical):
@@ -314,9 +327,6 @@ class BinaryCrossentropy(_Elementwise):
         if y.shape[1] != 1:
             raise ValueError(f"class_weights are for a single output, got {y.shape[1]}: use sample_weight")
         return (y[:, 0] > 0.5).astype(np.int64)
-
-    def plain(self) -> Loss:
-        return type(self)() if self.class_weights else self
 
 
 class MeanSquaredError(_Elementwise):

@@ -139,6 +139,8 @@ class Model:
                 raise RuntimeError(f"the model has no {part}: call model.set({part}=...) and model.finalize()")
         if self._finalized != self.layers:
             raise RuntimeError("the model is not finalized: call model.finalize() after the last add and set")
+        if self._criterion is not None:
+            self._criterion = self._criterion.plain()  # the loss may have been given weights since
 
     def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
         first = self.layers[0]
@@ -296,6 +298,7 @@ class Model:
         given = y
         X, y, *weights = self._samples("training", X, y, sample_weight)
         y = y.copy()  # a label changed after its check would make a kernel write anywhere
+        weights = [each.copy() for each in weights]  # they may share memory with X or an output
         data: Data = (X, y, *weights)
         batch = len(X) if batch_size is None else min(_count("batch_size", batch_size), len(X))
         if validation_data is not None and not (isinstance(validation_data, (tuple, list))

@@ -274,9 +274,13 @@ def clip_gradients(layers: Sequence[Layer], max_norm: float) -> float:
     """Scale the gradients of layers (`dweights`, `dbiases`), in place, so that the Euclidean norm of them all is at
     most max_norm, and return what it was (Pascanu et al. 2013). `Model.clip_norm` does so at each step.
 
-    Raises TypeError or ValueError for a max_norm that is not a finite number of at least 0.
+    Raises TypeError or ValueError for a max_norm that is not a finite number of at least 0, RuntimeError for a layer
+    without gradients, such as before its backward or without weights.
     """
     max_norm = finite("max_norm", max_norm)
+    for layer in layers:
+        if getattr(layer, "dweights", None) is None or getattr(layer, "dbiases", None) is None:
+            raise RuntimeError(f"{layer} has no gradients to clip: give trainable_layers, after a backward")
     gradients = [gradient for layer in layers for gradient in (layer.dweights, layer.dbiases)]
     # summed up in the places they have in a model: see Parameters
     parts = [part for each in gradients for part in (each.ravel(), np.zeros(-each.size % ALIGNMENT, each.dtype))]

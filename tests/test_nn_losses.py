@@ -301,3 +301,38 @@ def test_smoothing_needs_the_number_of_classes():
     with pytest.raises(ValueError, match="label_smoothing needs to know the number of classes"):
         model.train(x, y)
     model.train(x, one_hot(y, 3))
+
+
+class Powered(nn.CategoricalCrossentropy):
+    def __init__(self, power, **knobs):
+        super().__init__(**knobs)
+        self.power = power
+
+    def _losses(self, p, y):
+        return super()._losses(p, y) ** self.power
+
+
+def test_a_loss_made_from_one_of_ours_keeps_its_attributes():
+    model = nn.Model()
+    for part in (nn.Dense(4, 3, rng=0), nn.Softmax()):
+        model.add(part)
+    x = np.random.default_rng(1).standard_normal((6, 4)).astype(np.float32)
+    labels, weights = np.arange(6) % 3, np.array([1.0, 2, 0.5])
+    model.set(loss=Powered(2, label_smoothing=0.3, class_weights=weights))
+    model.finalize()
+    targets = 0.7 * np.eye(3)[labels] + 0.1
+    expected = (weights[labels] * (-(targets * np.log(model.predict(x))).sum(axis=1))**2).mean()
+    assert model.evaluate(x, labels)[0] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "value", "text"), (
+    ("class_weights", [1, -2, 3], "class_weights must be finite and at least 0, got -2.0 at index 1"),
+    ("class_weights", [1, float("nan"), 3], "class_weights must be finite and at least 0, got nan at index 1"),
+    ("label_smoothing", 1.5, "label_smoothing must be at least 0 and below 1, got 1.5"),
+    ("label_smoothing", float("nan"), "label_smoothing must be at least 0 and below 1, got nan")))
+def test_what_was_set_as_an_attribute_is_checked_too(name, value, text):
+    loss = nn.CategoricalCrossentropy()
+    setattr(loss, name, value)
+    for labels in (np.arange(6) % 3, np.eye(3)[np.arange(6) % 3]):
+        with pytest.raises(ValueError, match=text):
+            loss.forward(np.full((6, 3), 1 / 3), labels)

@@ -246,3 +246,9 @@ def test_clip_gradients_against_torch(torch):
     for wrong, error in ((-1, ValueError), (math.nan, ValueError), ("a", TypeError)):
         with pytest.raises(error, match="clip_norm must be "):
             nn.Model().set(clip_norm=wrong)
+
+
+@pytest.mark.parametrize("layer", (nn.Dense(2, 3), nn.ReLU()))
+def test_layers_without_gradients_cannot_be_clipped(layer):
+    with pytest.raises(RuntimeError, match=f"{type(layer).__name__}.* has no gradients to clip: give trainable_layers"):
+        nn.clip_gradients([layer], 1.0)

@@ -39,7 +39,7 @@ def network(optimizer=None, *, dtype=np.float32, loose=False, accuracy=True, one
 
 def layer_by_layer(monkeypatch):
     """From here on, no step is recorded."""
-    monkeypatch.setattr(nn.steps.Steps, "check", lambda self, data: None)
+    monkeypatch.setattr(nn.steps.Steps, "check", lambda self, data: self._model._need())
 
 
 def bits(model):
@@ -533,6 +533,73 @@ def test_weights_and_smoothed_labels_are_recorded_too(monkeypatch, kind):
     other.finalize()
     train(other)
     assert bits(other) != bits(model)
+
+
+def narrow():
+    model = nn.Model()
+    for part in (nn.Dense(1, 8, activation="tanh", rng=0), nn.Dense(8, 1, activation="sigmoid", rng=1)):
+        model.add(part)
+    model.set(loss=nn.BinaryCrossentropy(), optimizer=nn.SGD(0.5))
+    model.finalize()
+    return model
+
+
+def test_weights_that_lie_in_the_memory_of_the_inputs(monkeypatch):
+    x, y = np.abs(X[:, :1]).copy(), Y % 2
+
+    def train(model):
+        for weights in (x[:, 0], np.linspace(0, 2, SAMPLES, dtype=np.float32)):
+            model.train(x, y, epochs=3, sample_weight=weights)
+            model.train(x, y, epochs=2, batch_size=30, sample_weight=weights)
+
+    model = same_training(monkeypatch, narrow, train)
+    assert model._steps.plans[30].usable
+
+
+def test_weights_that_are_an_output_of_the_model(monkeypatch):
+    def train(model):
+        for _ in range(4):
+            model.train(X[:, :1], Y % 2, epochs=3)
+            model.train(X[:, :1], Y % 2, epochs=3, sample_weight=model.layers[-1].output.reshape(-1))
+
+    same_training(monkeypatch, narrow, train)
+
+
+def test_weights_that_are_not_contiguous_are_recorded(monkeypatch):
+    weights = np.repeat(WEIGHTS.astype(np.float32), 2)[::2]
+
+    def train(model):
+        for size in (1, 30):
+            model.train(X, Y, epochs=3, batch_size=size, sample_weight=weights)
+
+    assert same_training(monkeypatch, network, train)._steps.plans[30].usable
+
+
+def soft(**knobs):
+    model = network(nn.SGD(0.1), one_loss=True)
+    model.set(loss=nn.SoftmaxCategoricalCrossentropy(**knobs))
+    model.finalize()
+    return model
+
+
+@pytest.mark.parametrize("knobs", ({"label_smoothing": 0.25}, {"class_weights": [1, 2, 0.5, 3]},
+                                   {"label_smoothing": 0.25, "class_weights": [1, 2, 0.5, 3]}))
+def test_a_loss_that_was_given_weights_since_finalize(monkeypatch, knobs):
+    def train(model):
+        def late(epoch):  # the labels of this training are prepared
+            vars(model.loss).update(knobs if epoch == 2 else {})
+
+        model.train(X, Y, epochs=4, callback=late)
+        model.train(X, Y, epochs=2)
+        vars(model.loss).update({"label_smoothing": 0.0, "class_weights": None})
+        model.train(X, Y, epochs=2)
+
+    model, other = same_training(monkeypatch, soft, train), soft()
+    for epochs, given in ((4, {}), (2, knobs), (2, {})):
+        other.set(loss=nn.SoftmaxCategoricalCrossentropy(**given))
+        other.finalize()
+        other.train(X, Y, epochs=epochs)
+    assert bits(model) == bits(other) and model.history == other.history
 
 
 def clipped(norm, **knobs):
