@@ -139,8 +139,8 @@ class Model:
                 raise RuntimeError(f"the model has no {part}: call model.set({part}=...) and model.finalize()")
         if self._finalized != self.layers:
             raise RuntimeError("the model is not finalized: call model.finalize() after the last add and set")
-        if self._criterion is not None:
-            self._criterion = self._criterion.plain()  # the loss may have been given weights since
+        if "loss" in parts:  # it may have been given weights since finalize
+            self._criterion = self._criterion.plain()  # type: ignore[union-attr]
 
     def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
         first = self.layers[0]
