@@ -183,7 +183,7 @@ def _goals(results: dict[str, Any], threads: int) -> list[str]:
                                    ("fashion-mnist", "Fashion-MNIST", 2, "half")):
         ratios = {count: _ratio(results[name], count) for count in sorted({1, threads})}
         shares = [f"{1 / ratio:.2f} of it with {threads_text(count)}" for count, ratio in ratios.items()]
-        lines.append(f"- {what} shall take at most {text} of the NumPy path's time: "
+        lines.append(f"- Goal: {what} in at most {text} of the NumPy path's time: "
                      f"{'reached' if min(ratios.values()) >= goal else 'not reached'}, {' and '.join(shares)}")
     return ["\n".join(lines)]
 
