@@ -179,7 +179,7 @@ def _strays(found: list[tuple[Row, dict[str, Any]]]) -> list[str]:
 
 def _goals(results: dict[str, Any], threads: int) -> list[str]:
     lines = []
-    for name, what, goal, text in (("adam-model", "The spiral by `Model`", 4, "a quarter"),
+    for name, what, goal, text in (("adam-model", "the spiral by `Model`", 4, "a quarter"),
                                    ("fashion-mnist", "Fashion-MNIST", 2, "half")):
         ratios = {count: _ratio(results[name], count) for count in sorted({1, threads})}
         shares = [f"{1 / ratio:.2f} of it with {threads_text(count)}" for count, ratio in ratios.items()]
