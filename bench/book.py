@@ -44,7 +44,7 @@ So the tests ask for this:
 - the book's first prints, to 1e-6;
 - the first {first} epochs in float64, on the kernels, on the NumPy path and by a program written apart: equal to 1e-9;
 - final figures within {accuracy} (accuracy) and {loss} (loss) of what the book and a NumPy run gave; to three digits
-  for the sine of one hidden layer; where the band is narrower than chance, the median of changed runs instead;
+  for the sine of one hidden layer; around the median of runs by another program where chance is wider than that;
 - our own final figures to the bit. They do not depend on machine, threads or run, unlike the NumPy path's, and stand
   in [bench/book_figures.json](../bench/book_figures.json), with a digest of the data and first weights.
 """
@@ -56,9 +56,9 @@ times other first weights, each multiplied by 1 + {change:g} or 1 - {change:g}. 
 """
 SECONDS = """\
 Of a whole training, without imports, compilation and data; the two paths in turn. ratio: the NumPy path's over the
-kernels'. ~: from the first epochs. Rows by `Model` are programs from chapter 18 on; where there is no dropout, `Model`
-records a step and repeats it. The other rows call each layer from Python, as chapters 10 to 17 do, which for 64 neurons
-takes longer than the arithmetic.
+kernels'. ~: from the first epochs. Rows by `Model` are programs from chapter 18 on: `Model` records a step and repeats
+it. The other rows call each layer from Python, as chapters 10 to 17 do, which for 64 neurons takes longer than the
+arithmetic.
 """
 
 
@@ -171,10 +171,10 @@ def _strays(found: list[tuple[Row, dict[str, Any]]]) -> list[str]:
             if row.misses(figures, validation=validation):
                 line = f"- {row.title}, {'validation' if validation else 'last epoch'}: {_pair(figures)}"
                 if (row.name, validation) in MEDIANS:
-                    line += ("; the median of 20 runs in float64 of a program written apart, from changed weights, is "
-                             f"{_pair(MEDIANS[row.name, validation])}")
+                    line += f"; runs of a program written apart: {_pair(MEDIANS[row.name, validation])}"
                 lines.append(line)
-    return ["Outside the band on the kernels:", "\n".join(lines)] if lines else []
+    head = "Outside the band on the kernels, beside the median of runs that differ by chance only:"
+    return [head, "\n".join(lines)] if lines else []
 
 
 def _goals(results: dict[str, Any], threads: int) -> list[str]:
@@ -183,7 +183,7 @@ def _goals(results: dict[str, Any], threads: int) -> list[str]:
                                    ("fashion-mnist", "Fashion-MNIST", 2, "half")):
         ratios = {count: _ratio(results[name], count) for count in sorted({1, threads})}
         shares = [f"{1 / ratio:.2f} of it with {threads_text(count)}" for count, ratio in ratios.items()]
-        lines.append(f"- {what} shall take at most {text} of the NumPy path's time: "
+        lines.append(f"- Goal: {what} in at most {text} of the NumPy path's time: "
                      f"{'reached' if min(ratios.values()) >= goal else 'not reached'}, {' and '.join(shares)}")
     return ["\n".join(lines)]
 

@@ -1,5 +1,7 @@
 """What users hand in (lists, integers, float64, one-hot rows) as the arrays that kernels take."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

@@ -72,18 +72,19 @@ class Checkpoint(_Watching):
 
 
 class CSVLog:
-    """Write a line with the epoch and its figures to `path` after each epoch; a new file at the first."""
+    """Write a line with the epoch and its figures to `path` after each epoch; a new file at the first, or, to `append`,
+    behind the lines of an earlier training."""
 
-    def __init__(self, model: Model, path: str | os.PathLike[str]) -> None:
-        self.model, self.path = model, Path(path)
+    def __init__(self, model: Model, path: str | os.PathLike[str], *, append: bool = False) -> None:
+        self.model, self.path, self.append = model, Path(path), append
         self._names: list[str] = []
 
     def __call__(self, epoch: int) -> None:
         first = not self._names
         if first:
             self._names = [name for name, values in self.model.history.items() if values]
-        with open(self.path, "w" if first else "a", newline="", encoding="utf-8") as file:
+        with open(self.path, "w" if first and not self.append else "a", newline="", encoding="utf-8") as file:
             lines = csv.writer(file)
-            if first:
+            if first and not file.tell():
                 lines.writerow(["epoch", *self._names])
             lines.writerow([epoch, *[self.model.history[name][-1] for name in self._names]])

@@ -154,7 +154,7 @@ def _parser() -> Parser:
     predict.add_argument("data", metavar="DATA", help=".csv, .npy, .npz, a picture, a folder of them, or - for stdin")
     predict.add_argument("--scale", type=_finite, nargs=2, metavar=("LOW", "HIGH"),
                          help="let 0..255 become LOW..HIGH (default: -1 1 for pictures; other data stays as it is)")
-    predict.add_argument("--output", type=_output(".npy", ".csv"), metavar="FILE.npy",
+    predict.add_argument("--output", type=_output(".npy", ".csv"), metavar="FILE",
                          help="also write all outputs, as NumPy's npy or as csv")
 
     command("check", _check, "check that the kernels keep their promises on this machine (seconds, once compiled)",
@@ -260,7 +260,7 @@ def _predict(options: argparse.Namespace) -> int:
         try:
             model = Model.load(options.model)
             X, names = predict.read(options.data, options.scale)
-            X = predict.as_rows(model, X, options.data)
+            X = predict.as_samples(model, X, "stdin" if options.data == "-" else options.data)
         except (TypeError, ValueError, ImportError) as error:
             raise Mistake(error) from error
         strange = np.flatnonzero(~np.isfinite(X).all(axis=1))

@@ -4,6 +4,8 @@ By the chain rule the gradient of a model is right when that of each part is. So
 the gradient that the parts behind it hand back in a real backward: a wrong one fails alone, by its name.
 """
 
+from __future__ import annotations
+
 import copy
 import math
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from .arrays import FLOAT32, FLOAT64, Array, as_floats, finite
 from .layers import Layer
-from .model import Model, _count
+from .model import Model, _count, _kept
 from .progress import say
 
 SHIFT = 1e-3  # of parameters: far beyond the steps, so that few kinks remain within them
@@ -145,12 +147,13 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
     for number, layer in enumerate(model._scoring, 1):
         inputs.append(x.copy())
         states.append(_state(layer))
-        x = layer.forward(x, True)
+        x = _kept(layer.forward(x, True), layer, "output")
         if x.dtype != FLOAT64:
             raise TypeError(f"layer {_name(number, layer)} must give float64 for float64, got {x.dtype}")
     outputs = x.copy()
+    criterion.output = x  # as in a training
     losses = criterion.forward(x, y)
-    gradient = _copy(criterion.backward(criterion.output, y) * weights[:, None])
+    gradient = _copy(_kept(criterion.backward(criterion.output, y), criterion, "dinputs") * weights[:, None])
     name = type(model.loss).__name__
     arrays = [_Checked(name if model._softmax is None else f"Softmax, {name}", "inputs", outputs, gradient,
                        lambda x: criterion.forward(x, y) * weights / len(losses))]
@@ -158,7 +161,8 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
         if np.shape(gradient) != x.shape:
             break  # it fails, and nothing can be said of the layers before
         x, dy = inputs.pop(), gradient
-        gradient = _copy(layer.backward(dy.copy()))
+        found = layer.backward(dy.copy())
+        gradient = _copy(getattr(layer, "dinputs", None) if found is None else found)
         arrays[:0] = _layer(_name(number, layer), layer, x, dy, gradient, states.pop())
     return arrays
 
@@ -166,7 +170,7 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
 def _layer(label: str, layer: Layer, x: Array, dy: Array, dx: Any, state: dict[str, Any]) -> list[_Checked]:
     def of_inputs(x: Array) -> Array:
         layer.__dict__.update(copy.deepcopy(state))
-        outputs = layer.forward(x.copy(), True)
+        outputs = _kept(layer.forward(x.copy(), True), layer, "output")
         return np.append(dy * outputs, layer.penalties() if hasattr(layer, "penalties") else [])
 
     def of(name: str, kept: Array) -> Callable[[Array], Array]:

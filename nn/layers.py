@@ -4,6 +4,8 @@
 for layers with parameters in `dweights dbiases`. Every call returns fresh arrays.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -145,8 +147,8 @@ class _Activation:
     output: Array | None = None
     dinputs: Array | None = None
 
-    def __init__(self, **knobs: float) -> None:
-        self._knobs = knobs
+    def __init__(self) -> None:
+        self._knobs: dict[str, float] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._knobs.items())})"
@@ -198,7 +200,7 @@ class LeakyReLU(_Activation):
     operation = "leaky_relu"
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        super().__init__(negative_slope=finite("negative_slope", negative_slope))
+        self._knobs = {"negative_slope": finite("negative_slope", negative_slope)}
 
     @property
     def negative_slope(self) -> float:
@@ -211,7 +213,7 @@ class ELU(_Activation):
     operation = "elu"
 
     def __init__(self, alpha: float = 1.0) -> None:
-        super().__init__(alpha=finite("alpha", alpha))
+        self._knobs = {"alpha": finite("alpha", alpha)}
 
     @property
     def alpha(self) -> float:
@@ -403,7 +405,7 @@ class Sequential:
     are those that an optimizer updates.
     """
 
-    def __init__(self, *layers: "Layer") -> None:
+    def __init__(self, *layers: Layer) -> None:
         self.layers: list[Layer] = []
         for layer in layers:
             self.layers += unfolded(layer, "Sequential")
@@ -412,7 +414,7 @@ class Sequential:
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
     @property
-    def trainable_layers(self) -> list["Layer"]:
+    def trainable_layers(self) -> list[Layer]:
         """Those with weights."""
         return [layer for layer in self.layers if hasattr(layer, "weights")]
 
@@ -436,7 +438,7 @@ class Sequential:
         return last.predictions(outputs) if hasattr(last, "predictions") else np.asarray(outputs)
 
 
-def unfolded(layer: "Layer", taker: str) -> list["Layer"]:
+def unfolded(layer: Layer, taker: str) -> list[Layer]:
     """The layers of a Sequential, or the layer alone. Raises TypeError for what is no layer, naming what took it."""
     if isinstance(layer, type) or not (hasattr(layer, "forward") and hasattr(layer, "backward")):
         raise TypeError(f"{taker} takes a layer, such as Dense(2, 64), got {layer!r}")

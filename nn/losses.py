@@ -9,6 +9,8 @@ class weights divide by the sum of weights of each batch). The weight is `sample
 `class_weights` of its class: the largest share's where labels are rows.
 """
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Sequence
 from typing import Any
@@ -71,7 +73,7 @@ class Loss:
             raise ValueError(f"sample_weight must have shape ({len(y)},), got {weights.shape}")
         return _weights("sample_weight", weights)
 
-    def plain(self) -> "Loss":
+    def plain(self) -> Loss:
         """The loss of labels from `targets`, without the weights from `weights`: itself, or one with less to do."""
         return self
 

@@ -1,5 +1,7 @@
 """Metrics: what a training reports beside its loss."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Model: layers in a row, trained by mini-batches."""
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -65,6 +67,9 @@ class Model:
         self.__dict__.update(state)
         self._forget_recordings()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
+
     def add(self, layer: _layers.Layer) -> None:
         """Append a layer, or those of a Sequential. Raises TypeError for what has no forward and backward."""
         self.layers += _layers.unfolded(layer, "add")
@@ -72,7 +77,7 @@ class Model:
 
     def set(self, *, loss: Loss | None = None, optimizer: Any = None, accuracy: Any = None,
             clip_norm: float | None = None) -> None:
-        """Set what is given, keep the rest. Raises TypeError for a class instead of an object of it.
+        """Set what is given, keep the rest; then call `finalize`. Raises TypeError for a class instead of an object.
 
         clip_norm: the largest Euclidean norm of all gradients together, to which each step scales larger ones; a
             number of at least 0. `model.clip_norm = None` switches it off.
@@ -99,6 +104,10 @@ class Model:
         if len({id(layer) for layer in self.layers}) != len(self.layers):
             raise ValueError("a layer was added twice: it keeps the arrays of one place only")
         self.trainable_layers = [layer for layer in self.layers if hasattr(layer, "weights")]
+        for layer in self.trainable_layers:
+            if not hasattr(layer, "biases"):
+                raise ValueError(f"{layer!r} has weights, but no biases: a layer with parameters must have both, and "
+                                 "dweights and dbiases after backward")
         width = shape = None
         for number, layer in enumerate(self.layers, 1):
             if isinstance(layer, _layers.Dense):
@@ -121,6 +130,10 @@ class Model:
                                  "or take CategoricalCrossentropy, which is joined with it")
             if type(self.loss) is CategoricalCrossentropy and recordable(last, self.loss):
                 self._softmax = last
+        elif isinstance(last, _layers.Dense) and isinstance(self.loss, CategoricalCrossentropy):
+            if last.activation != "sigmoid":
+                raise ValueError("CategoricalCrossentropy takes probabilities: add Softmax() as the last layer, or "
+                                 "take SoftmaxCategoricalCrossentropy")
         # of labels and weights as `_samples` prepares them
         self._criterion = (SoftmaxCategoricalCrossentropy() if self._softmax is not None else
                            None if self.loss is None else self.loss.plain())
@@ -139,8 +152,8 @@ class Model:
                 raise RuntimeError(f"the model has no {part}: call model.set({part}=...) and model.finalize()")
         if self._finalized != self.layers:
             raise RuntimeError("the model is not finalized: call model.finalize() after the last add and set")
-        if self._criterion is not None:
-            self._criterion = self._criterion.plain()  # the loss may have been given weights since
+        if "loss" in parts:  # it may have been given weights since finalize
+            self._criterion = self._criterion.plain()  # type: ignore[union-attr]
 
     def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
         first = self.layers[0]
@@ -494,7 +507,7 @@ class Model:
         save(self, path)
 
     @staticmethod
-    def load(path: str | os.PathLike[str]) -> "Model":
+    def load(path: str | os.PathLike[str]) -> Model:
         """The model that `save` wrote, finalized. Runs no code from the file.
 
         Raises OSError when it cannot be read, ValueError when it is no such file.
@@ -511,7 +524,10 @@ def say_validation(loss: float, accuracy: float | None) -> None:
 
 def _kept(found: Any, part: Any, name: str) -> Any:
     # layers and losses in the book's style keep their result as this attribute and return nothing
-    return getattr(part, name) if found is None else found
+    if found is None and (found := getattr(part, name, None)) is None:
+        verb = "forward" if name == "output" else "backward"
+        raise TypeError(f"{verb} of {part!r} must return its result, or set self.{name}")
+    return found
 
 
 def _count(name: str, value: int) -> int:

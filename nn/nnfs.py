@@ -8,6 +8,8 @@ are drawn from NumPy's global generator as the book draws them, so that `nnfs.in
 book's float32; without it layers compute in float64, as the book's do.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

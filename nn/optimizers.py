@@ -5,6 +5,7 @@ optimizer keeps its state (momentum, moving means) itself, by layer and as long 
 change optimizers.
 """
 
+import inspect
 from collections.abc import Sequence
 from itertools import accumulate, repeat
 from operator import mul
@@ -29,6 +30,12 @@ class _Optimizer:
         self.current_learning_rate = self._rate(0)
         self.iterations = 0
         self._states: WeakKeyDictionary[Layer, tuple[Any, ...]] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        given = [f"{name}={getattr(self, name)!r}" for name, parameter in
+                 inspect.signature(type(self).__init__).parameters.items()
+                 if name != "self" and getattr(self, name, parameter.default) != parameter.default]
+        return f"{type(self).__name__}({', '.join(given)})"
 
     def __getstate__(self) -> dict[str, Any]:
         # weak references can be neither copied nor pickled; pairs let a copied model keep its state

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import math
 import os
 import sys
 import zipfile
@@ -13,7 +14,7 @@ import numpy as np
 from . import images
 from .arrays import Array, as_floats
 from .files import replacing
-from .layers import Sigmoid, Softmax
+from .layers import Input, Sigmoid, Softmax
 from .model import Model
 
 PICTURES = (-1.0, 1.0)  # what 0 and 255 become in pictures, as datasets.fashion_mnist has it
@@ -79,6 +80,8 @@ def _csv(lines: Iterable[str], source: str) -> Array:
             rows.append(row)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{source} is no text with commas: {error}") from error
+    if header and not rows:
+        raise ValueError(f"{source} holds no samples, only a header: numbers must be separated by commas")
     return np.array(rows)
 
 
@@ -111,18 +114,24 @@ def _array(path: Path) -> Array:
         raise ValueError(f"{path} holds no samples: {reason}") from error
 
 
-def as_rows(model: Model, X: Array, source: str) -> Array:
-    """X as rows (N, n_inputs) in the model's dtype. Raises ValueError when it does not fit."""
+def as_samples(model: Model, X: Array, source: str) -> Array:
+    """X in the shape (N, ...) that the model's first layers take, and in its dtype. Raises ValueError when it does not
+    fit."""
     if X.ndim < 2 and X.size:
         raise ValueError(f"{source} must have shape (samples, numbers), got {X.shape}")
     if not X.size:
         raise ValueError(f"{source} holds no samples")
+    first = model.layers[0]
     dense = [layer for layer in model.layers if hasattr(layer, "n_inputs")]
-    flat = X.reshape(len(X), -1)
-    if dense and flat.shape[1] != dense[0].n_inputs:
-        found = f"{X.shape[1]} columns" if X.ndim == 2 else f"samples of {' x '.join(map(str, X.shape[1:]))} numbers"
-        raise ValueError(f"{source} has {found}, the model takes {dense[0].n_inputs} numbers a sample")
-    return as_floats(flat, dense[0].dtype if dense else None, source)
+    shape = first.shape if isinstance(first, Input) else (dense[0].n_inputs,) if dense else X.shape[1:]
+    if math.prod(X.shape[1:]) != math.prod(shape):
+        found = f"{X.shape[1]} columns" if X.ndim == 2 else f"samples of {_size(X.shape[1:])} numbers"
+        raise ValueError(f"{source} has {found}, the model takes {_size(shape)} numbers a sample")
+    return as_floats(X.reshape(len(X), *shape), dense[0].dtype if dense else None, source)
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def describe(model: Model, outputs: Array, names: Sequence[str] = ()) -> Iterator[str]:

@@ -4,6 +4,8 @@ A scaler learns from the training data with `fit` and scales any data with `tran
 NumPy does the sums here, in float64: another CPU may give another last bit, which training from there on keeps.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any, TypeVar
 

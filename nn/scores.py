@@ -13,6 +13,8 @@ class numbers (N,), one-hot rows (N, C), or a column (N, 1) of 0 and 1. The colu
 `classes`; without them and without `classes` it is one more than the largest class number.
 """
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 

@@ -61,3 +61,9 @@ def test_flatten():
 def test_mistakes_are_named(make, error, text):
     with pytest.raises(error, match=text):
         make()
+
+
+@pytest.mark.parametrize("name", ("ReLU", "GELU", "Softmax", "Linear", "Step"))
+def test_knobs_that_there_are_not(name):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'alpha'"):
+        getattr(nn, name)(alpha=3)

@@ -107,3 +107,17 @@ def test_a_callback_can_end_the_training():
     assert len(model.train(X, Y, epochs=9, callback=end)["loss"]) == 2
     model.train(X, Y, epochs=1)
     assert len(model.history["loss"]) == 3
+
+
+def test_a_log_goes_on_behind_an_earlier_one(tmp_path):
+    path = tmp_path / "a.csv"
+    for append in (True, True, False):
+        model = network()
+        model.train(X, Y, epochs=2, callback=CSVLog(model, path, append=append))
+        with open(path, newline="") as file:
+            lines = list(csv.reader(file))
+        assert [line[0] for line in lines].count("epoch") == 1 and lines[0][0] == "epoch"
+        assert lines[-1] == ["2", *[repr(model.history[name][-1]) for name in lines[0][1:]]]
+    assert len(lines) == 3
+    model.train(X, Y, callback=CSVLog(model, path, append=True))
+    assert len(path.read_text().splitlines()) == 4

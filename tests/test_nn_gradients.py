@@ -530,3 +530,23 @@ def test_a_model_must_be_finalized():
     model.add(nn.Sigmoid())
     with pytest.raises(RuntimeError, match="^the model is not finalized"):
         check(model)
+
+
+@pytest.mark.parametrize("factor", (2, 1))
+def test_layers_that_return_nothing(factor):
+    class Square:
+        def forward(self, inputs, training=True):
+            self.inputs, self.output = inputs, inputs * inputs
+
+        def backward(self, dvalues):
+            self.dinputs = factor * dvalues * self.inputs
+
+    class Own(Loss):
+        def forward(self, y_pred, y_true):
+            return ((y_pred - y_true)**2).mean(axis=1)
+
+        def backward(self, dvalues, y_true):
+            self.dinputs = 2 * (dvalues - y_true) / dvalues.size
+
+    found = check(model_of(nn.Dense(4, 3, rng=0), Square(), loss=Own()))
+    assert failed(found) == ([] if factor == 2 else [("2 Square", "inputs")]), str(found)

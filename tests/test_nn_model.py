@@ -314,7 +314,31 @@ def test_what_finalize_finds():
     layer = nn.Dense(2, 2)
     with pytest.raises(ValueError, match="added twice"):
         build(layer, layer)
-    build(nn.Dense(2, 5), Spy(), nn.Dense(4, 3))  # a user's layer may change the width
+    build(nn.Dense(2, 5), Spy(), nn.Dense(4, 3), nn.Softmax())  # a user's layer may change the width
+    with pytest.raises(ValueError, match=r"takes probabilities: add Softmax\(\) as the last layer, or take SoftmaxCat"):
+        build(nn.Dense(2, 5), nn.Dense(5, 3))
+    for last in (nn.Dense(2, 3, activation="sigmoid"), Spy()):  # what may be probabilities
+        build(last)
+    half = Spy()
+    half.weights = np.ones((2, 2))
+    with pytest.raises(ValueError, match="has weights, but no biases: a layer with parameters must have both"):
+        build(half)
+
+
+def test_a_layer_that_gives_nothing_is_named():
+    class Mute(Spy):
+        def forward(self, x, training=True):
+            pass
+
+    with pytest.raises(TypeError, match="forward of .*Mute.* must return its result, or set self.output"):
+        build(nn.Dense(2, 3), Mute()).forward(np.ones((4, 2)))
+
+
+def test_text_of_a_model_and_of_optimizers():
+    assert repr(small()) == "Model(Dense(2, 16, activation='relu'), Dense(16, 3), Softmax())"
+    assert repr(nn.Adam(0.05, decay=5e-7)) == "Adam(learning_rate=0.05, decay=5e-07)"
+    assert repr(nn.SGD()) == "SGD()" and repr(nn.SGD(0.1, 0.0, 0.9, True)) == (
+        "SGD(learning_rate=0.1, momentum=0.9, nesterov=True)")
 
 
 def test_objects_not_classes():
@@ -555,7 +579,7 @@ def test_files_that_are_no_parameters(tmp_path, monkeypatch):
     np.savez("other.npz", a=np.ones(3))
     names = [f"layer{i}.{p}" for i in (0, 1) for p in ("weights", "biases")]
     np.savez("objects.npz", **{name: np.array([Bomb()], object) for name in names})
-    build(nn.Dense(2, 8), nn.Dense(8, 3)).save_parameters("shape.npz")
+    build(nn.Dense(2, 8), nn.Dense(8, 3), nn.Softmax()).save_parameters("shape.npz")
     for name in (*files, "array.npy", "other.npz", "objects.npz", "shape.npz"):
         with pytest.raises(ValueError, match=f"{name} holds no parameters of this model: "):
             model.load_parameters(name)

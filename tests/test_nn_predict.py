@@ -176,6 +176,27 @@ def test_a_flatten_in_front_changes_nothing(folder, capsys):
 # ---- --output
 
 
+def test_samples_take_the_shape_of_an_input(folder, capsys):
+    build(nn.Input((2, 3)), nn.Flatten(), nn.Dense(6, 3, rng=0), nn.Softmax()).save("input.npz")
+    X = rng.standard_normal((4, 6)).astype(np.float32)
+    np.save("flat.npy", X)
+    np.save("shaped.npy", X.reshape(4, 2, 3))
+    found = run(capsys, "input.npz", "flat.npy")
+    assert found == run(capsys, "input.npz", "shaped.npy")
+    assert [int(line[0]) for line in found] == scores("input.npz", X).argmax(axis=1).tolist()
+    np.save("wrong.npy", np.ones((4, 3, 3)))
+    assert cli.main(["predict", "input.npz", "wrong.npy"]) == 2
+    assert capsys.readouterr().err == ("nnjit: error: wrong.npy has samples of 3 x 3 numbers, the model takes 2 x 3 "
+                                       "numbers a sample\n")
+
+
+@pytest.mark.parametrize("text", ("0.1;0.2\n", "a\tb\n"))
+def test_other_separators_are_named(folder, capsys, text):
+    (folder / "points.csv").write_text(text)
+    assert cli.main(["predict", "line.npz", "points.csv"]) == 2
+    assert "points.csv holds no samples, only a header: numbers must be separated by commas" in capsys.readouterr().err
+
+
 def test_output_has_all_bits(folder, capsys):
     np.save("a.npy", POINTS)
     printed = run(capsys, "classes.npz", "a.npy")
