@@ -1,10 +1,12 @@
 """Files written so that nothing is lost, and npz files read so that nothing in them is run."""
 
 import errno
+import glob
 import os
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,25 +14,36 @@ import numpy as np
 
 from .arrays import Array
 
+STALE = 3600  # seconds after which what a killed process was writing is removed
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A file to write that becomes `path` at the end; a reader sees the old file or the new, and when it fails the old
     one stays. Raises OSError when it cannot be written."""
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         with open(temporary, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
+        _tidy(target)
     except OSError as error:
         if error.filename == str(temporary):  # the file that the caller knows
             error.filename, error.filename2 = str(target), None
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _tidy(target: Path) -> None:
+    # what was left when a process was killed, but not what another one is writing now
+    for path in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        with suppress(OSError):
+            if target.stat().st_mtime - path.stat().st_mtime > STALE:
+                path.unlink()
 
 
 def write(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:

@@ -157,7 +157,9 @@ class Model:
 
     def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
         first = self.layers[0]
-        X = np.ascontiguousarray(as_floats(X, getattr(first, "dtype", None), name))
+        # Input and Flatten pass on what they get: a float64 batch would be converted at each step, and not recorded
+        taker = next((layer for layer in self.layers if type(layer) not in (_layers.Input, _layers.Flatten)), first)
+        X = np.ascontiguousarray(as_floats(X, getattr(taker, "dtype", None), name))
         columns = getattr(first, "n_inputs", None)
         if columns is not None and (X.ndim != 2 or X.shape[1] != columns):
             raise ValueError(f"{name} must have shape (samples, {columns}) for {first}, got {X.shape}")

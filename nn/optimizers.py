@@ -244,7 +244,12 @@ class Adam(_Optimizer):
         if self._powers_at > self.iterations:
             self._power_1 = self._power_2 = 1.0
             self._powers_at = 0
+        before = None
         while self._powers_at <= self.iterations:
+            if (self._power_1, self._power_2) == before:  # so small that they stay for ever
+                self._powers_at = self.iterations + 1
+                break
+            before = self._power_1, self._power_2
             self._power_1 *= self.beta_1
             self._power_2 *= self.beta_2
             self._powers_at += 1

@@ -22,6 +22,7 @@ CLASSES: dict[str, type] = {
        for name, found in vars(module).items()
        if inspect.isclass(found) and found.__module__ == module.__name__ and not name.startswith("_")
        and found is not layers.Sequential},  # a model has its layers one by one
+    "layers.Step": layers.Step,  # "Step" is the schedule
     "Model": models.Model,
     **{f"nnfs.{name}": getattr(nnfs, name) for name in nnfs.__all__}}
 NAMES = {found: name for name, found in reversed(CLASSES.items())}  # the name in nn of what nnfs only renames
@@ -31,6 +32,8 @@ def _describe(part: Any) -> Any:
     """The class and the arguments of an object, from its attributes of their names."""
     if part is None or isinstance(part, (bool, int, float, str)):
         return part
+    if isinstance(part, np.generic):
+        return part.item()
     if isinstance(part, np.dtype):
         return part.name
     if isinstance(part, (tuple, list)):
@@ -46,10 +49,20 @@ def _describe(part: Any) -> Any:
     return {"class": NAMES[type(part)], **arguments}
 
 
+def _schedule(described: Any) -> Any:
+    # nothing else is an argument: a Dense could claim any size
+    if CLASSES[described["class"]].__module__ != schedules.__name__:
+        raise ValueError(f"{described['class']} where a schedule belongs")
+    return _build(described)
+
+
 def _build(described: Any, kind: type = object) -> Any:
+    if described is None:
+        return None
     if not isinstance(described, dict):
-        return described
-    arguments = {name: _build(value) for name, value in described.items() if name != "class"}
+        raise ValueError(f"{str(described)[:40]} where a {'layer' if kind is object else kind.__name__} belongs")
+    arguments = {name: _schedule(value) if isinstance(value, dict) else value
+                 for name, value in described.items() if name != "class"}
     found = CLASSES[described["class"]]
     if not issubclass(found, kind):
         raise ValueError(f"{described['class']} where a {kind.__name__} belongs")
@@ -67,10 +80,11 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         raise TypeError(f"{type(model).__name__} cannot be saved: it is not nn.Model, but a class made from it")
     description = {"format": FORMAT, "class": NAMES[type(model)], "layers": [_describe(each) for each in model.layers],
                    "loss": _describe(model.loss), "optimizer": _describe(optimizer),
-                   "accuracy": _describe(model.accuracy), "clip_norm": model.clip_norm, "history": model.history,
-                   "iterations": getattr(optimizer, "iterations", 0),
-                   "learning_rate": getattr(optimizer, "current_learning_rate", 0.0),
-                   "calls": [getattr(each, "calls", None) for each in model.layers]}
+                   "accuracy": _describe(model.accuracy), "clip_norm": _describe(model.clip_norm),
+                   "history": model.history,
+                   "iterations": _describe(getattr(optimizer, "iterations", 0)),
+                   "learning_rate": _describe(getattr(optimizer, "current_learning_rate", 0.0)),
+                   "calls": [_describe(getattr(each, "calls", None)) for each in model.layers]}
     arrays = {DESCRIPTION: np.frombuffer(json.dumps(description).encode(), np.uint8)}
     for number, layer in enumerate(model.layers):
         if hasattr(layer, "held"):
@@ -78,6 +92,12 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
             for place, state in enumerate(optimizer._states.get(layer, ()) if optimizer else ()):
                 arrays[f"layer{number}.state{place}"] = state
     write(path, arrays)
+
+
+def _whole(name: str, value: Any, below: int) -> int:
+    if type(value) is not int or not 0 <= value < below:
+        raise ValueError(f"{name} must be a whole number of at least 0 and below {below}, got {str(value)[:40]}")
+    return value
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -92,7 +112,8 @@ def _restore(arrays: dict[str, Array]) -> Any:
     if description["format"] != FORMAT:
         raise ValueError(f"its format is {description['format']!r}, this version reads {FORMAT!r}")
     for number, each in enumerate(description["layers"]):
-        if "n_inputs" in each and arrays[f"layer{number}.weights"].shape != (each["n_inputs"], each["n_neurons"]):
+        if isinstance(each, dict) and "n_inputs" in each and (
+                arrays[f"layer{number}.weights"].shape != (each["n_inputs"], each["n_neurons"])):
             raise ValueError(f"the weights of layer {number} have another shape than the layer")
     model = _build({"class": description["class"]}, models.Model)
     for each in description["layers"]:
@@ -104,7 +125,7 @@ def _restore(arrays: dict[str, Array]) -> Any:
     optimizer = model.optimizer
     for number, (layer, calls) in enumerate(zip(model.layers, description["calls"], strict=True)):
         if calls is not None:
-            layer.calls = int(calls)
+            layer.calls = _whole("calls", calls, 2**63)
         if not hasattr(layer, "held"):
             continue
         layer.weights, layer.biases = arrays[f"layer{number}.weights"], arrays[f"layer{number}.biases"]
@@ -117,7 +138,7 @@ def _restore(arrays: dict[str, Array]) -> Any:
                 raise ValueError(f"the optimizer's state of layer {number} does not fit the layer")
             optimizer._states[layer] = tuple(state)
     if optimizer is not None:
-        optimizer.iterations = int(description["iterations"])
+        optimizer.iterations = _whole("iterations", description["iterations"], 2**53)
         optimizer.current_learning_rate = float(description["learning_rate"])
     for name, values in description["history"].items():
         model.history[name] = [float(value) for value in values]

@@ -336,3 +336,25 @@ def test_what_was_set_as_an_attribute_is_checked_too(name, value, text):
     for labels in (np.arange(6) % 3, np.eye(3)[np.arange(6) % 3]):
         with pytest.raises(ValueError, match=text):
             loss.forward(np.full((6, 3), 1 / 3), labels)
+
+
+def test_weights_go_with_their_batches_in_an_evaluation():
+    random = np.random.default_rng(4)
+    x, labels, weights = random.standard_normal((25, 4)).astype(np.float32), np.arange(25) % 3, random.random(25)
+    model = nn.Model()
+    for part in (nn.Dense(4, 3, rng=0), nn.Softmax()):
+        model.add(part)
+    model.set(loss=nn.CategoricalCrossentropy(class_weights=[1, 4, 0.5]), optimizer=nn.SGD(0.0))
+    model.finalize()
+    picked = model.predict(x).astype(float)[np.arange(25), labels]
+    expected = -(np.log(picked) * weights * np.array([1, 4, 0.5])[labels]).mean()
+    for size in (None, 7, 1):
+        assert model.evaluate(x, labels, batch_size=size, sample_weight=weights)[0] == pytest.approx(expected, rel=1e-5)
+        model.train(x, labels, batch_size=size, validation_data=(x, labels, weights))
+        assert model.history["val_loss"][-1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_target_of_one_half_is_of_the_first_class():
+    p, targets = np.full((3, 1), 0.25), np.array([0.5, np.nextafter(0.5, 1), 0.25])
+    expected = -(targets * np.log(0.25) + (1 - targets) * np.log(0.75)) * [2, 5, 2]
+    np.testing.assert_allclose(nn.BinaryCrossentropy(class_weights=[2, 5]).forward(p, targets), expected, rtol=1e-12)

@@ -662,6 +662,10 @@ def test_layers_that_pass_the_batch_on_show_the_last_one(monkeypatch, first):
 
     model = same_training(monkeypatch, build, train)
     assert model._steps.plans[25].usable
+    wide = build()
+    wide.train(x.astype(np.float64), Y, epochs=3, batch_size=20, shuffle=True, seed=1)
+    wide.train(x.astype(np.float64), Y, epochs=4, batch_size=25)
+    assert wide._steps.plans[25].usable and bits(wide) == bits(model)
     assert all(layer.inputs is not None and len(layer.inputs) == 2 for layer in model.layers[:-1])
 
 

@@ -3,6 +3,11 @@
 import inspect
 import io
 import json
+import os
+import subprocess
+import sys
+import threading
+import time
 import zipfile
 
 import numpy as np
@@ -152,6 +157,84 @@ def test_weights_smoothing_and_clipping_come_back(tmp_path):
         assert ours[0].tobytes() == theirs[0].tobytes() and ours[1].tobytes() == theirs[1].tobytes()
 
 
+def test_numbers_of_numpy_are_saved_as_numbers(tmp_path):
+    model = network()
+    model.train(X, Y)
+    model.clip_norm, model.optimizer.iterations, model.layers[3].calls = np.float32(0.5), np.int64(7), np.int64(9)
+    model.optimizer.epsilon = np.float32(0.25)
+    model.save(tmp_path / "a.npz")
+    loaded = nn.Model.load(tmp_path / "a.npz")
+    assert (loaded.clip_norm, loaded.optimizer.iterations, loaded.layers[3].calls) == (0.5, 7, 9)
+    assert loaded.optimizer.epsilon == 0.25
+
+
+def test_a_count_of_steps_beyond_all_powers_takes_no_time(tmp_path):
+    """A file may claim any: Adam's powers of its betas are not taken one by one for ever."""
+    model = network()
+    model.train(X, Y)
+    model.save(tmp_path / "a.npz")
+    loaded = nn.Model.load(changed(tmp_path / "a.npz", lambda d, a: d.update(iterations=2**53 - 2)))
+    loaded.train(X, Y)
+    assert loaded.optimizer.iterations == 2**53 - 1
+    assert all(np.isfinite(parameter).all() for pair in loaded.get_parameters() for parameter in pair)
+
+
+SAVING = """
+import sys
+from nnjit import nn
+model = nn.Model.load(sys.argv[1])
+print("ready", flush=True)
+while True:
+    model.layers[0].biases[...] += 1
+    model.save(sys.argv[1])
+"""
+
+
+def test_a_killed_save_leaves_the_old_file_or_the_new(tmp_path):
+    path, random = tmp_path / "a.npz", np.random.default_rng(0)
+    model = network()
+    model.layers[0].biases = np.zeros(8)
+    model.save(path)
+    seen = [0.0]
+    for _ in range(12):
+        with subprocess.Popen([sys.executable, "-c", SAVING, str(path)], stdout=subprocess.PIPE) as child:
+            child.stdout.readline()
+            time.sleep(random.random() * 0.02)
+            child.kill()
+        biases = nn.Model.load(path).layers[0].biases
+        assert (biases == biases[0, 0]).all()
+        seen.append(float(biases[0, 0]))
+    assert seen == sorted(seen) and len(set(seen)) > 3
+    left = [each for each in tmp_path.iterdir() if each != path]
+    assert len(left) <= 12
+    for each in left:
+        os.utime(each, (0, 0))
+    (tmp_path / ".a.npz.1.2.tmp").touch()  # another process is at it
+    (tmp_path / ".b.npz.1.2.tmp").touch()
+    os.utime(tmp_path / ".b.npz.1.2.tmp", (0, 0))
+    model.save(path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".a.npz.1.2.tmp", ".b.npz.1.2.tmp", "a.npz"]
+
+
+def test_threads_may_save_to_one_path(tmp_path):
+    path, models = tmp_path / "a.npz", [network() for _ in range(3)]
+    for number, model in enumerate(models):
+        model.layers[0].biases = np.full(8, number)
+    models[0].save(path)
+
+    def work(model):
+        for _ in range(20):
+            model.save(path)
+
+    threads = [threading.Thread(target=work, args=(model,)) for model in models]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        biases = nn.Model.load(path).layers[0].biases
+        assert (biases == biases[0, 0]).all()
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     path, model = tmp_path / "a.npz", network()
     model.save(path)
@@ -192,7 +275,24 @@ def changed(path, change):
     (lambda d, a: a.pop("layer1.biases"), "layer1.biases"),
     (lambda d, a: a.update({"layer0.state0": np.zeros((2, 2))}), "the optimizer's state of layer 0 does not fit"),
     (lambda d, a: d.update(history={"loss": ["a"]}), "could not convert"),
-    (lambda d, a: d.update(iterations="many"), "invalid literal"),
+    (lambda d, a: d.update(iterations="many"), "iterations must be a whole number .*, got many"),
+    (lambda d, a: d.update(iterations=10**400), "iterations must be a whole number .*, got 1000"),
+    (lambda d, a: d.update(iterations=-1), "iterations must be a whole number .*, got -1"),
+    (lambda d, a: d["calls"].__setitem__(3, -2), "calls must be a whole number .*, got -2"),
+    (lambda d, a: d["calls"].__setitem__(3, 1.5), "calls must be a whole number .*, got 1.5"),
+    (lambda d, a: d.update(clip_norm="a"), "clip_norm must be a number, got 'a'"),
+    (lambda d, a: d.update(clip_norm=-1), "clip_norm must be finite and at least 0, got -1"),
+    (lambda d, a: d["loss"].update(label_smoothing=float("nan")), "label_smoothing must be at least 0 and below 1"),
+    (lambda d, a: d["loss"].update(class_weights=[1, "a"]), "class_weights must hold real numbers"),
+    (lambda d, a: d["loss"].update(class_weights={"class": "Dense", "n_inputs": 10**5, "n_neurons": 10**5}),
+     "Dense where a schedule belongs"),
+    (lambda d, a: d["layers"].__setitem__(3, {"class": "Input", "shape": [10**400, -1]}),
+     "shape must be of numbers of at"),
+    (lambda d, a: d.update(accuracy=[1, 2]), "1, 2. where a _Counting belongs"),
+    (lambda d, a: d.update(loss=True), "True where a Loss belongs"),
+    (lambda d, a: d["layers"].__setitem__(2, 7), "7 where a layer belongs"),
+    (lambda d, a: d.update(history=[1]), ""),
+    (lambda d, a: d["history"].update({"loss": 3}), ""),
 ))
 def test_files_that_were_changed(tmp_path, change, text):
     model = network()
