@@ -90,6 +90,8 @@ def _draw(axes: Any, name: str, curves: dict[str, Sequence[float]]) -> None:
         axes.set_yscale("log")
     elif numbers and min(numbers) >= 0:
         axes.set_ylim(0, 1.05 * max(numbers) or 1)
+    if axes.get_yscale() == "linear":
+        axes.yaxis.set_major_formatter("{x:.6g}")  # no power of ten above the axis, where the legend stands
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=(1, 2, 5, 10), integer=True, min_n_ticks=1))
     axes.set_xlim(0.5, max(map(len, curves.values())) + 0.5)
     axes.set_xlabel("epoch")

@@ -18,9 +18,10 @@ pytest.importorskip("nnfs")
 ROOT = Path(__file__).parent.parent
 EXACT = json.loads((ROOT / book.FIGURES).read_text())
 SLOW = {"dropout", "dropout-model"}  # 10 and 75 s
-# steps of one length for each gradient at first, or 1536 sums of 3000 numbers: a change of the weights' last bit moves
-# the first losses as far as the paths lie apart
-ROUNDING = {"adagrad", "rmsprop", "dropout-model"}
+# At first the gradients of the last biases cancel up to the rounding of their sums, 9.44e-5 on the one path and 9.41e-5
+# on the other where 3000 samples are added; Adagrad, RMSprop and Adam make steps of full length of them. In float64 all
+# rows agree.
+ROUNDING = {"adagrad", "rmsprop", "dropout", "dropout-model"}
 
 needs_fashion = pytest.mark.skipif(not nn.datasets.DEBIAN_FOLDER.is_dir(),
                                    reason="needs Debian's package dataset-fashion-mnist")
