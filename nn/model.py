@@ -121,6 +121,9 @@ class Model:
             elif not isinstance(layer, _layers._Activation):
                 width = None
         self._outputs = width
+        # Input and Flatten pass on what they get: a float64 batch would be converted at each step, and not recorded
+        self._taker = next((layer for layer in self.layers if type(layer) not in (_layers.Input, _layers.Flatten)),
+                           None)
         self._dtype = getattr(self.trainable_layers[-1], "dtype", FLOAT32) if self.trainable_layers else FLOAT32
         last = self.layers[-1]
         self._softmax = None
@@ -157,9 +160,7 @@ class Model:
 
     def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
         first = self.layers[0]
-        # Input and Flatten pass on what they get: a float64 batch would be converted at each step, and not recorded
-        taker = next((layer for layer in self.layers if type(layer) not in (_layers.Input, _layers.Flatten)), first)
-        X = np.ascontiguousarray(as_floats(X, getattr(taker, "dtype", None), name))
+        X = np.ascontiguousarray(as_floats(X, getattr(self._taker, "dtype", None), name))
         columns = getattr(first, "n_inputs", None)
         if columns is not None and (X.ndim != 2 or X.shape[1] != columns):
             raise ValueError(f"{name} must have shape (samples, {columns}) for {first}, got {X.shape}")
