@@ -96,3 +96,13 @@ def finite(name: str, value: float, below: float = math.inf) -> float:
         limit = "finite and at least 0" if below == math.inf else f"at least 0 and below {below:g}"
         raise ValueError(f"{name} must be {limit}, got {found}")
     return found
+
+
+def whole(name: str, value: int, least: int = 1, most: float = math.inf) -> int:
+    """A whole number in least..most, as an int. Raises TypeError or ValueError for what is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be {f'at least {least}' if most == math.inf else f'in {least}..{most}'}, "
+                         f"got {value}")
+    return int(value)

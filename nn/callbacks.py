@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .model import Model, StopTraining, _count
+from .arrays import whole
+from .model import Model, StopTraining
 
 
 def _value(model: Model, name: str) -> float:
@@ -42,7 +43,7 @@ class EarlyStopping(_Watching):
     def __init__(self, model: Model, *, watch: str = "val_loss", patience: int = 10, least: float = 0.0,
                  restore: bool = True, minimize: bool | None = None) -> None:
         super().__init__(model, watch, minimize)
-        self.patience, self.least, self.restore = _count("patience", patience), least, restore
+        self.patience, self.least, self.restore = whole("patience", patience), least, restore
         self._parameters: Any = None
 
     def __call__(self, epoch: int) -> None:

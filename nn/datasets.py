@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from .arrays import Array
+from .arrays import Array, whole
 from .images import image_folder, train_test_images
 
 __all__ = ["CLASSES", "fashion_mnist", "image_folder", "sine", "spiral", "train_test_images", "vertical"]
@@ -47,16 +47,16 @@ def sine(samples: int = 1000) -> Pair:
     Raises TypeError or ValueError unless samples is a whole number of at least 1.
     """
     from nnfs.datasets import sine_data
-    _check_whole("samples", samples, 1)
+    whole("samples", samples, 1)
     x, y = sine_data(samples)
     return x.astype(np.float32), y.astype(np.float32)
 
 
 def _points(create: Callable[[int, int], Pair], samples: int, classes: int, seed: int | None) -> Pair:
-    _check_whole("samples", samples, 1)
-    _check_whole("classes", classes, 1)
+    whole("samples", samples, 1)
+    whole("classes", classes, 1)
     if seed is not None:
-        _check_whole("seed", seed, 0, 2**32 - 1)
+        whole("seed", seed, 0, 2**32 - 1)
     former = np.random.get_state()
     try:
         if seed is not None:
@@ -66,14 +66,6 @@ def _points(create: Callable[[int, int], Pair], samples: int, classes: int, seed
         if seed is not None:
             np.random.set_state(former)
     return X.astype(np.float32), y.astype(np.int64)
-
-
-def _check_whole(name: str, value: int, least: int, most: float = math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if not least <= value <= most:
-        raise ValueError(f"{name} must be {f'at least {least}' if most == math.inf else f'in {least}..{most}'}, "
-                         f"got {value}")
 
 
 # ---- Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)

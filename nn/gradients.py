@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT32, FLOAT64, Array, as_floats, finite
+from .arrays import FLOAT32, FLOAT64, Array, as_floats, finite, whole
 from .layers import Layer
-from .model import Model, _count, _kept
+from .model import Model, _kept
 from .progress import say
 
 SHIFT = 1e-3  # of parameters: far beyond the steps, so that few kinks remain within them
@@ -97,7 +97,7 @@ def check_gradients(model: Model, X: ArrayLike, y: ArrayLike, *, numbers: int | 
     if not isinstance(model, Model):
         raise TypeError(f"model must be an nn.Model, got {model!r}")
     model._need("loss")
-    most = None if numbers is None else _count("numbers", numbers)
+    most = None if numbers is None else whole("numbers", numbers)
     for name, value in (("step", step), ("tolerance", tolerance)):
         if not finite(name, value):
             raise ValueError(f"{name} must be greater than 0")

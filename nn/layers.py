@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import backend, initializers
-from .arrays import Array, as_floats, finite, float_dtype
+from .arrays import Array, as_floats, finite, float_dtype, whole
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 
@@ -50,14 +50,9 @@ class Dense:
                  rng: int | np.random.Generator | None = None, dtype: DTypeLike = np.float32,
                  weight_regularizer_l1: float = 0.0, weight_regularizer_l2: float = 0.0,
                  bias_regularizer_l1: float = 0.0, bias_regularizer_l2: float = 0.0) -> None:
-        for name, size in (("n_inputs", n_inputs), ("n_neurons", n_neurons)):
-            if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
-                raise TypeError(f"{name} must be a whole number, got {size!r}")
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+        self.n_inputs, self.n_neurons = whole("n_inputs", n_inputs), whole("n_neurons", n_neurons)
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be None, 'relu', 'sigmoid' or 'tanh', got {activation!r}")
-        self.n_inputs, self.n_neurons = int(n_inputs), int(n_neurons)
         self.activation = activation
         self.dtype = float_dtype(dtype)
         for name, value in (("weight_regularizer_l1", weight_regularizer_l1),

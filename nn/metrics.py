@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT32, Array, as_floats, as_labels, finite, within
+from .arrays import FLOAT32, Array, as_floats, as_labels, finite, whole, within
 
 
 class _Counting:
@@ -108,11 +108,7 @@ class TopKAccuracy(_Counting):
     recordable = False  # no kernel counts these hits, so that a plan would not
 
     def __init__(self, k: int = 5) -> None:
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-            raise TypeError(f"k must be a whole number, got {k!r}")
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
-        self.k = int(k)
+        self.k = whole("k", k)
 
     def hits(self, outputs: Array, y: Array) -> int:
         rows, columns = outputs.shape

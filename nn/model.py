@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from . import backend
 from . import layers as _layers
-from .arrays import FLOAT32, Array, as_floats, finite
+from .arrays import FLOAT32, Array, as_floats, finite, whole
 from .files import read, write
 from .history import History
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
@@ -309,14 +309,14 @@ class Model:
         data that does not fit.
         """
         self._need("loss", "optimizer")
-        epochs = _count("epochs", epochs)
-        print_every = None if print_every is None else _count("print_every", print_every)
+        epochs = whole("epochs", epochs)
+        print_every = None if print_every is None else whole("print_every", print_every)
         given = y
         X, y, *weights = self._samples("training", X, y, sample_weight)
         y = y.copy()  # a label changed after its check would make a kernel write anywhere
         weights = [each.copy() for each in weights]  # they may share memory with X or an output
         data: Data = (X, y, *weights)
-        batch = len(X) if batch_size is None else min(_count("batch_size", batch_size), len(X))
+        batch = len(X) if batch_size is None else min(whole("batch_size", batch_size), len(X))
         if validation_data is not None and not (isinstance(validation_data, (tuple, list))
                                                 and len(validation_data) in (2, 3)):
             raise TypeError("validation_data must be (X, y) or (X, y, sample_weight)")
@@ -413,7 +413,7 @@ class Model:
         `sample_weight` and errors are those of `train`.
         """
         self._need("loss")
-        batch_size = None if batch_size is None else _count("batch_size", batch_size)
+        batch_size = None if batch_size is None else whole("batch_size", batch_size)
         return self._evaluate(self._samples("evaluation", X, y, sample_weight), batch_size)
 
     def _evaluate(self, data: Data, batch_size: int | None) -> tuple[float, float | None]:
@@ -432,7 +432,7 @@ class Model:
             outputs = self._predict_few(X)
             if outputs is not None:
                 return outputs
-        batch = max(1, len(X)) if batch_size is None else _count("batch_size", batch_size)
+        batch = max(1, len(X)) if batch_size is None else whole("batch_size", batch_size)
         parts = [self.forward(X[start:start + batch], False) for start in range(0, max(1, len(X)), batch)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -531,11 +531,3 @@ def _kept(found: Any, part: Any, name: str) -> Any:
         verb = "forward" if name == "output" else "backward"
         raise TypeError(f"{verb} of {part!r} must return its result, or set self.{name}")
     return found
-
-
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return int(value)
