@@ -13,7 +13,7 @@ from .narrow import W32, sum_rows
 from .simd import fma, fold_sum, lanes, load, scratch, select, splat, store
 
 BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
-PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 262_144, 131_072  # elements; those of categorical_cross_entropy
+PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 16_384, 131_072  # elements; bench/thresholds.py at 2 threads
 
 
 @inline

@@ -7,7 +7,7 @@ from .jit import inline, loops, pick
 from .simd import WIDE, lanes, load, load_wide, select, store
 
 BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
-PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; those of sigmoid; not measured
+PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; bench/thresholds.py at 2 threads
 
 
 @inline

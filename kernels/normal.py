@@ -8,7 +8,7 @@ from .jit import inline, loops, pick
 from .simd import bits, fma, from_bits, interleave, lanes, low_halves, reinterpret, single, splat, sqrt, store, to_float
 
 BLOCK = 4096  # numbers a task, a multiple of philox.WORDS
-PARALLEL_FROM = 32_768  # numbers; sigmoid's; not measured
+PARALLEL_FROM = 32_768  # numbers; bench/thresholds.py at 2 threads
 LOW = 0xFFFFFFFF
 
 

@@ -7,7 +7,7 @@ from .jit import inline, loops, pick
 from .simd import WIDE, lanes, load_wide, store
 
 BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
-PARALLEL_FROM = 32_768  # elements; that of sigmoid; not measured
+PARALLEL_FROM = 32_768  # elements; bench/thresholds.py at 2 threads
 
 
 @inline
