@@ -1,8 +1,7 @@
-"""The promises of `nnjit.kernels`, checked on this machine: right results, and the same bits as everywhere else.
+"""The cases by which the promises of `nnjit.kernels` are checked, and the digests of their results.
 
-`check()` runs every operation, compares it with NumPy, with itself on other numbers of threads, and its digest with
-the one in digests.py. `warm()` compiles everything into the cache. `python -m nnjit.bench.contract` prints the digests
-as digests.py holds them: write them there when a change of bits is meant.
+`warm()` compiles everything into the cache. `python -m nnjit.bench.contract` prints the digests as digests.py holds
+them: write them there when a change of bits is meant.
 
 The inputs behind the digests come from integers, so that they too are the same on every machine.
 """
@@ -10,7 +9,10 @@ The inputs behind the digests come from integers, so that they too are the same 
 import hashlib
 import inspect
 import math
+import multiprocessing
 import pkgutil
+import signal
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib import import_module
 
 import numpy as np
@@ -29,9 +31,8 @@ SHAPES = {  # by the number of dimensions: around 3, 10, 16, 17 columns, over ea
 }
 SPECIAL_SHAPES = {1: ((200,),), 2: ((40, 18),), 3: ((33, 12, 19), (40, 5, 3))}
 SPECIALS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-40, -5e-324, 3e38, -1e-30)
-ERRORS = {"dense": 500}  # eps of the dtype, times the largest number of the result: the largest seen is 267, where a
-ERROR = 32  # sum of 410 products goes through tanh; without such a step it is 16
 STEPS = 200
+MOST_PROCESSES = 8  # a compiling process takes 300 MB
 
 
 class Exact:
@@ -192,123 +193,35 @@ def total(found):
     return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()
 
 
-# ---- the commands
+# ---- compiling
 
 
-def error(dtype, results, expected):
-    """The largest difference in eps of the dtype, relative to the largest number of each result. The unit is at least
-    the smallest normal number: optimizers end what fades at 16 times that, and eps of a denormal number may be 0."""
-    largest, info = 0.0, np.finfo(dtype)
-    for x, r in zip(results, expected, strict=True):
-        unit = max(float(np.max(np.abs(r), initial=0.0) * info.eps), float(info.smallest_normal))
-        largest = max(largest, float(np.max(np.abs(x - r), initial=0.0)) / unit)
-    return largest
+def processes():
+    """As many processes as kernels may use threads: compiling and checking take one core each. Ctrl-C ends them."""
+    return ProcessPoolExecutor(min(kernels.get_num_threads(), MOST_PROCESSES), multiprocessing.get_context("spawn"),
+                               signal.signal, (signal.SIGINT, signal.SIG_DFL))
 
 
-def as_float64(x):
-    """A floating-point array as float64, anything else as it is."""
-    return x.astype(np.float64) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
-
-
-def _same(results, others):
-    return all(np.array_equal(x.view(f"u{x.itemsize}"), z.view(f"u{z.itemsize}"))
-               for x, z in zip(map(np.ascontiguousarray, results), map(np.ascontiguousarray, others), strict=True))
-
-
-def _numbers_of_threads():
-    """1, 2 and as many as are set, as far as this machine allows."""
-    before, found = kernels.get_num_threads(), []
-    for n in sorted({1, 2, before}):
-        try:
-            kernels.set_num_threads(n)
-        except ValueError:
-            continue
-        found.append(n)
-    kernels.set_num_threads(before)
-    return found
-
-
-def _check_operation(operation, threads):
-    """Faults as text, the largest error by dtype, the digest."""
-    kernel, twin = twins(operation)
-    faults, errors, state = [], dict.fromkeys(DTYPES, 0.0), hashlib.sha256()
-    for dtype, (function, args, knobs) in every_case(operation):
-        where = f"{operation}.{function} {np.dtype(dtype)} {[x.shape for x in args]}"
-        results = call(kernel, function, args, knobs, parallel=False)
-        feed(state, results)
-        if not _same(results, call(kernel, function, args, knobs, parallel=False)):
-            faults.append(f"{where}: two runs differ")
-        for n in threads:
-            kernels.set_num_threads(n)
-            if not _same(results, call(kernel, function, args, knobs, parallel=True)):
-                faults.append(f"{where}: {n} thread{'s' * (n > 1)} and the serial variant differ")
-        if all(np.isfinite(x).all() for x in args):
-            expected = call(twin, function, [as_float64(x) for x in args], knobs)
-            found = error(dtype, results, expected)
-            errors[dtype] = max(errors[dtype], found)
-            if not found <= ERRORS.get(operation, ERROR):
-                faults.append(f"{where}: NumPy in float64 differs by {found:.1f} eps")
-    return faults, errors, state.hexdigest()
-
-
-def check(progress=True):
-    """Check the promises on this machine, print a table, and return 0 if all are kept, else 1."""
-    from .digests import DIGESTS
-    before, threads, names = kernels.get_num_threads(), _numbers_of_threads(), operations()
-    faults, found = [], {}
-    print(f"largest error against NumPy in float64, in eps; bits of the serial variant against "
-          f"{', '.join(map(str, threads))} threads and a second run\n")
-    print(f"{'':28}{'float32':>8}{'float64':>9}   digest")
-    running = bar(len(names) + 1, None if progress else False)
-    try:
-        for name in (*names, "training"):
-            if name == "training":
-                wrong, columns, found[name] = _check_training(threads)
-            else:
-                wrong, errors, found[name] = _check_operation(name, threads)
-                columns = f"{errors[np.float32]:8.1f}{errors[np.float64]:9.1f}"
-            if found[name] != DIGESTS.get(name):
-                wrong.append(f"{name}: the digest is {found[name]}, expected {DIGESTS.get(name)}")
-            faults += wrong
-            line = f"{name:28}{columns}   {found[name][:16]}  {'FAULT' if wrong else 'ok'}"
-            if running is None:
-                print(line)
-            else:
-                running.write(line)
-                running.update()
-    finally:
-        kernels.set_num_threads(before)
-        if running is not None:
-            running.close()
-    for fault in faults:
-        print(f"fault: {fault}")
-    print(f"\ndigest of this machine: {total(found)}")
-    print("please report the faults with the output of `nnjit info`" if faults
-          else "all promises kept; every machine prints this digest")
-    return int(bool(faults))
-
-
-def _check_training(threads):
-    found = {}
-    for n in threads:
-        kernels.set_num_threads(n)
-        found[n] = training_digest()
-    faults = [f"training on {n} threads and on {threads[0]} differ" for n in threads if found[n] != found[threads[0]]]
-    return faults, f"{STEPS:8} steps   ", found[threads[0]]
+def compiled(operation, dtype):
+    """Compile an operation's kernels for a dtype, serial and parallel, and their calls from recorded trainings."""
+    for parallel in (False, True):
+        with kernels.capture() as calls:
+            for case in cases(operation, (5, 4, 3)[:dimensions(operation)], dtype):
+                call(twins(operation)[0], *case, parallel=parallel)
+        kernels.Replay(calls)
 
 
 def warm(progress=True):
     """Compile every kernel, for both dtypes, serial and parallel, into the cache, so that nothing compiles later."""
-    names = operations()
-    running = bar(len(names) * len(DTYPES) * 2, None if progress else False)
-    for name in names:
-        for dtype in DTYPES:
-            for parallel in (False, True):
-                for case in cases(name, (5, 4, 3)[:dimensions(name)], dtype):
-                    call(twins(name)[0], *case, parallel=parallel)
-                if running is not None:
-                    running.set_description(name, refresh=False)
-                    running.update()
+    # products first: they take longest, and the last task should be a short one
+    names = sorted(operations(), key=lambda name: (-dimensions(name), name))
+    tasks = [(name, dtype) for name in names for dtype in DTYPES]
+    running = bar(len(tasks), None if progress else False)
+    with processes() as pool:
+        for done in as_completed([pool.submit(compiled, *task) for task in tasks]):
+            done.result()
+            if running is not None:
+                running.update()
     if running is not None:
         running.close()
     print(f"{len(names)} operations are compiled in {kernels.info()['cache folder']}")

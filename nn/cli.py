@@ -157,9 +157,10 @@ def _parser() -> Parser:
     predict.add_argument("--output", type=_output(".npy", ".csv"), metavar="FILE",
                          help="also write all outputs, as NumPy's npy or as csv")
 
-    command("check", _check, "check that the kernels keep their promises on this machine (seconds, once compiled)",
+    command("check", _check, "check that the kernels keep their promises on this machine (half a minute, once compiled)",
             description="Check on this machine that the kernels are right and give the same bits whatever the number\n"
-            "of threads, and print a digest of the results, which is the same on every machine.")
+            "of threads, in several Python threads and in child processes, and that models are saved and loaded.\n"
+            "The digest that it prints is the same on every machine; a report of a fault needs all it prints.")
     bench = command("bench", _bench, "measure the kernels and whole training steps against plain NumPy, or other peers")
     bench.add_argument("--quick", action="store_true", help="fewer sizes and repeats")
     bench.add_argument("--peers", action="store_true",
@@ -276,8 +277,8 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from ..bench import contract
-    return contract.check(progress=True)
+    from ..bench import selfcheck
+    return selfcheck.check(progress=True)
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -392,10 +392,11 @@ def test_ctrl_c_is_one_line():
 def test_the_other_commands_hand_over(monkeypatch, capsys):
     from nnjit import bench, kernels
 
-    class Contract:
+    class Selfcheck:
         def check(self, progress):
             return 3 if progress is True else 0
 
+    class Contract:
         def warm(self, progress):
             print("warm", progress)
 
@@ -406,6 +407,7 @@ def test_the_other_commands_hand_over(monkeypatch, capsys):
             return 4
 
     monkeypatch.setattr(bench, "contract", Contract(), raising=False)
+    monkeypatch.setattr(bench, "selfcheck", Selfcheck(), raising=False)
     monkeypatch.setattr(bench, "report", Report(), raising=False)
     monkeypatch.setattr(kernels, "info", lambda: {"nnjit": "1.2", "threads": "2"}, raising=False)
     assert cli.main(["check"]) == 3

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from importlib import import_module
 from pathlib import Path
+from types import MethodType
 
 import llvmlite.binding
 import numpy as np
@@ -697,40 +698,28 @@ def nests():
                 yield f"{operation}.{name}", value
 
 
-def test_after_warm_nothing_compiles(capsys):
+def test_warm_compiles_in_processes_of_its_own(capsys, monkeypatch):
+    monkeypatch.setattr(contract, "operations", lambda: ["relu", "matmul"])
     contract.warm(progress=False)
-    assert f"{len(OPERATIONS)} operations are compiled in " in capsys.readouterr().out
-    before = {name: (set(nest.serial.signatures), set(nest.threads.signatures)) for name, nest in nests()}
-    for name, variants in before.items():
-        for signatures in variants:
-            assert len(signatures) == 2, f"{name}: compiled for {signatures}, not for two dtypes"
-    contract.digests(parallel=False)
-    contract.digests(parallel=True)
-    contract.digests(parallel=None)
-    assert {name: (set(nest.serial.signatures), set(nest.threads.signatures)) for name, nest in nests()} == before
+    assert "2 operations are compiled in " in capsys.readouterr().out
 
 
-def test_check_keeps_its_word(capsys, monkeypatch):
-    assert contract.check(progress=False) == 0
-    text = capsys.readouterr().out
-    assert f"digest of this machine: {contract.total(digests.DIGESTS)}" in text and "fault" not in text.lower()
-    for operation in OPERATIONS:
-        assert re.search(rf"^{operation} .* ok$", text, re.M)
-    monkeypatch.setitem(digests.DIGESTS, "relu", "0" * 64)
-    assert contract.check(progress=False) == 1
-    text = capsys.readouterr().out
-    assert "fault: relu: the digest is" in text and re.search("^relu .* FAULT$", text, re.M)
+@each
+def test_after_warm_nothing_compiles(operation, monkeypatch):
+    def kinds(calls):
+        # a parallel variant is called through a method of its nest
+        calls = [(variant.__self__.threads if isinstance(variant, MethodType) else variant, args)
+                 for variant, args in calls]
+        return {(variant, tuple(map(variant.typeof_pyval, args))) for variant, args in calls}
 
-
-def test_errors_are_relative_to_the_largest_number_or_the_smallest_normal():
-    for dtype in DTYPES:
-        info = np.finfo(dtype)
-        normal, one = info.smallest_normal, np.array([1, 4], dtype)
-        assert contract.error(dtype, [one], [one]) == contract.error(dtype, [one[:0]], [one[:0]]) == 0
-        assert contract.error(dtype, [one * (1 + 3 * info.eps)], [one]) == 3
-        assert contract.error(dtype, [one, one - 2 * info.eps], [one, one]) == 0.5
-        assert contract.error(dtype, [16 * normal], [5 * info.smallest_subnormal]) == pytest.approx(16, rel=1e-5)
-        assert contract.error(dtype, [dtype(1e-9)], [dtype(0)]) > 10**20
+    compiled = []
+    monkeypatch.setattr(kernels, "Replay", compiled.extend)  # what it takes can be recorded, too
+    for dtype in contract.DTYPES:
+        contract.compiled(operation, dtype)
+    for parallel in (False, True, None):
+        with kernels.capture() as calls:
+            contract.operation_digest(operation, parallel)
+        assert calls and kinds(calls) <= kinds(compiled), f"parallel={parallel}"
 
 
 def test_two_python_threads_at_once():
