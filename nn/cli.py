@@ -157,7 +157,7 @@ def _parser() -> Parser:
     predict.add_argument("--output", type=_output(".npy", ".csv"), metavar="FILE",
                          help="also write all outputs, as NumPy's npy or as csv")
 
-    command("check", _check, "check that the kernels keep their promises on this machine (half a minute, once compiled)",
+    command("check", _check, "check that the kernels keep their promises here (half a minute, once compiled)",
             description="Check on this machine that the kernels are right and give the same bits whatever the number\n"
             "of threads, in several Python threads and in child processes, and that models are saved and loaded.\n"
             "The digest that it prints is the same on every machine; a report of a fault needs all it prints.")
