@@ -132,7 +132,7 @@ def _limits(threads: int, quick: bool) -> dict[str, Any]:
 
 def _child(command: list[str], threads: int, what: str, descriptors: tuple[int, ...] = (), **variables: str) -> str:
     # pytest's own settings and plugins, whatever is installed beside it, stay out
-    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment |= {name: str(threads) for name in POOLS}
     environment |= {"NNJIT_NUM_THREADS": str(threads), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}
     child = subprocess.run([sys.executable, *command], env=environment, text=True, stdin=subprocess.DEVNULL,

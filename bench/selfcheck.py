@@ -1,4 +1,4 @@
-"""`nnjit check`: are the promises kept on this machine? What it prints is what a report of a fault needs.
+"""`nnjit check`: are the promises kept on this machine?
 
 Every operation is compared with NumPy in float64, with itself on other numbers of threads, and by its digest with all
 other machines, in processes of their own: one that crashes is a fault, too. Then trainings, several Python threads at
@@ -208,9 +208,7 @@ def check(progress: bool = True) -> int:
     threads = _numbers_of_threads()
     faults: list[str] = []
     found: dict[str, str] = {}
-    for name, text in kernels.info().items():
-        print(f"{name + ':':24} {text}")
-    print(f"\nlargest error against NumPy in float64, in eps; bits of the serial variant against "
+    print(f"largest error against NumPy in float64, in eps; bits of the serial variant against "
           f"{', '.join(map(str, threads))} threads and a second run\n")
     print(f"{'':28}{'float32':>8}{'float64':>9}   digest")
     running = bar(len(operations()) + 1 + len(OTHERS), None if progress else False)

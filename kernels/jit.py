@@ -322,7 +322,6 @@ def info():
     """Versions, CPU, threads and cache, as text by name."""
     import platform
 
-    from .. import __version__
     from .simd import REGISTER_BYTES
 
     try:
@@ -331,7 +330,6 @@ def info():
         folder = "none: set NNJIT_CACHE_DIR"
     cpu, features = numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[1:3]
     return {
-        "nnjit": __version__,
         "system": platform.platform(),
         "python": platform.python_version(),
         "numpy": numpy.__version__,

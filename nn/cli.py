@@ -278,6 +278,8 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from ..bench import selfcheck
+    _info(options)  # a report of a fault needs it
+    print()
     return selfcheck.check(progress=True)
 
 
@@ -296,7 +298,7 @@ def _warm(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from .. import kernels
-    for name, value in kernels.info().items():
+    from .. import __version__, kernels
+    for name, value in {"nnjit": __version__, **kernels.info()}.items():
         print(f"{name + ':':24} {value}")
     return 0

@@ -409,8 +409,10 @@ def test_the_other_commands_hand_over(monkeypatch, capsys):
     monkeypatch.setattr(bench, "contract", Contract(), raising=False)
     monkeypatch.setattr(bench, "selfcheck", Selfcheck(), raising=False)
     monkeypatch.setattr(bench, "report", Report(), raising=False)
-    monkeypatch.setattr(kernels, "info", lambda: {"nnjit": "1.2", "threads": "2"}, raising=False)
+    monkeypatch.setattr(kernels, "info", lambda: {"python": "1.2", "threads": "2"}, raising=False)
     assert cli.main(["check"]) == 3
+    about = [["nnjit:", __version__], ["python:", "1.2"], ["threads:", "2"]]
+    assert [line.split() for line in capsys.readouterr().out.split("\n")] == [*about, [], []]
     assert cli.main(["bench", "--quick", "--json", "a.json"]) == 4
     assert cli.main(["bench", "--peers", "--roofline", "a.png", "--against", "b.json"]) == 4
     assert cli.main(["warm"]) == 0
@@ -418,7 +420,7 @@ def test_the_other_commands_hand_over(monkeypatch, capsys):
     out = capsys.readouterr().out.split("\n")
     assert out[:3] == ["True False a.json None None None [] None None",
                        "False True None None a.png b.json [] None None", "warm True"]
-    assert [line.split() for line in out[3:5]] == [["nnjit:", "1.2"], ["threads:", "2"]]
+    assert [line.split() for line in out[3:6]] == about
 
 
 def test_tasks_are_sound():
