@@ -6,7 +6,7 @@ copied too (Numba would compile every kernel a second time for it); the caller's
 
 import sys
 from decimal import Decimal
-from math import inf
+from math import inf, nan, prod
 from numbers import Real
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy import empty, may_share_memory, ndarray
 from .jit import loops
 
 LARGEST = sys.float_info.max
+MOST_NUMBERS, MOST_DIMENSIONS = 2**60 - 1, 64  # of an array; with 8 bytes each NumPy refuses more, in words of its own
 F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 FLOATS = (F32, F64)
 # Of each dtype there may be more than one object (unpickled arrays have their own), so `is` alone would refuse some.
@@ -159,7 +160,9 @@ def number(name, value, finite=True):
         try:
             value = float(value)
         except OverflowError:
-            value = inf
+            value = inf if value > 0 else -inf
+        except ValueError:  # a signalling NaN of Decimal
+            value = nan
     if finite and not -LARGEST <= value <= LARGEST:
         raise ValueError(f"{name} must be finite, got {value}")
     return value
@@ -182,14 +185,17 @@ def shape(name, value):
         raise TypeError(f"{name} must be a whole number or a tuple of them, got {value!r}")
     if any(n < 0 for n in lengths):
         raise ValueError(f"{name} must not be negative, got {value!r}")
-    return tuple(map(int, lengths))
+    lengths = tuple(map(int, lengths))
+    if len(lengths) > MOST_DIMENSIONS or prod(n for n in lengths if n) > MOST_NUMBERS:
+        raise ValueError(f"{name} must have at most {MOST_DIMENSIONS} dimensions and 2^60 - 1 numbers, got {value!r}")
+    return lengths
 
 
 def dtype(name, value):
     """float32 or float64 in native byte order, given in any of NumPy's ways but None."""
     try:
         found = None if value is None else np.dtype(value)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # NumPy parses texts
         found = None
     if found is None or found not in FLOATS:  # of NumPy's dtypes float64 is equal to None
         raise TypeError(f"{name} must be float32 or float64, got {value!r}")
@@ -216,6 +222,12 @@ def columns(name, x):
     """Raise when rows are empty: their maximum is not defined."""
     if x.shape[1] == 0:
         raise ValueError(f"{name} must have at least one column, got shape {x.shape}")
+
+
+def flag(name, value):
+    """Raise unless a value is True or False: the text "False" would count as True."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
 
 
 def one_of(name, value, choices):
@@ -251,7 +263,10 @@ def labels(y, like_name, like):
             raise TypeError(f"one-hot labels must be numbers, got {y.dtype}")
         if y.shape != like.shape:
             raise ValueError(f"one-hot labels must have shape {like.shape} to match {like_name}, got {y.shape}")
-        return y if y.dtype is like.dtype and y.flags.carray else np.array(y, like.dtype, order="C")
+        if y.dtype is like.dtype and y.flags.carray:
+            return y
+        with np.errstate(over="ignore", invalid="ignore"):  # a float64 beyond float32 is infinity there
+            return np.array(y, like.dtype, order="C")
     if y.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers (N,) or one-hot rows (N, {classes}), got {y.dtype} {y.shape}")
     if y.shape != (rows,):
