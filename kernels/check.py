@@ -168,13 +168,21 @@ def number(name, value, finite=True):
     return value
 
 
+def _shown(value):
+    """A value in an error's text."""
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return f"{type(value).__name__} of too many digits to show"
+
+
 def word(name, value):
     """A whole number of 64 bits, 0 <= value < 2^64, as the int64 that has its bits."""
     if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be a whole number, got {type(value).__name__}")
     value = int(value)
     if not 0 <= value < 2**64:
-        raise ValueError(f"{name} must be at least 0 and below 2^64, got {value}")
+        raise ValueError(f"{name} must be at least 0 and below 2^64, got {_shown(value)}")
     return value if value < 2**63 else value - 2**64
 
 
@@ -182,12 +190,13 @@ def shape(name, value):
     """A whole number or a tuple or list of them, none below 0, as a tuple of int."""
     lengths = value if isinstance(value, (tuple, list)) else (value,)
     if not all(isinstance(n, (int, np.integer)) and not isinstance(n, (bool, np.timedelta64)) for n in lengths):
-        raise TypeError(f"{name} must be a whole number or a tuple of them, got {value!r}")
+        raise TypeError(f"{name} must be a whole number or a tuple of them, got {_shown(value)}")
     if any(n < 0 for n in lengths):
-        raise ValueError(f"{name} must not be negative, got {value!r}")
+        raise ValueError(f"{name} must not be negative, got {_shown(value)}")
     lengths = tuple(map(int, lengths))
     if len(lengths) > MOST_DIMENSIONS or prod(n for n in lengths if n) > MOST_NUMBERS:
-        raise ValueError(f"{name} must have at most {MOST_DIMENSIONS} dimensions and 2^60 - 1 numbers, got {value!r}")
+        raise ValueError(f"{name} must have at most {MOST_DIMENSIONS} dimensions and less than 2^60 numbers, "
+                         f"got {_shown(value)}")
     return lengths
 
 
@@ -198,7 +207,7 @@ def dtype(name, value):
     except (TypeError, ValueError, SyntaxError):  # NumPy parses texts
         found = None
     if found is None or found not in FLOATS:  # of NumPy's dtypes float64 is equal to None
-        raise TypeError(f"{name} must be float32 or float64, got {value!r}")
+        raise TypeError(f"{name} must be float32 or float64, got {_shown(value)}")
     return found
 
 
@@ -237,7 +246,7 @@ def one_of(name, value, choices):
     except (TypeError, ValueError):  # no hash
         known = False
     if not known:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {_shown(value)}")
 
 
 @loops

@@ -1,8 +1,8 @@
 """The gate of `nnjit.kernels`: every argument of every function in each kind, layout, shape and value.
 
-What is valid is what the docstring says of the argument, read here (`descriptions`). A valid call gives the bits of the
-same call on plain arrays and changes nothing that it only reads. Any other call raises an error that names the argument,
-and changes nothing at all.
+What is valid is what the docstring says of the argument, read here (`descriptions`). A valid call gives the bits of
+the same call on plain arrays and changes nothing that it only reads. Any other call raises an error that names the
+argument, and changes nothing at all.
 """
 
 import array
@@ -74,7 +74,7 @@ def array_names(operation, function):
 def never_zero(operation, function):
     """The letters whose length must not be 0: they stand in the sentence that tells what raises."""
     text = document(operation, function).replace("\n", " ")
-    found = {letter for sentence in re.findall(r"Raises [^.]*\.", text) for letter in re.findall(r"([A-Z]) = 0", sentence)}
+    found = set(re.findall("([A-Z]) = 0", " ".join(re.findall(r"Raises [^.]*\.", text))))
     return found | (never_zero(operation, "forward") if re.search(r"Errors[^.]* as in `forward`", text) else set())
 
 
@@ -150,10 +150,12 @@ class Case:
     def right(self, args, where, knobs=None, like=None, out=None):
         """The call has the bits of the call on plain arrays, with the knobs `like`, and what it only reads stays."""
         knobs = {**self.knobs, **(knobs or {})}
-        plain = {name: plainly(x, args[name if name != "labels" else self.floats()[0]].dtype) for name, x in args.items()}
+        dtypes = {name: args[self.floats()[0] if name == "labels" else name].dtype for name in args}
+        plain = {name: plainly(x, dtypes[name]) for name, x in args.items()}
         expected = self.run(plain, {**knobs, **(like or {})})
         written = (*(x for name, x in args.items() if in_place(self.function, name)), *(out or ()))
-        before = {name: memory(x) for name, x in args.items() if not any(np.may_share_memory(x, y) for y in written)}
+        before = {name: memory(x) for name, x in args.items()
+                  if not any(np.may_share_memory(x.view(np.ndarray), y) for y in written)}
         try:
             found = self.run(args, {**knobs, "out": out if len(out) > 1 else out[0]} if out else knobs)
         except Exception as error:
@@ -226,7 +228,7 @@ def test_every_argument_is_described():
                         domain(text[name]))
                 assert kind, f"{operation}.{function}: what may {name} be? {text[name]}"
                 kinds[kind] += 1
-    assert kinds["array"] >= 90 and kinds["out"] >= 35 and kinds["flag"] >= 60
+    assert kinds["array"] >= 90 and kinds["out"] >= 35 and kinds["switch"] >= 60
     assert min(kinds.values()) >= 1 and len(kinds) == 13, kinds
 
 
@@ -286,7 +288,8 @@ def test_kinds(operation, dtype):
                 case.refused(case.fresh(**{name: other}), f"{name} is {what}", TypeError, named(name))
             # what may be left out may be needed all the same
             needed = signature(operation, case.function)[name].default is inspect.Parameter.empty
-            case.refused(case.fresh(**{name: None}), f"{name} is None", TypeError if needed else ValueError, named(name))
+            error = TypeError if needed else ValueError
+            case.refused(case.fresh(**{name: None}), f"{name} is None", error, named(name))
             seen[case.function, name] += len(NO_ARRAYS) + 3
     covered(operation, seen, 2 * len(np.typecodes["All"]) // 2 + len(NO_ARRAYS))
 
@@ -370,8 +373,9 @@ LAYOUTS = {
     "repeated": repeated, "windows": windows, "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
     "one of several": lambda x: np.stack([x, x])[1], "last of several": lambda x: np.stack([x, x], axis=-1)[..., 1],
     "a field": in_fields, "unpickled": lambda x: pickle.loads(pickle.dumps(x)), "from dlpack": np.from_dlpack,
-    "subclass": lambda x: x.copy().view(Sub), "matrix": lambda x: x.copy().view(np.matrix) if x.ndim == 2 else x.copy(),
-    "records": lambda x: x.copy().view(np.recarray), "character array": lambda x: sliced(x).view(Sub),
+    "subclass": lambda x: x.copy().view(Sub), "sliced subclass": lambda x: sliced(x).view(Sub),
+    "matrix": lambda x: x.copy().view(np.matrix if x.ndim == 2 else Sub),
+    "records": lambda x: x.copy().view(np.recarray),
     "from a buffer": lambda x: np.frombuffer(bytearray(x.tobytes()), x.dtype).reshape(x.shape),
 }
 
@@ -401,12 +405,10 @@ def test_layouts(operation, dtype):
 
 def other_shapes(shape):
     """Shapes of 0 to 5 dimensions, of no numbers, and those next to this one."""
-    near = {tuple(n + (i == at) * change for i, n in enumerate(shape)) for at in range(len(shape)) for change in (-1, 1)}
-    thin = {tuple(n if i != at else length for i, n in enumerate(shape)) for at in range(len(shape))
-            for length in (0, 1)}
-    fixed = {(), (1,), (5,), (7,), (35,), (0,), (1, 1), (0, 0), (4, 7), (7, 5), (1, 1, 1), (2, 3, 4), (0, 5, 4), (7, 5, 0),
-             (1,) * 4, (2, 1, 3, 2), (7, 5, 1, 1), (1,) * 5, (1, 2, 1, 3, 2), (0,) * 5, (2**40, 0), (0, 2**40)}
-    return sorted(near | thin | fixed | {shape[::-1], (*shape, 1), (1, *shape), shape[:-1], shape[1:]} - {shape})
+    near = {(*shape[:at], length, *shape[at + 1:]) for at, n in enumerate(shape) for length in (0, 1, n - 1, n + 1)}
+    fixed = {(), (1,), (5,), (7,), (35,), (0,), (1, 1), (0, 0), (4, 7), (7, 5), (1, 1, 1), (2, 3, 4), (0, 5, 4),
+             (7, 5, 0), (1,) * 4, (2, 1, 3, 2), (7, 5, 1, 1), (1,) * 5, (1, 2, 1, 3, 2), (0,) * 5, (4097, 0), (0, 4097)}
+    return sorted((near | fixed | {shape[::-1], (*shape, 1), (1, *shape), shape[:-1], shape[1:]}) - {shape})
 
 
 def judge_shapes(case, args, where):
@@ -507,37 +509,38 @@ class Whole(int):
     pass
 
 
-NUMBERS = {  # and the float that each is
-    0.5: 0.5, 0: 0.0, -0.0: -0.0, 1: 1.0, 2: 2.0, -1: -1.0, -0.25: -0.25, 1e-300: 1e-300, 5e-324: 5e-324, 1e300: 1e300,
-    np.float16(0.5): 0.5, np.float32(0.1): 0.10000000149011612, np.float64(0.75): 0.75, np.longdouble(0.25): 0.25,
-    np.int8(-3): -3.0, np.uint64(2**63): 2.0**63, Fraction(1, 3): 1 / 3, Decimal("0.1"): 0.1, Whole(3): 3.0,
-    2**1023: 2.0**1023, nan: nan, inf: inf, -inf: -inf, np.float16("nan"): nan, np.float32("inf"): inf,
-    np.longdouble("-inf"): -inf, Decimal("NaN"): nan, Decimal("-Infinity"): -inf, Decimal("1e999"): inf, 10**400: inf,
-    -10**400: -inf, 10**5000: inf, Fraction(-10**400, 3): -inf,
-}
-REALS = [*NUMBERS.items(), (Decimal("sNaN"), nan), (np.array(0.5), 0.5), (np.array(2), 2.0), (np.array(inf), inf),
-         (np.array(0.25, np.float16), 0.25), (np.ma.masked_array(0.5), 0.5)]
-NO_NUMBERS = [True, np.True_, np.array(True), "1", np.str_("1"), b"1", bytearray(b"1"), 1j, np.complex64(1), [1.0], (1.0,), {},
-              np.array([1.0]), np.array([[1.0]]), np.array("1"), np.array(None), np.array([]), np.ma.masked,
-              np.datetime64(1, "s"), np.timedelta64(1, "s"), object(), float, Ellipsis, np.zeros(1, [("a", "f4")])[0]]
+REALS = [  # and the float that each is
+    *((value, float(value)) for value in (
+        0.5, 0, 0.0, -0.0, 1, 2, -1, -0.25, 1e-300, 5e-324, 1e300, np.float16(0.5), np.float32(0.1), np.float64(0.75),
+        np.longdouble(0.25), np.int8(-3), np.uint64(2**63), Fraction(1, 3), Decimal("0.1"), Whole(3), 2**1023,
+        np.array(0.5), np.array(2), np.array(0.25, np.float16), nan, inf, -inf, np.float16("nan"), np.float32("inf"),
+        np.longdouble("-inf"), np.array(inf), Decimal("NaN"), Decimal("-Infinity"))),
+    (Decimal("1e999"), inf), (Decimal("sNaN"), nan), (10**400, inf), (-10**400, -inf), (10**5000, inf),
+    (Fraction(-10**400, 3), -inf), (np.ma.masked_array(0.5), 0.5)]
+NO_NUMBERS = [True, np.True_, np.array(True), "1", np.str_("1"), b"1", bytearray(b"1"), 1j, np.complex64(1), [1.0],
+              (1.0,), {}, np.array([1.0]), np.array([[1.0]]), np.array("1"), np.array(None), np.array([]), np.ma.masked,
+              np.datetime64(1, "s"), np.timedelta64(1, "s"), object(), float, ..., np.zeros(1, [("a", "f4")])[0]]
 WORDS = [0, 5, 2**63 - 1, 2**63, 2**64 - 1, np.uint8(5), np.int64(5), np.uint64(2**64 - 1), Whole(5)]
 NO_WORDS = [-1, 2**64, -2**63, 10**400, 10**5000, np.int8(-3)]
 FLAGS = [True, False, np.True_, np.False_]
 NO_FLAGS = [0, 1, "False", "", 1.0, nan, [], [1], np.array(True), np.array([1, 0]), np.array([]), object(), b"", ...]
 SHAPES = [0, 3, np.int64(3), np.uint8(3), (), [], (3, 2), [3, 2], (0, 5), (2, 1, 3), (1,) * 64, Whole(2)]
-NO_SHAPES = [None, "3", 3.0, True, (3, None), (3, 2.0), (3, True), np.array([3, 2]), np.array(3), {3}, b"3", (x for x in (3,))]
+NO_SHAPES = [None, "3", 3.0, True, (3, None), (3, 2.0), (3, True), np.array([3, 2]), np.array(3), {3}, b"3",
+             (x for x in (3,))]
 WRONG_SHAPES = [-1, (3, -1), [-5], 2**64, 2**62, (2**62, 4), (2**40, 2**40), (1,) * 65, 10**5000, (2, -10**5000)]
 KINDS = ["float32", "f4", np.float32, np.dtype(np.float32), "<f4" if np.little_endian else ">f4", "float64", float, "d",
          np.float64, np.dtype("f8")]
-NO_KINDS = [None, "float16", ">f4" if np.little_endian else "<f4", np.int64, int, 32, "nothing", "", ",", "(2,f4", "f4,f4",
-            [("a", "f4"), ("a", "f4")], ("f4", -1), np.longdouble, object(), object, ..., 1.5, {"names": ["a"], "formats": []}]
-CHOICES = ["Relu", "", "relu ", 0, 1.5, nan, b"relu", True, [], {}, ["relu"], ("relu",), np.array("relu"), np.array(["relu"]),
-           object(), len, 10**5000]
+NO_KINDS = [None, "float16", ">f4" if np.little_endian else "<f4", np.int64, int, 32, "nothing", "", ",", "(2,f4",
+            "f4,f4", [("a", "f4"), ("a", "f4")], ("f4", -1), np.longdouble, object(), object, ..., 1.5, 10**5000,
+            {"names": ["a"], "formats": []}]
+CHOICES = ["Relu", "", "relu ", 0, 1.5, nan, b"relu", True, [], {}, ["relu"], ("relu",), np.array("relu"),
+           np.array(["relu"]), object(), len, 10**5000]
 
 
 DOMAINS = {  # what a description that gives no shape says of an argument; the first counts
     "None chooses by size; True or False forces": "switch", "^True": "flag", r"0 <= \w+ < 2\^64": "word",
-    r"0 <= \w+ < 1": "share", "^a whole number or a tuple": "shape", "^float32 or float64": "dtype", '^None, "': "choice",
+    r"0 <= \w+ < 1": "share", "^a whole number or a tuple": "shape", "^float32 or float64": "dtype",
+    '^None, "': "choice",
     "^None .* else a number, at least 0, infinite and NaN included": "norm",
     "^a finite number,? (greater than|>) 0": "positive", "^a finite number, at least 0": "not negative",
     "^finite numbers, not 0": "not zero", "^a finite number|^finite numbers": "finite",
@@ -562,10 +565,10 @@ def values(kind, text):
         wrong = [(value, ValueError) for value, number in REALS if not WITHIN[kind](number)]
         return valid, wrong + [(value, TypeError) for value in NO_NUMBERS + [None] * (kind != "norm")]
     if kind == "word":
-        others = [value for value in [*NO_NUMBERS, *(value for value, _ in REALS), None] if not isinstance(value, int | np.integer)
-                  or isinstance(value, bool | np.timedelta64)]
+        numbers = [value for value, _ in REALS if not isinstance(value, int | np.integer)]
         return ([(value, int(value)) for value in WORDS],
-                [(value, ValueError) for value in NO_WORDS] + [(value, TypeError) for value in others])
+                [(value, ValueError) for value in NO_WORDS]
+                + [(value, TypeError) for value in [*NO_NUMBERS, *numbers, None]])
     if kind == "shape":
         return ([(value, tuple(value) if isinstance(value, list) else value) for value in SHAPES],
                 [(value, TypeError) for value in NO_SHAPES] + [(value, ValueError) for value in WRONG_SHAPES])
@@ -609,3 +612,135 @@ def test_numbers_and_choices(operation, dtype):
     for function in functions(operation):
         for name in set(signature(operation, function)) - {*array_names(operation, function), "out"}:
             assert seen[function, name] >= 15, f"{operation}.{function}, {name}: {seen[function, name]} cases"
+
+
+# ---- what is written
+
+
+def with_outputs(operation, dtype):
+    """(case, what it returns, number of one of them, its name in errors, `out` with an array for that one)."""
+    for case in cases(operation, dtype):
+        if "out" not in signature(operation, case.function):
+            continue
+        results = case.run(case.fresh(), case.knobs)
+        for number, result in enumerate(results):
+            alone = len(results) == 1
+
+            def out(x, number=number, count=len(results)):
+                return tuple(x if i == number else None for i in range(count))
+
+            yield case, result, number, r"^out\b" if alone else rf"^out\[{number}\]", out
+
+
+@each_dtype
+@each
+def test_out(operation, dtype):
+    seen = Counter()
+    for case, result, number, name, out in with_outputs(operation, dtype):
+
+        def refused(wrong, where, errors, pattern):
+            given = out(wrong)
+            case.refused(case.fresh(), f"out {number} {where}", errors, pattern, out=given if len(given) > 1 else wrong)
+            seen[case.function] += 1
+
+        for what, other in every_dtype(result):
+            if other.dtype == dtype:
+                case.right(case.fresh(), f"out {number} of {what}", out=out(other))
+            else:
+                refused(other, what, TypeError, name)
+        for what, other in {**NO_ARRAYS, "masked": np.ma.masked_array(result)}.items():
+            refused(other, what, TypeError, name)
+        for what, layout in LAYOUTS.items():
+            view = layout(result)
+            if is_plain(view):
+                case.right(case.fresh(), f"out {number} {what}", out=out(view))
+            else:
+                refused(view, what, ValueError if type(view) is np.ndarray else TypeError, name)
+        for shape in other_shapes(result.shape):
+            refused(of_shape(result, shape), f"{shape}", ValueError, name)
+        if len(out(None)) > 1:
+            few, many = [*out(None)][1:], [*out(None), None]
+            for wrong in (result, [*out(result)], tuple(few), tuple(many), {}, "ab", 2, True, result[None], iter(few)):
+                pattern = f"^out must be None or a tuple of {len(out(None))} arrays"
+                case.refused(case.fresh(), f"out is {type(wrong)}", TypeError, pattern, out=wrong)
+        else:
+            refused((result,), "in a tuple", TypeError, "^out must be a NumPy array, got tuple")
+    for function in functions(operation):
+        if "out" in signature(operation, function):
+            assert seen[function] >= len(np.typecodes["All"]) + len(NO_ARRAYS) + len(LAYOUTS) // 2 + 20
+
+
+def shared(x, size, itemsize):
+    """(where, copies of x beside, before and over `size` bytes that `start` at a multiple of the item size)."""
+    at = -(-size // 8) * 8
+    for start in sorted({0, at - size, at - size + itemsize, at - itemsize, at, at + itemsize, at + x.nbytes - size,
+                         at + x.nbytes - itemsize, at + x.nbytes}):
+        if start >= 0 and start % itemsize == 0:
+            room = np.zeros(at + x.nbytes + size, np.uint8)
+            copy = room[at:at + x.nbytes].view(x.dtype).reshape(x.shape)
+            copy[...] = x
+            yield start - at, copy, room[start:start + size], start < at + x.nbytes and at < start + size
+
+
+@each_dtype
+@each
+def test_out_over_an_argument(operation, dtype):
+    tried = Counter()
+    for case, result, number, name, out in with_outputs(operation, dtype):
+        itself = re.search(r"may be (\w+) itself", case.text["out"])
+        for argument, x in case.args.items():
+            for shift, copy, memory_of_out, overlap in shared(x, result.nbytes, result.itemsize):
+                place = memory_of_out.view(dtype).reshape(result.shape)
+                args, where = case.fresh(**{argument: copy}), f"out {number}, {shift} bytes from {argument}"
+                if not overlap or shift == number == 0 and itself and itself[1] == argument:
+                    case.right(args, where, out=out(place))
+                else:
+                    given = out(place)
+                    case.refused(args, where, ValueError, name, out=given if len(given) > 1 else place)
+                tried[overlap] += 1
+            if itself and itself[1] == argument and number == 0:
+                copy = x.copy()
+                case.right(case.fresh(**{argument: copy}), f"out is {argument}", out=out(copy))
+    assert not case_count(operation) or min(tried[False], tried[True]) >= 2 * case_count(operation)
+
+
+def case_count(operation):
+    """How many pairs of an array and an output there are, at least."""
+    return sum(len(array_names(operation, function)) for function in functions(operation)
+               if "out" in signature(operation, function))
+
+
+@each_dtype
+@each
+def test_outs_over_each_other(operation, dtype):
+    for case, first, number, _, out in with_outputs(operation, dtype):
+        results = case.run(case.fresh(), case.knobs)
+        for other, second in enumerate(results):
+            if other == number:
+                continue
+            for shift, copy, memory_of_out, overlap in shared(first, second.nbytes, second.itemsize):
+                places = [*out(copy)]
+                places[other] = memory_of_out.view(dtype).reshape(second.shape)
+                where = f"out {other}, {shift} bytes from out {number}"
+                if overlap:
+                    case.refused(case.fresh(), where, ValueError, rf"^out\[({number}|{other})\]", out=tuple(places))
+                else:
+                    case.right(case.fresh(), where, out=tuple(places))
+
+
+@each_dtype
+@each
+def test_arrays_of_a_step_over_each_other(operation, dtype):
+    for case in cases(operation, dtype):
+        if case.function != "step":
+            continue
+        for name, other in itertools.permutations(case.args, 2):
+            x, y = case.args[name], case.args[other]
+            for shift, copy, bytes_of_y, overlap in shared(x, y.nbytes, y.itemsize):
+                place = bytes_of_y.view(dtype).reshape(y.shape)
+                if overlap:
+                    case.refused(case.fresh(**{name: copy, other: place}), f"{other}, {shift} bytes from {name}",
+                                 ValueError, rf"^({name}|{other}) must not share memory with ({name}|{other})$")
+                else:
+                    place[...] = y
+                    case.right(case.fresh(**{name: copy, other: place}), f"{other} beside {name}")
