@@ -8,9 +8,11 @@ the other edge of each array lies a margin of bytes, which must stay as they are
 
 import ctypes
 import faulthandler
+import functools
 import inspect
 import itertools
 import json
+import math
 import mmap
 import os
 import sys
@@ -21,7 +23,8 @@ import numpy as np
 from nnjit.bench import contract
 from nnjit.kernels import check
 
-MARGIN, PATTERN = 1024, 0xA5  # bytes, and the value of each
+MARGIN = 1024  # bytes
+PATTERN = np.frombuffer(bytes(range(1, 256)) * 5, np.uint8)[:MARGIN]
 PROT_NONE = 0
 LARGEST = 2**22  # bytes of an array, more than the largest of contract.SHAPES
 EDGES = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 70)  # of lanes, and of tiles in columns
@@ -42,14 +45,14 @@ class Room:
 
     def place(self, shape, dtype, at_end):
         """An array that ends where the room does, or begins there."""
-        size, whole = int(np.prod(shape)) * np.dtype(dtype).itemsize, self.bytes.size
+        size, whole = math.prod(shape) * np.dtype(dtype).itemsize, self.bytes.size
         start = whole - size if at_end else 0
         self.margin = self.bytes[max(start - MARGIN, 0):start] if at_end else self.bytes[size:size + MARGIN]
-        self.margin[...] = PATTERN
+        self.margin[...] = PATTERN[:self.margin.size]
         return self.bytes[start:start + size].view(dtype).reshape(shape)
 
     def intact(self):
-        return bool((self.margin == PATTERN).all())
+        return self.margin.tobytes() == PATTERN[:self.margin.size].tobytes()
 
 
 class Rooms:
@@ -66,6 +69,7 @@ class Rooms:
         if self.used == len(self.rooms):
             self.rooms.append(Room())
         self.used += 1
+        shape = shape if isinstance(shape, tuple) else (shape,)
         return self.rooms[self.used - 1].place(shape, dtype, self.at_end)
 
     def copy(self, x):
@@ -86,7 +90,7 @@ def shapes(dimensions, which):
     if dimensions == 1:
         found = {(n,) for n in every}
     elif dimensions == 2:
-        rows, columns = (EDGES, EDGES) if which == "all" else ((1, 17), (1, 3, 10, 17))
+        rows, columns = (EDGES, EDGES) if which == "all" else ((17,), (1, 3, 17))
         found = {*itertools.product(rows, every), *itertools.product(every, columns)}
     else:
         some = sorted({*EDGES, *HEIGHTS}) if which == "all" else (0, 1, 5, 17)
@@ -105,13 +109,17 @@ class Faults(Exception):
     pass
 
 
+@functools.cache
+def takes_out(action):
+    return "out" in inspect.signature(action).parameters
+
+
 def run(rooms, at_end, kernel, function, args, knobs, expected):
     """One call with all arrays in rooms: those given, those to write, and those that the function makes for itself."""
     rooms.clear(at_end)
     given = [rooms.copy(x) for x in args]
     action = getattr(kernel, function)
-    outs = []
-    if "out" in inspect.signature(action).parameters:
+    if takes_out(action):
         outs = [rooms.empty(x.shape, x.dtype) for x in expected]
         for x in outs:
             x.view(np.uint8)[...] = 0xFF  # NaN
@@ -145,7 +153,7 @@ def main(variant, which, progress, *operations):
             try:
                 with np.errstate(all="ignore"):
                     cases = twin.inputs(rng, shape, dtype)
-            except ValueError:
+            except (ValueError, IndexError):
                 assert 0 in shape  # there are no such inputs
                 refused[operation] += 1
                 continue
