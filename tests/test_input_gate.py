@@ -680,15 +680,18 @@ def test_out(operation, dtype):
 
 
 def shared(x, size, itemsize):
-    """(where, copies of x beside, before and over `size` bytes that `start` at a multiple of the item size)."""
+    """(distance, a copy of x, `size` bytes beside or over it, whether they overlap), by views that know of their common
+    owner and by others."""
     at = -(-size // 8) * 8
     for start in sorted({0, at - size, at - size + itemsize, at - itemsize, at, at + itemsize, at + x.nbytes - size,
                          at + x.nbytes - itemsize, at + x.nbytes}):
         if start >= 0 and start % itemsize == 0:
-            room = np.zeros(at + x.nbytes + size, np.uint8)
-            copy = room[at:at + x.nbytes].view(x.dtype).reshape(x.shape)
-            copy[...] = x
-            yield start - at, copy, room[start:start + size], start < at + x.nbytes and at < start + size
+            for one, two in itertools.product((np.asarray, lambda room: np.frombuffer(memoryview(room), np.uint8)),
+                                              repeat=2):
+                room = np.zeros(at + x.nbytes + size, np.uint8)
+                copy = one(room)[at:at + x.nbytes].view(x.dtype).reshape(x.shape)
+                copy[...] = x
+                yield start - at, copy, two(room)[start:start + size], start < at + x.nbytes and at < start + size
 
 
 @each_dtype
