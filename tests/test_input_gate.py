@@ -481,16 +481,17 @@ def test_lengths_of_zero_and_one(operation):
 # ---- labels
 
 
+@each_dtype
 @each
-def test_labels(operation):
-    for case in cases(operation):
+def test_labels(operation, dtype):
+    for case in cases(operation, dtype):
         labels = case.args.get("labels")
         if labels is None:
             continue
         classes = case.args[case.floats()[0]].shape[1]
         if labels.ndim == 2:
             for value in (nan, inf, -inf, -1.0, 2.0, 0.25, 1e300):  # any distribution is allowed, nothing is checked
-                other = labels.copy()
+                other = labels.astype(np.float64)
                 other[2, 3] = value
                 case.right(case.fresh(labels=other), f"a target of {value}")
             continue
