@@ -41,7 +41,7 @@ def step(w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, 
     dw : shape and dtype of w, any strides; not modified
     m, v : the moments, shape and dtype of w, C-contiguous, zeros at first; updated
     learning_rate, beta_1, beta_2, epsilon, weight_decay : finite numbers
-    correction_1, correction_2 : 1 - beta_1^t and 1 - beta_2^t at step t = 1, 2, ...
+    correction_1, correction_2 : finite numbers, not 0: 1 - beta_1^t and 1 - beta_2^t at step t = 1, 2, ...
     parallel : None chooses by size; True or False forces
 
     m = fma(m, beta_1, dw * (1 - beta_1)), v = fma(v, beta_2, dw * dw * (1 - beta_2)),

@@ -6,7 +6,7 @@ copied too (Numba would compile every kernel a second time for it); the caller's
 
 import sys
 from decimal import Decimal
-from math import inf
+from math import inf, nan, prod
 from numbers import Real
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy import empty, may_share_memory, ndarray
 from .jit import loops
 
 LARGEST = sys.float_info.max
+MOST_NUMBERS, MOST_DIMENSIONS = 2**60 - 1, 64  # of an array; with 8 bytes each NumPy refuses more, in words of its own
 F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 FLOATS = (F32, F64)
 # Of each dtype there may be more than one object (unpickled arrays have their own), so `is` alone would refuse some.
@@ -159,10 +160,20 @@ def number(name, value, finite=True):
         try:
             value = float(value)
         except OverflowError:
-            value = inf
+            value = inf if value > 0 else -inf
+        except ValueError:  # a signalling NaN of Decimal
+            value = nan
     if finite and not -LARGEST <= value <= LARGEST:
         raise ValueError(f"{name} must be finite, got {value}")
     return value
+
+
+def _shown(value):
+    """A value in an error's text."""
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return f"{type(value).__name__} of too many digits to show"
 
 
 def word(name, value):
@@ -171,7 +182,7 @@ def word(name, value):
         raise TypeError(f"{name} must be a whole number, got {type(value).__name__}")
     value = int(value)
     if not 0 <= value < 2**64:
-        raise ValueError(f"{name} must be at least 0 and below 2^64, got {value}")
+        raise ValueError(f"{name} must be at least 0 and below 2^64, got {_shown(value)}")
     return value if value < 2**63 else value - 2**64
 
 
@@ -179,20 +190,24 @@ def shape(name, value):
     """A whole number or a tuple or list of them, none below 0, as a tuple of int."""
     lengths = value if isinstance(value, (tuple, list)) else (value,)
     if not all(isinstance(n, (int, np.integer)) and not isinstance(n, (bool, np.timedelta64)) for n in lengths):
-        raise TypeError(f"{name} must be a whole number or a tuple of them, got {value!r}")
+        raise TypeError(f"{name} must be a whole number or a tuple of them, got {_shown(value)}")
     if any(n < 0 for n in lengths):
-        raise ValueError(f"{name} must not be negative, got {value!r}")
-    return tuple(map(int, lengths))
+        raise ValueError(f"{name} must not be negative, got {_shown(value)}")
+    lengths = tuple(map(int, lengths))
+    if len(lengths) > MOST_DIMENSIONS or prod(n for n in lengths if n) > MOST_NUMBERS:
+        raise ValueError(f"{name} must have at most {MOST_DIMENSIONS} dimensions and less than 2^60 numbers, "
+                         f"got {_shown(value)}")
+    return lengths
 
 
 def dtype(name, value):
     """float32 or float64 in native byte order, given in any of NumPy's ways but None."""
     try:
         found = None if value is None else np.dtype(value)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # NumPy parses texts
         found = None
     if found is None or found not in FLOATS:  # of NumPy's dtypes float64 is equal to None
-        raise TypeError(f"{name} must be float32 or float64, got {value!r}")
+        raise TypeError(f"{name} must be float32 or float64, got {_shown(value)}")
     return found
 
 
@@ -218,6 +233,12 @@ def columns(name, x):
         raise ValueError(f"{name} must have at least one column, got shape {x.shape}")
 
 
+def flag(name, value):
+    """Raise unless a value is True or False: the text "False" would count as True."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+
+
 def one_of(name, value, choices):
     """Raise unless a value is a key of `choices`."""
     try:
@@ -225,7 +246,7 @@ def one_of(name, value, choices):
     except (TypeError, ValueError):  # no hash
         known = False
     if not known:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {_shown(value)}")
 
 
 @loops
@@ -251,7 +272,10 @@ def labels(y, like_name, like):
             raise TypeError(f"one-hot labels must be numbers, got {y.dtype}")
         if y.shape != like.shape:
             raise ValueError(f"one-hot labels must have shape {like.shape} to match {like_name}, got {y.shape}")
-        return y if y.dtype is like.dtype and y.flags.carray else np.array(y, like.dtype, order="C")
+        if y.dtype is like.dtype and y.flags.carray:
+            return y
+        with np.errstate(over="ignore", invalid="ignore"):  # a float64 beyond float32 is infinity there
+            return np.array(y, like.dtype, order="C")
     if y.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers (N,) or one-hot rows (N, {classes}), got {y.dtype} {y.shape}")
     if y.shape != (rows,):

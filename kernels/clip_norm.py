@@ -74,8 +74,9 @@ def step(x, *, max_norm, norm=None, parallel=None):
     """Scale gradients to a norm of at most max_norm, in place.
 
     x : any shape, float32 or float64, C-contiguous; updated
-    max_norm : a finite number
-    norm : None takes the norm of x, as `forward` does; of several arrays, the root of the sum of their norms' squares
+    max_norm : a finite number, at least 0
+    norm : None takes the norm of x, as `forward` does; else a number, at least 0, infinite and NaN included: of several
+        arrays, the root of the sum of their norms' squares
     parallel : None chooses by size; True or False forces
 
     Returns the norm before, a float. Where max_norm / (norm + 1e-6), taken in float64 and rounded to the dtype of x

@@ -116,7 +116,7 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
     x : (N, K), w : (K, C) as given to `forward`, dtype of dy; not modified
     y : (N, C) the output of `forward`; needed where there is an activation
     activation : as given to `forward`
-    input_gradient : False skips dx (a network's first layer needs none) and returns None for it
+    input_gradient : True, or False: skips dx (a network's first layer needs none) and returns None for it
     out : a tuple of (N, K), (K, C) and (C,) arrays to write, None for those to be made
     parallel : None chooses by size; True or False forces
 
@@ -131,6 +131,7 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
     if dy.shape != (rows, neurons):
         raise ValueError(f"dy must have shape {(rows, neurons)} to match x and w, got {dy.shape}")
     check.one_of("activation", activation, ACTIVATIONS)
+    check.flag("input_gradient", input_gradient)
     if activation is not None:
         if y is None:
             raise ValueError(f"y, the output of forward, is needed for activation {activation!r}")

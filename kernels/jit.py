@@ -187,6 +187,8 @@ def pick(nest, large, parallel):
     """The variant of `nest` to call: parallel None takes the parallel one for `large` work, True and False force."""
     if parallel is None:
         parallel = large and _num_threads > 1
+    elif parallel is not True and parallel is not False and not isinstance(parallel, numpy.bool_):
+        raise TypeError(f"parallel must be None, True or False, got {type(parallel).__name__}")
     variant = nest.parallel if parallel else nest.serial
     return _noting(variant) if _captures else variant
 

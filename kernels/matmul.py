@@ -298,8 +298,9 @@ def product(a, b, c, bias, flags, work, parallel):
     flags, bias is not read and f must be the identity."""
     if work or c.size:
         large = work >= PARALLEL_FROM
+        nest = pick(_product, large, parallel)
         tasks = get_num_threads() if parallel or large and parallel is None else 1
-        pick(_product, large, parallel)(a, b, c, bias, flags, tasks)
+        nest(a, b, c, bias, flags, tasks)
     return c
 
 

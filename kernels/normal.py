@@ -63,7 +63,7 @@ def _forward_blocks(y, seed, stream):
 def forward(shape, *, seed, stream=0, dtype, out=None, parallel=None):
     """Numbers of the normal distribution with mean 0 and variance 1.
 
-    shape : a whole number or a tuple of them
+    shape : a whole number or a tuple of them, none below 0
     seed, stream : whole numbers, 0 <= n < 2^64; another stream, such as the number of the step, is other numbers
     dtype : float32 or float64; the numbers of one are not those of the other, rounded
     out : that shape and dtype, C-contiguous, written and returned

@@ -63,7 +63,8 @@ def backward(dy, weights, *, out=None, parallel=None):
     """The gradient with respect to x: dy as `forward` scales it. The weights have none.
 
     dy : (N,) or (N, C) float32 or float64, any strides; not modified
-    weights, out, parallel, what is raised : as in `forward`
+    out : shape and dtype of dy, C-contiguous, written and returned; may be dy itself
+    weights, parallel, what is raised : as in `forward`
 
     Returns dx, shape and dtype of dy.
     Formula and source: kernels/reference/scale_rows.py

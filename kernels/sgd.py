@@ -61,7 +61,7 @@ def step(w, dw, v=None, *, learning_rate, momentum=0.0, nesterov=False, parallel
     dw : shape and dtype of w, any strides; not modified
     v : the velocity, shape and dtype of w, C-contiguous, zeros at first; updated. None without momentum
     learning_rate, momentum : finite numbers
-    nesterov : True looks ahead by the new velocity
+    nesterov : True looks ahead by the new velocity; False, the default, does not
     parallel : None chooses by size; True or False forces
 
     v = fma(dw, -learning_rate, v * momentum), w = w + v; with nesterov w = w + fma(dw, -learning_rate, v * momentum),
@@ -72,6 +72,7 @@ def step(w, dw, v=None, *, learning_rate, momentum=0.0, nesterov=False, parallel
     Formula and source: kernels/reference/sgd.py
     """
     rate, momentum = check.number("learning_rate", learning_rate), check.number("momentum", momentum)
+    check.flag("nesterov", nesterov)
     if v is None:
         if momentum or nesterov:
             raise ValueError(f"v, the velocity, is needed for {'momentum' if momentum else 'nesterov'}")

@@ -123,6 +123,7 @@ def backward(y, labels, *, out=None, parallel=None):
     Formula and source: kernels/reference/softmax_cross_entropy.py
     """
     y = check.array("y", y, 2)
+    check.columns("y", y)
     labels = check.labels(labels, "y", y)
     dx = check.out("out", out, y.shape, y.dtype, labels, alias=y)
     nest = _backward_blocks if labels.ndim == 1 else _backward_rows

@@ -489,6 +489,7 @@ def test_what_is_no_number_is_refused(value):
 @pytest.mark.parametrize("value, text", [
     (float("nan"), "nan"), (float("inf"), "inf"), (-float("inf"), "-inf"), (np.float32("nan"), "nan"),
     (np.float32("inf"), "inf"), (np.array(-np.inf), "-inf"), (np.longdouble("inf"), "inf"), (Decimal("NaN"), "nan"),
+    (Decimal("sNaN"), "nan"),
 ])
 def test_numbers_must_be_finite(value, text):
     with exactly(ValueError, f"beta_1 must be finite, got {text}"):
@@ -497,7 +498,7 @@ def test_numbers_must_be_finite(value, text):
 
 @pytest.mark.parametrize("value, expected", [
     (float("nan"), "nan"), (np.array(np.nan), "nan"), (np.inf, "inf"), (-np.float32("inf"), "-inf"), (10**400, "inf"),
-    (2, (2.0).hex()),
+    (-10**400, "-inf"), (Decimal("sNaN"), "nan"), (2, (2.0).hex()),
 ])
 def test_numbers_may_be_infinite_where_it_is_said(value, expected):
     found = check.number("norm", value, finite=False)
@@ -506,9 +507,10 @@ def test_numbers_may_be_infinite_where_it_is_said(value, expected):
         check.number("norm", "inf", finite=False)
 
 
-@pytest.mark.parametrize("value", [10**400, -10**400, Fraction(10**400, 3)], ids=("huge", "-huge", "huge fraction"))
-def test_a_number_beyond_all_floats_is_named(value):
-    with pytest.raises(ValueError, match=r"^beta_1 must be finite, got "):
+@pytest.mark.parametrize("value, text", [(10**400, "inf"), (-10**400, "-inf"), (Fraction(-10**400, 3), "-inf"),
+                                         (10**5000, "inf")], ids=("huge", "-huge", "huge fraction", "5000 digits"))
+def test_a_number_beyond_all_floats_is_named(value, text):
+    with exactly(ValueError, f"beta_1 must be finite, got {text}"):
         check.number("beta_1", value)
 
 
@@ -537,6 +539,12 @@ def test_words_have_64_bits(value):
         check.word("stream", value)
 
 
+@pytest.mark.parametrize("gate, error", [(check.word, ValueError), (check.shape, ValueError), (check.dtype, TypeError)])
+def test_a_number_that_python_does_not_write_is_named(gate, error):
+    with pytest.raises(error, match="^seed must .*, got int of too many digits to show$"):
+        gate("seed", 10**5000)
+
+
 # ---- shape, dtype
 
 
@@ -562,13 +570,21 @@ def test_lengths_are_not_negative(value):
         check.shape("shape", value)
 
 
+@pytest.mark.parametrize("value", [2**64, 2**60, (2**62, 4), (2**40, 2**20), (1,) * 65, (0, 2**60)], ids=repr)
+def test_a_shape_that_no_array_has_is_named(value):
+    with exactly(ValueError, f"shape must have at most 64 dimensions and less than 2^60 numbers, got {value!r}"):
+        check.shape("shape", value)
+    assert check.shape("shape", (2**30, 2**29)) == (2**30, 2**29) and check.shape("shape", [1] * 64) == (1,) * 64
+
+
 @pytest.mark.parametrize("value", ["float32", "f4", np.float32, np.dtype(np.float32), float, "d", np.float64], ids=repr)
 def test_dtypes_are_taken_in_any_way(value):
     found = check.dtype("dtype", value)
     assert isinstance(found, np.dtype) and found == np.dtype(value)
 
 
-@pytest.mark.parametrize("value", [None, "float16", np.int64, int, "nothing", 32, ">f4", np.longdouble],
+@pytest.mark.parametrize("value", [None, "float16", np.int64, int, "nothing", 32, ">f4", np.longdouble, ",", "(2,f4",
+                                   [("a", "f4"), ("a", "f4")], ("f4", -1)],
                          ids=repr)
 def test_other_dtypes_are_refused(value):
     with exactly(TypeError, f"dtype must be float32 or float64, got {value!r}"):
@@ -583,6 +599,22 @@ def test_rows_must_not_be_empty():
     for shape in ((0, 0), (3, 0)):
         with exactly(ValueError, f"x must have at least one column, got shape {shape}"):
             check.columns("x", np.zeros(shape))
+
+
+def test_flags_are_true_or_false():
+    for value in (True, False, np.True_, np.False_):
+        check.flag("nesterov", value)
+    for value in (None, 0, 1, "False", "", np.array(True), []):
+        with exactly(TypeError, f"nesterov must be True or False, got {type(value).__name__}"):
+            check.flag("nesterov", value)
+
+
+@pytest.mark.parametrize("value", [0, 1, "False", "", np.array([True, False]), [], 2.5], ids=repr)
+def test_parallel_is_none_true_or_false(value):
+    x = numbers(np.float32)
+    for call in (lambda: relu.forward(x, parallel=value), lambda: matmul.forward(x, x.T, parallel=value)):
+        with exactly(TypeError, f"parallel must be None, True or False, got {type(value).__name__}"):
+            call()
 
 
 def test_one_of_lists_the_choices():
@@ -634,6 +666,12 @@ def test_one_hot_rows_take_the_dtype_of_the_scores(kind, dtype):
         found = check.labels(y, "p", LIKE.astype(dtype))
         assert type(found) is np.ndarray and found.dtype == dtype and found.dtype.isnative and found.flags.carray
         assert found.tolist() == ONE_HOT and y.tolist() == ONE_HOT
+
+
+def test_a_target_beyond_float32_is_infinite():
+    y = np.array(ONE_HOT, np.float64)
+    y[1, 1] = -1e300
+    assert check.labels(y, "p", LIKE)[1, 1] == -np.inf
 
 
 def test_a_one_hot_copy_is_not_the_callers():
