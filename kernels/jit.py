@@ -172,7 +172,7 @@ class loops:
         if not _launched:
             _launch()
         if _lock is not None and isinstance(threading.current_thread(), threading._DummyThread):
-            return self.serial(*args)  # no thread of Python's: one of workqueue's own, which aborts when it enters again
+            return self.serial(*args)  # no thread of Python's, so one of workqueue's: these abort when they enter again
         before = pool._get_num_threads()  # the mask belongs to the calling thread, and its user may have set it
         wanted = min(_num_threads, pool.NUM_THREADS)
         if before != wanted:

@@ -1,0 +1,32 @@
+"""Child processes: Python that runs some code and prints a last line of JSON for the test."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+OWN = ("NUMBA_", "NNJIT_", "OMP_", "GOMP_", "PYTHON")
+# From Python 3.12 on a fork beside threads warns, which is what the tests are about.
+WARNINGS = "-W", "error", "-W", "ignore:This process:DeprecationWarning"
+
+
+def start(*arguments, **settings):
+    """Python with these arguments; of the environment it keeps the cache folder and where modules are found."""
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith(OWN) or name in ("NNJIT_CACHE_DIR", "PYTHONPATH")}
+    return subprocess.Popen([sys.executable, *WARNINGS, *map(str, arguments)], text=True, env=environment | settings,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def finish(process, seconds=120):
+    """What the child reported. It must end in time, well and without a word on stderr."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # its children too
+        pytest.fail(f"the process hangs: {process.communicate()}")
+    assert process.returncode == 0 and err == "", f"{process.returncode}: {out}{err}"
+    return json.loads(out.splitlines()[-1])
