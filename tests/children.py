@@ -1,10 +1,13 @@
 """Child processes: Python that runs some code and prints a last line of JSON for the test."""
 
+import contextlib
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -30,3 +33,19 @@ def finish(process, seconds=120):
         pytest.fail(f"the process hangs: {process.communicate()}")
     assert process.returncode == 0 and err == "", f"{process.returncode}: {out}{err}"
     return json.loads(out.splitlines()[-1])
+
+
+@functools.cache
+def layer_settings(layer):
+    """The settings by which a child takes this threading layer; skips the test if it does not load."""
+    settings = {"NUMBA_THREADING_LAYER": layer}
+    if layer == "tbb":  # pip puts it where the linker does not look
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            for file in metadata.files("tbb"):
+                if file.name == "libtbb.so.12":
+                    settings["LD_LIBRARY_PATH"] = str(file.locate().resolve().parent)
+    process = start("-c", "from numba.np.ufunc import parallel; parallel._launch_threads()", **settings)
+    err = process.communicate(timeout=120)[1]
+    if process.returncode:
+        pytest.skip(f"{layer} does not load: {err.splitlines()[-1]}")
+    return settings

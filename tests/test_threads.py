@@ -1,11 +1,9 @@
 """Python threads that compute at once, in child processes: a process chooses its threading layer only once."""
 
-import contextlib
 import copy
 import pickle
 import textwrap
 import threading
-from importlib import metadata
 
 import children
 import numba
@@ -66,24 +64,9 @@ def report(**found):
 """
 
 
-def libraries(layer):
-    """Where the dynamic linker finds this layer's library, as settings; skips the test if it does not load."""
-    settings = {"NUMBA_THREADING_LAYER": layer}
-    if layer == "tbb":  # pip puts it where the linker does not look
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            for file in metadata.files("tbb"):
-                if file.name == "libtbb.so.12":
-                    settings["LD_LIBRARY_PATH"] = str(file.locate().resolve().parent)
-    process = children.start("-c", "from numba.np.ufunc import parallel; parallel._launch_threads()", **settings)
-    err = process.communicate(timeout=120)[1]
-    if process.returncode:
-        pytest.skip(f"{layer} does not load: {err.splitlines()[-1]}")
-    return settings
-
-
 @pytest.fixture(scope="module", params=LAYERS)
 def layer(request):
-    return libraries(request.param)
+    return children.layer_settings(request.param)
 
 
 def child(code, layer, threads=4, *arguments):
@@ -172,7 +155,7 @@ def test_a_users_loop_beside_kernels():
             return all(kernels.matmul.forward(a, b, parallel=True).tobytes() == expected for _ in range(200))
 
         report(right=at_once(work, 8))
-    """, libraries("omp"))
+    """, children.layer_settings("omp"))
     assert found == {"right": [True] * 8}
 
 
