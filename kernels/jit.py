@@ -16,7 +16,9 @@ from pathlib import Path
 import llvmlite
 import numba
 import numpy
+from llvmlite.binding import ffi
 from numba.core import caching, compiler, serialize
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 from numba.np.ufunc import parallel as pool
 
@@ -169,6 +171,8 @@ class loops:
             return self.serial(*args)
         if not _launched:
             _launch()
+        if _lock is not None and isinstance(threading.current_thread(), threading._DummyThread):
+            return self.serial(*args)  # no thread of Python's, so one of workqueue's: these abort when they enter again
         before = pool._get_num_threads()  # the mask belongs to the calling thread, and its user may have set it
         wanted = min(_num_threads, pool.NUM_THREADS)
         if before != wanted:
@@ -277,14 +281,31 @@ class _launching:
             del os.environ[name]
 
 
+# A fork waits until other threads have compiled: its child would wait for ever for the lock of a thread that is gone.
+COMPILING = global_compiler_lock, ffi.lib._lock
+
+
+def _before_fork():
+    for lock in COMPILING:
+        lock.__enter__()
+
+
 def _after_fork():
+    for lock in reversed(COMPILING):
+        lock.__exit__(None, None, None)
+
+
+def _after_fork_in_child():
     # OpenMP's threads do not survive a fork: a child that enters a region is killed or computes garbage
     global _forked
     _forked = True
+    for thread in _captures.keys() - {threading.get_ident()}:  # gone, and its number is free for another
+        del _captures[thread]
+    _after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
 
 
 def set_num_threads(n):

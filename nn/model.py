@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import wraps
+from threading import get_ident
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,6 +32,26 @@ class StopTraining(Exception):
     """Raised by a callback, it ends a training at the end of this epoch."""
 
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _by_one_thread(method: Method) -> Method:
+    """A method of a model that keeps all other threads out: they would read and write the same arrays."""
+    @wraps(method)
+    def alone(self: Model, *args: Any, **more: Any) -> Any:
+        self._need_thread()
+        if self._thread is not None:  # a callback, say
+            return method(self, *args, **more)
+        try:
+            vars(self).setdefault("_thread", get_ident())  # one step, even if two threads come at once
+            self._need_thread()
+            return method(self, *args, **more)
+        finally:
+            if self._thread == get_ident():
+                del self._thread
+    return alone  # type: ignore[return-value]
+
+
 class Model:
     """`add` layers, `set` loss, optimizer and accuracy, `finalize`, then `train`, `evaluate`, `predict`.
 
@@ -39,7 +61,11 @@ class Model:
 
     `finalize` puts the parameters of all layers into one array, of which `weights` and `biases` are then views. `train`
     writes outputs and gradients into the same arrays at each step: copy what you want to keep.
+
+    Threads may predict with one model at once. While one trains or evaluates it, the others get a RuntimeError.
     """
+
+    _thread: int | None = None  # that trains or evaluates
 
     def __init__(self) -> None:
         self.layers: list[_layers.Layer] = []
@@ -61,7 +87,8 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         # a recording holds addresses of this model's arrays
-        return {name: value for name, value in self.__dict__.items() if name not in ("_steps", "_few")}
+        self._need_thread()
+        return {name: value for name, value in self.__dict__.items() if name not in ("_steps", "_few", "_thread")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -149,7 +176,14 @@ class Model:
         if recordable(*self.layers) and len({layer.dtype for layer in self.trainable_layers}) == 1:
             self._steps.parameters = Parameters(self.trainable_layers)
 
+    def _need_thread(self) -> None:
+        thread = self._thread
+        if thread is not None and thread != get_ident():
+            raise RuntimeError("another thread is training or evaluating this model: wait for it to end, or give each "
+                               "thread a copy of its own before (copy.deepcopy)")
+
     def _need(self, *parts: str) -> None:
+        self._need_thread()
         for part in parts:
             if getattr(self, part) is None:
                 raise RuntimeError(f"the model has no {part}: call model.set({part}=...) and model.finalize()")
@@ -222,6 +256,7 @@ class Model:
         finally:
             self._data = ()
 
+    @_by_one_thread
     def train_step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
                    ) -> tuple[float, float | None]:
         """Forward, backward and update for one batch. Returns its mean loss, penalties included, and its accuracy, both
@@ -287,6 +322,7 @@ class Model:
         loss = self.loss.calculate_accumulated()  # type: ignore[union-attr]
         return loss, None if self.accuracy is None else self.accuracy.calculate_accumulated()
 
+    @_by_one_thread
     def train(self, X: ArrayLike, y: ArrayLike, *, epochs: int = 1, batch_size: int | None = None,
               print_every: int | None = None, validation_data: tuple[ArrayLike, ArrayLike] | None = None,
               shuffle: bool = False, seed: int | np.random.Generator | None = None, progress: bool | None = None,
@@ -406,6 +442,7 @@ class Model:
         return (f"{'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss + penalty:.3f} "
                 f"(data_loss: {loss:.3f}, reg_loss: {penalty:.3f}), lr: {rate}")
 
+    @_by_one_thread
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None,
                  sample_weight: ArrayLike | None = None) -> tuple[float, float | None]:
         """Mean loss and accuracy (None when no accuracy is set) on inputs X and labels y, `batch_size` at a time.
@@ -451,10 +488,12 @@ class Model:
 
     def get_parameters(self) -> list[tuple[Array, Array]]:
         """Copies of (weights, biases) of each layer that has some."""
+        self._need_thread()
         return [(layer.weights.copy(), layer.biases.copy()) for layer in self._trainable()]
 
     def set_parameters(self, parameters: list[tuple[ArrayLike, ArrayLike]]) -> None:
         """Give each layer with parameters a copy of its (weights, biases); all or, with a ValueError, none."""
+        self._need_thread()
         trainable = self._trainable()
         if len(parameters) != len(trainable):
             raise ValueError(f"the model has {len(trainable)} layers with parameters, got {len(parameters)}")
@@ -507,6 +546,7 @@ class Model:
         not of this package.
         """
         from .saving import save  # which imports this module
+        self._need_thread()
         save(self, path)
 
     @staticmethod

@@ -1,7 +1,6 @@
 """Compilation, cache, threads and fork, mostly in child processes: a process decides about them only once."""
 
 import ast
-import json
 import os
 import shutil
 import subprocess
@@ -10,8 +9,10 @@ import textwrap
 import threading
 from pathlib import Path
 
+import children
 import numpy as np
 import pytest
+from children import finish
 
 import nnjit
 from nnjit import kernels
@@ -110,22 +111,8 @@ def full(filled, tmp_path):
 
 
 def start(package, cache, code, prelude=PRELUDE, **settings):
-    own = ("NUMBA_", "NNJIT_", "OMP_", "GOMP_", "PYTHON")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    environment |= {"PYTHONPATH": str(package), "NNJIT_CACHE_DIR": str(cache), "NUMBA_NUM_THREADS": str(THREADS)}
-    return subprocess.Popen([sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(code)], text=True,
-                            env=environment | settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def finish(process):
-    """What the child reported. It must end in time, well and without a word on stderr."""
-    try:
-        out, err = process.communicate(timeout=120)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        pytest.fail(f"the process hangs: {process.communicate()}")
-    assert process.returncode == 0 and err == "", f"{process.returncode}: {out}{err}"
-    return json.loads(out.splitlines()[-1])
+    here = {"PYTHONPATH": str(package), "NNJIT_CACHE_DIR": str(cache), "NUMBA_NUM_THREADS": str(THREADS)}
+    return children.start("-c", prelude + textwrap.dedent(code), **here | settings)
 
 
 def child(package, cache, code, prelude=PRELUDE, **settings):
