@@ -61,7 +61,7 @@ def cache_folder():
 
 
 # Entries are code that runs as the user: a folder where others could put theirs is left alone. Root could do so
-# anyway, and may fill a cache for all. Of the folders above, those made here are 0700, and the others the user's choice.
+# anyway, and may fill a cache for all. The folders above are 0700 where they were made here, else the user's choice.
 
 
 def _distrusted(folder):
