@@ -4,13 +4,18 @@
 `pick` chooses between them at each call. Nothing is compiled and no thread is started before the first call.
 """
 
+import contextlib
 import hashlib
 import os
 import pickle
+import re
+import stat
 import sys
 import tempfile
 import threading
+import time
 import types
+import warnings
 from pathlib import Path
 
 import llvmlite
@@ -51,7 +56,77 @@ def cache_folder():
     if chosen:
         return Path(chosen).expanduser().absolute() / _DIGEST
     from platformdirs import user_cache_path
-    return user_cache_path("nnjit", appauthor=False) / "code" / _DIGEST
+    folder = user_cache_path("nnjit", appauthor=False) / "code" / _DIGEST
+    if not folder.is_absolute():  # platformdirs leaves a ~ that it can't resolve
+        raise RuntimeError("could not determine home directory")
+    return folder
+
+
+# Entries are code that runs as the user: a folder where others could put theirs is left alone. Root could do so
+# anyway, and may fill a cache for all. The folders above are 0700 where they were made here, else the user's choice.
+
+
+def _distrusted(folder):
+    """Why not to use this folder of code, or None. A folder that isn't there is no danger."""
+    if not hasattr(os, "geteuid"):
+        return None
+    with contextlib.suppress(OSError):
+        for place in (folder.parent, folder):
+            found = place.stat() if place != folder else place.lstat()
+            if stat.S_ISLNK(found.st_mode):
+                return f"{place} is a symbolic link"
+            if found.st_uid not in (0, os.geteuid()):
+                return f"{place} belongs to another user"
+            sticky = place != folder and found.st_mode & stat.S_ISVTX  # as /tmp: others can't replace what is ours
+            if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky:
+                return f"other users can write to {place}"
+    return None
+
+
+def _usable_folder():
+    """The folder of compiled code, or None. If it is not to be trusted, a warning says so, once."""
+    try:
+        folder = cache_folder()
+    except RuntimeError:  # a user without a home folder
+        return None
+    reason = _distrusted(folder)
+    if reason and reason not in _warned:
+        _warned.add(reason)
+        warnings.warn(f"compiled code is neither loaded nor saved, since {reason}: set NNJIT_CACHE_DIR to a folder "
+                      "that only you can write to", RuntimeWarning)
+    return None if reason else folder
+
+
+_warned: set[str] = set()
+
+
+def _make(folder):
+    if not folder.parent.exists():
+        _make(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+# The folders of older versions and of other CPUs stay until nobody has used them for a month, which their time of
+# change tells: who loads from one sets it, once a day at most.
+DAY = 24 * 3600
+UNUSED = 30 * DAY
+
+
+def _touch(folder):
+    with contextlib.suppress(OSError):  # it may be one that only root writes to
+        if time.time() - folder.stat().st_mtime > DAY:
+            os.utime(folder)
+
+
+def _tidy(cache):
+    """Remove what nobody has used for long. A process that still runs from it has its code in memory."""
+    for folder in cache.iterdir():
+        with contextlib.suppress(OSError):  # another process was faster, or there are other files
+            if (re.fullmatch("[0-9a-f]{24}", folder.name) and time.time() - folder.stat().st_mtime > UNUSED
+                    and not _distrusted(folder)):
+                for entry in folder.glob(f"{__package__}.*"):
+                    entry.unlink()
+                folder.rmdir()
 
 
 def _seal(path, content):
@@ -79,19 +154,21 @@ class Cache(caching._Cache):
     def flush(self):
         pass
 
-    def _file(self, sig):
+    def _file(self, folder, sig):
         signature = hashlib.sha256(repr(sig).encode()).hexdigest()[:16]
-        return cache_folder() / f"{self._name}-{signature}.bin"
+        return folder / f"{self._name}-{signature}.bin"
 
     def load_overload(self, sig, target_context):
-        if not self._enabled:
+        folder = _usable_folder() if self._enabled else None
+        if folder is None:
             return None
         target_context.refresh()
         try:
-            path = self._file(sig)
+            path = self._file(folder, sig)
             content = path.read_bytes()
             if _seal(path, content[32:]) != content[:32]:
                 return None
+            _touch(folder)
             return compiler.CompileResult._rebuild(target_context, *pickle.loads(content[32:]))
         except Exception:  # a damaged entry may fail anywhere in unpickling or linking
             return None
@@ -99,16 +176,21 @@ class Cache(caching._Cache):
     def save_overload(self, sig, data):
         if not self._enabled or data.lifted or data.library.has_dynamic_globals:
             return
+        folder = _usable_folder()
+        if folder is None:
+            return
         temporary = None
         try:
-            path = self._file(sig)
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not folder.exists():
+                _make(folder)
+                _tidy(folder.parent)
+            path = self._file(folder, sig)
             content = serialize.dumps(data._reduce())
-            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+            handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=folder)
             with os.fdopen(handle, "wb") as file:
                 file.write(_seal(path, content) + content)
             os.replace(temporary, path)  # readers see the old entry or the whole new one
-        except (OSError, RuntimeError):  # RuntimeError: a user without a home folder
+        except OSError:
             if temporary is not None:
                 Path(temporary).unlink(missing_ok=True)
 
@@ -120,9 +202,15 @@ def _compile(function, variant, **options):
     copy.__module__ = function.__module__
     copy.__doc__ = function.__doc__
     dispatcher = numba.njit(**OPTIONS, **options)(copy)
-    if Path(function.__code__.co_filename).parent == SOURCES:  # the digest knows no other folder's sources
-        dispatcher._cache = Cache(f"{function.__module__}.{copy.__qualname__}")
+    name = f"{function.__module__}.{copy.__qualname__}"
+    # the digest knows no other folder's sources, nor what was edited since and is loaded again
+    if Path(function.__code__.co_filename).parent == SOURCES and name not in _compiled:
+        _compiled.add(name)
+        dispatcher._cache = Cache(name)
     return dispatcher
+
+
+_compiled: set[str] = set()
 
 
 # What kernels call holds no reference to an array, so it need not count any: an atomic add and a spilled register each
@@ -349,6 +437,9 @@ def info():
 
     try:
         folder = str(cache_folder())
+        reason = _distrusted(cache_folder())
+        if reason:
+            folder += f" (not used: {reason})"
     except RuntimeError:  # a user without a home folder
         folder = "none: set NNJIT_CACHE_DIR"
     cpu, features = numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[1:3]

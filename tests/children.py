@@ -18,11 +18,12 @@ WARNINGS = "-W", "error", "-W", "ignore:This process:DeprecationWarning"
 TBB_SAYS = "Unable to join threads to shut down before fork()"  # on stdout, when another thread is in a loop
 
 
-def start(*arguments, **settings):
-    """Python with these arguments; of the environment it keeps the cache folder and where modules are found."""
+def start(*arguments, before=(), **settings):
+    """Python with these arguments, started by the command `before`; of the environment it keeps the cache folder and
+    where modules are found."""
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith(OWN) or name in ("NNJIT_CACHE_DIR", "PYTHONPATH")}
-    return subprocess.Popen([sys.executable, *WARNINGS, *map(str, arguments)], text=True, env=environment | settings,
+    return subprocess.Popen([*before, sys.executable, *WARNINGS, *map(str, arguments)], text=True, env=environment | settings,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 

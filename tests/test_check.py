@@ -259,6 +259,8 @@ VIEWS = {
     "dlpack": lambda x, at: np.from_dlpack(x)[at:at + 4],
     "bytes": lambda x, at: x.view(np.uint8)[at * x.itemsize:(at + 4) * x.itemsize].view(x.dtype),
 }
+if not np.from_dlpack(np.zeros(1)).flags.writeable:  # NumPy before 2.1
+    del VIEWS["dlpack"]
 PAIRS = [(first, second) for first in VIEWS for second in VIEWS]
 MEMORIES = {"array": lambda: np.zeros(8, np.float32), "bytearray": lambda: np.frombuffer(bytearray(32), np.float32)}
 

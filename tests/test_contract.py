@@ -312,6 +312,43 @@ def test_digests_of_code_for_another_cpu(compiled_for, cpu):
     assert found["parallel"] == digests.DIGESTS
 
 
+# the CPUs where only a few operations are compiled in every run: (needs, features, vector registers, fma)
+# x86-64-v2 has no FMA: libm's counts, in software. Of znver4, sse4a is not needed, and Intel's CPUs lack it.
+OTHERS = {"x86-64-v2": (("sse4.2", "popcnt"), "", "128 bits", "no"),
+          "znver4": (("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512bf16", "avx512vbmi2", "avx512vnni",
+                      "avx512vpopcntdq", "avx512bitalg", "gfni", "vaes", "vpclmulqdq"), "-sse4a", "512 bits", "yes")}
+FEW = ("matmul", "softmax", "tanh", "normal", "sgd")
+
+FEWER = """
+import json, sys
+from nnjit import kernels
+from nnjit.bench import contract
+found = {name: contract.training_digest() if name == "training" else contract.operation_digest(name)
+         for name in sys.argv[1:]}
+print(json.dumps({"digests": found, "info": kernels.info()}))
+"""
+
+
+@pytest.mark.parametrize("cpu", OTHERS)
+@pytest.mark.parametrize("names", [FEW, pytest.param((*OPERATIONS, "training"), marks=pytest.mark.long)],
+                         ids=("few", "all"))
+def test_digests_of_some_operations_for_another_cpu(cpu, names, tmp_path):
+    needs, features, width, fma = OTHERS[cpu]
+    if llvmlite.binding.get_default_triple().split("-")[0] != "x86_64":
+        pytest.skip("needs an x86 CPU")
+    host = llvmlite.binding.get_host_cpu_features()
+    lacking = [name for name in needs if not host.get(name)]
+    if lacking:
+        pytest.skip(f"this CPU has no {', '.join(lacking)}")
+    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features,
+                   "NNJIT_CACHE_DIR": str(tmp_path / "cache")}
+    child = subprocess.run([sys.executable, "-c", FEWER, *names], env=environment, capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+    found = json.loads(child.stdout.splitlines()[-1])
+    assert (found["info"]["cpu"], found["info"]["vector registers"], found["info"]["fma"]) == (cpu, width, fma)
+    assert found["digests"] == {name: digests.DIGESTS[name] for name in names}
+
+
 def test_float32_kernels_do_not_compute_in_double(compiled_for):
     found = compiled_for("haswell")
     assert set(found["doubles"]) == {name for name, _ in nests()}

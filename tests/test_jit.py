@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import children
@@ -110,13 +111,13 @@ def full(filled, tmp_path):
     return shutil.copytree(filled, tmp_path / "full")
 
 
-def start(package, cache, code, prelude=PRELUDE, **settings):
+def start(package, cache, code, prelude=PRELUDE, before=(), **settings):
     here = {"PYTHONPATH": str(package), "NNJIT_CACHE_DIR": str(cache), "NUMBA_NUM_THREADS": str(THREADS)}
-    return children.start("-c", prelude + textwrap.dedent(code), **here | settings)
+    return children.start("-c", prelude + textwrap.dedent(code), before=before, **here | settings)
 
 
-def child(package, cache, code, prelude=PRELUDE, **settings):
-    return finish(start(package, cache, code, prelude, **settings))
+def child(package, cache, code, prelude=PRELUDE, before=(), **settings):
+    return finish(start(package, cache, code, prelude, before, **settings))
 
 
 def entries(cache):
@@ -161,6 +162,41 @@ def test_changed_helper_is_compiled(copied, tmp_path):
     assert before["folder"] != after["folder"]
 
 
+def test_two_versions_share_a_cache(copied, full, tmp_path):
+    """One adds where the other subtracts, in a file that every kernel uses."""
+    package = shutil.copytree(copied, tmp_path / "package")
+    simd = package / "nnjit" / "kernels" / "simd.py"
+    edited = simd.read_text().replace("(operator.add, ir.IRBuilder.fadd", "(operator.add, ir.IRBuilder.fsub")
+    assert edited != simd.read_text()
+    simd.write_text(edited)
+    code = "report(bits=bits(False), hits=sum(tanh._forward_blocks.serial._cache_hits.values()))"
+    right = (full / "bits").read_text()
+    first = child(package, full, code)
+    assert first["bits"] != right and first["hits"] == 0
+    both = [start(copied, full, code), start(package, full, code)]
+    assert [finish(process) for process in both] == [{"bits": right, "hits": 1}, first | {"hits": 1}]
+
+
+def test_reloaded_module_is_compiled(copied, tmp_path):
+    """It may have been edited since the digest was taken: neither is its code saved, nor the first one's loaded."""
+    package = shutil.copytree(copied, tmp_path / "package")
+    helper = package / "nnjit" / "kernels" / "helper.py"
+    found = child(package, tmp_path, f"""
+        import importlib
+        from nnjit.kernels import helper
+        x = np.zeros(3)
+        probe.add.serial(x)
+        with open({str(helper)!r}, "w") as file:
+            file.write({HELPER.format(20)!r})  # longer: Python's own cache goes by size
+        importlib.reload(helper), importlib.reload(probe)
+        probe.add.serial(x)
+        probe.add.serial(x.astype("f4"))
+        report(x=x.tolist(), folder=str(jit.cache_folder()))
+    """)
+    assert found["x"] == [21] * 3
+    assert len(list(Path(found["folder"]).iterdir())) == 1
+
+
 def test_digest_depends_on_each_source(copied, tmp_path):
     package = shutil.copytree(copied, tmp_path / "package")
     found = child(package, tmp_path, """
@@ -193,6 +229,55 @@ def test_unwritable_cache(copied, tmp_path, place):
     assert child(copied, cache, "report(work=work(), cache=cache())") == {"work": RIGHT, "cache": [0, 4]}
 
 
+def test_read_only_package_and_home(copied, filled, tmp_path):
+    """What is there is used; what isn't can't be saved, and is compiled. Root obeys without its capabilities."""
+    before = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    if before and not shutil.which("setpriv"):
+        pytest.skip("root may write anywhere: needs setpriv")
+    (tmp_path / "caches" / "nnjit").mkdir(parents=True)
+    shutil.copytree(filled, tmp_path / "caches" / "nnjit" / "code")
+    package = shutil.copytree(copied, tmp_path / "package")
+    state = sorted(tmp_path.rglob("*"))
+    folders = [tmp_path, *(path for path in state if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o500)
+    try:
+        found = child(package, "", f"""
+            try:
+                open({str(tmp_path / "caches" / "file")!r}, "w")
+            except PermissionError:
+                x = np.zeros(3)
+                probe.add.parallel(x)
+                report(work=work(), cache=cache(), x=x.tolist())
+        """, before=before, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / "caches"))
+        assert found == {"work": RIGHT, "cache": [4, 0], "x": [1] * 3}
+        assert sorted(tmp_path.rglob("*")) == state
+    finally:
+        for folder in folders:
+            folder.chmod(0o700)
+
+
+def test_full_disk(copied, tmp_path):
+    """Files end after 1000 bytes, in the middle of an entry: nothing is left of it."""
+    found = child(copied, tmp_path, """
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        report(work=work(), cache=cache())
+    """)
+    assert found == {"work": RIGHT, "cache": [0, 4]}
+    (folder,) = tmp_path.iterdir()
+    assert list(folder.iterdir()) == []
+
+
+def test_entries_of_another_cpu(copied, full):
+    """In the folder of this one, as after a copy."""
+    settings = {"NUMBA_CPU_FEATURES": ""}
+    other = Path(child(copied, full, "report(folder=str(jit.cache_folder()))", **settings)["folder"])
+    assert not other.exists()
+    entries(full)[0].parent.rename(other)
+    assert child(copied, full, "report(work=work(), cache=cache())", **settings) == {"work": RIGHT, "cache": [0, 4]}
+
+
 NO_HOME = """
 import os, pwd
 def unknown(uid):
@@ -209,6 +294,15 @@ def test_user_without_a_home_folder(copied, tmp_path):
     """, NO_HOME + PRELUDE)
     assert found == {"work": RIGHT, "cache": [0, 4]}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_relative_home_folder(monkeypatch):
+    """platformdirs before 4.0 answers so to a user without one: a folder ~ would appear in the working folder."""
+    monkeypatch.delenv("NNJIT_CACHE_DIR", raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *args, **knobs: Path("~/.cache/nnjit"))
+    with pytest.raises(RuntimeError, match="home"):
+        jit.cache_folder()
+    assert jit.info()["cache folder"] == "none: set NNJIT_CACHE_DIR"
 
 
 def test_info_without_a_home_folder(copied):
@@ -269,8 +363,8 @@ def test_sealed_nonsense(copied, full):
 
 
 def test_processes_fill_one_cache_at_once(copied, tmp_path):
-    processes = [start(copied, tmp_path / "cache", "report(work=work())") for _ in range(2)]
-    assert [finish(process) for process in processes] == [{"work": RIGHT}] * 2
+    processes = [start(copied, tmp_path / "cache", "report(work=work())") for _ in range(8)]
+    assert [finish(process) for process in processes] == [{"work": RIGHT}] * 8
     assert child(copied, tmp_path / "cache", "report(work=work(), cache=cache())") == {"work": RIGHT, "cache": [4, 0]}
     assert len(list((tmp_path / "cache").glob("*/*"))) == 4  # and no temporary file
 
@@ -280,7 +374,106 @@ def test_cache_is_private(copied, tmp_path):
     child(copied, cache, "os.umask(0); report(ids=ids(probe.who.serial))")
     (entry,) = cache.glob("*/*")
     assert entry.stat().st_mode & 0o777 == 0o600
-    assert entry.parent.stat().st_mode & 0o777 == 0o700
+    for folder in (entry.parent, cache, cache.parent):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+# code in `found`: work() with the warnings it gave
+WARNED = """
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    found = work()
+report(work=found, cache=cache(), warnings=[f"{w.category.__name__}: {w.message}" for w in caught],
+       info=jit.info()["cache folder"])
+"""
+
+
+@pytest.mark.parametrize("which, who", [("cache", 0o020), ("folder", 0o002)])
+def test_cache_that_others_can_write_to(copied, full, which, who):
+    """Its entries would run as the user: none is loaded, none saved, and one warning tells why."""
+    folder = entries(full)[0].parent
+    place = full if which == "cache" else folder
+    place.chmod(0o700 | who)
+    before = {path: path.stat().st_ino for path in folder.iterdir()}
+    found = child(copied, full, WARNED)
+    assert found["work"] == RIGHT and found["cache"] == [0, 4]
+    assert {path: path.stat().st_ino for path in folder.iterdir()} == before
+    assert found["warnings"] == [
+        f"RuntimeWarning: compiled code is neither loaded nor saved, since other users can write to {place}: set "
+        "NNJIT_CACHE_DIR to a folder that only you can write to"]
+    assert found["info"] == f"{folder} (not used: other users can write to {place})"
+
+
+def test_cache_in_a_sticky_folder(copied, full):
+    """As below /tmp: others may write there, but not replace what belongs to the user."""
+    full.chmod(0o1777)
+    found = child(copied, full, WARNED)
+    assert found == {"work": RIGHT, "cache": [4, 0], "warnings": [], "info": str(entries(full)[0].parent)}
+
+
+def test_distrusted_folders(tmp_path, monkeypatch):
+    folder = tmp_path / "cache" / "folder"
+    assert jit._distrusted(folder) is None  # not there
+    jit._make(folder)
+    assert jit._distrusted(folder) is None
+    owner = folder.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert jit._distrusted(folder) == (f"{folder.parent} belongs to another user" if owner else None)  # root's
+    if owner == 0:
+        for place in (folder, folder.parent):
+            os.chown(place, 4242, -1)
+            assert jit._distrusted(folder) == f"{place} belongs to another user"
+        monkeypatch.setattr(os, "geteuid", lambda: 4242)
+        assert jit._distrusted(folder) is None
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        assert jit._distrusted(folder) == f"{folder.parent} belongs to another user"
+        for place in (folder, folder.parent):
+            os.chown(place, 0, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: owner)
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert jit._distrusted(folder) == f"{folder} is a symbolic link"
+    monkeypatch.delattr(os, "geteuid")  # Windows
+    assert jit._distrusted(folder) is None
+
+
+def age(path, days):
+    at = time.time() - days * jit.DAY
+    os.utime(path, (at, at))
+
+
+def test_old_folders_are_removed_with_a_new_one(copied, tmp_path):
+    folders = {name: tmp_path / name for name in ("a" * 24, "b" * 24, "c" * 24, "d" * 24, "e" * 23, "Z" * 24)}
+    for name, folder in folders.items():
+        folder.mkdir(mode=0o700)
+        (folder / "nnjit.kernels.relu._forward.serial-0.bin").write_text("")
+    (tmp_path / ("c" * 24) / "a user's").write_text("")
+    folders["d" * 24].chmod(0o777)
+    for name, folder in folders.items():
+        age(folder, 29 if name[0] == "a" else 31)
+    file = tmp_path / ("f" * 24)
+    file.write_text("")
+    age(file, 31)
+    code = "report(ids=ids(probe.who.serial), folder=str(jit.cache_folder()))"
+    found = child(copied, tmp_path, code)
+    new = Path(found["folder"])
+    # b is gone, of c what isn't ours is left, and d is nobody's to tell
+    assert set(tmp_path.iterdir()) == {new, file, *folders.values()} - {folders["b" * 24]}
+    assert {path.name for path in folders["c" * 24].iterdir()} == {"a user's"}
+    assert all(len(list(folders[letter].iterdir())) == 1 for letter in folders if letter[0] in "adeZ")
+    age(folders["a" * 24], 31)
+    child(copied, tmp_path, code.replace("serial", "parallel"))
+    assert folders["a" * 24].exists()  # not at each start
+
+
+def test_a_folder_in_use_stays_young(copied, full):
+    folder = entries(full)[0].parent
+    for days, young in ((0.9, False), (1.1, True)):
+        age(folder, days)
+        before = folder.stat().st_mtime
+        assert child(copied, full, "report(work=work(), cache=cache())") == {"work": RIGHT, "cache": [4, 0]}
+        assert (folder.stat().st_mtime > before) is young
 
 
 def test_cache_in_the_users_folder(copied, tmp_path):
