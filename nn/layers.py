@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import backend, initializers
-from .arrays import Array, as_floats, finite, float_dtype, whole
+from .arrays import Array, as_floats, finite, float_dtype, generator, real, whole
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 
@@ -59,7 +59,7 @@ class Dense:
                             ("weight_regularizer_l2", weight_regularizer_l2),
                             ("bias_regularizer_l1", bias_regularizer_l1), ("bias_regularizer_l2", bias_regularizer_l2)):
             setattr(self, name, finite(name, value))
-        self.weights = initializers.find(initializer)(self.n_inputs, self.n_neurons, np.random.default_rng(rng))
+        self.weights = initializers.find(initializer)(self.n_inputs, self.n_neurons, generator("rng", rng))
         self._biases = np.zeros(self.n_neurons, dtype=self.dtype)
 
     def __repr__(self) -> str:
@@ -329,11 +329,10 @@ class Flatten:
 
 
 def _share(rate: float) -> float:
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
-        raise TypeError(f"rate must be a number, got {rate!r}")
-    if not 0 <= rate < 1:
+    share = real("rate", rate)
+    if not 0 <= share < 1:
         raise ValueError(f"rate, the share that is dropped, must be at least 0 and below 1, got {rate}")
-    return float(rate)
+    return share
 
 
 class Dropout(_Activation):
@@ -360,6 +359,14 @@ class Dropout(_Activation):
         self.seed, self.calls = int(seed), 0
 
     @property
+    def calls(self) -> int:
+        return self._calls
+
+    @calls.setter
+    def calls(self, calls: int) -> None:
+        self._calls = whole("calls", calls, 0, 2**63 - 1)
+
+    @property
     def rate(self) -> float:
         return self.dropped
 
@@ -375,8 +382,8 @@ class Dropout(_Activation):
         self.inputs = inputs = as_floats(inputs)
         if training:
             y, self.binary_mask = backend.ops.dropout.forward(inputs, rate=self.dropped, seed=self.seed,
-                                                              stream=self.calls)
-            self.calls += 1
+                                                              stream=self._calls)
+            self._calls += 1
         else:
             y, self.binary_mask = backend.ops.linear.forward(inputs), None
         self.output = y
