@@ -33,10 +33,14 @@ def address(x: Array) -> int:
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """`dtype` as float32 or float64. Raises TypeError for any other."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
     for known in (FLOAT32, FLOAT64):
-        if known == dtype:
+        if found is not None and found == known:  # NumPy's float64 equals None
             return known
-    raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+    raise TypeError(f"dtype must be float32 or float64, got {found or repr(dtype)}")
 
 
 def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str = "inputs") -> Array:

@@ -98,8 +98,9 @@ def check_gradients(model: Model, X: ArrayLike, y: ArrayLike, *, numbers: int | 
         raise TypeError(f"model must be an nn.Model, got {model!r}")
     model._need("loss")
     most = None if numbers is None else whole("numbers", numbers)
+    step, tolerance = finite("step", step), finite("tolerance", tolerance)
     for name, value in (("step", step), ("tolerance", tolerance)):
-        if not finite(name, value):
+        if not value:
             raise ValueError(f"{name} must be greater than 0")
     rng = generator("seed", seed)
     X = as_floats(X, FLOAT64, "X")

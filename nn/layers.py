@@ -6,6 +6,7 @@ for layers with parameters in `dweights dbiases`. Every call returns fresh array
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -282,7 +283,7 @@ class Input:
     def __init__(self, shape: int | Sequence[int]) -> None:
         sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
         for size in sizes:
-            if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+            if isinstance(size, (bool, np.timedelta64)) or not isinstance(size, (int, np.integer)):
                 raise TypeError(f"shape must be a whole number or several, got {shape!r}")
             if size < 1:
                 raise ValueError(f"shape must be of numbers of at least 1, got {shape!r}")
@@ -317,14 +318,19 @@ class Flatten:
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The rows (N, everything else) of inputs (N, ...)."""
         self.inputs = inputs = as_floats(inputs)
-        self.output = y = np.ascontiguousarray(inputs).reshape(len(inputs), -1)
+        if not inputs.ndim:
+            raise ValueError("inputs must have shape (N, ...), got ()")
+        self.output = y = np.ascontiguousarray(inputs).reshape(len(inputs), math.prod(inputs.shape[1:]))
         return y
 
     def backward(self, dvalues: ArrayLike) -> Array:
         """The gradient in the shape of the inputs."""
         if self.inputs is None:
             raise RuntimeError("backward needs a forward before it")
-        self.dinputs = dx = as_floats(dvalues, self.inputs.dtype, "dvalues").reshape(self.inputs.shape)
+        dvalues = as_floats(dvalues, self.inputs.dtype, "dvalues")
+        if dvalues.size != self.inputs.size:
+            raise ValueError(f"dvalues must have as many numbers as inputs {self.inputs.shape}, got {dvalues.shape}")
+        self.dinputs = dx = dvalues.reshape(self.inputs.shape)
         return dx
 
 
@@ -352,7 +358,7 @@ class Dropout(_Activation):
         self.dropped = _share(rate)
         if seed is None:
             seed = int(np.random.default_rng().integers(2**64, dtype=np.uint64))
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        if isinstance(seed, (bool, np.timedelta64)) or not isinstance(seed, (int, np.integer)):
             raise TypeError(f"seed must be a whole number, got {seed!r}")
         if not 0 <= seed < 2**64:
             raise ValueError(f"seed must be at least 0 and below 2^64, got {seed}")

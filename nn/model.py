@@ -205,6 +205,8 @@ class Model:
             weights = self._data[2] if len(self._data) == 3 else None
         else:
             output = as_floats(output, self._dtype, "output")
+            if not output.ndim:
+                raise ValueError("output must have shape (N, C), got ()")
             y = self.loss.targets(y, len(output), self._outputs, self._dtype)  # type: ignore[union-attr]
             weights = self.loss.weights(y, None, self._dtype)  # type: ignore[union-attr]
         gradient = _kept(criterion.backward(output, y), criterion, "dinputs")
@@ -474,11 +476,15 @@ class Model:
     def set_parameters(self, parameters: list[tuple[ArrayLike, ArrayLike]]) -> None:
         """Give each layer with parameters a copy of its (weights, biases); all or, with a ValueError, none."""
         trainable = self._trainable()
+        if not isinstance(parameters, (list, tuple)):
+            raise TypeError(f"parameters must be a list of pairs (weights, biases), got {type(parameters).__name__}")
         if len(parameters) != len(trainable):
             raise ValueError(f"the model has {len(trainable)} layers with parameters, got {len(parameters)}")
         checked = []
         for number, (layer, pair) in enumerate(zip(trainable, parameters)):
-            for name, values in zip(("weights", "biases"), pair, strict=True):
+            if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+                raise ValueError(f"parameters of layer {number} must be a pair (weights, biases), got {pair!r}")
+            for name, values in zip(("weights", "biases"), pair):
                 found = as_floats(values, getattr(layer, "dtype", None), f"{name} of layer {number}")
                 if name == "biases" and found.ndim == 1:
                     found = found[None]

@@ -142,8 +142,9 @@ def train_test_split(X: ArrayLike, y: ArrayLike, *, test: float | int = 0.25, sh
     """
     X, y = as_array(X, "X"), as_array(y, "y")
     count = _same_length(X, y)
-    share = isinstance(test, float)
-    if isinstance(test, bool) or not isinstance(test, (int, float, np.integer)) or share and not 0 < test < 1:
+    share = isinstance(test, (float, np.floating))
+    number = share or isinstance(test, (int, np.integer)) and not isinstance(test, (bool, np.timedelta64))
+    if not number or share and not 0 < test < 1:
         raise ValueError(f"test must be a share between 0 and 1 or a number of samples, got {test!r}")
     size = int(np.ceil(test * count)) if share else int(test)
     if not 0 < size < count:
@@ -162,7 +163,8 @@ def batches(X: ArrayLike, y: ArrayLike, batch_size: int, *, shuffle: bool = Fals
     """
     X, y = as_array(X, "X"), as_array(y, "y")
     count = _same_length(X, y)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+    if (isinstance(batch_size, (bool, np.timedelta64)) or not isinstance(batch_size, (int, np.integer))
+            or batch_size < 1):
         raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
     order: Any = generator("seed", seed).permutation(count) if shuffle else None
     parts = [slice(start, start + batch_size) for start in range(0, count, batch_size)]

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT64, INT64, Array, as_array, as_floats, as_labels, finite, within
+from .arrays import FLOAT64, INT64, Array, as_array, as_floats, as_labels, finite, whole, within
 
 MOST = 1 << 15  # classes, whose matrix takes 8 GiB: a label that is none should not fill the memory
 
@@ -41,8 +41,8 @@ def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None =
         raise ValueError(f"predictions and y must have one length, got {len(found)} and {len(labels)}")
     if not len(found):
         raise ValueError("scores of no samples")
-    if classes is not None and (isinstance(classes, bool) or not isinstance(classes, (int, np.integer))):
-        raise TypeError(f"classes must be a whole number, got {classes!r}")
+    if classes is not None:
+        classes = whole("classes", classes)
     told = [number for number in (columns, label_columns, classes) if number is not None]
     if len(set(told)) > 1:
         raise ValueError("predictions, y and classes must agree in the number of classes, got "
