@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -31,16 +33,20 @@ def address(x: Array) -> int:
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """`dtype` as float32 or float64. Raises TypeError for any other."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
     for known in (FLOAT32, FLOAT64):
-        if known == dtype:
+        if found is not None and found == known:  # NumPy's float64 equals None
             return known
-    raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+    raise TypeError(f"dtype must be float32 or float64, got {found or repr(dtype)}")
 
 
 def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str = "inputs") -> Array:
     """`values` as an array of `dtype`; without one, float32 and float64 arrays stay, the rest becomes float32.
 
-    Raises TypeError for masked arrays and for what is not a real number.
+    Raises TypeError for masked arrays and for what is not a real number, ValueError for rows of several lengths.
     """
     if values.__class__ is np.ndarray:  # the usual case in 0.1 us
         found: Array = values
@@ -48,27 +54,35 @@ def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str =
             return found
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a plain array, got a masked one: fill it first")
-    found = np.asarray(values)
+    found = as_array(values, name)
     if found.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, got dtype {found.dtype}")
-    if dtype is None:
-        dtype = FLOAT64 if isinstance(values, np.ndarray) and found.dtype == FLOAT64 else FLOAT32
+    if dtype is None:  # that of a file may have another byte order
+        dtype = FLOAT64 if isinstance(values, np.ndarray) and found.dtype.newbyteorder("=") == FLOAT64 else FLOAT32
     # an unpickled array's dtype equals float32 but is another object: a view takes it to the fast path
     return found.view(dtype) if found.dtype == dtype else found.astype(dtype)
+
+
+def as_array(values: ArrayLike, name: str) -> Array:
+    """`values` as an array. Raises ValueError for lists of several lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # NumPy's text names no argument
+        raise ValueError(f"{name} must be an array, or lists of one length: {error}") from error
 
 
 def as_labels(labels: ArrayLike, dtype: np.dtype[Any]) -> Array:
     """Class numbers (N,) as int64, or rows (N, C) with a share for each class, such as one-hot, as `dtype`.
 
-    Raises TypeError for class numbers that are no integers, ValueError for another number of dimensions.
+    Raises TypeError for class numbers that are no integers, ValueError for another number of dimensions and no columns.
     """
     if labels.__class__ is np.ndarray and labels.dtype is INT64 and labels.ndim == 1:
         return labels
-    found = np.asarray(labels)
+    found = as_array(labels, "labels")
+    if found.ndim not in (1, 2) or found.shape[1:] == (0,):
+        raise ValueError(f"labels must have shape (N,) or (N, C), got {found.shape}")
     if found.ndim == 2:
         return as_floats(labels, dtype, "labels")
-    if found.ndim != 1:
-        raise ValueError(f"labels must have shape (N,) or (N, C), got {found.shape}")
     if isinstance(labels, np.ma.MaskedArray) or found.dtype.kind not in "iub":
         raise TypeError(f"labels must be whole numbers, got dtype {found.dtype}: use labels.astype(int) if they are")
     return found.astype(INT64, copy=False)
@@ -82,16 +96,29 @@ def within(name: str, numbers: Array, classes: int) -> Array:
     return numbers
 
 
-def finite(name: str, value: float, below: float = math.inf) -> float:
-    """A number of at least 0 and less than `below`, as a float. Raises TypeError or ValueError for what is none."""
-    if isinstance(value, (bool, str)):
+def real(name: str, value: float) -> float:
+    """A real number, NaN and infinity too, as a float. Raises TypeError for what is none."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (Real, Decimal)):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
-        found = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+        return float(value)
     except OverflowError:
-        found = math.inf
+        return math.inf if value > 0 else -math.inf
+
+
+def generator(name: str, seed: int | np.random.Generator | None) -> np.random.Generator:
+    """The Generator, or one with that seed. Raises TypeError or ValueError for what is no seed."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:  # NumPy's text names no argument
+        raise type(error)(f"{name} must be a whole number of at least 0 or a NumPy Generator, got {seed!r}") from error
+
+
+def finite(name: str, value: float, below: float = math.inf) -> float:
+    """A number of at least 0 and less than `below`, as a float. Raises TypeError or ValueError for what is none."""
+    found = real(name, value)
     if not 0 <= found < below:  # false for NaN too
         limit = "finite and at least 0" if below == math.inf else f"at least 0 and below {below:g}"
         raise ValueError(f"{name} must be {limit}, got {found}")
@@ -100,7 +127,7 @@ def finite(name: str, value: float, below: float = math.inf) -> float:
 
 def whole(name: str, value: int, least: int = 1, most: float = math.inf) -> int:
     """A whole number in least..most, as an int. Raises TypeError or ValueError for what is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     if not least <= value <= most:
         raise ValueError(f"{name} must be {f'at least {least}' if most == math.inf else f'in {least}..{most}'}, "

@@ -36,6 +36,6 @@ class use:
 
 def _switch(twin: str) -> None:
     global name, ops
-    if twin not in TWINS:
+    if not isinstance(twin, str) or twin not in TWINS:
         raise ValueError(f'backend must be "numba" or "numpy", got {twin!r}')
     name, ops = twin, TWINS[twin]

@@ -1,11 +1,12 @@
 """What a training can call after each epoch: `model.train(..., callback=nn.callbacks.EarlyStopping(model))`."""
 
 import csv
+import math
 import os
 from pathlib import Path
 from typing import Any
 
-from .arrays import whole
+from .arrays import finite, whole
 from .model import Model, StopTraining
 
 
@@ -17,9 +18,24 @@ def _value(model: Model, name: str) -> float:
     return values[-1]
 
 
-class _Watching:
+class _Callback:
+    def __init__(self, model: Model) -> None:
+        if not isinstance(model, Model):
+            raise TypeError(f"model must be an nn.Model, got {model!r}")
+        self.model = model
+
+    def begin(self, model: Model) -> None:
+        """A training calls this before its first epoch. Raises ValueError when the callback is another model's."""
+        if model is not self.model:
+            raise ValueError(f"{type(self).__name__} was made for another model than the one that is trained")
+
+
+class _Watching(_Callback):
     def __init__(self, model: Model, watch: str, minimize: bool | None) -> None:
-        self.model, self.watch = model, watch
+        super().__init__(model)
+        if not isinstance(watch, str):
+            raise TypeError(f"watch must be a name in the model's history, got {watch!r}")
+        self.watch = watch
         self.minimize = "accuracy" not in watch if minimize is None else minimize
         self.best: float | None = None
         self.best_epoch = 0
@@ -43,8 +59,13 @@ class EarlyStopping(_Watching):
     def __init__(self, model: Model, *, watch: str = "val_loss", patience: int = 10, least: float = 0.0,
                  restore: bool = True, minimize: bool | None = None) -> None:
         super().__init__(model, watch, minimize)
-        self.patience, self.least, self.restore = whole("patience", patience), least, restore
+        self.patience, self.least, self.restore = whole("patience", patience), finite("least", least), restore
         self._parameters: Any = None
+
+    def begin(self, model: Model) -> None:
+        """A training calls this before its first epoch: an earlier training's best one counts no more."""
+        super().begin(model)
+        self.best, self.best_epoch, self._parameters = None, 0, None
 
     def __call__(self, epoch: int) -> None:
         if self._better(epoch, self.least):
@@ -64,7 +85,7 @@ class Checkpoint(_Watching):
 
     def __init__(self, model: Model, path: str | os.PathLike[str], *, watch: str | None = None,
                  minimize: bool | None = None) -> None:
-        super().__init__(model, watch or "", minimize)
+        super().__init__(model, "" if watch is None else watch, minimize)
         self.path = path
 
     def __call__(self, epoch: int) -> None:
@@ -72,12 +93,21 @@ class Checkpoint(_Watching):
             self.model.save(self.path)
 
 
-class CSVLog:
+class TerminateOnNaN(_Callback):
+    """End the training after an epoch in which the loss was NaN or infinite, as Keras's does."""
+
+    def __call__(self, epoch: int) -> None:
+        if not math.isfinite(_value(self.model, "loss")):
+            raise StopTraining
+
+
+class CSVLog(_Callback):
     """Write a line with the epoch and its figures to `path` after each epoch; a new file at the first, or, to `append`,
     behind the lines of an earlier training."""
 
     def __init__(self, model: Model, path: str | os.PathLike[str], *, append: bool = False) -> None:
-        self.model, self.path, self.append = model, Path(path), append
+        super().__init__(model)
+        self.path, self.append = Path(path), append
         self._names: list[str] = []
 
     def __call__(self, epoch: int) -> None:

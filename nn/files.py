@@ -55,6 +55,7 @@ def write(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
 def read(path: str | os.PathLike[str], take: Callable[[dict[str, Array]], Any], what: str) -> Any:
     """`take` applied to the arrays of an npz file. Raises OSError when it cannot be read, ValueError for anything else:
     that it holds no `what`, and why."""
+    path = os.fspath(path)  # a number would be a file that is open
     try:
         with open(path, "rb") as stream:
             size = os.fstat(stream.fileno()).st_size
@@ -69,4 +70,4 @@ def read(path: str | os.PathLike[str], take: Callable[[dict[str, Array]], Any], 
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
         foreign = isinstance(error, zipfile.BadZipFile) or "pickle" in str(error)
-        raise ValueError(f"{os.fspath(path)} holds no {what}: {'it is no npz file' if foreign else error}") from error
+        raise ValueError(f"{os.fsdecode(path)} holds no {what}: {'it is no npz file' if foreign else error}") from error

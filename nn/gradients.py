@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT32, FLOAT64, Array, as_floats, finite, whole
+from .arrays import FLOAT32, FLOAT64, Array, as_floats, finite, generator, whole
 from .layers import Layer
 from .model import Model, _kept
 from .progress import say
@@ -98,10 +98,11 @@ def check_gradients(model: Model, X: ArrayLike, y: ArrayLike, *, numbers: int | 
         raise TypeError(f"model must be an nn.Model, got {model!r}")
     model._need("loss")
     most = None if numbers is None else whole("numbers", numbers)
+    step, tolerance = finite("step", step), finite("tolerance", tolerance)
     for name, value in (("step", step), ("tolerance", tolerance)):
-        if not finite(name, value):
+        if not value:
             raise ValueError(f"{name} must be greater than 0")
-    rng = np.random.default_rng(seed)
+    rng = generator("seed", seed)
     X = as_floats(X, FLOAT64, "X")
     with np.errstate(all="ignore"):  # a NaN fails, by name
         arrays = _backward(_float64(model, rng), X, y)

@@ -10,52 +10,58 @@ from collections.abc import Callable
 import numpy as np
 
 from . import backend
-from .arrays import Array
+from .arrays import Array, finite, generator, whole
 
 Initializer = Callable[[int, int, np.random.Generator], Array]
 
 
+def _shape(n_inputs: int, n_neurons: int) -> tuple[int, int]:
+    return whole("n_inputs", n_inputs), whole("n_neurons", n_neurons)
+
+
 def _uniform(limit: float, n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
-    return rng.random((n_inputs, n_neurons)) * (2 * limit) - limit
+    return generator("rng", rng).random(_shape(n_inputs, n_neurons)) * (2 * limit) - limit
 
 
 def _normal(deviation: float, n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
-    seed = int(rng.integers(2**64, dtype=np.uint64))
-    return backend.ops.normal.forward((n_inputs, n_neurons), seed=seed, dtype=np.float64) * deviation
+    seed = int(generator("rng", rng).integers(2**64, dtype=np.uint64))
+    return backend.ops.normal.forward(_shape(n_inputs, n_neurons), seed=seed, dtype=np.float64) * deviation
 
 
 def glorot_uniform(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
     """Within +-sqrt(6 / (n_inputs + n_neurons)): for tanh, sigmoid and no activation (Glorot, Bengio 2010)."""
-    return _uniform(math.sqrt(6 / (n_inputs + n_neurons)), n_inputs, n_neurons, rng)
+    return _uniform(math.sqrt(6 / sum(_shape(n_inputs, n_neurons))), n_inputs, n_neurons, rng)
 
 
 def glorot_normal(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
     """Of deviation sqrt(2 / (n_inputs + n_neurons)) (Glorot, Bengio 2010)."""
-    return _normal(math.sqrt(2 / (n_inputs + n_neurons)), n_inputs, n_neurons, rng)
+    return _normal(math.sqrt(2 / sum(_shape(n_inputs, n_neurons))), n_inputs, n_neurons, rng)
 
 
 def he_uniform(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
     """Within +-sqrt(6 / n_inputs): for ReLU and its kin (He et al. 2015)."""
-    return _uniform(math.sqrt(6 / n_inputs), n_inputs, n_neurons, rng)
+    return _uniform(math.sqrt(6 / _shape(n_inputs, n_neurons)[0]), n_inputs, n_neurons, rng)
 
 
 def he_normal(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
     """Of deviation sqrt(2 / n_inputs) (He et al. 2015)."""
-    return _normal(math.sqrt(2 / n_inputs), n_inputs, n_neurons, rng)
+    return _normal(math.sqrt(2 / _shape(n_inputs, n_neurons)[0]), n_inputs, n_neurons, rng)
 
 
 def zeros(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
     """All 0: for a layer without one before or behind it, since equal neurons stay equal."""
-    return np.zeros((n_inputs, n_neurons))
+    return np.zeros(_shape(n_inputs, n_neurons))
 
 
 def uniform(limit: float = 0.05) -> Initializer:
     """Within +-limit."""
+    limit = finite("limit", limit)
     return lambda n_inputs, n_neurons, rng: _uniform(limit, n_inputs, n_neurons, rng)
 
 
 def normal(deviation: float = 0.01) -> Initializer:
     """Of that deviation; 0.01 is that of "Neural Networks from Scratch in Python"."""
+    deviation = finite("deviation", deviation)
     return lambda n_inputs, n_neurons, rng: _normal(deviation, n_inputs, n_neurons, rng)
 
 

@@ -6,6 +6,7 @@ for layers with parameters in `dweights dbiases`. Every call returns fresh array
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import backend, initializers
-from .arrays import Array, as_floats, finite, float_dtype, whole
+from .arrays import Array, as_floats, finite, float_dtype, generator, real, whole
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 
@@ -59,7 +60,7 @@ class Dense:
                             ("weight_regularizer_l2", weight_regularizer_l2),
                             ("bias_regularizer_l1", bias_regularizer_l1), ("bias_regularizer_l2", bias_regularizer_l2)):
             setattr(self, name, finite(name, value))
-        self.weights = initializers.find(initializer)(self.n_inputs, self.n_neurons, np.random.default_rng(rng))
+        self.weights = initializers.find(initializer)(self.n_inputs, self.n_neurons, generator("rng", rng))
         self._biases = np.zeros(self.n_neurons, dtype=self.dtype)
 
     def __repr__(self) -> str:
@@ -282,7 +283,7 @@ class Input:
     def __init__(self, shape: int | Sequence[int]) -> None:
         sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
         for size in sizes:
-            if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+            if isinstance(size, (bool, np.timedelta64)) or not isinstance(size, (int, np.integer)):
                 raise TypeError(f"shape must be a whole number or several, got {shape!r}")
             if size < 1:
                 raise ValueError(f"shape must be of numbers of at least 1, got {shape!r}")
@@ -317,23 +318,27 @@ class Flatten:
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The rows (N, everything else) of inputs (N, ...)."""
         self.inputs = inputs = as_floats(inputs)
-        self.output = y = np.ascontiguousarray(inputs).reshape(len(inputs), -1)
+        if not inputs.ndim:
+            raise ValueError("inputs must have shape (N, ...), got ()")
+        self.output = y = np.ascontiguousarray(inputs).reshape(len(inputs), math.prod(inputs.shape[1:]))
         return y
 
     def backward(self, dvalues: ArrayLike) -> Array:
         """The gradient in the shape of the inputs."""
         if self.inputs is None:
             raise RuntimeError("backward needs a forward before it")
-        self.dinputs = dx = as_floats(dvalues, self.inputs.dtype, "dvalues").reshape(self.inputs.shape)
+        dvalues = as_floats(dvalues, self.inputs.dtype, "dvalues")
+        if dvalues.size != self.inputs.size:
+            raise ValueError(f"dvalues must have as many numbers as inputs {self.inputs.shape}, got {dvalues.shape}")
+        self.dinputs = dx = dvalues.reshape(self.inputs.shape)
         return dx
 
 
 def _share(rate: float) -> float:
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
-        raise TypeError(f"rate must be a number, got {rate!r}")
-    if not 0 <= rate < 1:
+    share = real("rate", rate)
+    if not 0 <= share < 1:
         raise ValueError(f"rate, the share that is dropped, must be at least 0 and below 1, got {rate}")
-    return float(rate)
+    return share
 
 
 class Dropout(_Activation):
@@ -353,11 +358,19 @@ class Dropout(_Activation):
         self.dropped = _share(rate)
         if seed is None:
             seed = int(np.random.default_rng().integers(2**64, dtype=np.uint64))
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        if isinstance(seed, (bool, np.timedelta64)) or not isinstance(seed, (int, np.integer)):
             raise TypeError(f"seed must be a whole number, got {seed!r}")
         if not 0 <= seed < 2**64:
             raise ValueError(f"seed must be at least 0 and below 2^64, got {seed}")
         self.seed, self.calls = int(seed), 0
+
+    @property
+    def calls(self) -> int:
+        return self._calls
+
+    @calls.setter
+    def calls(self, calls: int) -> None:
+        self._calls = whole("calls", calls, 0, 2**63 - 1)
 
     @property
     def rate(self) -> float:
@@ -375,8 +388,8 @@ class Dropout(_Activation):
         self.inputs = inputs = as_floats(inputs)
         if training:
             y, self.binary_mask = backend.ops.dropout.forward(inputs, rate=self.dropped, seed=self.seed,
-                                                              stream=self.calls)
-            self.calls += 1
+                                                              stream=self._calls)
+            self._calls += 1
         else:
             y, self.binary_mask = backend.ops.linear.forward(inputs), None
         self.output = y

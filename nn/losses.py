@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT64, Array, as_floats, as_labels, finite, within
+from .arrays import FLOAT64, Array, as_array, as_floats, as_labels, finite, within
 
 
 def _penalties(layer: Any) -> list[float]:
@@ -54,11 +54,12 @@ class Loss:
 
         Raises TypeError or ValueError that names what is wrong.
         """
-        targets = np.asanyarray(y)
+        targets = y if isinstance(y, np.ndarray) else as_array(y, "y")
         if targets.dtype.kind not in "iu" or np.ma.isMaskedArray(targets):  # a user's own loss may want class numbers
             targets = as_floats(targets, dtype, "y")
-        if len(targets) != samples:
-            raise ValueError(f"X and y must have one length, got {samples} and {len(targets)}")
+        if not targets.ndim or len(targets) != samples:
+            raise ValueError(f"X and y must have one length, got {samples} and "
+                             f"{len(targets) if targets.ndim else 'a number'}")
         return targets
 
     def weights(self, y: Array, sample_weight: ArrayLike | None, dtype: np.dtype[Any]) -> Array | None:
@@ -85,6 +86,8 @@ class Loss:
     def accumulate(self, losses: Array) -> float:
         """The mean of the losses (N,) of a batch, which then counts in `calculate_accumulated`."""
         losses = as_floats(losses, name="losses")
+        if not losses.size or not losses.ndim:
+            raise ValueError(f"losses must have shape (N,), N at least 1, got {losses.shape}")
         mean = backend.ops.mean.forward(losses if losses.ndim == 1 else losses.ravel())
         self.count(mean, len(losses))
         return mean

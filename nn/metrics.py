@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT32, Array, as_floats, as_labels, finite, whole, within
+from .arrays import FLOAT32, Array, as_array, as_floats, as_labels, finite, whole, within
 
 
 class _Counting:
@@ -79,7 +79,9 @@ class Accuracy(_Counting):
 
         The batch then counts in `calculate_accumulated`. Raises ValueError for an empty batch or unequal lengths.
         """
-        scores = outputs if isinstance(outputs, np.ndarray) else np.asarray(outputs)
+        scores = outputs if isinstance(outputs, np.ndarray) else as_array(outputs, "outputs")
+        if not scores.ndim:
+            raise ValueError("outputs must have shape (N, C) or (N,), got ()")
         count = len(scores)
         if not count:
             raise ValueError("accuracy of an empty batch")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from threading import get_ident
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from . import backend
 from . import layers as _layers
-from .arrays import FLOAT32, Array, as_floats, finite, whole
+from .arrays import FLOAT32, Array, as_floats, finite, generator, whole
 from .files import read, write
 from .history import History
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
@@ -73,7 +74,7 @@ class Model:
         self.loss: Loss | None = None
         self.optimizer: Any = None
         self.accuracy: Any = None
-        self.clip_norm: float | None = None
+        self._clip_norm: float | None = None
         self.history = History({name: [] for name in ("loss", "regularization_loss", "accuracy", "val_loss",
                                                       "val_accuracy", "learning_rate")})
         self._finalized: list[_layers.Layer] | None = None  # the layers that finalize saw
@@ -97,6 +98,14 @@ class Model:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
+    @property
+    def clip_norm(self) -> float | None:
+        return self._clip_norm
+
+    @clip_norm.setter
+    def clip_norm(self, value: float | None) -> None:
+        self._clip_norm = None if value is None else finite("clip_norm", value)
+
     def add(self, layer: _layers.Layer) -> None:
         """Append a layer, or those of a Sequential. Raises TypeError for what has no forward and backward."""
         self.layers += _layers.unfolded(layer, "add")
@@ -117,7 +126,7 @@ class Model:
             if value is not None:
                 setattr(self, name, value)
         if clip_norm is not None:
-            self.clip_norm = finite("clip_norm", clip_norm)
+            self.clip_norm = clip_norm
         self._finalized = None
 
     def finalize(self) -> None:
@@ -230,6 +239,8 @@ class Model:
             weights = self._data[2] if len(self._data) == 3 else None
         else:
             output = as_floats(output, self._dtype, "output")
+            if not output.ndim:
+                raise ValueError("output must have shape (N, C), got ()")
             y = self.loss.targets(y, len(output), self._outputs, self._dtype)  # type: ignore[union-attr]
             weights = self.loss.weights(y, None, self._dtype)  # type: ignore[union-attr]
         gradient = _kept(criterion.backward(output, y), criterion, "dinputs")
@@ -337,12 +348,14 @@ class Model:
         shuffle: take the samples of each epoch in a new random order, drawn from `seed` (a number or a Generator).
         progress: a bar on stderr after a second; None shows it on a terminal.
         callback: called with the epoch's number, from 1, when its figures stand in `history`; or several of them, in
-            their order. One that raises StopTraining ends the training; its method `finish`, if any, is called last.
+            their order. One that raises StopTraining ends the training. Its methods `begin` and `finish`, if any, are
+            called before the first epoch, with the model, and last.
         sample_weight: (N,) how much each sample counts in the loss, not in the accuracy; see losses.py.
 
         The same arguments give the same weights, to the bit. After Ctrl-C (KeyboardInterrupt) the model can be used
-        and trained on. Raises RuntimeError when loss, optimizer or finalize is missing, TypeError and ValueError for
-        data that does not fit.
+        and trained on. A RuntimeWarning names the first epoch and step whose loss is NaN or infinite;
+        `callbacks.TerminateOnNaN` ends the training then. Raises RuntimeError when loss, optimizer or finalize is
+        missing, TypeError and ValueError for data that does not fit.
         """
         self._need("loss", "optimizer")
         epochs = whole("epochs", epochs)
@@ -360,8 +373,11 @@ class Model:
         if not isinstance(callbacks, (tuple, list)) or not all(map(callable, callbacks)):
             raise TypeError(f"callback must be callable, or a list of what is, got {callback!r}")
         validation = None if validation_data is None else self._samples("validation", *validation_data)
-        random = np.random.default_rng(seed) if shuffle else None
+        random = generator("seed", seed) if shuffle else None
         steps = -(-len(X) // batch)
+        for each in callbacks:
+            if hasattr(each, "begin"):
+                each.begin(self)
         if hasattr(self.accuracy, "prepare"):
             self.accuracy.prepare(given)
         making = self._steps
@@ -369,16 +385,17 @@ class Model:
         if making.shares(X):
             X = X.copy()  # parameters, an output or a gradient of this model: a step would write what it reads
             data = (X, y, *weights)
-        running = bar(epochs * steps, progress)
         one_by_one = steps > 1 or shuffle or validation is not None or callbacks or print_every
         pace = Pace(making.pace(batch))
-        epoch = 0
+        epoch, warned = 0, False
+        running = bar(epochs * steps, progress)
         try:
             while epoch < epochs:
                 if not one_by_one:
                     passed = making.epochs(data, pace.next(epochs - epoch))
                     if passed is not None:
                         self._note(passed)
+                        warned = warned or _not_finite(passed["loss"], epoch + 1, None)
                         epoch += len(passed["loss"])
                         if running is not None:
                             running.update(len(passed["loss"]))
@@ -398,6 +415,7 @@ class Model:
                         if order is not None:
                             rows = order[rows]
                         found = making.several(tuple(each[rows] for each in data), batch)
+                    warned = warned or _not_finite([figures[0] + figures[1] for figures in found], epoch, step)
                     for step, figures in enumerate(found, step):
                         if print_every and (step % print_every == 0 or step == steps - 1):
                             say(f"step: {step}, {self._line(*figures)}")
@@ -412,9 +430,11 @@ class Model:
         except StopTraining:
             pass
         finally:
-            making.end(batch, pace.steps)
-            if running is not None:
-                running.close()
+            try:
+                making.end(batch, pace.steps)
+            finally:  # of Ctrl-C in between, too
+                if running is not None:
+                    running.close()
         for each in callbacks:
             if hasattr(each, "finish"):
                 each.finish()
@@ -495,11 +515,15 @@ class Model:
         """Give each layer with parameters a copy of its (weights, biases); all or, with a ValueError, none."""
         self._need_thread()
         trainable = self._trainable()
+        if not isinstance(parameters, (list, tuple)):
+            raise TypeError(f"parameters must be a list of pairs (weights, biases), got {type(parameters).__name__}")
         if len(parameters) != len(trainable):
             raise ValueError(f"the model has {len(trainable)} layers with parameters, got {len(parameters)}")
         checked = []
         for number, (layer, pair) in enumerate(zip(trainable, parameters)):
-            for name, values in zip(("weights", "biases"), pair, strict=True):
+            if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+                raise ValueError(f"parameters of layer {number} must be a pair (weights, biases), got {pair!r}")
+            for name, values in zip(("weights", "biases"), pair):
                 found = as_floats(values, getattr(layer, "dtype", None), f"{name} of layer {number}")
                 if name == "biases" and found.ndim == 1:
                     found = found[None]
@@ -558,6 +582,19 @@ class Model:
         from .saving import load
         found: Model = load(path)
         return found
+
+
+def _not_finite(losses: list[float], epoch: int, step: int | None) -> bool:
+    # whether the losses of the steps from `step` on, or of epochs of one step, hold NaN or infinity; the first is named
+    if math.isfinite(sum(losses)):
+        return False
+    for place, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            at = f"epoch {epoch + place}, step 0" if step is None else f"epoch {epoch}, step {step + place}"
+            warnings.warn(f"the loss is {loss} in {at}: try a smaller learning rate, look for NaN in the data, or "
+                          "end such trainings with nn.callbacks.TerminateOnNaN", RuntimeWarning, stacklevel=3)
+            return True
+    return False
 
 
 def say_validation(loss: float, accuracy: float | None) -> None:

@@ -241,18 +241,15 @@ class Adam(_Optimizer):
 
     def _advance(self) -> None:
         # beta ** t as a running product: libm's pow differs between machines
-        if self._powers_at > self.iterations:
-            self._power_1 = self._power_2 = 1.0
-            self._powers_at = 0
+        powers, at = (self._power_1, self._power_2), self._powers_at
+        if at > self.iterations:
+            powers, at = (1.0, 1.0), 0
         before = None
-        while self._powers_at <= self.iterations:
-            if (self._power_1, self._power_2) == before:  # so small that they stay for ever
-                self._powers_at = self.iterations + 1
-                break
-            before = self._power_1, self._power_2
-            self._power_1 *= self.beta_1
-            self._power_2 *= self.beta_2
-            self._powers_at += 1
+        while at <= self.iterations and powers != before:  # until they are so small that they stay for ever
+            before, powers = powers, (powers[0] * self.beta_1, powers[1] * self.beta_2)
+            at += 1
+        # at once, since Ctrl-C may come between two lines
+        self._power_1, self._power_2, self._powers_at = *powers, self.iterations + 1
 
     def _numbers(self) -> dict[str, float]:
         if self._powers_at != self.iterations + 1:

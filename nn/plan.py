@@ -223,8 +223,8 @@ class Plan(_Recording):
         self._take(*data)
         replay = self._replay
         for layer, call, place in self._streams:
-            replay.integer(call, place, layer.calls)
-            layer.calls += 1
+            replay.integer(call, place, layer._calls)
+            layer._calls += 1
         replay.run()
         penalty = 0.0
         for call in self._penalties:
@@ -250,8 +250,8 @@ class Plan(_Recording):
             batches.append((places, address(batch) + step * turns))
         streams = []
         for layer, call, place in self._streams:
-            streams.append((call, place, layer.calls + turns))
-            layer.calls += len(numbers)
+            streams.append((call, place, layer._calls + turns))
+            layer._calls += len(numbers)
         results = [self._mean, *self._penalties] + ([] if self._hits is None else [self._hits])
         place = len(update.calls[0][1]) - numbers.shape[1]
         losses, *found = self._chain[1].repeat(batches, streams, len(self._calls), place, numbers, results)

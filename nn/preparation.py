@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arrays import FLOAT32, INT64, Array, as_floats, as_labels, float_dtype, within
+from .arrays import FLOAT32, INT64, Array, as_array, as_floats, as_labels, float_dtype, generator, real, whole, within
+
+MOST = 1 << 20  # classes that the largest label may tell: a wrong one should not fill the memory
 
 Self = TypeVar("Self", bound="_Scaler")
 
@@ -66,9 +68,9 @@ class MinMaxScaler(_Scaler):
     """Each feature's smallest number becomes `low`, its largest `high`; a feature that never changes becomes `low`."""
 
     def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
-        if not -np.inf < low < high < np.inf:
+        self.low, self.high = real("low", low), real("high", high)
+        if not -np.inf < self.low < self.high < np.inf:
             raise ValueError(f"low must be less than high, and both finite, got {low} and {high}")
-        self.low, self.high = float(low), float(high)
 
     def _learn(self, X: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
         least = X.min(axes, keepdims=True)
@@ -93,7 +95,9 @@ def _class_numbers(labels: ArrayLike, classes: int | None) -> tuple[Array, int]:
         raise ValueError(f"labels must have shape (N,), got {found.shape}")
     if classes is None:
         classes = int(found.max(initial=-1)) + 1
-    return within("labels", found, classes), classes
+        if classes > MOST:
+            raise ValueError(f"labels must be class numbers, got {classes - 1}: if so many are meant, give classes")
+    return within("labels", found, whole("classes", classes, 0)), classes
 
 
 def one_hot(labels: ArrayLike, classes: int | None = None, *, dtype: DTypeLike = np.float32) -> Array:
@@ -136,15 +140,16 @@ def train_test_split(X: ArrayLike, y: ArrayLike, *, test: float | int = 0.25, sh
     The samples are drawn in the random order of `seed`; without `shuffle` the last ones are the test. Raises ValueError
     when either part would be empty, or X and y differ in length.
     """
-    X, y = np.asarray(X), np.asarray(y)
+    X, y = as_array(X, "X"), as_array(y, "y")
     count = _same_length(X, y)
-    share = isinstance(test, float)
-    if isinstance(test, bool) or not isinstance(test, (int, float, np.integer)) or share and not 0 < test < 1:
+    share = isinstance(test, (float, np.floating))
+    number = share or isinstance(test, (int, np.integer)) and not isinstance(test, (bool, np.timedelta64))
+    if not number or share and not 0 < test < 1:
         raise ValueError(f"test must be a share between 0 and 1 or a number of samples, got {test!r}")
     size = int(np.ceil(test * count)) if share else int(test)
     if not 0 < size < count:
         raise ValueError(f"{count} samples cannot be split into a test of {size} and a rest")
-    order = np.random.default_rng(seed).permutation(count) if shuffle else np.arange(count)
+    order = generator("seed", seed).permutation(count) if shuffle else np.arange(count)
     train, rest = order[:-size], order[-size:]
     return X[train], X[rest], y[train], y[rest]
 
@@ -156,11 +161,12 @@ def batches(X: ArrayLike, y: ArrayLike, batch_size: int, *, shuffle: bool = Fals
     `shuffle` takes the samples in the random order of `seed`. Raises ValueError for a batch_size below 1 or for X and y
     of different length, at once, not at the first pair.
     """
-    X, y = np.asarray(X), np.asarray(y)
+    X, y = as_array(X, "X"), as_array(y, "y")
     count = _same_length(X, y)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+    if (isinstance(batch_size, (bool, np.timedelta64)) or not isinstance(batch_size, (int, np.integer))
+            or batch_size < 1):
         raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
-    order: Any = np.random.default_rng(seed).permutation(count) if shuffle else None
+    order: Any = generator("seed", seed).permutation(count) if shuffle else None
     parts = [slice(start, start + batch_size) for start in range(0, count, batch_size)]
     return ((X[part], y[part]) if order is None else (X[order[part]], y[order[part]]) for part in parts)
 

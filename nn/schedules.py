@@ -9,23 +9,30 @@ operations and an own cosine, so that a training repeats to the bit on another m
 import math
 from collections.abc import Callable
 
+import numpy as np
+
+from .arrays import real
+
 Schedule = Callable[[int], float]
 
 
 def _positive(name: str, value: float, least: float = 0.0) -> float:
-    if isinstance(value, (bool, str)) or not least <= value < math.inf:
+    value = real(name, value)
+    if not least <= value < math.inf:
         raise ValueError(f"{name} must be a finite number of at least {least:g}, got {value!r}")
     return value
 
 
 def _steps(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return value
+    return int(value)
 
 
 def _power(base: float, exponent: int) -> float:
     # by squaring: libm's pow differs between machines
+    if exponent < 0:
+        raise ValueError(f"iteration must be at least 0, got {exponent}")
     result = 1.0
     while exponent:
         if exponent & 1:

@@ -21,7 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT64, INT64, Array, as_floats, as_labels, finite, within
+from .arrays import FLOAT64, INT64, Array, as_array, as_floats, as_labels, finite, whole, within
+
+MOST = 1 << 15  # classes, whose matrix takes 8 GiB: a label that is none should not fill the memory
 
 
 def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None = None, *,
@@ -39,13 +41,15 @@ def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None =
         raise ValueError(f"predictions and y must have one length, got {len(found)} and {len(labels)}")
     if not len(found):
         raise ValueError("scores of no samples")
-    if classes is not None and (isinstance(classes, bool) or not isinstance(classes, (int, np.integer))):
-        raise TypeError(f"classes must be a whole number, got {classes!r}")
+    if classes is not None:
+        classes = whole("classes", classes)
     told = [number for number in (columns, label_columns, classes) if number is not None]
     if len(set(told)) > 1:
         raise ValueError("predictions, y and classes must agree in the number of classes, got "
                          + " and ".join(map(str, told)))
     count = int(told[0]) if told else int(max(found.max(), labels.max())) + 1
+    if count > MOST:
+        raise ValueError(f"y and predictions must be class numbers of at most {MOST} classes, got {count}")
     cells = within("y", labels, count) * count + within("predictions", found, count)
     return np.bincount(cells, minlength=count * count).reshape(count, count).astype(INT64, copy=False)
 
@@ -149,7 +153,7 @@ def _columns(outputs: ArrayLike, y: ArrayLike) -> list[tuple[list[float], list[f
 
 def _predicted(predictions: ArrayLike, threshold: float) -> tuple[Array, int | None]:
     # class numbers, and how many classes the columns tell
-    found = np.asarray(predictions)
+    found = as_array(predictions, "predictions")
     outputs = as_floats(predictions, name="predictions")
     if found.ndim == 1:
         if found.dtype.kind not in "iub":

@@ -5,6 +5,7 @@ import math
 import shlex
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,8 @@ def train(options: argparse.Namespace, data: Data) -> None:
     print(f"{options.dataset}: {samples} samples, {batch}; network {network}, Adam at "
           f"{options.learning_rate:g}, {options.epochs} epoch{'s' * (options.epochs > 1)}")
     model = task.model(options)
-    with np.errstate(all="ignore"):  # NumPy would warn of what the printed nan says
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the printed nan says it
         if options.compare:
             _compare(task, options, data, model)
         else:

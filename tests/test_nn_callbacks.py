@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nnjit import nn
-from nnjit.nn.callbacks import Checkpoint, CSVLog, EarlyStopping
+from nnjit.nn.callbacks import Checkpoint, CSVLog, EarlyStopping, TerminateOnNaN
 
 rng = np.random.default_rng(2)
 X = rng.standard_normal((40, 5)).astype(np.float32)
@@ -121,3 +121,22 @@ def test_a_log_goes_on_behind_an_earlier_one(tmp_path):
     assert len(lines) == 3
     model.train(X, Y, callback=CSVLog(model, path, append=True))
     assert len(path.read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("kind", (EarlyStopping, TerminateOnNaN, lambda model: Checkpoint(model, "a.npz"),
+                                  lambda model: CSVLog(model, "a.csv")))
+def test_a_callback_of_another_model_is_refused(kind):
+    model, other = network(), network()
+    with pytest.raises(ValueError, match="was made for another model than the one that is trained"):
+        model.train(X, Y, validation_data=(X, Y), callback=[print, kind(other)])
+    assert model.history["loss"] == []
+
+
+def test_early_stopping_begins_anew_with_each_training():
+    model = network()
+    stop = EarlyStopping(model, patience=2)
+    for values in ([1, 2, 0.5, 1, 1, 1], [9, 8, 8, 8, 8, 8]):
+        script = Script(model, values)
+        model.train(X, Y, epochs=6, callback=[script, stop])
+        assert stop.best == min(values) and len(script.weights) == stop.best_epoch + 2
+        assert (model.layers[0].weights == script.weights[stop.best_epoch - 1]).all()

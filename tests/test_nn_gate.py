@@ -1,0 +1,702 @@
+"""The gate of nnjit.nn: for whatever is handed in, the result is that of the plain array or number, or an error of the
+declared type that names the argument. Every public class, function and method has a declaration here."""
+
+import inspect
+import re
+import warnings
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnjit import nn
+
+TYPE, VALUE, EITHER = TypeError, ValueError, (TypeError, ValueError)
+GRID = np.array([[0, 1, 2], [1, 0, 1], [2, 1, 0], [1, 1, 3]], np.float64)  # whole numbers: every dtype holds them
+COLUMN, CLASSES = GRID[:, :1], np.array([0, 2, 1, 2])
+SHAPES = ((), (0,), (3,), (4,), (0, 3), (4, 0), (4, 2), (3, 3), (5, 3), (1, 4, 3), (4, 3, 1), (2, 2, 1, 3),
+          (1, 1, 1, 4, 3))
+
+
+class Sub(np.ndarray):
+    pass
+
+
+# ---- kinds of arguments: `cases(name)` gives (value, what the plain value is) or (value, (errors, pattern))
+
+
+class Bad:
+    """An error of one of these types is expected, with a text that the pattern is found in."""
+
+    def __init__(self, errors, pattern):
+        self.errors, self.pattern = errors, pattern
+
+
+def unaligned(x):
+    room = np.zeros(x.nbytes + 1, np.uint8)[1:]
+    view = room.view(x.dtype).reshape(x.shape)
+    view[...] = x
+    return view
+
+
+def matrix(x):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        return np.matrix(x)
+
+
+def layouts(x, folder):
+    """The same numbers otherwise laid out."""
+    yield np.asfortranarray(x)
+    yield np.ascontiguousarray(x[::-1])[::-1]
+    if x.ndim > 1:
+        yield np.ascontiguousarray(x[:, ::-1])[:, ::-1]
+    wide = np.zeros((2 * len(x), *x.shape[1:]), x.dtype)
+    wide[::2] = x
+    yield wide[::2]
+    yield unaligned(x)
+    yield x.view(Sub)
+    yield x.astype(x.dtype.newbyteorder())
+    fixed = x.copy()
+    fixed.flags.writeable = False
+    yield fixed
+    mapped = np.memmap(folder / "numbers", x.dtype, "w+", shape=x.shape)
+    mapped[...] = x
+    yield mapped
+    yield np.asarray(x.tolist(), x.dtype)
+
+
+def no_numbers(x):
+    """What holds no real numbers."""
+    yield np.ma.array(x, mask=x == 1)
+    for dtype in (np.complex64, complex, object, "S3", "U3", "M8[s]", "m8[s]", [("a", "f4")]):
+        yield (x.astype(int).astype(dtype) if dtype in ("M8[s]", "m8[s]") else x.astype(dtype))
+    yield from ([["a"] * 3] * 4, {}, {1, 2}, object(), iter([1.0]), len, [[None] * 3] * 4, [[1j] * 3] * 4, "text",
+                b"ab")
+
+
+class Floats:
+    """Numbers of the shape of `base`. float32 and float64 arrays stay; the rest becomes float32."""
+
+    def __init__(self, base=GRID, named=None, shapes=(), none=False, finite=False):
+        self.base, self.named, self.shapes, self.none, self.finite = np.asarray(base), named, shapes, none, finite
+
+    def cases(self, name, folder):
+        pattern = rf"\b({self.named or name})\b"
+        base = self.base
+        for dtype in ("f4", "f8"):
+            for value in layouts(base.astype(dtype), folder):
+                yield value, np.array(value, dtype, order="C")
+        single = base.astype("f4")
+        for dtype in "i1 i2 i4 i8 u1 u2 u4 u8 f2 g".split():
+            yield base.astype(dtype), single
+        yield base.astype(">i4"), single
+        yield (base > 0), (base > 0).astype("f4")
+        yield base.tolist(), single
+        yield tuple(map(tuple, base.tolist())) if base.ndim > 1 else tuple(base.tolist()), single
+        yield list(single), single
+        if base.ndim == 2:
+            yield matrix(single), single
+        yield np.broadcast_to(single[:1], single.shape), np.repeat(single[:1], len(single), axis=0)
+        for value in no_numbers(base):
+            yield value, Bad(EITHER, pattern)
+        if not self.none:
+            yield None, Bad(EITHER, pattern)
+        yield [[1.0, 2.0, 3.0], [1.0]], Bad(VALUE, pattern)
+        for shape in SHAPES:
+            if shape != base.shape and shape not in self.shapes:
+                yield np.ones(shape, "f4"), Bad(EITHER, pattern + "|empty|no samples")
+        if self.finite:
+            for value in (np.nan, np.inf, -np.inf):
+                wrong = single.copy()
+                wrong.flat[1] = value
+                yield wrong, Bad(VALUE, pattern)
+
+
+class Labels:
+    """Class numbers (4,), or one-hot rows (4, 3)."""
+
+    def __init__(self, named="labels|y", rows=True, columns=True):
+        self.named, self.rows, self.columns = named, rows, columns
+
+    def cases(self, name, folder):
+        pattern = rf"\b({self.named})\b"
+        for value in layouts(CLASSES, folder):
+            yield value, CLASSES
+        for dtype in "i1 i2 i4 u1 u2 u4 u8 >i2".split():
+            yield CLASSES.astype(dtype), CLASSES
+        yield CLASSES.tolist(), CLASSES
+        yield CLASSES > 1, (CLASSES > 1).astype(int)
+        one_hot = np.eye(3, dtype="f4")[CLASSES]
+        if self.rows:
+            for dtype in ("f4", "f8", "i8", "u1", "?"):
+                for value in layouts(one_hot.astype(dtype), folder):
+                    yield value, one_hot
+            yield one_hot.tolist(), one_hot
+        else:
+            yield one_hot, Bad(EITHER, pattern)
+        for label in (-1, 3, 10**9, 2**62, -2**63) if self.columns else (-1, 2**62, -2**63):
+            yield np.array([0, 1, label, 2]), Bad(VALUE, pattern)
+        yield np.array([0, 1, 2**64 - 1, 2], "u8"), Bad(VALUE, pattern)
+        for value in (CLASSES.astype(float), CLASSES + 0.5, np.full(4, np.nan), np.ma.array(CLASSES), ["a"] * 4,
+                      [None] * 4,
+                      CLASSES.astype(object), CLASSES.astype(complex), CLASSES.astype("M8[s]")):
+            yield value, Bad(TYPE, pattern)
+        few = CLASSES[:3]
+        for value in (None, "abc", {}, 3, few, np.zeros((4, 0)), np.zeros((4, 2)), np.zeros((4, 4)),
+                      np.zeros((4, 3, 1)), [[0, 1], [1]], np.ma.array(one_hot)):
+            if self.columns or value is not few:
+                yield value, Bad(EITHER, pattern + "|empty|no samples|one length|lengths")
+
+
+class Number:
+    """A real number of at least 0, and below `below`."""
+
+    def __init__(self, below=np.inf, named=None, none=False, least=0, zero=True, also=()):
+        self.below, self.named, self.none, self.least, self.zero, self.also = below, named, none, least, zero, also
+
+    def cases(self, name, folder):
+        pattern = rf"\b({self.named or name})\b"
+        for value in (np.float32(0.5), np.float64(0.5), np.float16(0.5), Fraction(1, 2), Decimal("0.5"), np.array(0.5)):
+            yield value, 0.5
+        if self.zero:
+            yield 0, 0.0
+            yield np.int8(0), 0.0
+        else:
+            yield 0, Bad(VALUE, pattern)
+        bad = [np.nan, np.inf, -np.inf, 10**400, -10**400, Decimal("NaN")]
+        bad += [-1, -1e-300, np.float32(-1)] if self.least == 0 else []
+        bad += [self.below, 2 * self.below] if self.below < np.inf else []
+        for value in bad:
+            yield value, Bad(VALUE, pattern)
+        for value in (True, np.True_, "0.5", b"0.5", [0.5], np.array([0.5]), 0.5j, {}, object(), np.timedelta64(1),
+                      *([] if self.none else [None])):
+            if not any(value is each for each in self.also):
+                yield value, Bad(TYPE, pattern)
+
+
+class Whole:
+    """A whole number of at least `least`; `most` is one too large, or None where more only takes longer."""
+
+    def __init__(self, valid=2, least=1, most=None, named=None, none=False, errors=(TYPE, VALUE), also=()):
+        self.also = also
+        self.valid, self.least, self.most, self.named, self.none = valid, least, most, named, none
+        self.wrong, self.low = errors
+
+    def cases(self, name, folder):
+        pattern = rf"\b({self.named or name})\b"
+        for kind in (np.int8, np.uint8, np.int64, np.uint64):
+            yield kind(self.valid), self.valid
+        for value in (self.least - 1, -1, -2**70, np.int64(-5), *(() if self.most is None else (self.most, 10**400))):
+            if value < self.least or value == self.most or value == 10**400:
+                yield value, Bad(self.low, pattern)
+        for value in (2.0, np.float64(2), np.nan, np.inf, True, np.True_, "2", b"2", [2], np.array([2]), 2j, {},
+                      object(),
+                      Fraction(2), Decimal(2), np.timedelta64(2), *([] if self.none else [None])):
+            if not any(type(value) is type(each) and value == each for each in self.also):
+                yield value, Bad(self.wrong, pattern)
+
+
+class OneOf:
+    """Any of these values, given as they are; others are wrong."""
+
+    def __init__(self, *valid, bad=("text", 3, 2.5, object(), {}, [1], b"x"), errors=EITHER, named=None):
+        self.valid, self.bad, self.errors, self.named = valid, bad, errors, named
+
+    def cases(self, name, folder):
+        for value in self.valid:
+            yield value, value
+        for value in self.bad:
+            yield value, Bad(self.errors, rf"\b({self.named or name})\b")
+
+
+class Seed:
+    def cases(self, name, folder):
+        for value in (np.int64(3), np.uint8(3)):
+            yield value, 3
+        for value in (-1, 2.5, np.nan, "3", b"3", object(), {}, 1j):
+            yield value, Bad(EITHER, rf"\b{name}\b")
+
+
+class File:
+    """A path to read from; what is there is none of what is looked for."""
+
+    def cases(self, name, folder):
+        (folder / "empty").write_bytes(b"")
+        (folder / "text.npz").write_text("no model")
+        np.savez(folder / "other.npz", a=np.ones(3))
+        np.save(folder / "plain.npy", np.ones(3))
+        for value in ("missing", "", ".", "a/b", "x" * 5000, folder, folder / "empty", folder / "text.npz",
+                      folder / "other.npz",
+                      folder / "plain.npy", str(folder / "text.npz").encode(), "\0", "/dev/null"):
+            yield value, Bad((OSError, ValueError, FileNotFoundError), "(?s).")
+        for value in (None, 3, 0, True, 2.5, object(), [], np.array(1)):
+            yield value, Bad(TYPE, "str|path")
+
+
+class Target:
+    """A path to write to."""
+
+    def cases(self, name, folder):
+        for value in (folder / "no" / "a.npz", "", folder, "x" * 5000 + ".npz", "/proc/a.npz"):
+            yield value, Bad(OSError, ".")
+        for value in (None, 3, True, 2.5, object(), []):
+            yield value, Bad(TYPE, "str|path")
+        yield "a\0.npz", Bad(VALUE, "null")
+
+
+class Unchecked:
+    """A flag, of which the truth value counts, or an object of which only methods are asked for: nothing to check."""
+
+    def cases(self, name, folder):
+        return iter(())
+
+
+FLAG = DUCK = Unchecked()
+
+
+# ---- what is called
+
+
+def network(last=None, loss=None, width=3, **options):
+    model = nn.Model()
+    model.add(nn.Dense(3, 5, activation="relu", rng=1))
+    model.add(nn.Dense(5, width, rng=2))
+    model.add(last or nn.Softmax())
+    model.set(loss=loss or nn.CategoricalCrossentropy(), optimizer=nn.SGD(0.1),
+              **({"accuracy": nn.Accuracy()} | options))
+    model.finalize()
+    return model
+
+
+def forwarded():
+    model = network()
+    model.forward(GRID.astype("f4"))
+    return model
+
+
+def parameters(model):
+    return model.get_parameters(), dict(model.history)
+
+
+def trained(model=network, **arguments):
+    subject = model()
+    subject.train(**{"X": GRID.astype("f4"), "y": CLASSES, **arguments})
+    return parameters(subject)
+
+
+def behind(layer, x=GRID):
+    layer.forward(x.astype("f4"))
+    return layer
+
+
+def state(part):
+    return {name: value for name, value in vars(part).items() if isinstance(value,
+                                                                            (int, float, str, tuple, list, dict))}
+
+
+def gradients(layer, dvalues):
+    found = behind(layer).backward(dvalues)
+    return found, getattr(layer, "dweights", None)
+
+
+def optimized(optimizer):
+    layer = nn.Dense(3, 2, rng=0)
+    gradients(layer, np.ones((4, 2), "f4"))
+    optimizer.pre_update_params()
+    optimizer.update_params(layer)
+    return layer.weights
+
+
+def clipped(max_norm):
+    layer = nn.Dense(3, 2, rng=0)
+    gradients(layer, np.ones((4, 2), "f4"))
+    return nn.clip_gradients([layer], max_norm), layer.dweights
+
+
+def assigned(name, value):
+    layer = nn.Dense(4, 3, rng=0)
+    setattr(layer, name, value)
+    return getattr(layer, name)
+
+
+def fitted(kind, x):
+    scaler = kind().fit(x)
+    return scaler.offset, scaler.divisor
+
+
+def chosen(twin):
+    with nn.use(twin):
+        return nn.backend.name
+
+
+DECLARED = {}  # by name what is called with keywords, and the kind of each
+
+
+def declare(name, call, **kinds):
+    DECLARED[name] = call, kinds
+
+
+ANY_SHAPE = SHAPES
+ROWS = ((0, 3), (4, 2), (3, 3), (5, 3))  # other shapes (N, C) of samples on their own
+for kind in (nn.ELU, nn.GELU, nn.LeakyReLU, nn.Linear, nn.LogSoftmax, nn.ReLU, nn.SiLU, nn.Sigmoid, nn.Softmax,
+             nn.Softplus,
+             nn.Step, nn.Tanh, lambda: nn.Dropout(0.5, seed=1), nn.Flatten):
+    name = type(kind()).__name__
+    by_rows = name in ("LogSoftmax", "Softmax")
+    declare(f"{name}.forward", lambda inputs, kind=kind: kind().forward(inputs), training=FLAG, inputs=Floats(
+        named="inputs|x", shapes=ROWS if by_rows else ANY_SHAPE[name == "Flatten":]))
+    declare(f"{name}.backward", lambda dvalues, kind=kind: behind(kind()).backward(dvalues), dvalues=Floats(
+        named="dvalues|dy", shapes=((1, 4, 3), (4, 3, 1), (2, 2, 1, 3), (1, 1, 1, 4, 3)) if name == "Flatten" else ()))
+    if name != "Flatten":
+        declare(f"{name}.predictions", DUCK, outputs=DUCK)
+        if name not in ("ELU", "LeakyReLU", "Dropout"):
+            declare(name, DUCK)
+declare("Flatten", DUCK)
+declare("ELU", lambda alpha: nn.ELU(alpha).alpha, alpha=Number())
+declare("LeakyReLU", lambda negative_slope: nn.LeakyReLU(negative_slope).negative_slope, negative_slope=Number())
+declare("Dropout", lambda **given: state(nn.Dropout(**{"rate": 0.5, "seed": 1, **given})), rate=Number(below=1),
+        seed=Whole(least=0, most=2**64, none=True))
+declare("Dropout.calls", lambda calls: setattr(nn.Dropout(0.5, seed=1), "calls", calls),
+        calls=Whole(least=0, most=2**63))
+declare("Dropout.rate", lambda rate: setattr(nn.Dropout(0.5, seed=1), "rate", rate), rate=Number(below=1))
+
+declare("Dense", lambda **given: state(nn.Dense(**{"n_inputs": 2, "n_neurons": 2, "rng": 0, **given})),
+        n_inputs=Whole(),
+        n_neurons=Whole(), activation=OneOf(None, "relu", "sigmoid", "tanh"), rng=Seed(),
+        initializer=OneOf("he_normal"),
+        dtype=OneOf(np.float32, "float64", np.dtype("f4"),
+                    bad=("f2", int, "text", complex, object, "M8[s]", "i4", 3, {})),
+        **{f"{part}_regularizer_{kind}": Number() for part in ("weight", "bias") for kind in ("l1", "l2")})
+declare("Dense.forward", lambda inputs: nn.Dense(3, 2, rng=0).forward(inputs), training=FLAG, inputs=Floats(
+    named="inputs|x", shapes=((0, 3), (3, 3), (5, 3))))
+declare("Dense.hold", DUCK, weights=DUCK, biases=DUCK)
+declare("Dense.backward", lambda dvalues: gradients(nn.Dense(3, 3, rng=0), dvalues), input_gradient=FLAG,
+        dvalues=Floats(named="dvalues|dy"))
+declare("Dense.weights", lambda weights: assigned("weights", weights),
+        weights=Floats())
+declare("Dense.biases", lambda biases: assigned("biases", biases), biases=Floats(np.array([0.0, 1, 2])))
+declare("Input", lambda shape: nn.Input(shape).shape, shape=Whole(also=([2],)))
+declare("Input.forward", lambda inputs: nn.Input(3).forward(inputs), training=FLAG, inputs=Floats(
+    shapes=((0, 3), (3, 3), (5, 3))))
+declare("Input.backward", lambda dvalues: behind(nn.Input(3)).backward(dvalues), dvalues=Floats(shapes=ANY_SHAPE))
+declare("Sequential", lambda layers: repr(nn.Sequential(layers)), layers=OneOf(bad=(3, None, "Dense", nn.Dense, {}, []),
+                                                                               named="Sequential"))
+declare("Sequential.forward", lambda inputs: nn.Sequential(nn.Dense(3, 2, rng=0)).forward(inputs), training=FLAG,
+        inputs=Floats(named="inputs|x", shapes=((0, 3), (3, 3), (5, 3))))
+declare("Sequential.backward", lambda dvalues: behind(nn.Sequential(nn.Dense(3, 3, rng=0))).backward(dvalues),
+        dvalues=Floats(named="dvalues|dy"))
+declare("Sequential.predictions", DUCK, outputs=DUCK)
+
+# losses, and what Model asks of them with arguments that it has checked
+WEIGHTS = Floats(np.array([0.0, 1, 2, 1]), none=True, finite=True)
+for kind in (nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy, nn.BinaryCrossentropy, nn.MeanSquaredError,
+             nn.MeanAbsoluteError, nn.Huber):
+    name, classes = kind.__name__, "Categorical" in kind.__name__
+    unit = GRID.clip(0, 1)
+    wish = Labels() if classes else Floats(unit, named="y|X and y|t")
+    for method, first in (("forward", "y_pred"), ("backward", "dvalues")):
+        declare(f"{name}.{method}", lambda kind=kind, method=method, first=first, classes=classes, **given: getattr(
+            kind(), method)(**{first: unit.astype("f4"), "y_true": CLASSES if classes else unit.astype("f4"), **given}),
+            **{first: Floats(unit, named="y_pred|X and y|y|labels|dvalues|sample_weight|x"), "y_true": wish,
+               "sample_weight": WEIGHTS})
+    declare(f"{name}.calculate", lambda kind=kind, classes=classes, **given: kind().calculate(**{
+        "output": unit.astype("f4"), "y": CLASSES if classes else unit.astype("f4"), **given}),
+        include_regularization=FLAG, output=Floats(unit, named="y_pred|X and y|y|labels|x"), y=wish)
+    declare(f"{name}.accumulate", lambda losses, kind=kind: kind().accumulate(losses), losses=Floats(
+        np.array([0.0, 1, 2, 3]), named="losses|x", shapes=SHAPES[2:4] + SHAPES[6:]))
+    for method, arguments in (("calculate_accumulated", ["include_regularization"]), ("count", ["mean", "samples"]),
+                              ("regularization_loss", ["layer"]), ("remember_trainable_layers", ["layers"]),
+                              ("targets", ["y", "samples", "outputs", "dtype"]),
+                              ("weights", ["y", "sample_weight", "dtype"])):
+        declare(f"{name}.{method}", DUCK, **dict.fromkeys(arguments, DUCK))
+CLASS_WEIGHTS = Floats(np.array([0.0, 1, 2]), none=True, finite=True, shapes=((4,),))
+for kind in (nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy):
+    declare(kind.__name__, lambda kind=kind, **given: state(kind(**given)), label_smoothing=Number(below=1),
+            class_weights=CLASS_WEIGHTS)
+    declare(f"{kind.__name__}, smoothing", lambda y, kind=kind: kind(
+        label_smoothing=0.5, class_weights=[1, 2, 3]).forward(unit.astype("f4"), y), y=Labels())
+declare("BinaryCrossentropy", lambda class_weights: nn.BinaryCrossentropy(class_weights=class_weights).class_weights,
+        class_weights=Floats(np.array([0.0, 1]), none=True, finite=True))
+declare("MeanSquaredError", DUCK)
+declare("MeanAbsoluteError", DUCK)
+declare("Huber", lambda delta: nn.Huber(delta).delta, delta=Number(zero=False))
+
+for kind in (nn.Accuracy, nn.TopKAccuracy, nn.BinaryAccuracy, nn.RegressionAccuracy):
+    name = kind.__name__
+    made = {"TopKAccuracy": lambda: nn.TopKAccuracy(2),
+            "RegressionAccuracy": lambda: nn.RegressionAccuracy(0.5)}.get(name, kind)
+    classes = name in ("Accuracy", "TopKAccuracy")
+    declare(f"{name}.calculate", lambda made=made, classes=classes, **given: made().calculate(
+        **{"outputs": unit.astype("f4"), "y": CLASSES if classes else unit.astype("f4"), **given}),
+        outputs=Floats(unit, named="outputs|y|labels|p|t|predictions"),
+        y=Labels() if classes else Floats(unit, named="y|t|targets"))
+    for method, arguments in (("count", ["hits", "total"]), ("hits", ["outputs", "y"]), ("numbers", ["columns"]),
+                              ("prepare", ["y"])):
+        declare(f"{name}.{method}", DUCK, **dict.fromkeys(arguments, DUCK))
+declare("Accuracy", DUCK)
+declare("TopKAccuracy", lambda k: nn.TopKAccuracy(k).k, k=Whole())
+declare("BinaryAccuracy", lambda threshold: nn.BinaryAccuracy(threshold).threshold, threshold=Number())
+declare("RegressionAccuracy", lambda precision: nn.RegressionAccuracy(precision).precision, precision=Number(none=True))
+
+SHARE = Number(below=1)
+for kind, knobs in ((nn.SGD, {"momentum": SHARE, "nesterov": FLAG}), (nn.Adagrad, {"epsilon": Number()}),
+                    (nn.RMSprop, {"epsilon": Number(), "rho": SHARE}),
+                    (nn.Adam, {"epsilon": Number(), "beta_1": SHARE, "beta_2": SHARE, "weight_decay": Number()}),
+                    (nn.AdamW, {"epsilon": Number(), "beta_1": SHARE, "beta_2": SHARE, "weight_decay": Number()})):
+    declare(kind.__name__, lambda kind=kind, **given: optimized(kind(**given)), learning_rate=Number(), decay=Number(),
+            **knobs)
+    for method, arguments in (("update_params", ["layer"]), ("update_all", ["parameters"]),
+                              ("recorded", ["parameters"]),
+                              ("ahead", ["steps"]), ("count", ["steps"])):
+        declare(f"{kind.__name__}.{method}", DUCK, **dict.fromkeys(arguments, DUCK))
+declare("clip_gradients", lambda max_norm: clipped(max_norm), layers=DUCK, max_norm=Number())
+
+MODEL = ("X", "y", "sample_weight")
+FIT = {"X": Floats(shapes=(), named="X|inputs|X and y|training data"), "y": Labels(), "sample_weight": WEIGHTS}
+declare("Model", DUCK)
+declare("Model.add", lambda layer: network().add(layer),
+        layer=OneOf(bad=(3, None, "Dense", nn.Dense, {}, []), named="add"))
+declare("Model.set", lambda **given: network().set(**given), clip_norm=Number(none=True),
+        **{name: OneOf(bad=("text", kind)) for name, kind in (
+            ("loss", nn.Huber), ("optimizer", nn.SGD), ("accuracy", nn.Accuracy))})
+declare("Model.clip_norm", lambda clip_norm: setattr(network(), "clip_norm", clip_norm), clip_norm=Number(none=True))
+declare("Model.forward", lambda X: network().forward(X), training=FLAG, X=Floats(
+    named="inputs|x", shapes=((0, 3), (3, 3), (5, 3))))
+declare("Model.backward", lambda **given: forwarded().backward(**{"output": unit.astype("f4"), "y": CLASSES, **given}),
+        output=Floats(unit, named="output|y_pred|y|labels|p|X and y"), y=Labels(),
+        input_gradient=FLAG)
+declare("Model.train_step", lambda **given: network().train_step(**{"X": GRID.astype("f4"), "y": CLASSES, **given}),
+        **FIT)
+declare("Model.train", trained, **FIT, epochs=Whole(), batch_size=Whole(none=True), print_every=Whole(none=True),
+        shuffle=FLAG, progress=FLAG, seed=FLAG,
+        validation_data=OneOf((GRID.astype("f4"), CLASSES), [GRID, CLASSES], bad=(
+            3, "ab", (GRID,), (GRID, CLASSES, None, None), {}, GRID, object())),
+        callback=OneOf(print, [print], (), bad=(3, "ab", [3], {}, object(), [None])))
+declare("Model.train, shuffled", lambda seed: trained(shuffle=True, seed=seed, batch_size=2), seed=Seed())
+declare("Model.train, validation", lambda X=GRID, y=CLASSES: trained(validation_data=(X, y)), X=FIT["X"], y=Labels())
+declare("Model.train, targets", lambda y: trained(lambda: network(
+    nn.Linear(), nn.MeanSquaredError(), accuracy=nn.RegressionAccuracy()), y=y), y=Floats(named="y|X and y"))
+declare("Model.evaluate", lambda **given: network().evaluate(**{"X": GRID.astype("f4"), "y": CLASSES, **given}), **FIT,
+        batch_size=Whole(none=True))
+declare("Model.predict", lambda **given: network().predict(**{"X": GRID.astype("f4"), **given}),
+        X=Floats(named="X|inputs", shapes=((0, 3), (3, 3), (5, 3))), batch_size=Whole(none=True))
+declare("Model.set_parameters", lambda parameters: network().set_parameters(parameters), parameters=OneOf(
+    network().get_parameters(), bad=(3, None, "ab", [], [1, 2], [(1,), (2,)], [(GRID, GRID, GRID)] * 2,
+                                     [(None, None)] * 2, {}),
+    named="parameters|weights|biases|layers"))
+declare("Model.save", lambda path: network().save(path), path=Target())
+declare("Model.save_parameters", lambda path: network().save_parameters(path), path=Target())
+declare("Model.load", lambda path: nn.Model.load(path), path=File())
+declare("Model.load_parameters", lambda path: network().load_parameters(path), path=File())
+declare("History", DUCK)
+declare("History.plot", lambda path: nn.History(loss=[1.0, 0.5]).plot(path), path=OneOf(
+    bad=("no/a.png", "a.nothing", "\0.png"), errors=(OSError, ValueError), named="no|nothing|null"))
+declare("StopTraining", DUCK)
+declare("use", chosen, twin=OneOf("numba", bad=("text", None, 3, [], {}), named="backend"))
+declare("check_gradients", lambda **given: str(nn.check_gradients(**{
+    "model": network(), "X": GRID, "y": CLASSES, "numbers": 2, "verbose": False, **given})), verbose=FLAG,
+    model=OneOf(bad=(3, None, nn.Model, [])), X=Floats(named="X|inputs|X and y|checked data"), y=Labels(),
+    numbers=Whole(none=True), step=Number(zero=False), tolerance=Number(zero=False), seed=Seed())
+
+WATCH = dict(watch=OneOf("loss", bad=(3, None, b"loss", [])), minimize=FLAG, model=OneOf(bad=(3, None, nn.Model, "m")))
+declare("callbacks.EarlyStopping", lambda **given: nn.callbacks.EarlyStopping(**{"model": network(), **given}).watch,
+        **WATCH,
+        patience=Whole(), least=Number(), restore=FLAG)
+declare("callbacks.Checkpoint", lambda **given: nn.callbacks.Checkpoint(**{"model": network(), "path": "a",
+                                                                           **given}).watch,
+        **{**WATCH, "watch": OneOf("loss", bad=(3, b"loss", []))}, path=DUCK)
+declare("callbacks.CSVLog", lambda **given: nn.callbacks.CSVLog(**{"model": network(), "path": "a", **given}).append,
+        model=WATCH["model"], append=FLAG, path=OneOf(bad=(None, 3, [], 2.5), named="str|path"))
+declare("callbacks.TerminateOnNaN", lambda model: nn.callbacks.TerminateOnNaN(model), model=WATCH["model"])
+for name in ("EarlyStopping", "Checkpoint", "CSVLog", "TerminateOnNaN"):
+    declare(f"callbacks.{name}.begin", lambda model, name=name: getattr(nn.callbacks, name)(
+        network(), *["a"] * (name in ("Checkpoint", "CSVLog"))).begin(model), model=OneOf(bad=(network(), None)))
+
+SAMPLES = Whole(most=None)
+for name in ("spiral", "vertical"):
+    declare(f"datasets.{name}", lambda name=name, **given: getattr(nn.datasets, name)(**{
+        "samples": 3, "classes": 2, "seed": 0, **given}), samples=Whole(), classes=Whole(),
+        seed=Whole(least=0, most=2**32, none=True))
+declare("datasets.sine", nn.datasets.sine, samples=Whole())
+declare("datasets.fashion_mnist", nn.datasets.fashion_mnist, folder=OneOf(
+    bad=("no", "", "\0", "setup.cfg"), errors=(OSError, ValueError), named="Fashion-MNIST|null"))
+for name in ("image_folder", "train_test_images"):
+    declare(f"datasets.{name}", lambda name=name, **given: getattr(nn.datasets, name)(**{"path": "no", **given}),
+            color=FLAG,
+            path=OneOf(bad=("no", "/dev/null", "\0", 3, None), errors=(OSError, ValueError, TypeError),
+                       named="no|null|NoneType|int"))
+
+for name in ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "zeros"):
+    declare(f"initializers.{name}", lambda name=name, **given: getattr(nn.initializers, name)(**{
+        "n_inputs": 2, "n_neurons": 3, "rng": np.random.default_rng(0), **given}), n_inputs=Whole(), n_neurons=Whole(),
+        rng=DUCK if name == "zeros" else Seed())
+declare("initializers.uniform", lambda limit: nn.initializers.uniform(limit)(2, 3, np.random.default_rng(0)),
+        limit=Number())
+declare("initializers.normal", lambda deviation: nn.initializers.normal(deviation)(2, 3, np.random.default_rng(0)),
+        deviation=Number())
+declare("initializers.find", nn.initializers.find, initializer=OneOf("zeros", bad=("he", None, 3, [], {})))
+
+declare("preparation.MinMaxScaler", lambda **given: state(nn.preparation.MinMaxScaler(**given)),
+        low=Number(least=None, below=1), high=Number(zero=False))
+declare("preparation.StandardScaler", DUCK)
+for name in ("MinMaxScaler", "StandardScaler"):
+    kind = getattr(nn.preparation, name)
+    more = SHAPES[6:]
+    declare(f"preparation.{name}.fit", lambda X, kind=kind: fitted(kind, X), X=Floats(shapes=more))
+    declare(f"preparation.{name}.fit_transform", lambda X, kind=kind: kind().fit_transform(X), X=Floats(shapes=more))
+    for method in ("transform", "inverse_transform"):
+        declare(f"preparation.{name}.{method}", lambda X, kind=kind,
+                method=method: getattr(kind().fit(GRID), method)(X),
+                X=Floats(shapes=((0, 3), (3, 3), (5, 3))))
+declare("preparation.one_hot", lambda **given: nn.preparation.one_hot(**{"labels": CLASSES, **given}),
+        labels=Labels(rows=False, columns=False), classes=Whole(4, least=0, none=True, named="classes|labels"),
+        dtype=OneOf("f4", float, bad=("f2", int, "text", complex, 3)))
+declare("preparation.from_one_hot", nn.preparation.from_one_hot, rows=Floats(shapes=ROWS))
+declare("preparation.balanced_class_weights", lambda **given: nn.preparation.balanced_class_weights(**{
+    "labels": CLASSES, **given}), labels=Labels(rows=False, columns=False),
+    classes=Whole(4, least=0, none=True, named="classes|labels"))
+declare("preparation.train_test_split", lambda **given: nn.preparation.train_test_split(**{
+    "X": GRID, "y": CLASSES, "seed": 0, **given}), X=OneOf(GRID.tolist(), bad=(3, None, GRID[:2], [[1], [1, 2]])),
+    y=OneOf(CLASSES.tolist(), bad=(3, None, CLASSES[:2])), shuffle=FLAG, seed=Seed(), test=OneOf(
+        1, 0.5, np.int8(2), np.float32(0.5),
+        bad=(0, 4, 1.0, -1, -0.5, np.nan, np.inf, True, "1", None, [1], 10**400, object()),
+        named="test"))
+declare("preparation.batches", lambda **given: list(nn.preparation.batches(**{
+    "X": GRID, "y": CLASSES, "batch_size": 2, "shuffle": True, "seed": 0, **given})), shuffle=FLAG, seed=Seed(),
+    X=OneOf(GRID.tolist(), bad=(3, None, GRID[:2])), y=OneOf(CLASSES.tolist(), bad=(3, None, CLASSES[:2])),
+    batch_size=Whole(errors=(EITHER, VALUE)))
+
+RATE = dict(rate=Number())
+declare("schedules.Constant", lambda rate: nn.schedules.Constant(rate)(1), **RATE)
+declare("schedules.Step", lambda **given: nn.schedules.Step(**{"rate": 0.1, "every": 2, **given})(3), **RATE,
+        every=Whole(
+    errors=(EITHER, VALUE)), factor=Number())
+declare("schedules.Exponential", lambda **given: nn.schedules.Exponential(**{"rate": 0.1, "factor": 0.5, **given})(3),
+        **RATE,
+        factor=Number())
+declare("schedules.Cosine", lambda **given: nn.schedules.Cosine(**{"rate": 0.1, "steps": 9, **given})(3), **RATE,
+        final=Number(),
+        steps=Whole(errors=(EITHER, VALUE)))
+declare("schedules.WarmUp", lambda **given: nn.schedules.WarmUp(**{"steps": 3, "schedule": 0.1, **given})(2),
+        steps=Whole(
+    errors=(EITHER, VALUE)), schedule=Number(named="rate", also=(len,)))
+declare("schedules.foreseeable", DUCK, rate=DUCK)
+
+declare("scores.confusion_matrix", lambda **given: nn.scores.confusion_matrix(**{"predictions": GRID, "y": CLASSES,
+                                                                                 **given}),
+        predictions=Floats(named="predictions|y|samples"), y=Labels("y|labels|predictions"), threshold=Number(),
+        classes=Whole(3, least=1, none=True, named="classes|y"))
+declare("scores.precision_recall_f1", lambda **given: tuple(nn.scores.precision_recall_f1(**{
+    "predictions": GRID, "y": CLASSES, **given})), predictions=Floats(named="predictions|y|samples"),
+    y=Labels("y|labels|predictions"), threshold=Number(), classes=Whole(3, least=1, none=True, named="classes|y"))
+declare("scores.Averages", DUCK, precision=DUCK, recall=DUCK, f1=DUCK)
+declare("scores.ClassScores", DUCK, precision=DUCK, recall=DUCK, f1=DUCK, support=DUCK, macro=DUCK, micro=DUCK)
+for name in ("r2_score", "root_mean_squared_error"):
+    declare(f"scores.{name}", lambda name=name,
+            **given: getattr(nn.scores, name)(**{"outputs": GRID, "y": GRID + 1, **given}),
+            outputs=Floats(named="outputs|samples", finite=True), y=Floats(named="y|samples", finite=True))
+
+
+# ---- the tests
+
+
+def public(owner=nn, prefix=""):
+    """(name, arguments) of all public functions, constructors and methods."""
+    names = getattr(owner, "__all__", None) or [
+        name for name, found in vars(owner).items()
+        if not name.startswith("_") and getattr(found, "__module__", None) == owner.__name__]
+    for name in names:
+        found = getattr(owner, name)
+        if inspect.ismodule(found):
+            yield from public(found, f"{name}.")
+        elif inspect.isclass(found):
+            own = [each for each in found.__mro__ if each.__module__.startswith(nn.__name__)]
+            constructed = any("__init__" in vars(each) or "__new__" in vars(each) for each in own)
+            yield prefix + name, arguments(found) if constructed else set()
+            for method in {each for base in own for each in vars(base)}:
+                if not method.startswith("_") and inspect.isfunction(getattr(found, method)) and arguments(
+                        getattr(found, method)):
+                    yield f"{prefix}{name}.{method}", arguments(getattr(found, method))
+        elif callable(found):
+            yield prefix + name, arguments(found)
+
+
+def arguments(function):
+    return set(inspect.signature(function).parameters) - {"self"}
+
+
+def test_every_public_name_and_argument_is_declared():
+    found = dict(public())
+    assert len(found) > 150
+    assert sorted(set(found) - set(DECLARED)) == []
+    assert {name: given ^ set(DECLARED[name][1]) for name,
+            given in found.items() if given != set(DECLARED[name][1])} == {}
+
+
+def bits(found):
+    """What can be compared."""
+    if isinstance(found, np.ndarray):
+        return "array", found.dtype.str, found.shape, found.tobytes()
+    if isinstance(found, dict):
+        return [(name, bits(value)) for name, value in found.items()]
+    if isinstance(found, (tuple, list)):
+        return [bits(each) for each in found]
+    return float(found).hex() if isinstance(found, (float, np.floating)) else found
+
+
+def text(value):
+    kind = f"{value.dtype.str}{value.shape} " if isinstance(value, np.ndarray) else ""
+    return f"{kind}{str(value)[:60]}".replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", [name for name, (call, _) in DECLARED.items() if call is not DUCK])
+def test_the_gate(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    call, kinds = DECLARED[name]
+    wrong, count = [], 0
+    for argument, kind in kinds.items():
+        for value, wish in kind.cases(argument, tmp_path):
+            count += 1
+            before = value.tobytes() if type(value) is np.ndarray and value.dtype != object else None
+            try:
+                found = bits(call(**{argument: value}))
+            except Exception as error:
+                if not isinstance(wish, Bad):
+                    wrong.append(f"{argument}={text(value)}: is valid, raised {error!r}")
+                elif not (isinstance(error, wish.errors) and type(error).__module__ in ("builtins", "numpy.exceptions")
+                          and re.search(wish.pattern, str(error))):
+                    wrong.append(f"{argument}={text(value)}: {error!r}, not {wish.errors} with {wish.pattern!r}")
+            else:
+                if isinstance(wish, Bad):
+                    wrong.append(f"{argument}={text(value)}: is wrong, gave {str(found)[:60]}")
+                elif found != bits(call(**{argument: wish})):
+                    wrong.append(f"{argument}={text(value)}: another result than for {text(wish)}")
+            if before is not None and value.tobytes() != before:
+                wrong.append(f"{argument}={text(value)}: was changed")
+    assert not wrong, f"{len(wrong)} of {count}:\n" + "\n".join(wrong)
+    assert count or set(kinds.values()) == {FLAG}
+
+
+@pytest.mark.parametrize("call", (
+    lambda: nn.scores.confusion_matrix([0, 10**9], [0, 1]), lambda: nn.scores.confusion_matrix([0, 1], [0, 10**9]),
+    lambda: nn.scores.precision_recall_f1([0, 10**9], [0, 1]), lambda: nn.preparation.one_hot([0, 10**9]),
+    lambda: nn.scores.confusion_matrix([0, 1], [0, 1], 10**9),
+    lambda: nn.preparation.balanced_class_weights([0, 10**9])))
+def test_a_wrong_label_does_not_fill_the_memory(call):
+    with pytest.raises(ValueError, match="must be class numbers.*, got 10000000"):
+        call()
+
+
+def test_no_length_no_columns():
+    for loss in (nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy):
+        with pytest.raises(ValueError, match=r"labels must have shape \(N,\) or \(N, C\), got \(4, 0\)"):
+            loss(label_smoothing=0.1).forward(unit.astype("f4"), np.zeros((4, 0)))
+
+
+def test_iterations_before_the_first_do_not_hang():
+    for schedule in (nn.schedules.Exponential(0.1, factor=0.5), nn.schedules.Step(0.1, every=2)):
+        with pytest.raises(ValueError, match="iteration must be at least 0, got -"):
+            schedule(-3)
