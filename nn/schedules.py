@@ -7,15 +7,16 @@ operations and an own cosine, so that a training repeats to the bit on another m
 """
 
 import math
+import sys
 from collections.abc import Callable
 
 Schedule = Callable[[int], float]
 
 
 def _positive(name: str, value: float, least: float = 0.0) -> float:
-    if isinstance(value, (bool, str)) or not least <= value < math.inf:
+    if isinstance(value, (bool, str)) or not least <= value <= sys.float_info.max:
         raise ValueError(f"{name} must be a finite number of at least {least:g}, got {value!r}")
-    return value
+    return float(value)  # powers of an int would fill the memory
 
 
 def _steps(name: str, value: int) -> int:
