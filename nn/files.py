@@ -52,22 +52,47 @@ def write(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
+def read_member(file: zipfile.ZipFile, name: str | zipfile.ZipInfo) -> Array:
+    """An array in an npz file. Raises an error of some kind when it is damaged or something else."""
+    with file.open(name) as stream:
+        return read_array(stream)
+
+
+def read_array(stream: IO[bytes]) -> Array:
+    """The array that an npy file holds, no more and no less. Raises an error of some kind otherwise."""
+    found: Array = np.lib.format.read_array(stream, allow_pickle=False)
+    if stream.read(1):  # reaching the end of a member also checks its checksum
+        raise ValueError("there is more data than the header says")
+    return found
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in one printable line; its words may come from a damaged file."""
+    if isinstance(error, zipfile.BadZipFile):
+        return "it is damaged, or no npz file"
+    if "Object arrays" in str(error):
+        return "it holds Python objects, not numbers, and loading those could run code"
+    text = f"it lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+    text = "".join(filter(str.isprintable, " ".join(text.split())))
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def read(path: str | os.PathLike[str], take: Callable[[dict[str, Array]], Any], what: str) -> Any:
     """`take` applied to the arrays of an npz file. Raises OSError when it cannot be read, ValueError for anything else:
     that it holds no `what`, and why."""
     path = os.fspath(path)  # a number would be a file that is open
     try:
-        with open(path, "rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            with zipfile.ZipFile(stream) as file:
-                if any(member.compress_type or member.file_size > size for member in file.infolist()):
-                    raise ValueError("its parts are compressed")  # and could fill the memory
-            stream.seek(0)
-            with np.load(stream, allow_pickle=False) as found:
-                arrays = {name: found[name] for name in found.files}
+        with open(path, "rb") as stream, zipfile.ZipFile(stream) as file:
+            members = file.infolist()
+            if (any(each.compress_type for each in members)
+                    or sum(each.file_size for each in members) > os.fstat(stream.fileno()).st_size):
+                raise ValueError("its parts are compressed, or overlap")  # and could fill the memory
+            arrays = {each.filename.removesuffix(".npy"): read_member(file, each) for each in members}
+        for name, values in arrays.items():
+            if values.dtype.kind not in "fiub":  # strings may have no bytes, and so any shape
+                raise ValueError(f"{name} must hold real numbers, got dtype {values.dtype}")
         return take(arrays)
     except Exception as error:  # a damaged zip fails in a dozen ways, among them seeks to before its beginning
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
-        foreign = isinstance(error, zipfile.BadZipFile) or "pickle" in str(error)
-        raise ValueError(f"{os.fsdecode(path)} holds no {what}: {'it is no npz file' if foreign else error}") from error
+        raise ValueError(f"{os.fsdecode(path)} holds no {what}: {reason(error)}") from error

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import zipfile
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from . import images
 from .arrays import Array, as_floats
-from .files import replacing
+from .files import read_array, read_member, reason, replacing
 from .layers import Input, Sigmoid, Softmax
 from .model import Model
 
@@ -59,7 +60,7 @@ def _scaled(X: Array, low: float, high: float, *, source: str) -> Array:
 
 
 def _csv(lines: Iterable[str], source: str) -> Array:
-    rows: list[Array] = []
+    numbers, columns = array("d"), 0  # an array a row would take a hundred times the memory of short rows
     reader = csv.reader(lines)
     header = False
     try:
@@ -67,22 +68,23 @@ def _csv(lines: Iterable[str], source: str) -> Array:
             if not fields:  # an empty line
                 continue
             try:
-                row = np.array([float(field) for field in fields])
+                row = [float(field) for field in fields]
             except ValueError:
                 texts = [column for column, field in enumerate(fields, 1) if not _is_number(field)]
-                if len(texts) == len(fields) and not rows and not header:
+                if len(texts) == len(fields) and not numbers and not header:
                     header = True
                     continue
                 raise ValueError(f"{source}, line {reader.line_num}, column {texts[0]}: must be a number, got "
                                  f"{fields[texts[0] - 1][:40]!r}") from None
-            if rows and len(row) != len(rows[0]):
-                raise ValueError(f"{source}, line {reader.line_num}: {len(row)} columns, but {len(rows[0])} before")
-            rows.append(row)
+            if numbers and len(row) != columns:
+                raise ValueError(f"{source}, line {reader.line_num}: {len(row)} columns, but {columns} before")
+            columns = len(row)
+            numbers.extend(row)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{source} is no text with commas: {error}") from error
-    if header and not rows:
+    if header and not numbers:
         raise ValueError(f"{source} holds no samples, only a header: numbers must be separated by commas")
-    return np.array(rows)
+    return np.array(numbers).reshape(-1, max(1, columns))
 
 
 def _is_number(text: str) -> bool:
@@ -95,23 +97,18 @@ def _is_number(text: str) -> bool:
 
 def _array(path: Path) -> Array:
     try:
-        if path.suffix.lower() == ".npy":
-            with open(path, "rb") as file:
-                return np.lib.format.read_array(file, allow_pickle=False)
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
-            names = found.files
-            if "X" not in names and len(names) != 1:
-                raise ValueError(f"it must hold an array X, or a single one, got {', '.join(names) or 'none'}")
-            return np.asarray(found["X" if "X" in names else names[0]])
+        with open(path, "rb") as stream:
+            if path.suffix.lower() == ".npy":
+                return read_array(stream)
+            with zipfile.ZipFile(stream) as file:
+                names = [name.removesuffix(".npy") for name in file.namelist()]
+                if "X" not in names and len(names) != 1:
+                    raise ValueError(f"it must hold an array X, or a single one, got {', '.join(names) or 'none'}")
+                return read_member(file, file.namelist()[names.index("X") if "X" in names else 0])
     except Exception as error:  # a damaged zip fails in a dozen ways
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
-        reason = str(error)
-        if "Object arrays" in reason:
-            reason = "it holds Python objects, not numbers, and loading those could run code"
-        elif isinstance(error, zipfile.BadZipFile) or "pickle" in reason:
-            reason = "it is damaged, or no npz file"
-        raise ValueError(f"{path} holds no samples: {reason}") from error
+        raise ValueError(f"{path} holds no samples: {reason(error)}") from error
 
 
 def as_samples(model: Model, X: Array, source: str) -> Array:

@@ -25,6 +25,7 @@ CLASSES: dict[str, type] = {
     "layers.Step": layers.Step,  # "Step" is the schedule
     "Model": models.Model,
     **{f"nnfs.{name}": getattr(nnfs, name) for name in nnfs.__all__}}
+LAYERS = tuple(found for found in CLASSES.values() if found.__module__ == layers.__name__)
 NAMES = {found: name for name, found in reversed(CLASSES.items())}  # the name in nn of what nnfs only renames
 
 
@@ -49,23 +50,30 @@ def _describe(part: Any) -> Any:
     return {"class": NAMES[type(part)], **arguments}
 
 
+def _class(described: dict[str, Any]) -> type:
+    if described["class"] not in CLASSES:
+        raise ValueError(f"there is no class {described['class']!r}")
+    return CLASSES[described["class"]]
+
+
 def _schedule(described: Any) -> Any:
     # nothing else is an argument: a Dense could claim any size
-    if CLASSES[described["class"]].__module__ != schedules.__name__:
+    if _class(described).__module__ != schedules.__name__:
         raise ValueError(f"{described['class']} where a schedule belongs")
-    return _build(described)
+    return _build(described, object)
 
 
-def _build(described: Any, kind: type = object) -> Any:
+def _build(described: Any, kind: type | tuple[type, ...]) -> Any:
     if described is None:
         return None
+    wish = kind.__name__ if isinstance(kind, type) else "layer"
     if not isinstance(described, dict):
-        raise ValueError(f"{str(described)[:40]} where a {'layer' if kind is object else kind.__name__} belongs")
+        raise ValueError(f"{str(described)[:40]} where a {wish} belongs")
     arguments = {name: _schedule(value) if isinstance(value, dict) else value
                  for name, value in described.items() if name != "class"}
-    found = CLASSES[described["class"]]
+    found = _class(described)
     if not issubclass(found, kind):
-        raise ValueError(f"{described['class']} where a {kind.__name__} belongs")
+        raise ValueError(f"{described['class']} where a {wish} belongs")
     if issubclass(found, layers.Dense):
         layer = found.__new__(found)
         layers.Dense.__init__(layer, **arguments, initializer="zeros")  # the book's would draw random numbers
@@ -117,7 +125,7 @@ def _restore(arrays: dict[str, Array]) -> Any:
             raise ValueError(f"the weights of layer {number} have another shape than the layer")
     model = _build({"class": description["class"]}, models.Model)
     for each in description["layers"]:
-        model.add(_build(each))
+        model.add(_build(each, LAYERS))
     model.set(loss=_build(description["loss"], losses.Loss),
               optimizer=_build(description["optimizer"], optimizers._Optimizer),
               accuracy=_build(description["accuracy"], metrics._Counting),
@@ -125,6 +133,8 @@ def _restore(arrays: dict[str, Array]) -> Any:
     optimizer = model.optimizer
     for number, (layer, calls) in enumerate(zip(model.layers, description["calls"], strict=True)):
         if calls is not None:
+            if not hasattr(layer, "calls"):
+                raise ValueError(f"{layer} counts no calls")
             layer.calls = _whole("calls", calls, 2**63)
         if not hasattr(layer, "held"):
             continue
@@ -133,7 +143,8 @@ def _restore(arrays: dict[str, Array]) -> Any:
         while (name := f"layer{number}.state{len(state)}") in arrays:
             state.append(arrays[name].astype(layer.dtype))
         if state:
-            wish = [values.shape for values in (layer.weights, layer.biases) for _ in range(optimizer.buffers)]
+            buffers = getattr(optimizer, "buffers", 0)
+            wish = [values.shape for values in (layer.weights, layer.biases) for _ in range(buffers)]
             if [values.shape for values in state] != wish:
                 raise ValueError(f"the optimizer's state of layer {number} does not fit the layer")
             optimizer._states[layer] = tuple(state)

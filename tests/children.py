@@ -23,8 +23,9 @@ def start(*arguments, before=(), **settings):
     where modules are found."""
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith(OWN) or name in ("NNJIT_CACHE_DIR", "PYTHONPATH")}
-    return subprocess.Popen([*before, sys.executable, *WARNINGS, *map(str, arguments)], text=True, env=environment | settings,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    command = [*before, sys.executable, *WARNINGS, *map(str, arguments)]
+    return subprocess.Popen(command, text=True, env=environment | settings, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, start_new_session=True)
 
 
 def finish(process, seconds=120):

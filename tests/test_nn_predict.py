@@ -257,7 +257,7 @@ ARRAYS = {"object.npy": np.array([{}], object), "flat.npy": np.ones(2), "zero.np
     (["line.npz", "none.npy"], r"\[Errno 2\] No such file or directory: 'none.npy'"),
     (["line.npz", "none"], "none must end in .csv, .npy, .npz or .bmp, .*, or be a folder or -"),
     (["line.npz", "pixels.txt"], "pixels.txt must end in .csv"),
-    (["text.csv", "line.npz"], "text.csv holds no model: it is no npz file"),
+    (["text.csv", "line.npz"], "text.csv holds no model: it is damaged, or no npz file"),
     (["weights.npz", "flat.npy"], "weights.npz holds no model: it has no model.json, but layer0.weights"),
     ([".", "flat.npy"], r"\[Errno 21\] Is a directory: '.'"),
     (["line.npz"], "the following arguments are required: DATA"),
