@@ -42,7 +42,7 @@ def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None =
     if not len(found):
         raise ValueError("scores of no samples")
     if classes is not None:
-        classes = whole("classes", classes)
+        classes = whole("classes", classes, 0)
     told = [number for number in (columns, label_columns, classes) if number is not None]
     if len(set(told)) > 1:
         raise ValueError("predictions, y and classes must agree in the number of classes, got "

@@ -93,8 +93,8 @@ def train(options: argparse.Namespace, data: Data) -> None:
     print(f"{options.dataset}: {samples} samples, {batch}; network {network}, Adam at "
           f"{options.learning_rate:g}, {options.epochs} epoch{'s' * (options.epochs > 1)}")
     model = task.model(options)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the printed nan says it
+    with np.errstate(all="ignore"), warnings.catch_warnings():  # the printed nan says it
+        warnings.simplefilter("ignore", RuntimeWarning)
         if options.compare:
             _compare(task, options, data, model)
         else:

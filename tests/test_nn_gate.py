@@ -588,10 +588,10 @@ declare("schedules.foreseeable", DUCK, rate=DUCK)
 declare("scores.confusion_matrix", lambda **given: nn.scores.confusion_matrix(**{"predictions": GRID, "y": CLASSES,
                                                                                  **given}),
         predictions=Floats(named="predictions|y|samples"), y=Labels("y|labels|predictions"), threshold=Number(),
-        classes=Whole(3, least=1, none=True, named="classes|y"))
+        classes=Whole(3, least=0, none=True, named="classes|y"))
 declare("scores.precision_recall_f1", lambda **given: tuple(nn.scores.precision_recall_f1(**{
     "predictions": GRID, "y": CLASSES, **given})), predictions=Floats(named="predictions|y|samples"),
-    y=Labels("y|labels|predictions"), threshold=Number(), classes=Whole(3, least=1, none=True, named="classes|y"))
+    y=Labels("y|labels|predictions"), threshold=Number(), classes=Whole(3, least=0, none=True, named="classes|y"))
 declare("scores.Averages", DUCK, precision=DUCK, recall=DUCK, f1=DUCK)
 declare("scores.ClassScores", DUCK, precision=DUCK, recall=DUCK, f1=DUCK, support=DUCK, macro=DUCK, micro=DUCK)
 for name in ("r2_score", "root_mean_squared_error"):
