@@ -182,19 +182,18 @@ def test_compiled_code_cannot_call_a_kernel(parallel):
 # ---- the lock of the interpreter
 
 
-@pytest.mark.parametrize("parallel", [False, True])
-def test_threads_see_a_result_that_is_half_written(parallel):
+def test_threads_see_a_result_that_is_half_written():
     """Only where a kernel lets them run: its first number is there, and then the last is not."""
     a, b = np.ones((2, 400, 400), np.float32)
     results, ended = [np.zeros((400, 400), np.float32)], threading.Event()
-    kernels.matmul.forward(a, b, out=results[0], parallel=parallel)
+    kernels.matmul.forward(a, b, out=results[0], parallel=False)
 
     def work():
         for _ in range(1000):  # most often the first will do
             if ended.is_set():
                 break
             results[0] = c = np.zeros((400, 400), np.float32)
-            kernels.matmul.forward(a, b, out=c, parallel=parallel)
+            kernels.matmul.forward(a, b, out=c, parallel=False)
 
     thread = threading.Thread(target=work)
     thread.start()
