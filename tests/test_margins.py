@@ -55,12 +55,12 @@ def test_no_kernel_reads_or_writes_beyond_an_array(tmp_path):
     margins(tmp_path, "usual")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_kernel_reads_or_writes_beyond_an_array_at_any_edge(tmp_path):
     margins(tmp_path, "all")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_kernel_for_narrower_vectors_reads_or_writes_beyond_an_array(tmp_path):
     if missing("haswell"):
         pytest.skip(f"this CPU has no {', '.join(missing('haswell'))}")
