@@ -124,3 +124,15 @@ def test_metadata(information):
     assert [need for need in needs if not re.search(r">=\s*\d", need.split(";")[0])] == []
     always = {re.split(r"[^\w.-]", need)[0] for need in needs if ";" not in need}
     assert always == {"numpy", "numba", "nnfs", "tqdm", "platformdirs"}
+
+
+def test_the_constraints_are_the_lowest_versions(information):
+    """Those from which setup.cfg allows a package, but for the peers of the benchmarks."""
+    needs = email.message_from_string(information("METADATA")).get_all("Requires-Dist")
+    lowest = dict(re.match(r"([\w.-]+)>=([\d.]+)", need.split(";")[0].replace(" ", "")).groups()
+                  for need in needs if 'extra == "peers"' not in need)
+    lines = (ROOT / "tests" / "lowest.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert pinned.keys() == lowest.keys()
+    for name, least in lowest.items():
+        assert f"{pinned[name]}.".startswith(f"{least}."), f"{name}: {pinned[name]} is not {least}"
