@@ -187,8 +187,9 @@ def _read_idx(path: Path, dimensions: int) -> Array:
                 raise ValueError(f"{path}: no IDX file of {dimensions} dimensions, it begins with {header[:4].hex()!r}")
             shape = tuple(int.from_bytes(header[at:at + 4], "big") for at in range(4, len(header), 4))
             size = math.prod(shape)
-            if size > LARGEST:
-                raise ValueError(f"{path}: the header promises {size} bytes, more than {LARGEST}")
+            largest = max(size, *shape)  # beside a 0, too, where NumPy takes no more either
+            if largest > LARGEST:
+                raise ValueError(f"{path}: the header promises {largest} bytes, more than {LARGEST}")
             data = bytearray()
             while len(data) <= size and (block := file.read(1 << 20)):  # a header that lies takes no memory
                 data += block

@@ -135,7 +135,7 @@ def _restore(arrays: dict[str, Array]) -> Any:
         if calls is not None:
             if not hasattr(layer, "calls"):
                 raise ValueError(f"{layer} counts no calls")
-            layer.calls = _whole("calls", calls, 2**63)
+            layer.calls = _whole("calls", calls, 2**53)
         if not hasattr(layer, "held"):
             continue
         layer.weights, layer.biases = arrays[f"layer{number}.weights"], arrays[f"layer{number}.biases"]

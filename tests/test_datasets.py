@@ -167,6 +167,7 @@ HEADER = bytes((0, 0, 8, 3)) + (5).to_bytes(4, "big") + (28).to_bytes(4, "big") 
     (HEADER + bytes(3919), "promises 3920 bytes of data, the file holds 3919"),
     (HEADER + bytes(3921), "promises 3920 bytes of data, the file holds more"),
     (HEADER[:4] + (1 << 20).to_bytes(4, "big") + (28).to_bytes(4, "big") * 2, "promises 822083584 bytes.*holds 0"),
+    (HEADER[:4] + b"\xff" * 8 + bytes(4), "promises 4294967295 bytes, more than"),
     (HEADER[:4] + b"\xff" * 12, "promises 79228162458924105385300197375 bytes, more than"),
 ])
 @pytest.mark.parametrize("zipped", [True, False])

@@ -185,8 +185,15 @@ def test_trainings_with_ever_other_batches(calls):
     assert_flat(train, calls, ALLOWED_RECORDING)
 
 
+@calls_of_kernels
+@pytest.mark.parametrize("count", (3, 40), ids=("recorded", "layer by layer"))
+def test_predictions(count, calls):
+    model = network()
+    assert_flat(lambda: model.predict(X[:count]), calls)
+
+
 @recordings
-def test_predictions(calls):
+def test_predictions_for_ever_other_numbers_of_samples(calls):
     model = network()
 
     def predict():

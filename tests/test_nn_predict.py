@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -313,6 +314,26 @@ def test_mistakes_are_one_line(folder, arguments, text, capsys):
     out, err = capsys.readouterr()
     assert out == "" and re.match(f"nnjit: error: {text}", err) and err.count("\n") == 1 and err.endswith("\n")
     assert sorted(os.listdir()) == before
+
+
+def test_numbers_that_are_read_by_half_are_noticed(folder, capsys):
+    for name in ("a.npy", "a.npz"):
+        (np.save if name == "a.npy" else np.savez)(name, np.ones((3000, 2), np.float32))
+        content = bytearray((folder / name).read_bytes())
+        content[content.index(b"'<f4'") + 3] = ord("2")
+        (folder / name).write_bytes(content)
+        assert cli.main(["predict", "line.npz", name]) == 2
+        assert re.match(f"nnjit: error: {name} holds no samples: (there is more data than|it is damaged)",
+                        capsys.readouterr().err)
+
+
+def test_a_csv_takes_no_more_memory_than_its_numbers():
+    lines = ["1\n"] * 20_000
+    tracemalloc.start()
+    X = predict._csv(lines, "a.csv")
+    largest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert X.shape == (20_000, 1) and largest < 4 * X.nbytes  # an array a row: 15 times
 
 
 def test_without_pillow_one_line(folder, capsys, monkeypatch):

@@ -4,6 +4,7 @@ import inspect
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -293,6 +294,14 @@ def changed(path, change):
     (lambda d, a: d["layers"].__setitem__(2, 7), "7 where a layer belongs"),
     (lambda d, a: d.update(history=[1]), ""),
     (lambda d, a: d["history"].update({"loss": 3}), ""),
+    (lambda d, a: d["layers"].__setitem__(2, {"class": "Huber"}), "Huber where a layer belongs"),
+    (lambda d, a: d["layers"].__setitem__(2, {"class": "Model"}), "Model where a layer belongs"),
+    (lambda d, a: d["calls"].__setitem__(0, 1), "Dense.5, 8, .* counts no calls"),
+    (lambda d, a: d["calls"].__setitem__(3, 2**63 - 1), "calls must be a whole number .*, got 9223372036854775807"),
+    (lambda d, a: d.update(optimizer=None), "the optimizer's state of layer 0 does not fit"),
+    (lambda d, a: d.pop("layers"), "it lacks 'layers'"),
+    (lambda d, a: a.update({"layer0.biases": np.zeros(8, complex)}), "layer0.biases must hold real numbers, got dtype"),
+    (lambda d, a: a.update({"layer0.biases": np.zeros(8, "U0")}), "layer0.biases must hold real numbers, got dtype "),
 ))
 def test_files_that_were_changed(tmp_path, change, text):
     model = network()
@@ -318,6 +327,42 @@ def test_files_of_another_kind(tmp_path):
     np.savez_compressed(path, **{"model.json": np.zeros(10**6, np.uint8)})
     with pytest.raises(ValueError, match="a.npz holds no model: its parts are compressed"):
         nn.Model.load(path)
+
+
+def test_numbers_that_are_read_by_half_are_noticed(tmp_path):
+    """One byte of a header says that numbers are shorter: what is left is not read, and so not its checksum."""
+    path, model = tmp_path / "a.npz", nn.Model()
+    model.add(nn.Dense(60, 60, rng=0))  # more than zipfile reads ahead
+    model.finalize()
+    for save, load in ((model.save, nn.Model.load), (model.save_parameters, model.load_parameters)):
+        save(path)
+        content = bytearray(path.read_bytes())
+        content[content.index(b"'<f4'") + 3] = ord("2")
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="a.npz holds no .*: (it is damaged|there is more data)"):
+            load(path)
+
+
+def test_members_that_lie_in_one_place(tmp_path):
+    """A directory may name one place in the file a thousand times, of which each would take memory and time."""
+    path, content = tmp_path / "a.npz", io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("a.npy", bytes(1000))
+    whole = content.getvalue()
+    start, end = whole.index(b"PK\1\2"), whole.index(b"PK\5\6")
+    entries = whole[start:end] * 100
+    tail = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 100, 100, len(entries), start, 0)
+    path.write_bytes(whole[:start] + entries + tail)
+    with pytest.raises(ValueError, match="a.npz holds no model: its parts are compressed, or overlap"):
+        nn.Model.load(path)
+
+
+def test_an_error_is_one_printable_line(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, **{"\x1b[2J\n" + "x" * 3000: np.zeros(1)})
+    with pytest.raises(ValueError, match="a.npz holds no model: it has no model.json, but .*xxx") as error:
+        nn.Model.load(path)
+    assert str(error.value).isprintable() and len(str(error.value)) < 300 + len(str(path))
 
 
 class Pickled:

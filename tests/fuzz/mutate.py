@@ -1,4 +1,4 @@
-"""Mutations that keep a file's outer form: members of a zip, headers of NumPy, JSON, gzip, with checksums made right."""
+"""Mutations that keep a file's outer form: members of a zip, headers of NumPy, JSON, gzip; checksums are made right."""
 
 import ast
 import gzip
@@ -11,8 +11,9 @@ import zipfile
 
 NUMBERS = (0, 1, -1, 2, 3, 5, 127, 128, 255, 256, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**53, 2**63 - 1,
            2**63, 2**64, 10**12, 10**400)
-VALUES = (*NUMBERS, None, True, False, 0.5, -0.5, 1e308, -1e308, 5e-324, float("nan"), float("inf"), "", "a", "1", "nan",
-          "\x1b[2J\n", "\ud800", "x" * 5000, [], {}, [1], [[1.0]], [None] * 50, {"class": "Step"}, "relu", "float64")
+VALUES = (*NUMBERS, None, True, False, 0.5, -0.5, 1e308, -1e308, 5e-324, float("nan"), float("inf"), "", "a", "1",
+          "nan", "\x1b[2J\n", "\ud800", "x" * 5000, [], {}, [1], [[1.0]], [None] * 50, {"class": "Step"}, "relu",
+          "float64")
 DESCRS = ("<f4", "<f8", ">f8", "<f2", "<f16", "<i8", "|u1", "|b1", "<c8", "<c16", "|O", "<U0", "|S0", "|V0", "<U9",
           "|V8", "<M8[s]", "<m8", "(3,)<f4", "(1000000,)<f8", "<f4,<f4", "|V2000000000", [["a", "<f4"]], "x", "",
           5, None)
