@@ -1,0 +1,183 @@
+"""The cache of compiled code: a folder named by everything that the code depends on, a file for each signature.
+
+Numba's own would load serial code for the parallel variant of the same source, and stale code after a change in a
+callee's file.
+"""
+
+import contextlib
+import hashlib
+import os
+import pickle
+import re
+import stat
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import llvmlite
+import numba
+import numpy
+from numba.core import caching, compiler, serialize
+
+SOURCES = Path(__file__).parent
+COMPILER_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
+
+
+def _digest():
+    state = hashlib.sha256()
+    for path in sorted(SOURCES.glob("*.py")):
+        state.update(path.name.encode() + b"\0" + path.read_bytes())
+    state.update(repr((numba.__version__, llvmlite.__version__, numpy.__version__, sys.version_info[:3])).encode())
+    state.update(repr(numba.core.registry.cpu_target.target_context.codegen().magic_tuple()).encode())
+    state.update(repr([(name, str(getattr(numba.config, name, None))) for name in COMPILER_SETTINGS]).encode())
+    return state.hexdigest()[:24]
+
+
+def cache_folder():
+    """The folder of compiled code: NNJIT_CACHE_DIR or the user's cache folder, then a digest of what it depends on."""
+    chosen = os.environ.get("NNJIT_CACHE_DIR")
+    if chosen:
+        return Path(chosen).expanduser().absolute() / DIGEST
+    from platformdirs import user_cache_path
+    folder = user_cache_path("nnjit", appauthor=False) / "code" / DIGEST
+    if not folder.is_absolute():  # platformdirs leaves a ~ that it can't resolve
+        raise RuntimeError("could not determine home directory")
+    return folder
+
+
+# Entries are code that runs as the user: a folder where others could put theirs is left alone. Root could do so
+# anyway, and may fill a cache for all. The folders above are 0700 where they were made here, else the user's choice.
+
+
+def distrusted(folder):
+    """Why not to use this folder of code, or None. A folder that isn't there is no danger."""
+    if not hasattr(os, "geteuid"):
+        return None
+    with contextlib.suppress(OSError):
+        for place in (folder.parent, folder):
+            found = place.stat() if place != folder else place.lstat()
+            if stat.S_ISLNK(found.st_mode):
+                return f"{place} is a symbolic link"
+            if found.st_uid not in (0, os.geteuid()):
+                return f"{place} belongs to another user"
+            sticky = place != folder and found.st_mode & stat.S_ISVTX  # as /tmp: others can't replace what is ours
+            if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky:
+                return f"other users can write to {place}"
+    return None
+
+
+def _usable_folder():
+    """The folder of compiled code, or None. If it is not to be trusted, a warning says so, once."""
+    try:
+        folder = cache_folder()
+    except RuntimeError:  # a user without a home folder
+        return None
+    reason = distrusted(folder)
+    if reason and reason not in _warned:
+        _warned.add(reason)
+        warnings.warn(f"compiled code is neither loaded nor saved, since {reason}: set NNJIT_CACHE_DIR to a folder "
+                      "that only you can write to", RuntimeWarning)
+    return None if reason else folder
+
+
+_warned: set[str] = set()
+
+
+def _make(folder):
+    if not folder.parent.exists():
+        _make(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+# The folders of older versions and of other CPUs stay until nobody has used them for a month, which their time of
+# change tells: who loads from one sets it, once a day at most.
+DAY = 24 * 3600
+UNUSED = 30 * DAY
+
+
+def _touch(folder):
+    with contextlib.suppress(OSError):  # it may be one that only root writes to
+        if time.time() - folder.stat().st_mtime > DAY:
+            os.utime(folder)
+
+
+def _tidy(cache):
+    """Remove what nobody has used for long. A process that still runs from it has its code in memory."""
+    for folder in cache.iterdir():
+        with contextlib.suppress(OSError):  # another process was faster, or there are other files
+            if (re.fullmatch("[0-9a-f]{24}", folder.name) and time.time() - folder.stat().st_mtime > UNUSED
+                    and not distrusted(folder)):
+                for entry in folder.glob(f"{__package__}.*"):
+                    entry.unlink()
+                folder.rmdir()
+
+
+def _seal(path, content):
+    # covers the name as well: an entry that was moved or copied to another name is damaged
+    return hashlib.sha256(f"{path.parent.name}/{path.name}\0".encode() + content).digest()
+
+
+class Cache(caching._Cache):
+    """One file for each compiled signature, checked by its digest when read. Whatever goes wrong means compiling."""
+
+    def __init__(self, name):
+        self._name = name
+        self._enabled = True
+
+    @property
+    def cache_path(self):
+        return str(cache_folder())
+
+    def enable(self):
+        self._enabled = True
+
+    def disable(self):
+        self._enabled = False
+
+    def flush(self):
+        pass
+
+    def _file(self, folder, sig):
+        signature = hashlib.sha256(repr(sig).encode()).hexdigest()[:16]
+        return folder / f"{self._name}-{signature}.bin"
+
+    def load_overload(self, sig, target_context):
+        folder = _usable_folder() if self._enabled else None
+        if folder is None:
+            return None
+        target_context.refresh()
+        try:
+            path = self._file(folder, sig)
+            content = path.read_bytes()
+            if _seal(path, content[32:]) != content[:32]:
+                return None
+            _touch(folder)
+            return compiler.CompileResult._rebuild(target_context, *pickle.loads(content[32:]))
+        except Exception:  # a damaged entry may fail anywhere in unpickling or linking
+            return None
+
+    def save_overload(self, sig, data):
+        if not self._enabled or data.lifted or data.library.has_dynamic_globals:
+            return
+        folder = _usable_folder()
+        if folder is None:
+            return
+        temporary = None
+        try:
+            if not folder.exists():
+                _make(folder)
+                _tidy(folder.parent)
+            path = self._file(folder, sig)
+            content = serialize.dumps(data._reduce())
+            handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=folder)
+            with os.fdopen(handle, "wb") as file:
+                file.write(_seal(path, content) + content)
+            os.replace(temporary, path)  # readers see the old entry or the whole new one
+        except OSError:
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)
+
+
+DIGEST = _digest()
