@@ -190,10 +190,10 @@ def test_fork_while_a_thread_is_in_a_parallel_kernel(tmp_path, layer):
             assert kernels.matmul.forward(large, large, parallel=True).tobytes() == right
 
         with background(parallel_kernel):
-            ends = [fork(lambda: work(0) == expected) for _ in range(12)]
+            ends = [fork(lambda: work(0) == expected) for _ in range(6)]
         report(ends=ends, after=work(0) == expected)
     """, **children.layer_settings(layer))
-    assert found == {"ends": [0] * 12, "after": True}
+    assert found == {"ends": [0] * 6, "after": True}
 
 
 @pytest.mark.parametrize("busy", ["compiles", "records"])
@@ -215,10 +215,10 @@ def test_fork_while_a_thread_is_in_the_compiler(tmp_path, busy):
 
         expected = work(0)
         with background(""" + busy + """):
-            ends = [fork(new) for _ in range(5)] + [fork(lambda: work(0) == expected)]
+            ends = [fork(new) for _ in range(3)] + [fork(lambda: work(0) == expected)]
         report(ends=ends, after=work(0) == expected)
     """)
-    assert found == {"ends": [0] * 6, "after": True}
+    assert found == {"ends": [0] * 4, "after": True}
 
 
 def test_fork_while_a_thread_captures(tmp_path):
@@ -247,10 +247,10 @@ def test_fork_while_a_thread_trains(tmp_path):
         expected = work(0)
         model = network(0)
         with background(lambda: model.train(X, Y, epochs=3)):
-            ends = [fork(lambda: work(0) == expected) for _ in range(8)]
+            ends = [fork(lambda: work(0) == expected) for _ in range(4)]
         report(ends=ends, after=work(0) == expected)
     """)
-    assert found == {"ends": [0] * 8, "after": True}
+    assert found == {"ends": [0] * 4, "after": True}
 
 
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
