@@ -16,7 +16,7 @@ import numpy as np
 from numba import prange
 
 from . import check, elementary
-from .jit import get_num_threads, inline, loops, pick, shared
+from .jit import inline, loops, pick, shared, team
 from .simd import (REGISTER_BYTES, WIDE, aligned, lanes, load, load_wide, outer_fma, pointer, scratch, select, shift,
                    store, tile, tile_add, tile_load, tile_prefetch, tile_relu, tile_store, tile_width, transpose)
 
@@ -299,7 +299,7 @@ def product(a, b, c, bias, flags, work, parallel):
     if work or c.size:
         large = work >= PARALLEL_FROM
         nest = pick(_product, large, parallel)
-        tasks = get_num_threads() if parallel or large and parallel is None else 1
+        tasks = team() if parallel or large and parallel is None else 1
         nest(a, b, c, bias, flags, tasks)
     return c
 

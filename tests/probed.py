@@ -44,6 +44,8 @@ import hashlib, json, os, sys, threading
 import numpy as np
 from nnjit.kernels import jit, probe, tanh
 
+jit.CORES = 4
+
 def report(**found):
     print(json.dumps(found))
 

@@ -229,6 +229,8 @@ from nnjit import kernels
 from nnjit.bench import contract
 from nnjit.kernels import jit
 
+jit.CORES = 4
+
 def doubles(nest):
     for signature, text in nest.serial.inspect_llvm().items():
         if "float32" in str(signature) and "array(float64" not in str(signature):

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from probed import NO_HOME, PACKAGE, PRELUDE, child
+from probed import NO_HOME, PACKAGE, PRELUDE, THREADS, child
 
 from nnjit import kernels
 from nnjit.kernels import jit, relu, softmax
@@ -291,6 +291,15 @@ def test_forked_children_compute_serially(copied, filled, layer, how):
     right = (filled / "bits").read_text()
     assert found == {"parent": [right] * 2, "children": [[depth, right, right, ["serial"] * 2] for depth in (1, 2)],
                      "still": ["parallel"] * 2}
+
+
+def test_no_more_threads_than_cores(copied, filled):
+    found = child(copied, filled, """
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        jit.CORES = 2
+        report(ids=ids(probe.who.parallel), may=jit.get_num_threads(), uses=jit.team(), cores=cores)
+    """)
+    assert found == {"ids": [0, 1], "may": THREADS, "uses": 2, "cores": jit.CORES}
 
 
 def test_number_of_threads(copied, filled):

@@ -25,6 +25,7 @@ from nnjit import kernels, nn
 from nnjit.bench import contract
 
 OPERATIONS = sys.argv[1:]
+kernels.jit.CORES = 16
 
 sys.setswitchinterval(1e-4)  # 50 times as often as Python does
 
