@@ -449,7 +449,7 @@ def test_defect_4_files_are_small_and_run_nothing(tmp_path):
 
     (tmp_path / "trap").write_bytes(pickle.dumps(Trap()))
     for load in nnfs.Model.load, model.load_parameters:
-        with pytest.raises(ValueError, match="it is no npz file"):
+        with pytest.raises(ValueError, match="it is damaged, or no npz file"):
             load(tmp_path / "trap")
     assert Trap.ran == 0
     pickle.loads((tmp_path / "trap").read_bytes())
