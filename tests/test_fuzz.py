@@ -4,8 +4,10 @@ All in child processes: a crash is a failed test, a hang ends after a minute, an
 """
 
 import importlib.util
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,11 @@ TARGETS = sorted(path.name for path in (FUZZ / "corpus").iterdir())
 
 
 def run(folder, *arguments, seconds=300):
-    done = subprocess.run([sys.executable, FUZZ / "run.py", *map(str, arguments), "--findings", folder],
-                          capture_output=True, text=True, errors="replace", timeout=seconds)
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # a disk takes three times as long
+    with tempfile.TemporaryDirectory(dir=memory) as place:
+        done = subprocess.run([sys.executable, FUZZ / "run.py", *map(str, arguments), "--findings", folder],
+                              capture_output=True, text=True, errors="replace", timeout=seconds,
+                              env={**os.environ, "TMPDIR": place})
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
     return done.stdout
 
@@ -29,7 +34,7 @@ def test_every_file_of_the_corpus(tmp_path):
     for name in TARGETS:
         files = [path.name for path in (FUZZ / "corpus" / name).iterdir()]
         assert f"{name}: {len(files)} files, 0 failed" in said
-        assert {file.split("-")[0].split(".")[0] for file in files} >= {"good", "bad"}
+        assert {file.split("-")[0].split(".")[0] for file in files} - {"odd"} == {"good", "bad"}
 
 
 @pytest.mark.parametrize("executions", [1000, pytest.param(100_000, marks=pytest.mark.long)])
@@ -44,7 +49,7 @@ def test_mutations(tmp_path, executions):
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="Atheris is not installed")
 @pytest.mark.parametrize("name", ("model", "npz"))
 def test_coverage_guided(tmp_path, name):
-    run(tmp_path, "cover", name, "--seconds", 20)
+    run(tmp_path, "cover", name, "--seconds", 20, "--grow", tmp_path / "grown")
 
 
 def test_what_the_harness_finds(tmp_path):
@@ -75,7 +80,8 @@ print(found(lambda data, folder: b"x" * (100 << 20) and "" if data == b"" else "
 targets.SECONDS = 1
 found(lambda data, folder: [None for _ in iter(int, 1)] if data == b"" else "")
 """
-    done = subprocess.run([sys.executable, "-c", code, FUZZ], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code, FUZZ], capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "TMPDIR": str(tmp_path)})
     for line, text in zip(done.stdout.splitlines(), (
             "nothing", "KeyError is not declared", "does not name the file", "without a reason",
             "not one printable line", "an error of 5", "0 bytes took "), strict=True):

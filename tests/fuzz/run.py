@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -103,13 +104,12 @@ def cover(args, name):
                 if not args.go_on:
                     os._exit(1)
 
-        folders = [str(CORPUS / name)]
-        if args.grow:
-            args.grow.mkdir(parents=True, exist_ok=True)
-            folders.insert(0, str(args.grow))
+        grown = args.grow or Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-grown-"))  # libFuzzer writes into the first
+        grown.mkdir(parents=True, exist_ok=True)
         atheris.Setup([sys.argv[0], f"-max_total_time={args.seconds:.0f}", f"-seed={args.seed + 1}", "-max_len=20000",
                        "-print_final_stats=1", "-timeout=60", "-rss_limit_mb=4096",
-                       f"-artifact_prefix={args.findings}/", *folders], one, custom_mutator=another)
+                       f"-artifact_prefix={args.findings}/", str(grown),
+                       str(CORPUS / name)], one, custom_mutator=another)
         atheris.Fuzz()
 
 
