@@ -14,6 +14,7 @@ import pkgutil
 import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 
@@ -212,7 +213,10 @@ def compiled(operation, dtype):
 
 
 def warm(progress=True):
-    """Compile every kernel, for both dtypes, serial and parallel, into the cache, so that nothing compiles later."""
+    """Compile every kernel, for both dtypes, serial and parallel, into the cache, so that nothing compiles later.
+
+    Raises OSError if nothing could be saved.
+    """
     # products first: they take longest, and the last task should be a short one
     names = sorted(operations(), key=lambda name: (-dimensions(name), name))
     tasks = [(name, dtype) for name in names for dtype in DTYPES]
@@ -224,7 +228,10 @@ def warm(progress=True):
                 running.update()
     if running is not None:
         running.close()
-    print(f"{len(names)} operations are compiled in {kernels.info()['cache folder']}")
+    folder = kernels.info()["cache folder"]
+    if not any(Path(folder).glob("*.bin")):
+        raise OSError(f"what was compiled could not be saved in the cache folder, {folder}")
+    print(f"{len(names)} operations are compiled in {folder}")
 
 
 def main():

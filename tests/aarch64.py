@@ -3,7 +3,8 @@
 Needs the programs qemu-aarch64-static and debootstrap (Debian's packages qemu-user-static and debootstrap), Debian's
 packages and pip's index. FOLDER takes 450 MB and is used again by the next run. By default a few operations on small
 arrays, in 131 s of processor time; `--all` takes every operation on every shape, and the trainings, in most of an
-hour: code is compiled under emulation, too. Ends with 1 if a digest is not the one of this machine.
+hour: code is compiled under emulation, too. Ends with 1 if a digest is not the one of this machine, with 77 if it
+cannot get what it needs.
 """
 
 import json
@@ -21,6 +22,7 @@ FEW = ("softmax", "normal", "sgd", "mean", "adam")
 SMALL = 70_000  # elements of an array, or products of a matrix product
 PACKAGES = ("numba", "llvmlite", "numpy", "nnfs", "tqdm", "platformdirs")
 SUITE, PYTHON = "bookworm", "3.11"  # what Debian's python3 is
+UNAVAILABLE = 77  # the exit code without what it needs
 CHILD = """
 import json, math, platform, sys
 from nnjit import kernels
@@ -89,7 +91,11 @@ def main(folder, *names):
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
-    prepare(folder)
+    try:
+        prepare(folder)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"not prepared: {error}")
+        return UNAVAILABLE
     print(f"prepared in {time.perf_counter() - begin:.0f} s", flush=True)
     limit = float("inf") if names == ("--all",) else SMALL
     if names == ("--all",):

@@ -743,6 +743,14 @@ def test_warm_compiles_in_processes_of_its_own(capsys, monkeypatch):
     assert "2 operations are compiled in " in capsys.readouterr().out
 
 
+def test_warm_says_that_nothing_was_saved(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NNJIT_CACHE_DIR", str(tmp_path / "file" / "below"))
+    monkeypatch.setattr(contract, "operations", lambda: ["mean"])
+    with pytest.raises(OSError, match="could not be saved in the cache folder, .*file/below"):
+        contract.warm(progress=False)
+
+
 @each
 def test_after_warm_nothing_compiles(operation, monkeypatch):
     def kinds(calls):
