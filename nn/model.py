@@ -592,7 +592,7 @@ def _not_finite(losses: list[float], epoch: int, step: int | None) -> bool:
         if not math.isfinite(loss):
             at = f"epoch {epoch + place}, step 0" if step is None else f"epoch {epoch}, step {step + place}"
             warnings.warn(f"the loss is {loss} in {at}: try a smaller learning rate, look for NaN in the data, or "
-                          "end such trainings with nn.callbacks.TerminateOnNaN", RuntimeWarning, stacklevel=3)
+                          "end such trainings with nn.callbacks.TerminateOnNaN", RuntimeWarning, stacklevel=4)
             return True
     return False
 

@@ -86,7 +86,7 @@ class Reader:
         self.optimizer.post_update_params()
         return penalty
 
-    def train(self, epochs, batch, seed, weights):
+    def train(self, x, epochs, batch, seed, weights):
         batch = min(batch or SAMPLES, SAMPLES)
         random = np.random.default_rng(seed)
         for _ in range(epochs):
@@ -95,7 +95,7 @@ class Reader:
             self.loss.new_pass()
             for start in range(0, SAMPLES, batch):
                 rows = order[start:start + batch]
-                penalties += self.step(X[rows], Y[rows], None if weights is None else weights[rows]) * len(rows)
+                penalties += self.step(x[rows], Y[rows], None if weights is None else weights[rows]) * len(rows)
             self.losses.append(self.loss.calculate_accumulated() + penalties / SAMPLES)
 
     def evaluate(self, batch, weights):
@@ -175,7 +175,7 @@ class Machine(RuleBasedStateMachine):
     @rule(epochs=st.integers(1, 6), batch=st.sampled_from((None, 5, 7, 23, 100)), seed=st.sampled_from((None, 0, 1)),
           weighted=st.booleans(), validated=st.booleans(), fails=st.sampled_from((0, 0, 0, 1, 2)), wide=st.booleans())
     def train(self, epochs, batch, seed, weighted, validated, fails, wide):
-        weights = WEIGHTS if weighted else None
+        x, weights = X.astype(float) if wide else X, WEIGHTS if weighted else None
         arguments = {"epochs": epochs, "batch_size": batch, "shuffle": seed is not None, "seed": seed,
                      "sample_weight": weights, "validation_data": (X[:9], Y[:9]) if validated else None}
 
@@ -193,11 +193,11 @@ class Machine(RuleBasedStateMachine):
             warnings.simplefilter("ignore", RuntimeWarning)
             if 0 < fails <= epochs:
                 with pytest.raises(KeyError, match="mine"):
-                    self.model.train(X.astype(float) if wide else X, Y, **arguments)
+                    self.model.train(x, Y, **arguments)
                 epochs = fails
             else:
-                self.model.train(X.astype(float) if wide else X, Y, **arguments)
-            self.reader.train(epochs, batch, seed, weights)
+                self.model.train(x, Y, **arguments)
+            self.reader.train(x, epochs, batch, seed, weights)
 
     @rule(weighted=st.booleans())
     def train_step(self, weighted):
@@ -285,7 +285,7 @@ class Machine(RuleBasedStateMachine):
                 self.model.train(X, Y, callback=callback)
             with pytest.raises(ValueError, match="X and y must have one length|y must have"):
                 self.model.train(X, Y[1:])
-            with pytest.raises(ValueError, match="X must have shape|inputs|x must"):
+            with pytest.raises(ValueError, match="X must have shape|inputs|x must|to match x"):
                 self.model.predict(X[:, 1:] if isinstance(self.model.layers[0], nn.Dense) else X[0, 0])
 
     @invariant()

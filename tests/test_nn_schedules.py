@@ -91,5 +91,5 @@ def test_whole_numbers_are_floats():
     """The power of a whole number would have as many digits as there were updates."""
     assert schedules.Exponential(1, factor=2)(2**52) == math.inf
     assert schedules.Step(1, every=1, factor=2)(2**52) == math.inf
-    with pytest.raises(ValueError, match="final must be a finite number of at least 0, got 1000"):
+    with pytest.raises(ValueError, match="final must be a finite number of at least 0, got inf"):
         schedules.Cosine(0.1, steps=5, final=10**400)
