@@ -16,4 +16,7 @@ def main() -> int:
     except (ImportError, ValueError) as error:
         print(f"nnjit: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("nnjit: interrupted", file=sys.stderr)
+        return 130
     return command()

@@ -140,8 +140,10 @@ def check_children() -> list[str]:
         try:
             if not here.poll(PATIENCE):
                 faults.append(f"a child by {method} hangs")
-            elif here.recv() != RIGHT:
-                faults.append(f"a child by {method}: other bits")
+            else:
+                if here.recv() != RIGHT:
+                    faults.append(f"a child by {method}: other bits")
+                child.join(PATIENCE)  # before it is killed: it still gives back what it holds
         except EOFError:
             child.join()
             faults.append(f"a child by {method} ended with code {child.exitcode}")

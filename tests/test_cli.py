@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nnjit
 from nnjit import __version__, kernels, nn
 from nnjit.nn import cli, datasets, tasks
 
@@ -387,6 +388,18 @@ def test_ctrl_c_is_one_line():
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == "nnjit: interrupted\n"
         assert process.wait() == 130
+
+
+def test_ctrl_c_while_modules_are_loaded_is_one_line(monkeypatch, capsys):
+    class Interrupting:
+        def find_spec(self, name, *_):
+            if name == cli.__name__:
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, cli.__name__)
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    assert nnjit.main() == 130
+    assert capsys.readouterr().err == "nnjit: interrupted\n"
 
 
 def test_the_other_commands_hand_over(monkeypatch, capsys):
