@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from layouts import readonly, reversed_, sliced, unaligned
 from numpy.lib.stride_tricks import as_strided
 
 from nnjit.kernels import adam, check, dense, matmul, relu, softmax_cross_entropy
@@ -34,29 +35,6 @@ def numbers(dtype, shape=(3, 4)):
 
 def unpickled(x):
     return pickle.loads(pickle.dumps(x))
-
-
-def unaligned(x):
-    view = np.frombuffer(bytearray(x.nbytes + 1), x.dtype, offset=1, count=x.size).reshape(x.shape)
-    view[...] = x
-    assert not view.flags.aligned or x.itemsize == 1
-    return view
-
-
-def readonly(x):
-    x = x.copy(order="K")
-    x.flags.writeable = False
-    return x
-
-
-def reversed_(x):
-    return np.ascontiguousarray(x[::-1, ::-1])[::-1, ::-1]
-
-
-def sliced(x):
-    room = np.full((2 * x.shape[0], 3 * x.shape[1]), np.nan, x.dtype)
-    room[::2, 1::3] = x
-    return room[::2, 1::3]
 
 
 def broadcast(x):

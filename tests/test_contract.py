@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts import readonly, reversed_, sliced, unaligned
 from scalar import assert_same_bits
 
 from nnjit import kernels
@@ -362,31 +363,6 @@ def test_float32_kernels_do_not_compute_in_double(compiled_for):
 
 
 # ---- memory
-
-
-def sliced(x):
-    room = np.full([2 * n + 3 for n in x.shape], 99 if x.dtype.kind in "iu" else np.nan, x.dtype)
-    view = room[tuple(slice(1, 2 * n + 1, 2) for n in x.shape)]
-    view[...] = x
-    return view
-
-
-def reversed_(x):
-    back = tuple(slice(None, None, -1) for _ in x.shape)
-    return np.ascontiguousarray(x[back])[back]
-
-
-def unaligned(x):
-    room = bytearray(x.nbytes + 1)
-    view = np.frombuffer(room, x.dtype, offset=1, count=x.size).reshape(x.shape)
-    view[...] = x
-    return view
-
-
-def readonly(x):
-    x = x.copy()
-    x.flags.writeable = False
-    return x
 
 
 def memmap(x):

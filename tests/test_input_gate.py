@@ -21,6 +21,7 @@ from math import inf, isfinite, nan
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
+from layouts import readonly, reversed_, sliced, unaligned
 from scalar import assert_same_bits
 
 from nnjit.bench import contract
@@ -311,30 +312,6 @@ class Sub(np.ndarray):
 
     def __array_function__(self, *args, **kwargs):
         raise AssertionError("a kernel took a subclass for an array")
-
-
-def sliced(x):
-    room = np.full([2 * n + 3 for n in x.shape], 99, x.dtype)
-    view = room[tuple(slice(1, 2 * n + 1, 2) for n in x.shape)]
-    view[...] = x
-    return view
-
-
-def reversed_(x):
-    back = tuple(slice(None, None, -1) for _ in x.shape)
-    return np.ascontiguousarray(x[back])[back]
-
-
-def unaligned(x):
-    view = np.frombuffer(bytearray(x.nbytes + 1), x.dtype, offset=1, count=x.size).reshape(x.shape)
-    view[...] = x
-    return view
-
-
-def readonly(x):
-    x = x.copy()
-    x.flags.writeable = False
-    return x
 
 
 @functools.cache
