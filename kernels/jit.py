@@ -5,6 +5,7 @@
 """
 
 import os
+import sys
 import threading
 import types
 from pathlib import Path
@@ -22,6 +23,7 @@ from .cache import SOURCES, Cache, cache_folder, distrusted
 if getattr(numba.config, "DISABLE_JIT", False):
     raise ImportError("nnjit's kernels are compiled code: unset NUMBA_DISABLE_JIT to use them")
 
+PACKAGE = __name__.partition(".")[0]
 OPTIONS = {"error_model": "numpy", "nogil": True, "boundscheck": False}  # never fastmath: it would change the bits
 
 
@@ -115,22 +117,32 @@ def pick(nest, large, parallel):
     return _noting(variant) if _captures else variant
 
 
-_captures: dict[int, list] = {}  # the calls of each thread that captures
+class Calls(list):
+    """What `capture` gives."""
+
+    foreign = False  # whether code of others' made a call: the handler of a signal, say, which comes in anywhere
+    frame = None  # of who captures
+
+
+_captures: dict[int, Calls] = {}  # of each thread that captures
 
 
 class capture:
     """The calls of loop nests that this thread makes in `with capture() as calls:`, as (nest, list of arguments).
 
     `nest(*arguments)` does the same again on the same arrays, without the checks: a training does that at each step.
+    `calls.foreign` tells whether other code than nnjit's and the caller's own function made one.
     """
 
     def __enter__(self):
         thread = threading.get_ident()
         self._outer = _captures.get(thread)
-        calls = _captures[thread] = []
+        self._calls = calls = _captures[thread] = Calls()
+        calls.frame = sys._getframe(1)
         return calls
 
     def __exit__(self, *exception):
+        self._calls.frame = None
         if self._outer is None:
             del _captures[threading.get_ident()]
         else:
@@ -145,6 +157,11 @@ def _noting(variant):
     def call(*args):
         result = variant(*args)
         calls.append((variant, list(args)))
+        frame = sys._getframe(1)
+        while frame is not None and frame is not calls.frame:
+            if frame.f_globals.get("__name__", "").partition(".")[0] != PACKAGE:
+                calls.foreign = True
+            frame = frame.f_back
         return result
     return call
 
@@ -159,7 +176,7 @@ def signature_and_address(function, kinds):
 # ---- threads
 
 _launched = False
-_starting = threading.Lock()  # two threads may come here first at once; two locks would be none
+_starting = threading.RLock()  # two threads may come here first at once, or the handler of a signal
 _lock = None
 _forked = False
 

@@ -85,7 +85,8 @@ class _Optimizer:
             state = self._join(parameters)
             with backend.capture() as calls:
                 self._step(parameters.values, parameters.gradients, *state, **self._numbers())
-            parameters.updating = self, self._kind, backend.Replay(calls), len(calls[0][1])
+            if not calls.foreign:
+                parameters.updating = self, self._kind, backend.Replay(calls), len(calls[0][1])
         else:
             _, _, replay, count = parameters.updating
             numbers = self._numbers()  # a nest takes them in the order of step's keywords

@@ -104,7 +104,7 @@ class _Recording:
         self._batches = [self._places(batch) for batch in batches]
         # a layer that did not take the batch itself, but a converted copy, would take the same copy again
         known = {id(calls[call][1][place]) for places in self._batches for call, place, _ in places}
-        self.usable = all(self._batches) and not any(
+        self.usable = all(self._batches) and not calls.foreign and not any(
             np.may_share_memory(arg, batch) for batch in batches for _, args in calls for arg in args
             if isinstance(arg, np.ndarray) and id(arg) not in known)
         self._last: tuple[Any, ...] = ()
@@ -208,6 +208,7 @@ class Plan(_Recording):
             with backend.capture() as clipping:
                 backend.ops.clip_norm.step(parameters.gradients, max_norm=model.clip_norm)
             calls += clipping
+            self.usable &= not clipping.foreign
         # where a dropout's kernel takes its stream: the last argument of the first call with its mask
         self._streams = []
         for layer, count in zip(dropouts, counts):

@@ -5,6 +5,7 @@ All in child processes: a crash is a failed test, a hang ends after a minute, an
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ def run(folder, *arguments, seconds=300):
                               capture_output=True, text=True, errors="replace", timeout=seconds,
                               env={**os.environ, "TMPDIR": place})
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def test_every_file_of_the_corpus(tmp_path):
@@ -45,11 +46,16 @@ def test_mutations(tmp_path, executions):
         assert f"{name}: {executions} executions" in said
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="Atheris is not installed")
-@pytest.mark.parametrize("name", ("model", "npz"))
-def test_coverage_guided(tmp_path, name):
-    run(tmp_path, "cover", name, "--seconds", 20, "--grow", tmp_path / "grown")
+@pytest.mark.parametrize("seconds", [pytest.param(10, marks=pytest.mark.slow),
+                                     pytest.param(900, marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", TARGETS)
+def test_coverage_guided(tmp_path, name, seconds):
+    said = run(tmp_path, "cover", name, "--seconds", seconds, "--grow", tmp_path / "grown", seconds=2 * seconds + 300)
+    executions, found = (int(re.search(rf"^stat::{what}: +(\d+)$", said, re.M)[1])
+                         for what in ("number_of_executed_units", "new_units_added"))
+    print(f"{name}: {executions} executions, {found} files that reached new code")  # -rP shows it
+    assert executions > 100 and found > 0
 
 
 def test_what_the_harness_finds(tmp_path):

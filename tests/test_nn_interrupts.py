@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import tqdm
 
-from nnjit import nn
+from nnjit import kernels, nn
 from nnjit.nn import steps
 
 rng = np.random.default_rng(5)
 X = rng.standard_normal((30, 4)).astype(np.float32)
 Y = rng.integers(0, 3, 30)
 PACKAGE = os.path.dirname(nn.__file__) + os.sep
+KERNELS = os.path.dirname(kernels.__file__) + os.sep
 
 
 def network(optimizer=None):
@@ -61,11 +62,15 @@ def usable(model, path):
         assert all(np.isfinite(mine).all() and (mine == its).all() for mine, its in zip(pair, others))
 
 
-class Interrupter:
-    """Raises KeyboardInterrupt before line number `at` that is run in nnjit.nn, as a signal might."""
+def ctrl_c():
+    raise KeyboardInterrupt
 
-    def __init__(self, at):
-        self.at, self.lines = at, 0
+
+class Interrupter:
+    """Does something before line number `at` that is run in some folders, as the handler of a signal might."""
+
+    def __init__(self, at, handle=ctrl_c, folders=PACKAGE):
+        self.at, self.handle, self.folders, self.lines = at, handle, folders, 0
 
     def __enter__(self):
         self.former = sys.gettrace()
@@ -76,12 +81,12 @@ class Interrupter:
         sys.settrace(self.former)
 
     def trace(self, frame, event, argument):
-        if not frame.f_code.co_filename.startswith(PACKAGE):
+        if not frame.f_code.co_filename.startswith(self.folders):
             return None
         if event == "line":
             self.lines += 1
             if self.lines == self.at:
-                raise KeyboardInterrupt
+                self.handle()
         return self.trace
 
 
@@ -130,6 +135,32 @@ def test_an_interrupt_at_any_line_of_a_later_training(name, count, tmp_path, thr
         return model
 
     at_lines(count, trained, TRAININGS[name], lambda model: usable(model, tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_handler_that_computes_at_any_line(name, count, three_at_once):
+    """What it computes becomes no part of the training's recorded steps."""
+    small, other = np.ones((4, 4), np.float32), network()
+    other.train(X, Y)
+
+    def handle():
+        kernels.tanh.forward(small)
+        kernels.clip_norm.step(small, max_norm=1.0)
+        other.predict(X)
+        other.predict(X[:3])
+
+    def trained(at):
+        model = network()
+        with Interrupter(at, handle, (PACKAGE, KERNELS)) as lines:
+            TRAININGS[name](model)
+        return lines.lines, (model.history, [part.tobytes() for pair in model.get_parameters() for part in pair])
+
+    trained(0)
+    lines, expected = trained(0)
+    assert lines > 1000
+    for at in range(1, lines, max(1, lines // count)):
+        assert trained(at)[1] == expected, f"line {at}"
 
 
 def test_an_interrupt_at_any_line_of_adams_corrections():

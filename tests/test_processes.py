@@ -285,6 +285,39 @@ def test_a_signal_handler_that_computes(tmp_path, layer):
     assert found == {"code": 7, "signals": [True] * 2, "epochs": 6, "same": True}
 
 
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_a_signal_handler_that_computes_while_steps_are_recorded(tmp_path, layer):
+    """Again and again, anywhere: its kernels' calls are not the training's, and take none of its locks for ever."""
+    found = run(tmp_path, """
+        def trained():
+            model = network(0)
+            model.train(X, Y, epochs=3)
+            return [part.tobytes() for pair in model.get_parameters() for part in pair]
+
+        def timer(seconds):
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+
+        def handle(*_):
+            timer(0)
+            count.append(kernels.matmul.forward(A, B, parallel=True).tobytes() == product)
+            other.predict(X)
+            other.predict(X[:3])
+            timer(2e-4)
+
+        count, other = [], network(1)
+        other.train(X, Y)
+        expected, product = trained(), kernels.matmul.forward(A, B).tobytes()
+        signal.signal(signal.SIGALRM, handle)
+        same = 0
+        for _ in range(60):
+            timer(2e-4)
+            same += trained() == expected
+            timer(0)
+        report(same=same, right=all(count), many=len(count) > 60)
+    """, **children.layer_settings(layer))
+    assert found == {"same": 60, "right": True, "many": True}
+
+
 @pytest.mark.parametrize("method, handled", [("fork", False), ("fork", True), ("spawn", True)])
 def test_a_child_is_terminated(tmp_path, method, handled):
     functions = f"""
