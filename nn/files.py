@@ -20,7 +20,11 @@ STALE = 3600  # seconds after which what a killed process was writing is removed
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A file to write that becomes `path` at the end; a reader sees the old file or the new, and when it fails the old
-    one stays. Raises OSError when it cannot be written."""
+    one stays. A pipe or a device is written to as it is. Raises OSError when it cannot be written."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        with open(path, "wb") as file:
+            yield file
+        return
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:

@@ -188,6 +188,7 @@ print("ready", flush=True)
 while True:
     model.layers[0].biases[...] += 1
     model.save(sys.argv[1])
+    print("saved", flush=True)
 """
 
 
@@ -199,8 +200,9 @@ def test_a_killed_save_leaves_the_old_file_or_the_new(tmp_path):
     seen = [0.0]
     for _ in range(12):
         with subprocess.Popen([sys.executable, "-c", SAVING, str(path)], stdout=subprocess.PIPE) as child:
-            child.stdout.readline()
-            time.sleep(random.random() * 0.02)
+            for _ in range(random.integers(1, 5)):
+                child.stdout.readline()
+            time.sleep(random.random() * 0.005)
             child.kill()
         biases = nn.Model.load(path).layers[0].biases
         assert (biases == biases[0, 0]).all()
@@ -234,6 +236,20 @@ def test_threads_may_save_to_one_path(tmp_path):
         biases = nn.Model.load(path).layers[0].biases
         assert (biases == biases[0, 0]).all()
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_save_into_a_pipe_leaves_it_one(tmp_path):
+    """A device, too: who may replace /dev/null would do so for everybody."""
+    path, read = tmp_path / "a.npz", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: read.append(path.read_bytes()), daemon=True)
+    reader.start()
+    model = network()
+    model.save(path)
+    reader.join(60)
+    assert path.is_fifo() and not reader.is_alive() and list(tmp_path.iterdir()) == [path]
+    (tmp_path / "b.npz").write_bytes(read[0])
+    assert (nn.Model.load(tmp_path / "b.npz").layers[0].weights == model.layers[0].weights).all()
 
 
 def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):

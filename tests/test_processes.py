@@ -318,6 +318,28 @@ def test_a_signal_handler_that_computes_while_steps_are_recorded(tmp_path, layer
     assert found == {"same": 60, "right": True, "many": True}
 
 
+def test_a_signal_handler_that_computes_while_threads_are_started(tmp_path):
+    found = run(tmp_path, """
+        from numba.np.ufunc import parallel as pool
+        handled, start = [], pool._launch_threads
+
+        def interrupted():
+            signal.raise_signal(signal.SIGALRM)
+            start()
+
+        def handle(*_):
+            if not handled:
+                handled.append(0)
+                handled.append(work(0))
+
+        pool._launch_threads = interrupted
+        signal.signal(signal.SIGALRM, handle)
+        after = work(0)
+        report(same=handled[1:] == [after] == [work(0, False)])
+    """)
+    assert found == {"same": True}
+
+
 @pytest.mark.parametrize("method, handled", [("fork", False), ("fork", True), ("spawn", True)])
 def test_a_child_is_terminated(tmp_path, method, handled):
     functions = f"""
