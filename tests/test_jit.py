@@ -151,7 +151,10 @@ def test_threads_start_with_the_first_parallel_call(copied, filled):
                     jit.info()["threading layer"]]
         at_import = state()
         bits(False), tanh.forward(X[:10])
+        jit.set_num_threads(1)
+        tanh.forward(np.tile(X, 20))  # large, but nobody wants threads
         serial = state()
+        jit.set_num_threads(4)
         bits(True)
         report(at_import=at_import, serial=serial, parallel=state())
     """)
