@@ -109,6 +109,29 @@ def test_threads_compute_at_once(layer, threads):
     assert found["digests"] == [{name: digests.DIGESTS[name] for name in OPERATIONS}] * 8
 
 
+def test_threads_record_steps_at_once():
+    """Each its own calls: new models all the time, of two steps each."""
+    found = child("""
+        sys.setswitchinterval(1e-6)
+        X, y = np.random.default_rng(0).random((12, 4), np.float32), np.arange(12) % 3
+
+        def short(number):
+            model = nn.Model()
+            for part in (nn.Dense(4, 6 + number, activation="tanh", rng=number), nn.Dense(6 + number, 3, rng=1)):
+                model.add(part)
+            model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.SGD(0.1), clip_norm=1.0)
+            model.finalize()
+            model.train(X, y, epochs=2, progress=False)
+            return b"".join(part.tobytes() for pair in model.get_parameters() for part in pair).hex()
+
+        alone = [short(number) for number in range(8)]
+        found = at_once(lambda number: [short(number) for _ in range(40)], 8)
+        kernels.mean.forward(np.ones(3), parallel=True)  # starts the layer
+        report(same=[set(each) == {right} for each, right in zip(found, alone)], different=len(set(alone)))
+    """, children.layer_settings("omp"))
+    assert found == {"same": [True] * 8, "different": 8}
+
+
 def test_a_kernel_in_a_users_loop(layer):
     """Numba's own threads call Python there; those of workqueue abort when they start another loop."""
     found = child("""
