@@ -21,6 +21,7 @@ STALE = 3600  # seconds after which what a killed process was writing is removed
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A file to write that becomes `path` at the end; a reader sees the old file or the new, and when it fails the old
     one stays. A pipe or a device is written to as it is. Raises OSError when it cannot be written."""
+    path = os.fspath(path)  # a number would be a file that is open
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         with open(path, "wb") as file:
             yield file
