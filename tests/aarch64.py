@@ -2,8 +2,8 @@
 
 Needs the programs qemu-aarch64-static and debootstrap (Debian's packages qemu-user-static and debootstrap), Debian's
 packages and pip's index. FOLDER takes 450 MB and is used again by the next run. By default a few operations on small
-arrays, in 131 s of processor time; `--all` takes every operation on every shape, and the trainings, in most of an
-hour: code is compiled under emulation, too. Ends with 1 if a digest is not the one of this machine, with 77 if it
+arrays, in 131 s of processor time; `--all` takes every operation on every shape, and the trainings, in 1160 s: code is
+compiled under emulation, too. Ends with 1 if a digest is not the one of this machine, with 77 if it
 cannot get what it needs.
 """
 
