@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import kernels, nn
-from ..kernels import reference
+from ..kernels import cache, reference
 from ..nn.progress import bar
 
 DTYPES = (np.float32, np.float64)
@@ -215,8 +215,11 @@ def compiled(operation, dtype):
 def warm(progress=True):
     """Compile every kernel, for both dtypes, serial and parallel, into the cache, so that nothing compiles later.
 
-    Raises OSError if nothing could be saved.
+    Raises OSError, before it compiles, if nothing can be saved.
     """
+    folder = kernels.info()["cache folder"]
+    if not cache.writable():
+        raise OSError(f"nothing can be saved in the cache folder, {folder}")
     # products first: they take longest, and the last task should be a short one
     names = sorted(operations(), key=lambda name: (-dimensions(name), name))
     tasks = [(name, dtype) for name in names for dtype in DTYPES]
@@ -228,7 +231,6 @@ def warm(progress=True):
                 running.update()
     if running is not None:
         running.close()
-    folder = kernels.info()["cache folder"]
     if not any(Path(folder).glob("*.bin")):
         raise OSError(f"what was compiled could not be saved in the cache folder, {folder}")
     print(f"{len(names)} operations are compiled in {folder}")

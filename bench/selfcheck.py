@@ -1,4 +1,4 @@
-"""`nnjit check`: are the promises kept on this machine?
+"""`nnjit check`: is this machine sound?
 
 Every operation is compared with NumPy in float64, with itself on other numbers of threads, and by its digest with all
 other machines, in processes of their own: one that crashes is a fault, too. Then trainings, several Python threads at
@@ -232,5 +232,5 @@ def check(progress: bool = True) -> int:
         print(f"fault: {fault}")
     print(f"\ndigest of this machine: {total(found)}")
     print("please report the faults with all of this text" if faults
-          else "all promises kept; every machine prints this digest")
+          else "all checks passed; every machine prints this digest")
     return int(bool(faults))

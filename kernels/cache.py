@@ -114,6 +114,19 @@ def _tidy(cache):
                 folder.rmdir()
 
 
+def writable():
+    """Whether what is compiled can be saved."""
+    folder = _usable_folder()
+    if folder is None:
+        return False
+    try:
+        _make(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
 def _seal(path, content):
     # covers the name as well: an entry that was moved or copied to another name is damaged
     return hashlib.sha256(f"{path.parent.name}/{path.name}\0".encode() + content).digest()

@@ -121,7 +121,7 @@ class Calls(list):
     """What `capture` gives."""
 
     foreign = False  # whether code of others' made a call: the handler of a signal, say, which comes in anywhere
-    frame = None  # of who captures
+    frame: types.FrameType | None = None  # of who captures
 
 
 _captures: dict[int, Calls] = {}  # of each thread that captures
@@ -157,7 +157,7 @@ def _noting(variant):
     def call(*args):
         result = variant(*args)
         calls.append((variant, list(args)))
-        frame = sys._getframe(1)
+        frame: types.FrameType | None = sys._getframe(1)
         while frame is not None and frame is not calls.frame:
             if frame.f_globals.get("__name__", "").partition(".")[0] != PACKAGE:
                 calls.foreign = True

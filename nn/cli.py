@@ -85,7 +85,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run `nnjit` with these arguments (the process's own by default) and return its exit code."""
     try:
         try:
-            options = _parser().parse_args(argv)
+            options, unknown = _parser().parse_known_args(argv)
+            if unknown:
+                options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
             code = options.run(options)
         except SystemExit as stop:  # --help
             code = stop.code if isinstance(stop.code, int) else 0
@@ -114,7 +116,7 @@ def _fail(reason: Exception) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="nnjit", description=DESCRIPTION, allow_abbrev=False,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.set_defaults(run=lambda options: parser.parse_args(["--help"]))
+    parser.set_defaults(run=lambda options: parser.parse_args(["--help"]), parser=parser)
     from .. import __version__
     parser.add_argument("--version", action="version", version=f"nnjit {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -123,7 +125,7 @@ def _parser() -> Parser:
         added = commands.add_parser(name, help=summary, allow_abbrev=False,
                                     formatter_class=argparse.RawDescriptionHelpFormatter,
                                     **{"description": summary, **more})
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, parser=added)
         return added
 
     train = command("train", _train, "train a network", description=TRAIN, epilog=TRAIN_EXAMPLES)

@@ -127,5 +127,6 @@ if __name__ == "__main__":
         raise SystemExit(__doc__)
     missing = [name for name in ("qemu-aarch64-static", "debootstrap") if not shutil.which(name)]
     if missing:
-        raise SystemExit(f"not found: {', '.join(missing)}")
+        print(f"not found: {', '.join(missing)}")
+        raise SystemExit(UNAVAILABLE)
     raise SystemExit(main(*sys.argv[1:]))

@@ -43,6 +43,16 @@ def test_changed_helper_is_compiled(copied, tmp_path):
     assert before["folder"] != after["folder"]
 
 
+@pytest.mark.parametrize("owner, name, value", [
+    ("numba", "__version__", "0"), ("llvmlite", "__version__", "0"), ("numpy", "__version__", "0"),
+    ("sys", "version_info", (3, 99, 0))])
+def test_a_folder_for_each_version_of_what_compiles(monkeypatch, owner, name, value):
+    assert cache._digest() == cache.DIGEST
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(cache, owner), name, value)
+        assert cache._digest() != cache.DIGEST
+
+
 def test_two_versions_share_a_cache(copied, full, tmp_path):
     """One adds where the other subtracts, in a file that every kernel uses."""
     package = shutil.copytree(copied, tmp_path / "package")

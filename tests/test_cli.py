@@ -283,7 +283,7 @@ def test_without_matplotlib_one_line_before_the_training(tmp_path, capsys, monke
     ([*SPIRAL, "--seed", "-1"], "argument --seed: must be in 0..4294967295, got -1"),
     ([*SPIRAL, "--seed", "4294967296"], "argument --seed: must be in 0..4294967295"),
     ([*SPIRAL, "--backend", "torch"], "argument --backend: invalid choice: 'torch'"),
-    ([*SPIRAL, "--epoch", "3"], "unrecognized arguments: --epoch 3"),
+    ([*SPIRAL, "--epoch", "3"], "unrecognized arguments: --epoch 3 (see nnjit train --help)"),
     ([*SPIRAL, "--data", "."], "--data goes with fashion-mnist, spiral is computed"),
     (["train", "sine", "--data", "."], "--data goes with fashion-mnist, sine is computed"),
     ([*SPIRAL, "--compare", "--backend", "numba"], "--compare trains on both backends; --backend then says whose"),
@@ -295,7 +295,7 @@ def test_without_matplotlib_one_line_before_the_training(tmp_path, capsys, monke
     (["bench", "--json", "a"], "argument --json: must end in .json, got 'a'"),
     (["bench", "--roofline", "a.jpg"], "argument --roofline: must end in .png or .svg or .pdf, got 'a.jpg'"),
     (["bench", "--quick", "--against", "none.json"], "none.json cannot be read: No such file or directory"),
-    (["info", "more"], "unrecognized arguments: more"),
+    (["info", "more"], "unrecognized arguments: more (see nnjit info --help)"),
 ])
 def test_mistakes_are_one_line_and_nothing_is_trained(arguments, text, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

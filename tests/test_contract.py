@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 from importlib import import_module
 from pathlib import Path
 from types import MethodType
@@ -719,11 +720,23 @@ def test_warm_compiles_in_processes_of_its_own(capsys, monkeypatch):
     assert "2 operations are compiled in " in capsys.readouterr().out
 
 
-def test_warm_says_that_nothing_was_saved(monkeypatch, tmp_path):
+@pytest.mark.parametrize("where", ("file/below", "open to all/below"))
+def test_warm_says_at_once_that_nothing_can_be_saved(monkeypatch, tmp_path, where):
     (tmp_path / "file").touch()
-    monkeypatch.setenv("NNJIT_CACHE_DIR", str(tmp_path / "file" / "below"))
-    monkeypatch.setattr(contract, "operations", lambda: ["mean"])
-    with pytest.raises(OSError, match="could not be saved in the cache folder, .*file/below"):
+    (tmp_path / "open to all" / "below").mkdir(parents=True)
+    (tmp_path / "open to all" / "below").chmod(0o777)
+    monkeypatch.setenv("NNJIT_CACHE_DIR", str(tmp_path / where))
+    monkeypatch.setattr(contract, "compiled", None)
+    with (warnings.catch_warnings(action="ignore"),
+          pytest.raises(OSError, match=f"nothing can be saved in the cache folder, .*{where}")):
+        contract.warm(progress=False)
+
+
+def test_warm_says_that_nothing_was_saved(monkeypatch, tmp_path):
+    """Where the disk filled up meanwhile, say."""
+    monkeypatch.setenv("NNJIT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(contract, "operations", lambda: [])
+    with pytest.raises(OSError, match="could not be saved in the cache folder"):
         contract.warm(progress=False)
 
 
