@@ -171,7 +171,7 @@ class Number:
         bad += [self.below, 2 * self.below] if self.below < np.inf else []
         for value in bad:
             yield value, Bad(VALUE, pattern)
-        for value in (True, np.True_, "0.5", b"0.5", [0.5], np.array([0.5]), 0.5j, {}, object(), np.timedelta64(1),
+        for value in (True, np.True_, "0.5", b"0.5", [0.5], np.array([0.5]), 0.5j, {}, object(), np.timedelta64(1, "s"),
                       *([] if self.none else [None])):
             if not any(value is each for each in self.also):
                 yield value, Bad(TYPE, pattern)
@@ -194,7 +194,7 @@ class Whole:
                 yield value, Bad(self.low, pattern)
         for value in (2.0, np.float64(2), np.nan, np.inf, True, np.True_, "2", b"2", [2], np.array([2]), 2j, {},
                       object(),
-                      Fraction(2), Decimal(2), np.timedelta64(2), *([] if self.none else [None])):
+                      Fraction(2), Decimal(2), np.timedelta64(2, "s"), *([] if self.none else [None])):
             if not any(type(value) is type(each) and value == each for each in self.also):
                 yield value, Bad(self.wrong, pattern)
 
