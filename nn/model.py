@@ -500,6 +500,7 @@ class Model:
             if few.fits(self, X):
                 return few.run(X)
         elif (few == len(X) > 0 and METHODS.isdisjoint(vars(self)) and recordable(*self.layers)
+              and len({X.dtype, *[layer.dtype for layer in self.layers if hasattr(layer, "dtype")]}) == 1
               and unchanged(self, *self.layers) and writeable(self.trainable_layers)):
             self._few = few = Forward(self, X)
             return few.run(X) if few.usable else None

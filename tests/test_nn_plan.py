@@ -1068,8 +1068,19 @@ def test_a_converted_batch_is_not_recorded():
     for part in (nn.Tanh(), nn.Dense(6, 4, rng=0)):
         model.add(part)
     model.finalize()
-    x = X[:1].astype(np.float64)
-    for _ in range(4):
+    for row in range(4):
+        x = X[row:row + 1].astype(np.float64)
+        assert model.predict(x).tobytes() == layer_by_layer_outputs(model, x).tobytes()
+
+
+def test_predictions_of_layers_of_two_dtypes_are_not_recorded():
+    """What one layer gives is converted for the next, which no recorded call does."""
+    model = nn.Model()
+    model.add(nn.Dense(6, 5, rng=0))
+    model.add(nn.Dense(5, 4, rng=1, dtype=np.float64))
+    model.finalize()
+    for row in range(4):
+        x = X[row:row + 1]
         assert model.predict(x).tobytes() == layer_by_layer_outputs(model, x).tobytes()
 
 
