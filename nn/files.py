@@ -3,7 +3,6 @@
 import errno
 import glob
 import os
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,9 +26,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             yield file
         return
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    # a signal's handler may save in the middle of this, and a container shares a folder, but no numbers of processes
+    temporary = target.with_name(f"{_start(target)}{os.urandom(8).hex()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -43,9 +43,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
+def _start(target: Path) -> str:
+    # of a temporary file's name, which may have 255 bytes: 4 for a character, and 22 more
+    return f".{target.name[:58]}."
+
+
 def _tidy(target: Path) -> None:
     # what was left when a process was killed, but not what another one is writing now
-    for path in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+    for path in target.parent.glob(f"{glob.escape(_start(target))}*.tmp"):
         with suppress(OSError):
             if target.stat().st_mtime - path.stat().st_mtime > STALE:
                 path.unlink()

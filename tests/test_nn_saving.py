@@ -238,6 +238,31 @@ def test_threads_may_save_to_one_path(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_handler_saves_to_the_path_that_is_being_saved(tmp_path, monkeypatch):
+    """As one of SIGUSR1 does before a job's time is up, while a checkpoint is being written."""
+    path, first, second = tmp_path / "a.npz", network(), network()
+    first.layers[0].biases, second.layers[0].biases = np.full(8, 1), np.full(8, 2)
+    fsync = os.fsync
+
+    def interrupted(file):
+        monkeypatch.setattr(os, "fsync", fsync)
+        second.save(path)
+        assert (nn.Model.load(path).layers[0].biases == 2).all()
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    first.save(path)
+    assert (nn.Model.load(path).layers[0].biases == 1).all() and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("letter", ("x", "\u00e9", "\U0001f600"))
+def test_a_name_as_long_as_a_name_may_be(tmp_path, letter):
+    path = tmp_path / f"{letter * (251 // len(letter.encode()))}.npz"
+    network().save(path)
+    network().save(path)
+    assert nn.Model.load(path).layers and list(tmp_path.iterdir()) == [path]
+
+
 def test_a_save_into_a_pipe_leaves_it_one(tmp_path):
     """A device, too: who may replace /dev/null would do so for everybody."""
     path, read = tmp_path / "a.npz", []
