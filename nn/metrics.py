@@ -166,9 +166,13 @@ class RegressionAccuracy(_Counting):
     def prepare(self, y: ArrayLike) -> None:
         if not self._given:
             values = np.asarray(y, np.float64).ravel().tolist()  # exact sums: the same on every machine
-            mean = math.fsum(values) / len(values)
-            self.precision = math.sqrt(math.fsum([(value - mean) * (value - mean) for value in values])
-                                       / len(values)) / 250
+            try:
+                mean = math.fsum(values) / len(values)
+                self.precision = finite("their standard deviation", math.sqrt(
+                    math.fsum([(value - mean) * (value - mean) for value in values]) / len(values)) / 250)
+            except (OverflowError, ValueError) as error:
+                raise ValueError(f"y must be finite, and its numbers not too large, for RegressionAccuracy() to take "
+                                 f"its precision from: {error}. Clean y, or give a precision") from error
 
     def hits(self, outputs: Array, y: Array) -> int:
         if self.precision is None:

@@ -47,6 +47,8 @@ def _describe(part: Any) -> Any:
     arguments = {name: _describe(getattr(part, name)) for name in names if name != "self" and hasattr(part, name)}
     if isinstance(part, layers.Dense):
         arguments["dtype"] = part.dtype.name
+    if isinstance(part, optimizers.SGD) and not part.momentum:
+        arguments.pop("nesterov", None)  # without a momentum it does nothing, and is refused as an argument
     return {"class": NAMES[type(part)], **arguments}
 
 
@@ -88,17 +90,23 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         raise TypeError(f"{type(model).__name__} cannot be saved: it is not nn.Model, but a class made from it")
     description = {"format": FORMAT, "class": NAMES[type(model)], "layers": [_describe(each) for each in model.layers],
                    "loss": _describe(model.loss), "optimizer": _describe(optimizer),
-                   "accuracy": _describe(model.accuracy), "clip_norm": _describe(model.clip_norm),
-                   "history": model.history,
+                   "accuracy": _describe(model.accuracy),
+                   "precision_given": getattr(model.accuracy, "_given", None),
+                   "clip_norm": _describe(model.clip_norm), "history": model.history,
                    "iterations": _describe(getattr(optimizer, "iterations", 0)),
                    "learning_rate": _describe(getattr(optimizer, "current_learning_rate", 0.0)),
                    "calls": [_describe(getattr(each, "calls", None)) for each in model.layers]}
-    arrays = {DESCRIPTION: np.frombuffer(json.dumps(description).encode(), np.uint8)}
+    arrays = {DESCRIPTION: np.frombuffer(json.dumps(description, default=_describe).encode(), np.uint8)}
     for number, layer in enumerate(model.layers):
         if hasattr(layer, "held"):
             arrays[f"layer{number}.weights"], arrays[f"layer{number}.biases"] = layer.held()
-            for place, state in enumerate(optimizer._states.get(layer, ()) if optimizer else ()):
+            # one that does not fit, since a momentum was switched off, say, begins anew at the next step
+            for place, state in enumerate(optimizer._state(layer) or () if optimizer else ()):
                 arrays[f"layer{number}.state{place}"] = state
+    try:
+        _restore(dict(arrays))
+    except (TypeError, ValueError) as error:  # an attribute was set to what no argument may be
+        raise type(error)(f"the model cannot be saved, since it could not be loaded: {error}") from error
     write(path, arrays)
 
 
@@ -130,6 +138,8 @@ def _restore(arrays: dict[str, Array]) -> Any:
               optimizer=_build(description["optimizer"], optimizers._Optimizer),
               accuracy=_build(description["accuracy"], metrics._Counting),
               clip_norm=description["clip_norm"])
+    if description.get("precision_given") is False:
+        model.accuracy._given = False  # a training with other targets takes another
     optimizer = model.optimizer
     for number, (layer, calls) in enumerate(zip(model.layers, description["calls"], strict=True)):
         if calls is not None:

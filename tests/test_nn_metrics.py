@@ -124,3 +124,9 @@ def test_accuracy_of_classes_refuses_a_single_output():
     for outputs in (np.ones((3, 1)), np.ones((3, 1), np.float32)):
         with pytest.raises(ValueError, match="Accuracy compares the outputs of classes, got one: take BinaryAccuracy"):
             nn.Accuracy().calculate(outputs, np.zeros(3, int))
+
+
+@pytest.mark.parametrize("y", ([1, np.nan], [np.inf, 0], [np.inf, -np.inf], [1e308, 1e308], [1e200, -1e200]))
+def test_targets_that_give_no_precision_are_named(y):
+    with pytest.raises(ValueError, match="y must be finite, .*give a precision"):
+        nn.RegressionAccuracy().prepare(np.array(y))

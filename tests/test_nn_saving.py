@@ -169,6 +169,61 @@ def test_numbers_of_numpy_are_saved_as_numbers(tmp_path):
     assert loaded.optimizer.epsilon == 0.25
 
 
+@pytest.mark.parametrize(("before", "after"), (
+    ({"momentum": 0.9, "nesterov": True}, {"momentum": 0.0}), ({"momentum": 0.9}, {"momentum": 0}),
+    ({"momentum": 0.9, "nesterov": True}, {"momentum": 0.0, "nesterov": False}), ({}, {"momentum": 0.9}),
+    ({}, {"learning_rate": np.float32(0.25)})))
+@pytest.mark.parametrize("steps", (0, 2))
+def test_a_setting_changed_after_a_training_is_saved(tmp_path, before, after, steps):
+    model = network(nn.SGD(0.1, **before))
+    model.train(X, Y, epochs=2)
+    for name, value in after.items():
+        setattr(model.optimizer, name, value)
+    model.train(X, Y, epochs=steps) if steps else None
+    model.save(tmp_path / "a.npz")
+    loaded = nn.Model.load(tmp_path / "a.npz")
+    for each in (model, loaded):
+        each.train(X, Y, epochs=2)
+    assert bits(loaded) == bits(model) and loaded.history == model.history
+
+
+@pytest.mark.parametrize(("part", "name", "value"), (
+    ("optimizer", "learning_rate", -0.1), ("optimizer", "learning_rate", float("nan")), ("optimizer", "beta_1", 1.5),
+    ("optimizer", "iterations", 5.0), ("optimizer", "iterations", -1), ("optimizer", "decay", "a"),
+    ("loss", "label_smoothing", 2), ("dense", "weight_regularizer_l2", -1.0), ("dense", "activation", "cosh"),
+    ("dense", "n_inputs", 4), ("dropout", "dropped", 1.5), ("dropout", "seed", -1), ("dropout", "seed", 2**64)))
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, part, name, value):
+    """The old file stays, and the error names what an attribute was set to."""
+    model = network()
+    model.save(tmp_path / "a.npz")
+    before = (tmp_path / "a.npz").read_bytes()
+    owner = {"dense": model.layers[0], "dropout": model.layers[3]}.get(part) or getattr(model, part)
+    setattr(owner, name, value)
+    name = {"n_inputs": "weights of layer 0", "dropped": "rate"}.get(name, name)
+    with pytest.raises((TypeError, ValueError), match=f"the model cannot be saved.*{name}"):
+        model.save(tmp_path / "a.npz")
+    assert (tmp_path / "a.npz").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_precision_of_the_targets_is_taken_anew_after_loading(tmp_path):
+    def regression(precision):
+        model = nn.Model()
+        model.add(nn.Dense(5, 1, rng=0))
+        model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD(0.01), accuracy=nn.RegressionAccuracy(precision))
+        model.finalize()
+        return model
+
+    for precision in (None, 0.25):
+        model = regression(precision)
+        model.train(X, X[:, 0])
+        model.save(tmp_path / "a.npz")
+        loaded = nn.Model.load(tmp_path / "a.npz")
+        assert loaded.accuracy.precision == model.accuracy.precision
+        for each in (model, loaded):
+            each.train(X, X[:, 0] * 500)
+        assert loaded.accuracy.precision == model.accuracy.precision and loaded.history == model.history
+
+
 def test_a_count_of_steps_beyond_all_powers_takes_no_time(tmp_path):
     """A file may claim any: Adam's powers of its betas are not taken one by one for ever."""
     model = network()
