@@ -194,3 +194,4 @@ class Cache(caching._Cache):
 
 
 DIGEST = _digest()
+DIGESTED = frozenset(SOURCES.glob("*.py"))  # none in an archive, or where there is bytecode alone

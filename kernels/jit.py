@@ -18,7 +18,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 from numba.np.ufunc import parallel as pool
 
-from .cache import SOURCES, Cache, cache_folder, distrusted
+from .cache import DIGESTED, Cache, cache_folder, distrusted
 
 if getattr(numba.config, "DISABLE_JIT", False):
     raise ImportError("nnjit's kernels are compiled code: unset NUMBA_DISABLE_JIT to use them")
@@ -35,8 +35,8 @@ def _compile(function, variant, **options):
     copy.__doc__ = function.__doc__
     dispatcher = numba.njit(**OPTIONS, **options)(copy)
     name = f"{function.__module__}.{copy.__qualname__}"
-    # the digest knows no other folder's sources, nor what was edited since and is loaded again
-    if Path(function.__code__.co_filename).parent == SOURCES and name not in _compiled:
+    # the digest knows no other sources, nor what was edited since and is loaded again
+    if Path(function.__code__.co_filename) in DIGESTED and name not in _compiled:
         _compiled.add(name)
         dispatcher._cache = Cache(name)
     return dispatcher

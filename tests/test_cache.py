@@ -1,5 +1,6 @@
 """The cache of compiled code, in child processes: what is in memory was not loaded."""
 
+import compileall
 import os
 import shutil
 import subprocess
@@ -379,3 +380,22 @@ def test_kernels_outside_the_package_are_not_cached(copied, tmp_path):
         found = subprocess.run([sys.executable, tmp_path / "script.py"], env=environment, capture_output=True,
                                text=True)
         assert (found.stdout, found.stderr) == (f"{number}\n", "")
+
+
+@pytest.mark.parametrize("kind", ["zip", "compiled"])
+def test_kernels_without_a_source_file_are_not_cached(copied, tmp_path, kind):
+    """From an archive, or as bytecode alone: the digest cannot tell two versions apart."""
+    found = []
+    for number in (1, 20):
+        package = shutil.copytree(copied, tmp_path / "package")
+        (package / "nnjit" / "kernels" / "helper.py").write_text(HELPER.format(number))
+        if kind == "zip":
+            path = shutil.make_archive(tmp_path / "package", "zip", package)
+        else:
+            path = package
+            compileall.compile_dir(package, quiet=2, legacy=True)
+            for source in package.rglob("*.py"):
+                source.unlink()
+        found.append(child(path, tmp_path / "cache", "x = np.zeros(3); probe.add.serial(x); report(x=x.tolist())"))
+        shutil.rmtree(package)
+    assert found == [{"x": [1] * 3}, {"x": [20] * 3}]
