@@ -70,7 +70,7 @@ class Dense:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.dtype = float_dtype(self.dtype)  # a copied dtype is another object, and kernels ask whether it is the same
-        self._weights, self._biases = as_floats(self._weights, self.dtype), as_floats(self._biases, self.dtype)
+        self.weights, self.biases = self._weights, self._biases
 
     @property
     def weights(self) -> Array:
@@ -110,7 +110,7 @@ class Dense:
         found = as_floats(values, self.dtype, name)
         if found.shape != shape and (name == "weights" or found.shape != shape[1:]):
             raise ValueError(f"{name} must have shape {shape}, got {found.shape}")
-        return np.array(found, order="C", copy=True)
+        return np.array(found, order="C", copy=True)[:]  # a view: `resize` would free what recorded calls read
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The outputs (N, n_neurons) for inputs (N, n_inputs)."""
@@ -370,7 +370,7 @@ class Dropout(_Activation):
 
     @calls.setter
     def calls(self, calls: int) -> None:
-        self._calls = whole("calls", calls, 0, 2**63 - 1)
+        self._calls = whole("calls", calls, 0, 2**53 - 1)
 
     @property
     def rate(self) -> float:

@@ -177,13 +177,17 @@ class Model:
         self._criterion = (SoftmaxCategoricalCrossentropy() if self._softmax is not None else
                            None if self.loss is None else self.loss.plain())
         self._scoring = self.layers if self._softmax is None else self.layers[:-1]
-        if self.loss is not None:
-            for criterion in (self.loss, self._criterion):
-                criterion.remember_trainable_layers(self.trainable_layers)  # type: ignore[union-attr]
+        self._penalized = self.trainable_layers
+        self._remember_penalized()
         self._finalized = list(self.layers)
         self._forget_recordings()
         if recordable(*self.layers) and len({layer.dtype for layer in self.trainable_layers}) == 1:
             self._steps.parameters = Parameters(self.trainable_layers)
+
+    def _remember_penalized(self) -> None:
+        for criterion in (self.loss, self._criterion):
+            if criterion is not None:
+                criterion.remember_trainable_layers(self._penalized)
 
     def _need_thread(self) -> None:
         thread = self._thread
@@ -200,6 +204,7 @@ class Model:
             raise RuntimeError("the model is not finalized: call model.finalize() after the last add and set")
         if "loss" in parts:  # it may have been given weights since finalize
             self._criterion = self._criterion.plain()  # type: ignore[union-attr]
+            self._remember_penalized()  # it may be another model's, too
 
     def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
         first = self.layers[0]
@@ -316,6 +321,8 @@ class Model:
         return accuracy.count(accuracy.hits(output, y), len(output) * accuracy.numbers(output.shape[-1]))
 
     def _note(self, figures: dict[str, list[float]]) -> None:
+        for name in figures:
+            self.history.setdefault(name, [])  # its user may have emptied it
         # by one call of no Python code: Ctrl-C leaves lists of one length
         list(map(list.extend, map(self.history.__getitem__, figures), figures.values()))
 

@@ -101,6 +101,11 @@ class _Recording:
 
     def __init__(self, calls: Any, *batches: Array) -> None:
         self._calls = calls
+        self._found: dict[tuple[int, int], list[tuple[int, int, tuple[int, ...]]]] = {}
+        for call, (_, args) in enumerate(calls):
+            for place, arg in enumerate(args):
+                if isinstance(arg, np.ndarray):
+                    self._found.setdefault((address(arg), arg.size), []).append((call, place, arg.shape))
         self._batches = [self._places(batch) for batch in batches]
         # a layer that did not take the batch itself, but a converted copy, would take the same copy again
         known = {id(calls[call][1][place]) for places in self._batches for call, place, _ in places}
@@ -111,9 +116,7 @@ class _Recording:
 
     def _places(self, x: Array) -> list[tuple[int, int, tuple[int, ...]]]:
         # (call, argument, shape) where x, or x in another shape, is an argument
-        start = address(x)
-        return [(call, place, arg.shape) for call, (_, args) in enumerate(self._calls) for place, arg in enumerate(args)
-                if isinstance(arg, np.ndarray) and arg.size == x.size and address(arg) == start]
+        return self._found.get((address(x), x.size), [])
 
     def _prepare(self, parts: tuple[Any, ...], kept: tuple[Array, ...], names: tuple[str, ...],
                  result: Array | None = None) -> Any:

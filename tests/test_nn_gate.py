@@ -360,7 +360,7 @@ declare("LeakyReLU", lambda negative_slope: nn.LeakyReLU(negative_slope).negativ
 declare("Dropout", lambda **given: state(nn.Dropout(**{"rate": 0.5, "seed": 1, **given})), rate=Number(below=1),
         seed=Whole(least=0, most=2**64, none=True))
 declare("Dropout.calls", lambda calls: setattr(nn.Dropout(0.5, seed=1), "calls", calls),
-        calls=Whole(least=0, most=2**63))
+        calls=Whole(least=0, most=2**53))
 declare("Dropout.rate", lambda rate: setattr(nn.Dropout(0.5, seed=1), "rate", rate), rate=Number(below=1))
 
 declare("Dense", lambda **given: state(nn.Dense(**{"n_inputs": 2, "n_neurons": 2, "rng": 0, **given})),

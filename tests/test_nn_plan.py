@@ -442,6 +442,67 @@ def test_two_models_may_share_layers_and_optimizer(monkeypatch):
     same_training(monkeypatch, build, train)
 
 
+@pytest.mark.parametrize("recorded", (False, True))
+def test_two_models_may_share_a_loss(monkeypatch, recorded):
+    """Each adds the penalties of its own layers."""
+    loss, models = nn.MeanSquaredError(), []
+    for l2 in (0.5, 0.0):
+        model = nn.Model()
+        model.add(nn.Dense(6, 1, rng=0, weight_regularizer_l2=l2))
+        model.set(loss=loss, optimizer=nn.SGD(0.0))
+        model.finalize()
+        models.append(model)
+    if not recorded:
+        layer_by_layer(monkeypatch)
+    first, second = models
+    penalty = 0.5 * float((first.layers[0].weights ** 2).sum())
+    first.train(X, Y, epochs=3, callback=lambda epoch: second.train(X, Y))
+    second.train(X, Y)
+    assert first.history["regularization_loss"] == pytest.approx([penalty] * 3, rel=1e-5)
+    assert second.history["loss"] == pytest.approx([first.history["loss"][0] - penalty] * 4, rel=1e-5)
+    assert first.train_step(X, Y)[0] == pytest.approx(first.history["loss"][0], rel=1e-6)
+
+
+def test_a_history_that_was_emptied_begins_anew():
+    model, other = network(), network()
+    model.train(X, Y, epochs=2)
+    other.train(X, Y, epochs=2)
+    other.history.clear()
+    for each in (model, other):
+        each.train(X, Y, epochs=3, callback=lambda epoch: None)
+    assert other.history["loss"] == model.history["loss"][2:]
+
+
+def test_weights_cannot_be_resized_under_a_recording():
+    """Recorded calls know where they lie; not even NumPy's count of references keeps them there."""
+    copied = copy.deepcopy(network())
+    copied.finalize()
+    copied.layers[0].weights = copied.layers[0].weights
+    for layer in (nn.Dense(6, 4), pickle.loads(pickle.dumps(nn.Dense(6, 4))), copied.layers[0]):
+        for parameter in (layer.weights, layer.biases):
+            with pytest.raises(ValueError, match="does not own its data"):
+                parameter.resize((100, 100), refcheck=False)
+
+
+def test_recording_takes_time_in_proportion_to_the_layers(monkeypatch):
+    """Each gradient's places are not looked for among all calls."""
+    calls = []
+    address = plan.address
+    monkeypatch.setattr(plan, "address", lambda array: calls.append(1) or address(array))
+    counts = []
+    for layers in (10, 40):
+        model = nn.Model()
+        for _ in range(layers):
+            model.add(nn.Dense(6, 6, rng=0))
+        model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.SGD(0.1))
+        model.finalize()
+        calls.clear()
+        model.train(X, Y)
+        assert model._steps.plans
+        counts.append(len(calls))
+    assert counts[1] < 5 * counts[0]
+
+
 def test_layers_of_two_dtypes_are_not_recorded(monkeypatch):
     def build():
         model = nn.Model()
