@@ -332,6 +332,19 @@ def test_a_save_into_a_pipe_leaves_it_one(tmp_path):
     assert (nn.Model.load(tmp_path / "b.npz").layers[0].weights == model.layers[0].weights).all()
 
 
+def test_the_number_of_an_open_pipe_is_no_path():
+    reader, writer = os.pipe()
+    try:
+        for save in (network().save, network().save_parameters):
+            with pytest.raises(TypeError, match="not int"):
+                save(writer)
+        os.write(writer, b"still open")
+        assert os.read(reader, 100) == b"still open"
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     path, model = tmp_path / "a.npz", network()
     model.save(path)
