@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import io
 import math
 import os
 import sys
@@ -83,6 +84,8 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> int:
     """Run `nnjit` with these arguments (the process's own by default) and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the output cannot show
     try:
         try:
             options, unknown = _parser().parse_known_args(argv)
@@ -91,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
             code = options.run(options)
         except SystemExit as stop:  # --help
             code = stop.code if isinstance(stop.code, int) else 0
-        sys.stdout.flush()
+        print(end="", flush=True)  # it may be closed, and then is None
         return code
     except Mistake as mistake:
         return _fail(mistake)

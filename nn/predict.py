@@ -31,6 +31,8 @@ def read(source: str, scale: Sequence[float] | None = None) -> tuple[Array, list
     suffix = path.suffix.lower()
     names: list[str] = []
     if source == "-":
+        if sys.stdin is None:
+            raise ValueError("stdin is closed")
         X = _csv(sys.stdin, "stdin")
     elif path.is_dir():
         paths = images.find_images(path)
@@ -67,6 +69,8 @@ def _csv(lines: Iterable[str], source: str) -> Array:
         for fields in reader:
             if not fields:  # an empty line
                 continue
+            if reader.line_num == 1:
+                fields[0] = fields[0].removeprefix("\ufeff")  # of stdin; a file's is decoded
             try:
                 row = [float(field) for field in fields]
             except ValueError:

@@ -378,6 +378,21 @@ def test_a_closed_pipe_is_quiet():
         assert process.wait() == 1
 
 
+@pytest.mark.parametrize("arguments", (["info"], SPIRAL))
+def test_without_an_output_a_command_does_its_work(arguments, tmp_path):
+    save = ["--save", "a.npz"] if "train" in arguments else []
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "nnjit.nn", *arguments, *save],
+                          cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "a.npz").exists() == bool(save)
+
+
+def test_names_that_an_output_cannot_show_are_escaped(tmp_path):
+    for name, shown in (("\u00e9.npz", "model: \\xe9.npz"), ("\udcff.npz", "model: \\udcff.npz")):
+        done = subprocess.run([sys.executable, "-m", "nnjit.nn", *SPIRAL, "--save", name], cwd=tmp_path,
+                              capture_output=True, text=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+        assert (done.returncode, done.stderr) == (0, "") and shown in done.stdout
+
+
 def test_ctrl_c_is_one_line():
     command = [sys.executable, "-u", "-m", "nnjit.nn", "train", "spiral", "--backend", "numpy", "--epochs", "10000000"]
     # a runner in the background ignores the signal, and its children would

@@ -359,3 +359,11 @@ def test_a_file_that_may_not_be_read(folder, capsys):
     (folder / "a.csv").chmod(stat.S_IWUSR)
     assert cli.main(["predict", "line.npz", "a.csv"]) == 2
     assert "Permission denied: 'a.csv'" in capsys.readouterr().err
+
+
+def test_stdin_with_a_mark_of_byte_order_or_closed(folder, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeff1,2\n3,4\n"))
+    assert predict.read("-")[0].tolist() == [[1, 2], [3, 4]]
+    monkeypatch.setattr("sys.stdin", None)
+    assert cli.main(["predict", "line.npz", "-"]) == 2
+    assert capsys.readouterr().err == "nnjit: error: stdin is closed\n"
