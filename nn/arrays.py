@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
+MOST = 2**63 - 1
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LINE = 64  # bytes of a cache's line and of a vector
@@ -85,6 +86,8 @@ def as_labels(labels: ArrayLike, dtype: np.dtype[Any]) -> Array:
         return as_floats(labels, dtype, "labels")
     if isinstance(labels, np.ma.MaskedArray) or found.dtype.kind not in "iub":
         raise TypeError(f"labels must be whole numbers, got dtype {found.dtype}: use labels.astype(int) if they are")
+    if found.dtype == np.uint64 and found.max(initial=0) > MOST:
+        raise ValueError(f"labels must be below 2^63, got {found.max()}")
     return found.astype(INT64, copy=False)
 
 

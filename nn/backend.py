@@ -4,10 +4,12 @@ The choice holds for the whole process, threads included. Layers, losses, optimi
 call, so a switch takes effect at once, also in the middle of a training.
 """
 
+import sys
 from types import ModuleType
+from typing import Any
 
 from .. import kernels
-from ..kernels import Replay, capture, get_num_threads, reference
+from ..kernels import Replay, get_num_threads, reference
 
 __all__ = ["Replay", "TWINS", "capture", "get_num_threads", "name", "ops", "use"]
 
@@ -15,6 +17,7 @@ TWINS: dict[str, ModuleType] = {"numba": kernels, "numpy": reference}
 
 name = "numba"
 ops: ModuleType = kernels
+_switches = 0
 
 
 class use:
@@ -35,7 +38,22 @@ class use:
 
 
 def _switch(twin: str) -> None:
-    global name, ops
+    global name, ops, _switches
     if not isinstance(twin, str) or twin not in TWINS:
         raise ValueError(f'backend must be "numba" or "numpy", got {twin!r}')
     name, ops = twin, TWINS[twin]
+    _switches += 1
+
+
+class capture(kernels.capture):
+    """`kernels.capture`, which sees no calls of the other twin: `foreign` tells, too, whether a thread switched."""
+
+    def __enter__(self) -> Any:
+        self._before = _switches if name == "numba" else None
+        calls = super().__enter__()
+        calls.frame = sys._getframe(1)
+        return calls
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        self._calls.foreign |= _switches != self._before

@@ -202,6 +202,12 @@ class Plan(_Recording):
                 model.accuracy.hits(criterion.output, data[1])
             model._backward(*data)
         super().__init__(calls, *data)
+        self._chain: tuple[Any, Any] | None = None  # an optimizer's recorded call, and all calls of a step with it
+        self.pace = 1  # steps at once in the last training
+        for layer, count in zip(dropouts, counts):
+            layer.calls = count  # recording was no step
+        if not self.usable:
+            return
         for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
             for name, gradient in zip(("dweights", "dbiases"), gradients):
                 for call, place, shape in self._places(getattr(layer, name)):
@@ -214,13 +220,10 @@ class Plan(_Recording):
             self.usable &= not clipping.foreign
         # where a dropout's kernel takes its stream: the last argument of the first call with its mask
         self._streams = []
-        for layer, count in zip(dropouts, counts):
-            layer.calls = count  # recording was no step
+        for layer in dropouts:
             call = self._places(layer.binary_mask)[0][0]
             self._streams.append((layer, call, len(calls[call][1]) - 1))
         self._prepare((*model.layers, criterion), (*data, parameters.values, parameters.gradients), ARRAYS)
-        self._chain: tuple[Any, Any] | None = None  # an optimizer's recorded call, and all calls of a step with it
-        self.pace = 1  # steps at once in the last training
 
     def run(self, *data: Array) -> tuple[float, float, int | None]:
         """The mean loss of a batch, the penalties, the number of hits (None without accuracy); sets all gradients."""

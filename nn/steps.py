@@ -34,7 +34,7 @@ class Steps:
     def check(self, data: Data) -> None:
         """At the start, and after each callback: it may have changed anything."""
         model = self._model
-        model._need("loss")
+        model._need("loss", "optimizer")
         self.shown = None
         for plan in self.plans.values():
             plan.release()  # X may have moved

@@ -127,6 +127,7 @@ def test_accumulation(kind, rng):
     (["a", "b", "c"], TypeError, "labels must be whole numbers"),
     (np.zeros((3, 3, 1)), ValueError, r"labels must have shape \(N,\) or \(N, C\), got \(3, 3, 1\)"),
     (1, ValueError, r"labels must have shape"),
+    (np.array([0, 2**64 - 1, 1], np.uint64), ValueError, r"labels must be below 2\^63, got 18446744073709551615"),
     (np.zeros((3, 3), complex), TypeError, "labels must hold real numbers"),
 ])
 def test_labels_that_are_none(kind, labels, error, text):

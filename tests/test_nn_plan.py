@@ -365,6 +365,54 @@ def test_backend_in_the_middle(monkeypatch):
     same_training(monkeypatch, network, numpy_between)
 
 
+def switched(work, line, lines):
+    """Do work, and at a line of nn switch to the other twin, as another thread may, and some lines later back. How many
+    lines there were."""
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        if frame.f_globals.get("__package__") != nn.__package__ or frame.f_globals["__name__"] == nn.backend.__name__:
+            return None
+        count += 1
+        if count in (line, line + lines):
+            nn.use("numpy" if count == line else "numba")
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+        nn.use("numba")
+    return count
+
+
+@pytest.mark.parametrize("lines", (5, 50))
+def test_a_switch_of_the_backend_while_calls_are_recorded(monkeypatch, lines):
+    """What was recorded by half is not used."""
+    def predict():
+        model.predict(X[:1]), model.predict(X[1:2])
+
+    def train():
+        model.train(X, Y, epochs=2)
+
+    for work, step, build in ((predict, 3, network), (train, 23, dropping)):
+        model = build()
+        for line in range(1, switched(work, 0, 0), step):
+            model = build()
+            switched(work, line, lines)
+            assert model.predict(X[2:3]).tobytes() == layer_by_layer_outputs(model, X[2:3]).tobytes()
+            if work is train:
+                other = copy.deepcopy(model)
+                model.train(X, Y, epochs=2)
+                with monkeypatch.context() as patch:
+                    layer_by_layer(patch)
+                    other.train(X, Y, epochs=2)
+                assert bits(model) == bits(other) and model.history == other.history
+
+
 def test_number_of_threads_in_the_middle(monkeypatch):
     before = kernels.get_num_threads()
     try:
@@ -461,6 +509,13 @@ def test_two_models_may_share_a_loss(monkeypatch, recorded):
     assert first.history["regularization_loss"] == pytest.approx([penalty] * 3, rel=1e-5)
     assert second.history["loss"] == pytest.approx([first.history["loss"][0] - penalty] * 4, rel=1e-5)
     assert first.train_step(X, Y)[0] == pytest.approx(first.history["loss"][0], rel=1e-6)
+
+
+@pytest.mark.parametrize("part", ("loss", "optimizer"))
+def test_a_part_taken_away_in_a_callback_is_named(part):
+    model = network()
+    with pytest.raises(RuntimeError, match=f"the model has no {part}"):
+        model.train(X, Y, epochs=3, callback=lambda epoch: setattr(model, part, None))
 
 
 def test_a_history_that_was_emptied_begins_anew():
