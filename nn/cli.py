@@ -230,7 +230,9 @@ def _output(*suffixes: str) -> Any:
             raise argparse.ArgumentTypeError(f"{text} is a folder")
         if not path.parent.is_dir():
             raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
+        replaced = path.suffix.lower() in (".npz", ".npy", ".csv")  # by a new file; the others are written into
+        places = [path] * path.exists() + [path.parent] * (replaced or not path.exists())
+        if not all(os.access(place, os.W_OK) for place in places):
             raise argparse.ArgumentTypeError(f"{text} cannot be written")
         return path
     return convert

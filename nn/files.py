@@ -3,6 +3,7 @@
 import errno
 import glob
 import os
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     temporary = target.with_name(f"{_start(target)}{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
+            with suppress(OSError):
+                shutil.copymode(target, temporary)  # whoever could not read the old file cannot read the new one
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -313,6 +313,16 @@ def test_an_unwritable_folder(tmp_path, capsys):
     assert "a.npz cannot be written" in capsys.readouterr().err
 
 
+def test_a_file_in_an_unwritable_folder_cannot_be_replaced(tmp_path, capsys, monkeypatch):
+    """Said before the training. A picture is written into the file that is there."""
+    monkeypatch.setattr(cli.os, "access", lambda path, mode: Path(path) != tmp_path)
+    for name in ("a.npz", "a.png"):
+        (tmp_path / name).touch()
+    assert cli._output(".png")(str(tmp_path / "a.png")) == tmp_path / "a.png"
+    assert cli.main([*SPIRAL, "--save", str(tmp_path / "a.npz")]) == 2
+    assert "a.npz cannot be written" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("writable", (True, False))
 def test_what_is_said_of_the_cache_is_so(tmp_path, capsys, monkeypatch, writable):
     clock = iter(range(0, 10_000, 10))

@@ -345,6 +345,16 @@ def test_the_number_of_an_open_pipe_is_no_path():
         os.close(writer)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs modes of files")
+def test_a_save_keeps_the_mode_of_the_file(tmp_path):
+    path, model = tmp_path / "a.npz", network()
+    for mode in (0o600, 0o640):
+        model.save(path)
+        path.chmod(mode)
+        model.save(path)
+        assert path.stat().st_mode & 0o777 == mode
+
+
 def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     path, model = tmp_path / "a.npz", network()
     model.save(path)
