@@ -10,24 +10,29 @@ from .arrays import finite, whole
 from .model import Model, StopTraining
 
 
-def _value(model: Model, name: str) -> float:
-    values = model.history.get(name)
-    if not values:
-        known = ", ".join(key for key, found in model.history.items() if found)
-        raise ValueError(f"the training has no {name!r} to watch, only {known}")
-    return values[-1]
-
-
 class _Callback:
     def __init__(self, model: Model) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model must be an nn.Model, got {model!r}")
         self.model = model
+        self._before: dict[str, int] = {}  # the lengths of the history's lists
 
     def begin(self, model: Model) -> None:
         """A training calls this before its first epoch. Raises ValueError when the callback is another model's."""
         if model is not self.model:
             raise ValueError(f"{type(self).__name__} was made for another model than the one that is trained")
+        self._before = {name: len(values) for name, values in model.history.items()}
+
+    def _figures(self) -> dict[str, float]:
+        # of this epoch: an earlier training's lists may end in others
+        return {name: values[-1] for name, values in self.model.history.items()
+                if values and len(values) != self._before.get(name)}
+
+    def _value(self, name: str) -> float:
+        figures = self._figures()
+        if name not in figures:
+            raise ValueError(f"the training has no {name!r} to watch, only {', '.join(figures)}")
+        return figures[name]
 
 
 class _Watching(_Callback):
@@ -41,7 +46,9 @@ class _Watching(_Callback):
         self.best_epoch = 0
 
     def _better(self, epoch: int, by: float = 0.0) -> bool:
-        value = _value(self.model, self.watch)
+        value = self._value(self.watch)
+        if math.isnan(value):  # no number is better than it, so that it would stay the best
+            return False
         better = self.best is None or (value < self.best - by if self.minimize else value > self.best + by)
         if better:
             self.best, self.best_epoch = value, epoch
@@ -86,7 +93,7 @@ class Checkpoint(_Watching):
     def __init__(self, model: Model, path: str | os.PathLike[str], *, watch: str | None = None,
                  minimize: bool | None = None) -> None:
         super().__init__(model, "" if watch is None else watch, minimize)
-        self.path = path
+        self.path = os.fspath(path)
 
     def __call__(self, epoch: int) -> None:
         if not self.watch or self._better(epoch):
@@ -97,13 +104,15 @@ class TerminateOnNaN(_Callback):
     """End the training after an epoch in which the loss was NaN or infinite, as Keras's does."""
 
     def __call__(self, epoch: int) -> None:
-        if not math.isfinite(_value(self.model, "loss")):
+        if not math.isfinite(self._value("loss")):
             raise StopTraining
 
 
 class CSVLog(_Callback):
     """Write a line with the epoch and its figures to `path` after each epoch; a new file at the first, or, to `append`,
-    behind the lines of an earlier training."""
+    behind the lines of an earlier training. A figure that this training lacks is left empty.
+
+    Raises ValueError at the first epoch's end for a file without a column for one of the figures."""
 
     def __init__(self, model: Model, path: str | os.PathLike[str], *, append: bool = False) -> None:
         super().__init__(model)
@@ -111,11 +120,31 @@ class CSVLog(_Callback):
         self._names: list[str] = []
 
     def __call__(self, epoch: int) -> None:
+        figures = self._figures()
         first = not self._names
         if first:
-            self._names = [name for name, values in self.model.history.items() if values]
+            self._names = self._columns() if self.append else []
+        header = not self._names
+        self._names = self._names or list(figures)
+        for name in figures:
+            if name not in self._names:
+                raise ValueError(f"{self.path} has no column {name!r}, only {', '.join(self._names)}: "
+                                 "log this training to another file")
         with open(self.path, "w" if first and not self.append else "a", newline="", encoding="utf-8") as file:
             lines = csv.writer(file)
-            if first and not file.tell():
+            if header:
                 lines.writerow(["epoch", *self._names])
-            lines.writerow([epoch, *[self.model.history[name][-1] for name in self._names]])
+            lines.writerow([epoch, *[figures.get(name, "") for name in self._names]])
+
+    def _columns(self) -> list[str]:
+        # of the file as it is; a pipe is not for reading
+        if not self.path.is_file():
+            return []
+        try:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                header = next(csv.reader(file), [])
+        except (UnicodeDecodeError, csv.Error):
+            header = [""]
+        if header and header[0] != "epoch":
+            raise ValueError(f"{self.path} is no log of a training: its first line must begin with 'epoch'")
+        return header[1:]

@@ -140,3 +140,50 @@ def test_early_stopping_begins_anew_with_each_training():
         model.train(X, Y, epochs=6, callback=[script, stop])
         assert stop.best == min(values) and len(script.weights) == stop.best_epoch + 2
         assert (model.layers[0].weights == script.weights[stop.best_epoch - 1]).all()
+
+
+def test_nan_is_never_the_best(tmp_path):
+    for values, best in (([np.nan, 3, 2, 4], 3), ([np.nan] * 4, 0)):
+        path, model = tmp_path / f"{best}.npz", network()
+        script, stop = Script(model, values), EarlyStopping(model, patience=4)
+        model.train(X, Y, epochs=4, callback=[script, stop, Checkpoint(model, path, watch="val_loss")])
+        assert stop.best_epoch == best and stop.best == (values[best - 1] if best else None)
+        assert (model.layers[0].weights == script.weights[best - 1]).all()  # without a best the last stay
+        assert path.exists() == bool(best)
+    assert (nn.Model.load(tmp_path / "3.npz").layers[0].weights != script.weights[0]).any()
+
+
+def test_figures_of_an_earlier_training_are_not_watched():
+    model = network()
+    model.train(X, Y, epochs=2, validation_data=(X, Y))
+    with pytest.raises(ValueError, match="no 'val_loss' to watch, only loss, accuracy, learning_rate"):
+        model.train(X, Y, epochs=2, callback=EarlyStopping(model))
+
+
+def test_a_log_of_trainings_with_other_figures(tmp_path):
+    path, model = tmp_path / "a.csv", network()
+    log = CSVLog(model, path)
+    model.train(X, Y, validation_data=(X, Y), callback=log)
+    model.train(X, Y, callback=log)
+    model.train(X, Y, callback=CSVLog(model, path, append=True))
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["val_loss"] for row in rows] == [repr(model.history["val_loss"][0]), "", ""]
+    assert [float(row["learning_rate"]) for row in rows] == model.history["learning_rate"]
+    other = tmp_path / "b.csv"
+    log = CSVLog(model, other)
+    model.train(X, Y, callback=log)
+    before = other.read_bytes()
+    for each in (log, CSVLog(model, other, append=True)):
+        with pytest.raises(ValueError, match="b.csv has no column 'val_loss', only loss, accuracy, learning_rate: log"):
+            model.train(X, Y, validation_data=(X, Y), callback=each)
+    assert other.read_bytes() == before
+    other.write_text("my notes\n")
+    with pytest.raises(ValueError, match="b.csv is no log of a training: its first line must begin with 'epoch'"):
+        model.train(X, Y, callback=CSVLog(model, other, append=True))
+    assert other.read_text() == "my notes\n"
+
+
+def test_a_path_that_is_none_is_refused_before_the_training():
+    with pytest.raises(TypeError, match="PathLike"):
+        Checkpoint(network(), 3)
