@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arrays import FLOAT32, INT64, Array, as_array, as_floats, as_labels, float_dtype, generator, real, whole, within
+from .arrays import FLOAT32, FLOAT64, INT64, Array, as_array, as_floats, as_labels, float_dtype, generator, real, whole, within
 
 MOST = 1 << 20  # classes that the largest label may tell: a wrong one should not fill the memory
 
@@ -33,26 +33,30 @@ class _Scaler:
 
         Raises ValueError for empty data and for data without a dimension of features.
         """
-        X = as_floats(X, name="X")
+        X = as_floats(X, FLOAT64, "X")
         if X.ndim < 2 or not X.size:
             raise ValueError(f"X must have shape (N, features) or (N, C, H, W), none of them 0, got {X.shape}")
-        self.offset, self.divisor = self._learn(X.astype(np.float64), (0, 2, 3) if X.ndim == 4 else (0,))
+        self.offset, self.divisor = self._learn(X, (0, 2, 3) if X.ndim == 4 else (0,))
         return self
 
-    def _fitting(self, X: ArrayLike) -> tuple[Array, Array, Array]:
+    def _fitting(self, X: ArrayLike) -> tuple[Array, Array, Array, np.dtype[Any]]:
+        # X, offset and divisor in float64, in which float32's range does not overflow, and the dtype of the result
         if self.offset is None or self.divisor is None:
             raise RuntimeError("the scaler has learned nothing yet: call fit first")
-        X = as_floats(X, name="X")
+        dtype = FLOAT64 if isinstance(X, np.ndarray) and X.dtype.newbyteorder("=") == FLOAT64 else FLOAT32
+        X = as_floats(X, FLOAT64, "X")
         learned = self.offset.shape[1:]
         if X.ndim != len(learned) + 1 or any(a not in (b, 1) for a, b in zip(learned, X.shape[1:])):
             raise ValueError(f"X of shape {X.shape} does not fit what the scaler learned from: (N, "
                              f"{', '.join('any' if X.ndim == 4 and size == 1 else str(size) for size in learned)})")
-        return X, self.offset.astype(X.dtype), self.divisor.astype(X.dtype)
+        return X, self.offset, self.divisor, dtype
 
     def transform(self, X: ArrayLike) -> Array:
         """X scaled, in its own dtype if that is float32 or float64, else float32."""
-        X, offset, divisor = self._fitting(X)
-        return (X - offset) / divisor
+        X, offset, divisor, dtype = self._fitting(X)
+        scaled = X - offset
+        scaled /= divisor
+        return scaled.astype(dtype, copy=False)
 
     def fit_transform(self, X: ArrayLike) -> Array:
         """`fit`, then `transform` of the same data."""
@@ -60,8 +64,10 @@ class _Scaler:
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Scaled X in its old units again."""
-        X, offset, divisor = self._fitting(X)
-        return X * divisor + offset
+        X, offset, divisor, dtype = self._fitting(X)
+        found = X * divisor
+        found += offset
+        return found.astype(dtype, copy=False)
 
 
 class MinMaxScaler(_Scaler):
@@ -82,7 +88,10 @@ class StandardScaler(_Scaler):
     """Each feature gets mean 0 and standard deviation 1; one that never changes becomes 0."""
 
     def _learn(self, X: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
-        return X.mean(axes, keepdims=True), _not_0(X.std(axes, keepdims=True))
+        least = X.min(axes, keepdims=True)
+        constant = least == X.max(axes, keepdims=True)  # the mean of equal numbers can differ from them in the last bit
+        mean, deviation = X.mean(axes, keepdims=True), X.std(axes, keepdims=True)
+        return np.where(constant, least, mean), np.where(constant, 1.0, _not_0(deviation))
 
 
 def _not_0(divisor: Array) -> Array:
@@ -140,7 +149,7 @@ def train_test_split(X: ArrayLike, y: ArrayLike, *, test: float | int = 0.25, sh
     The samples are drawn in the random order of `seed`; without `shuffle` the last ones are the test. Raises ValueError
     when either part would be empty, or X and y differ in length.
     """
-    X, y = as_array(X, "X"), as_array(y, "y")
+    X, y = _plain(X, "X"), _plain(y, "y")
     count = _same_length(X, y)
     share = isinstance(test, (float, np.floating))
     number = share or isinstance(test, (int, np.integer)) and not isinstance(test, (bool, np.timedelta64))
@@ -161,7 +170,7 @@ def batches(X: ArrayLike, y: ArrayLike, batch_size: int, *, shuffle: bool = Fals
     `shuffle` takes the samples in the random order of `seed`. Raises ValueError for a batch_size below 1 or for X and y
     of different length, at once, not at the first pair.
     """
-    X, y = as_array(X, "X"), as_array(y, "y")
+    X, y = _plain(X, "X"), _plain(y, "y")
     count = _same_length(X, y)
     if (isinstance(batch_size, (bool, np.timedelta64)) or not isinstance(batch_size, (int, np.integer))
             or batch_size < 1):
@@ -169,6 +178,12 @@ def batches(X: ArrayLike, y: ArrayLike, batch_size: int, *, shuffle: bool = Fals
     order: Any = generator("seed", seed).permutation(count) if shuffle else None
     parts = [slice(start, start + batch_size) for start in range(0, count, batch_size)]
     return ((X[part], y[part]) if order is None else (X[order[part]], y[order[part]]) for part in parts)
+
+
+def _plain(values: ArrayLike, name: str) -> Array:
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array, got a masked one: fill it first")
+    return as_array(values, name)
 
 
 def _same_length(X: Array, y: Array) -> int:

@@ -133,3 +133,35 @@ def test_balanced_class_weights():
                         (np.eye(3, dtype=int), r"labels must have shape \(N,\), got \(3, 3\)")):
         with pytest.raises(ValueError, match=text):
             balanced_class_weights(wrong, 3)
+
+
+@pytest.mark.parametrize("value", (0.1, 1 / 3, -0.7, 123.456))
+def test_a_column_that_never_changes_becomes_0(value):
+    for count in (3, 5, 6, 7, 100, 1000):  # of these many equal numbers the mean is another one
+        column = np.full((count, 1), value)
+        assert not StandardScaler().fit_transform(column).any()
+        assert (StandardScaler().fit(column).inverse_transform(np.zeros((2, 1))) == value).all()
+
+
+def test_scalers_do_not_overflow_nor_round_in_float32():
+    wide = np.array([[-3e38], [3e38], [0]], np.float32)
+    scaler = MinMaxScaler().fit(wide)
+    assert scaler.transform(wide).ravel().tolist() == [0, 1, 0.5]
+    assert (scaler.inverse_transform(scaler.transform(wide)) == wide).all()
+    seconds = np.array([[1700000000], [1700000060], [1700000120]])
+    for values in (seconds, seconds.tolist()):
+        scaled = MinMaxScaler().fit_transform(values)
+        assert scaled.dtype == np.float32 and scaled.ravel().tolist() == [0, 0.5, 1]
+    narrow = StandardScaler().fit(np.array([[1e-50], [3e-50]]))
+    assert narrow.transform(np.zeros((1, 1), np.float32)).tolist() == [[-2]]
+    far = rng.normal(1e6, 1, (1000, 1)).astype(np.float32)
+    assert abs(StandardScaler().fit_transform(far).mean(dtype=float)) < 1e-6
+
+
+def test_a_mask_is_not_dropped_in_silence():
+    masked = np.ma.array([[1.0], [2.0], [3.0]], mask=[[1], [0], [0]])
+    for split in (train_test_split, lambda X, y: batches(X, y, 2)):
+        with pytest.raises(TypeError, match="X must be a plain array, got a masked one: fill it first"):
+            split(masked, [0, 1, 2])
+        with pytest.raises(TypeError, match="y must be a plain array, got a masked one"):
+            split([0, 1, 2], masked)
