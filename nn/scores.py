@@ -113,11 +113,14 @@ def r2_score(outputs: ArrayLike, y: ArrayLike) -> float:
     for found, wish in _columns(outputs, y):
         if len(wish) < 2:
             raise ValueError(f"R^2 needs at least 2 samples, got {len(wish)}")
-        error = _squares(found, wish)
+        error, scale = _squares(found, wish)
         # the mean of equal numbers can differ from them in the last bit
-        spread = 0.0 if min(wish) == max(wish) else _squares(wish, [math.fsum(wish) / len(wish)] * len(wish))
-        scores.append(1 - error / spread if spread else float(error == 0))
-    return math.fsum(scores) / len(scores)
+        if min(wish) == max(wish):
+            scores.append(float(error == 0))
+            continue
+        spread, other = _squares(wish, [_mean(wish)] * len(wish))
+        scores.append(1 - _times(error / spread, 2 * (scale - other)))
+    return _mean(scores)
 
 
 def root_mean_squared_error(outputs: ArrayLike, y: ArrayLike) -> float:
@@ -127,12 +130,32 @@ def root_mean_squared_error(outputs: ArrayLike, y: ArrayLike) -> float:
 
     Raises TypeError for what is no real number, ValueError for no samples, shapes that do not fit, NaN or infinity.
     """
-    errors = [math.sqrt(_squares(found, wish) / len(wish)) for found, wish in _columns(outputs, y)]
-    return math.fsum(errors) / len(errors)
+    errors = []
+    for found, wish in _columns(outputs, y):
+        error, scale = _squares(found, wish)
+        errors.append(_times(math.sqrt(error / len(wish)), scale))
+    return _mean(errors)
 
 
-def _squares(a: list[float], b: list[float]) -> float:
-    return math.fsum([(x - y) * (x - y) for x, y in zip(a, b)])
+def _squares(a: list[float], b: list[float]) -> tuple[float, int]:
+    """A sum and n: the squares of the differences add up to sum * 4^n, which could overflow or vanish."""
+    halves = [x / 2 - y / 2 for x, y in zip(a, b)]
+    scale = math.frexp(max(map(abs, halves)))[1]
+    halves = [math.ldexp(half, -scale) for half in halves]
+    return math.fsum([half * half for half in halves]), scale + 1
+
+
+def _mean(values: list[float]) -> float:
+    scale = math.frexp(max(map(abs, values)))[1]  # the sum could overflow
+    return _times(math.fsum([math.ldexp(value, -scale) for value in values]) / len(values), scale)
+
+
+def _times(value: float, scale: int) -> float:
+    """value * 2^scale."""
+    try:
+        return math.ldexp(value, scale)
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def _columns(outputs: ArrayLike, y: ArrayLike) -> list[tuple[list[float], list[float]]]:

@@ -251,3 +251,16 @@ def test_mistakes_with_numbers_are_named(outputs, y, error, text):
 def test_one_sample_has_no_spread():
     with pytest.raises(ValueError, match=r"R\^2 needs at least 2 samples, got 1"):
         r2_score([1], [2])
+
+
+def test_scores_of_numbers_whose_squares_overflow_or_vanish():
+    outputs, y = np.array([5.0, 0, 2, 1]), np.array([1.0, 2, 4, 3])
+    for scale in (2.0**-1070, 2.0**-600, 1.0, 2.0**600, 2.0**1020):
+        assert r2_score(outputs * scale, y * scale) == r2_score(outputs, y)
+        assert root_mean_squared_error(outputs * scale, y * scale) == root_mean_squared_error(outputs, y) * scale
+    most = np.finfo(float).max
+    assert root_mean_squared_error([most, most], [0, 0]) == most
+    assert root_mean_squared_error([[most, most]], [[0, 0]]) == most
+    assert root_mean_squared_error([most], [-most]) == math.inf
+    assert r2_score([most, -most], [-most, most]) == -3
+    assert r2_score([1.0, 1.0], [1e-200, 2e-200]) == -math.inf
