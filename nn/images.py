@@ -76,6 +76,8 @@ def read_images(paths: Sequence[Path], *, color: bool | None = None) -> Array:
             with _picture(path) as picture:
                 if picture.mode[0] in "IF":
                     raise ValueError(f"it has mode {picture.mode}, but must have 8 bits a channel")
+                if any(_deep(tile[3]) for tile in picture.tile):
+                    raise ValueError("it has more than 8 bits a channel")
                 size = size or picture.size
                 if picture.size != size:
                     raise ValueError("it has {} x {} pixels, but {} has {} x {}".format(
@@ -89,6 +91,14 @@ def read_images(paths: Sequence[Path], *, color: bool | None = None) -> Array:
             with _picture(path) as picture:
                 X[place] = np.asarray(picture.convert("RGB" if color else "L"))
     return X
+
+
+def _deep(arguments: Any) -> bool:
+    # of a decoder, which cuts 16 bits of colours to 8 in silence: 'RGB;16B', or of a ppm ('RGB', 65535)
+    parts = arguments if isinstance(arguments, tuple) else (arguments,)
+    if parts[:1] in (("RGB",), ("L",)) and len(parts) == 2:
+        return isinstance(parts[1], int) and parts[1] > 255
+    return isinstance(parts[0], str) and ";16" in parts[0]
 
 
 @contextmanager

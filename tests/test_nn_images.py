@@ -191,3 +191,26 @@ def test_without_pillow_the_command_is_named(book, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ImportError, match=r"^pictures need Pillow: \.venv/bin/pip install '\.\[images\]'$"):
         datasets.image_folder(book[0] / "train")
+
+
+@pytest.mark.parametrize("kind, channels", ((2, 3), (4, 2), (6, 4)))
+def test_16_bits_of_colours_are_refused(tmp_path, kind, channels):
+    path = tmp_path / "a" / "1.png"
+    path.parent.mkdir()
+    lines = (b"\0" + b"\x12\x34" * channels * 2) * 2
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, kind, 0, 0, 0))
+                     + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
+    with pytest.raises(ValueError, match="a/1.png: it has more than 8 bits a channel"):
+        images.image_folder(tmp_path)
+
+
+def test_ppm_files_with_more_than_8_bits_are_refused(tmp_path):
+    path = tmp_path / "a" / "1.ppm"
+    path.parent.mkdir()
+    path.write_bytes(b"P6 2 2 65535\n" + b"\x12\x34" * 12)
+    with pytest.raises(ValueError, match="a/1.ppm: it has more than 8 bits a channel"):
+        images.image_folder(tmp_path)
+    path.write_bytes(b"P6 2 2 255\n" + b"\x12" * 12)
+    assert (images.image_folder(tmp_path)[0] == 0x12).all()
+    path.write_bytes(b"P6 2 2 15\n" + b"\x0f" * 12)
+    assert (images.image_folder(tmp_path)[0] == 255).all()
