@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import layers, losses, metrics, model, optimizers
-from .arrays import Array, as_floats
+from .arrays import Array, as_floats, whole
 from .layers import Layer
 from .layers import Linear as Activation_Linear
 from .layers import ReLU as Activation_ReLU
@@ -49,7 +49,7 @@ class Layer_Dense(layers.Dense):
     def __init__(self, n_inputs: int, n_neurons: int, weight_regularizer_l1: float = 0,
                  weight_regularizer_l2: float = 0, bias_regularizer_l1: float = 0,
                  bias_regularizer_l2: float = 0) -> None:
-        weights = as_floats(0.01 * np.random.randn(n_inputs, n_neurons))
+        weights = as_floats(0.01 * np.random.randn(whole("n_inputs", n_inputs), whole("n_neurons", n_neurons)))
         super().__init__(n_inputs, n_neurons, initializer=lambda *sizes: weights, dtype=weights.dtype,
                          weight_regularizer_l1=weight_regularizer_l1, weight_regularizer_l2=weight_regularizer_l2,
                          bias_regularizer_l1=bias_regularizer_l1, bias_regularizer_l2=bias_regularizer_l2)
@@ -185,6 +185,8 @@ class Accuracy(metrics._Counting):
     def calculate(self, predictions: ArrayLike, y: ArrayLike) -> float:
         """The share of right predictions, which then counts in `calculate_accumulated`."""
         right = np.asarray(self.compare(predictions, y))
+        if not right.size:
+            raise ValueError("accuracy of an empty batch")
         hits: Any = int(np.count_nonzero(right)) if right.dtype == bool else math.fsum(right.ravel().tolist())
         return self.count(hits, right.size)
 
@@ -192,7 +194,9 @@ class Accuracy(metrics._Counting):
 def _pair(predictions: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     # (N, 1) and (N,) would be compared each with each
     predictions, y = np.asarray(predictions), np.asarray(y)
-    return predictions, y.reshape(predictions.shape) if y.size == predictions.size else y
+    if y.size != predictions.size:
+        raise ValueError(f"predictions and y must have as many numbers, got shapes {predictions.shape} and {y.shape}")
+    return predictions, y.reshape(predictions.shape)
 
 
 class Accuracy_Categorical(Accuracy):

@@ -574,3 +574,19 @@ def test_arguments_have_the_books_names(kind):
     for method, names in NAMES[kind].items():
         found = [name for name in inspect.signature(getattr(getattr(nnfs, kind), method)).parameters if name != "self"]
         assert found[:len(names.split())] == names.split(), method
+
+
+def test_accuracies_that_cannot_be_are_named():
+    for accuracy in (nnfs.Accuracy_Categorical(), nnfs.Accuracy_Regression(1.0)):
+        with pytest.raises(ValueError, match="accuracy of an empty batch"):
+            accuracy.calculate(np.zeros(0, int), np.zeros(0, int))
+        for y in ([1], [1, 2]):  # one would be compared with all
+            with pytest.raises(ValueError, match=r"as many numbers, got shapes \(3,\) and"):
+                accuracy.calculate(np.arange(3), np.array(y))
+
+
+def test_sizes_of_a_layer_are_named():
+    with pytest.raises(ValueError, match="n_inputs must be at least 1, got -1"):
+        nnfs.Layer_Dense(-1, 2)
+    with pytest.raises(TypeError, match="n_neurons must be a whole number, got 2.5"):
+        nnfs.Layer_Dense(1, 2.5)
