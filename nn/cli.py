@@ -271,7 +271,7 @@ def _predict(options: argparse.Namespace) -> int:
             X = predict.as_samples(model, X, "stdin" if options.data == "-" else options.data)
         except (TypeError, ValueError, ImportError) as error:
             raise Mistake(error) from error
-        strange = np.flatnonzero(~np.isfinite(X).all(axis=1))
+        strange = np.flatnonzero(~np.isfinite(X).reshape(len(X), -1).all(axis=1))
         if len(strange):
             print(f"nnjit: warning: {len(strange)} of {len(X)} samples hold nan or infinity, the first is number "
                   f"{strange[0] + 1}: no prediction of them means anything", file=sys.stderr)

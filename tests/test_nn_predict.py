@@ -367,3 +367,12 @@ def test_stdin_with_a_mark_of_byte_order_or_closed(folder, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", None)
     assert cli.main(["predict", "line.npz", "-"]) == 2
     assert capsys.readouterr().err == "nnjit: error: stdin is closed\n"
+
+
+def test_samples_that_hold_nan_are_counted_not_their_rows(tmp_path, capsys):
+    build(nn.Input((2, 2)), nn.Flatten(), nn.Dense(4, 3, rng=0), nn.Softmax()).save(tmp_path / "a.npz")
+    X = np.zeros((2, 4))
+    X[1, :3] = np.nan
+    np.save(tmp_path / "x.npy", X)
+    assert cli.main(["predict", str(tmp_path / "a.npz"), str(tmp_path / "x.npy")]) == 0
+    assert "warning: 1 of 2 samples hold nan or infinity, the first is number 2:" in capsys.readouterr().err
