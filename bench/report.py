@@ -31,7 +31,7 @@ def load(path: str) -> Report:
         report = json.loads(Path(path).read_text())
     except OSError as error:
         raise Failure(f"{path} cannot be read: {error.strerror}", 2) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Failure(f"{path} is no JSON file: {error}", 2) from error
     if not isinstance(report, dict) or not {"machine", "limits", "rounds", "rows"} <= set(report):
         raise Failure(f"{path} is no report of nnjit bench", 2)
@@ -71,6 +71,12 @@ def _report(options: argparse.Namespace) -> int:
     if options.roofline is not None:
         roofline.check(options.roofline)
     old = None if options.against is None else load(options.against)
+    if old is not None:
+        try:
+            against.check(old)  # before minutes of measuring, not after
+        except Exception as error:  # what is missing or of another kind shows itself in a dozen ways
+            raise Failure(f"{options.against} is no whole report of nnjit bench: "
+                          f"{type(error).__name__}: {error}", 2) from error
     if options.source is None:
         _check_tools()
         report = measure(options.quick, options.ops, _peers() if options.peers else [])

@@ -1023,3 +1023,18 @@ def test_a_product_gets_the_views_of_a_layer(monkeypatch, what, shapes):
     assert [x.shape for x in given] == shapes
     assert [x.flags.c_contiguous for x in given] == [what != "x^T dy", what != "dy w^T"]
     assert work == cases.Work(2 * 2 * 3 * 4, 4 * (6 + 12 + 8), 4 * (6 + 12 + 8))
+
+
+def test_a_damaged_old_report_is_refused_before_measuring(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(report, "measure", lambda quick, ops, others: pytest.fail("measured"))
+    path = tmp_path / "old.json"
+    texts = ["[" * 200_000, json.dumps({"machine": {}, "limits": {}, "rounds": 1, "rows": []})]
+    for broken in ({}, {"nnjit": 3}, {"nnjit": {"1": []}}, {"nnjit": {"1": ["a"], "2": ["a"]}}, {"nnjit": {"1": [0.0]}},
+                   {"nnjit": {"1": [float("nan")] * 3}}):
+        old = json.loads(json.dumps(made_up()))
+        old["rows"][0]["seconds"].update(broken) if broken else old["rows"][0]["seconds"].clear()
+        texts.append(json.dumps(old))
+    for text in texts:
+        path.write_text(text)
+        assert report.main(options(against=str(path))) == 2
+        assert "old.json is no " in capsys.readouterr().err
