@@ -98,7 +98,7 @@ def _deep(arguments: Any) -> bool:
     parts = arguments if isinstance(arguments, tuple) else (arguments,)
     if parts[:1] in (("RGB",), ("L",)) and len(parts) == 2:
         return isinstance(parts[1], int) and parts[1] > 255
-    return isinstance(parts[0], str) and ";16" in parts[0]
+    return isinstance(parts[0], str) and ";16" in parts[0] and parts[0] != "BGR;16"  # bmp's: 16 bits for all three
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arrays import FLOAT32, FLOAT64, INT64, Array, as_array, as_floats, as_labels, float_dtype, generator, real, whole, within
+from .arrays import (FLOAT32, FLOAT64, INT64, Array, as_array, as_floats, as_labels, float_dtype, generator, real,
+                     whole, within)
 
 MOST = 1 << 20  # classes that the largest label may tell: a wrong one should not fill the memory
 

@@ -214,3 +214,12 @@ def test_ppm_files_with_more_than_8_bits_are_refused(tmp_path):
     assert (images.image_folder(tmp_path)[0] == 0x12).all()
     path.write_bytes(b"P6 2 2 15\n" + b"\x0f" * 12)
     assert (images.image_folder(tmp_path)[0] == 255).all()
+
+
+def test_bmp_files_with_16_bits_a_pixel_are_read(tmp_path):
+    path = tmp_path / "a" / "1.bmp"
+    path.parent.mkdir()
+    masks = struct.pack("<III", 0xf800, 0x7e0, 0x1f)
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 74, 0, 0, 66)
+                     + struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 3, 8, 0, 0, 0, 0) + masks + b"\xff\xff" * 4)
+    assert (images.image_folder(tmp_path)[0] == 255).all()
