@@ -15,18 +15,22 @@ class _Callback:
         if not isinstance(model, Model):
             raise TypeError(f"model must be an nn.Model, got {model!r}")
         self.model = model
-        self._before: dict[str, int] = {}  # the lengths of the history's lists
+        self._before: dict[str, tuple[int, float]] = {}  # how long the history's lists were, and their last values
 
     def begin(self, model: Model) -> None:
         """A training calls this before its first epoch. Raises ValueError when the callback is another model's."""
         if model is not self.model:
             raise ValueError(f"{type(self).__name__} was made for another model than the one that is trained")
-        self._before = {name: len(values) for name, values in model.history.items()}
+        self._before = {name: (len(values), values[-1]) for name, values in model.history.items() if values}
 
     def _figures(self) -> dict[str, float]:
         # of this epoch: an earlier training's lists may end in others
-        return {name: values[-1] for name, values in self.model.history.items()
-                if values and len(values) != self._before.get(name)}
+        found = {}
+        for name, values in self.model.history.items():
+            count, last = self._before.get(name, (0, None))
+            if values and (len(values) != count or values[-1] is not last):  # its user may have emptied it
+                found[name] = values[-1]
+        return found
 
     def _value(self, name: str) -> float:
         figures = self._figures()

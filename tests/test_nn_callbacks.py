@@ -158,6 +158,11 @@ def test_figures_of_an_earlier_training_are_not_watched():
     model.train(X, Y, epochs=2, validation_data=(X, Y))
     with pytest.raises(ValueError, match="no 'val_loss' to watch, only loss, accuracy, learning_rate"):
         model.train(X, Y, epochs=2, callback=EarlyStopping(model))
+    model.history.clear()
+    model.train(X, Y)
+    stop = EarlyStopping(model, watch="loss")
+    model.train(X, Y, epochs=3, callback=[stop, lambda epoch: model.history["loss"].clear()])
+    assert stop.best_epoch == 3
 
 
 def test_a_log_of_trainings_with_other_figures(tmp_path):
