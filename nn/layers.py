@@ -413,6 +413,8 @@ class Sequential:
     are those that an optimizer updates.
     """
 
+    recordable = False  # put into a model's list, it hides its layers' parameters from a recording
+
     def __init__(self, *layers: Layer) -> None:
         self.layers: list[Layer] = []
         for layer in layers:

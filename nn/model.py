@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from . import backend
 from . import layers as _layers
-from .arrays import FLOAT32, Array, as_floats, finite, generator, whole
+from .arrays import FLOAT32, Array, as_floats, finite, float_dtype, generator, whole
 from .files import read, write
 from .history import History
 from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
@@ -61,11 +61,13 @@ class Model:
     batches, each taken before its update. `history.plot()` draws them.
 
     `finalize` puts the parameters of all layers into one array, of which `weights` and `biases` are then views. `train`
-    writes outputs and gradients into the same arrays at each step: copy what you want to keep.
+    writes the layers' outputs and gradients into the same arrays at each step, `predict` those outputs: copy what you
+    want to keep. What `predict` returns is yours.
 
     Threads may predict with one model at once. While one trains or evaluates it, the others get a RuntimeError.
     """
 
+    recordable = False  # as another model's layer: see Sequential
     _thread: int | None = None  # that trains or evaluates
 
     def __init__(self) -> None:
@@ -93,6 +95,8 @@ class Model:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        if "_dtype" in state:
+            self._dtype = float_dtype(self._dtype)  # see Dense
         self._forget_recordings()
 
     def __repr__(self) -> str:
@@ -227,6 +231,7 @@ class Model:
     def forward(self, X: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs X."""
         self._need()
+        self._steps.shown = None  # the attributes are no plan's any more
         output = X
         for layer in self.layers:
             output = _kept(layer.forward(output, training), layer, "output")
@@ -296,7 +301,7 @@ class Model:
         return loss, penalty, accuracy
 
     def _forward_loss(self, training: bool, X: Array, y: Array, weights: Array | None = None) -> Array:
-        self._steps.shown = None  # the attributes are no plan's any more
+        self._steps.shown = None
         criterion: Any = self._criterion
         output = X
         for layer in self._scoring:
@@ -382,16 +387,19 @@ class Model:
         validation = None if validation_data is None else self._samples("validation", *validation_data)
         random = generator("seed", seed) if shuffle else None
         steps = -(-len(X) // batch)
+        making = self._steps
         for each in callbacks:
             if hasattr(each, "begin"):
                 each.begin(self)
         if hasattr(self.accuracy, "prepare"):
             self.accuracy.prepare(given)
-        making = self._steps
         making.begin(data, batch)
-        if making.shares(X):
-            X = X.copy()  # parameters, an output or a gradient of this model: a step would write what it reads
+        # parameters, an output or a gradient of this model: a step would write what it reads
+        if self._writes(X):
+            X = X.copy()
             data = (X, y, *weights)
+        if validation is not None:
+            validation = tuple(each.copy() if self._writes(each) else each for each in validation)
         one_by_one = steps > 1 or shuffle or validation is not None or callbacks or print_every
         pace = Pace(making.pace(batch))
         epoch, warned = 0, False
@@ -500,11 +508,16 @@ class Model:
         parts = [self.forward(X[start:start + batch], False) for start in range(0, max(1, len(X)), batch)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def _writes(self, x: Array) -> bool:
+        # whether an array may share memory with what training or predicting writes to again
+        return self._steps.shares(x) or isinstance(self._few, Forward) and self._few.shares(x)
+
     def _predict_few(self, X: Array) -> Array | None:
         # Python's way to the kernels takes longer than they do: recorded, when as many samples come again
         few = self._few
         if isinstance(few, Forward):
             if few.fits(self, X):
+                self._steps.shown = None
                 return few.run(X)
         elif (few == len(X) > 0 and METHODS.isdisjoint(vars(self)) and recordable(*self.layers)
               and len({X.dtype, *[layer.dtype for layer in self.layers if hasattr(layer, "dtype")]}) == 1

@@ -85,8 +85,9 @@ class _Optimizer:
             state = self._join(parameters)
             with backend.capture() as calls:
                 self._step(parameters.values, parameters.gradients, *state, **self._numbers())
-            if not calls.foreign:
-                parameters.updating = self, self._kind, backend.Replay(calls), len(calls[0][1])
+            # an earlier recording would take the state that was joined before
+            parameters.updating = (None if calls.foreign else
+                                   (self, self._kind, backend.Replay(calls), len(calls[0][1])))
         else:
             _, _, replay, count = parameters.updating
             numbers = self._numbers()  # a nest takes them in the order of step's keywords
@@ -100,7 +101,7 @@ class _Optimizer:
     def recorded(self, parameters: Parameters) -> bool:
         """Whether `update_all` makes a recorded call."""
         return (parameters.updating is not None and parameters.updating[0] is self
-                and parameters.updating[1] == self._kind)
+                and parameters.updating[1] == self._kind and backend.name == "numba")
 
     @property
     def _kind(self) -> Any:

@@ -85,7 +85,8 @@ class Parameters:
         """Take over arrays that were assigned to layers since. False, and nothing is done, if their kind is another."""
         pairs = [(array, view) for layer, views in zip(self.layers, self._held)
                  for array, view in zip(layer.held(), views) if array is not view]
-        if any(array.shape != view.shape or array.dtype != view.dtype for array, view in pairs):
+        if any(array.shape != view.shape or array.dtype != view.dtype or not view.flags.writeable
+               for array, view in pairs):
             return False
         for array, view in pairs:
             view[...] = array
@@ -171,6 +172,11 @@ class _Recording:
             for call, place, _ in places:
                 self._calls[call][1][place] = None
 
+    def shares(self, x: Array) -> bool:
+        """Whether an array may share memory with what the calls read or write."""
+        return any(np.may_share_memory(x, arg) for _, args in self._calls for arg in args
+                   if isinstance(arg, np.ndarray))
+
     def show(self) -> None:
         """Give layers and loss these arrays as their attributes."""
         for part, arrays in self._parts:
@@ -206,6 +212,8 @@ class Plan(_Recording):
         self.pace = 1  # steps at once in the last training
         for layer, count in zip(dropouts, counts):
             layer.calls = count  # recording was no step
+        # a metric may have taken a converted copy of labels that the loss took as they are
+        self.usable &= self._hits is None or self._hits in [call for call, _, _ in self._batches[1]]
         if not self.usable:
             return
         for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
@@ -224,6 +232,11 @@ class Plan(_Recording):
             call = self._places(layer.binary_mask)[0][0]
             self._streams.append((layer, call, len(calls[call][1]) - 1))
         self._prepare((*model.layers, criterion), (*data, parameters.values, parameters.gradients), ARRAYS)
+        # what a step leaves as it is: gradients before the first parameters, inputs of a softmax joined with the loss
+        for _, arrays in self._parts[:model.layers.index(parameters.layers[0])]:
+            arrays.pop("dinputs", None)
+        if model._softmax is not None:
+            self._parts[-2][1].pop("inputs", None)
 
     def run(self, *data: Array) -> tuple[float, float, int | None]:
         """The mean loss of a batch, the penalties, the number of hits (None without accuracy); sets all gradients."""
@@ -267,11 +280,6 @@ class Plan(_Recording):
         # not `sum`, which from Python 3.12 on rounds otherwise than one addition after another
         penalties = [reduce(operator.add, each, 0.0) for each in zip(*found)] if found else [0.0] * len(losses)
         return losses, penalties, hits
-
-    def shares(self, x: Array) -> bool:
-        """Whether an array may share memory with what a step reads or writes."""
-        return any(np.may_share_memory(x, arg) for _, args in self._calls for arg in args
-                   if isinstance(arg, np.ndarray))
 
 
 class Forward(_Recording):

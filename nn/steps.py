@@ -41,6 +41,7 @@ class Steps:
         trainable, criterion, accuracy = model.trainable_layers, model._criterion, model.accuracy
         dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in trainable]}
         plannable = (self._unchanged and backend.name == "numba" and bool(trainable) and len(dtypes) == 1
+                     and model._steps is self  # not finalized since: y was checked for the outputs of then
                      and METHODS.isdisjoint(vars(model))
                      and recordable(*model.layers, criterion, model.loss, model.optimizer, accuracy)
                      # each layer with parameters is trained and penalized, none is frozen
@@ -51,7 +52,7 @@ class Steps:
             self.parameters = Parameters(trainable)
             self.plans = {}
         recorded_for = (plannable, [(each.dtype, each.shape[1:]) for each in data], backend.get_num_threads(),
-                        model.loss, model.optimizer, accuracy, model.clip_norm,
+                        model.loss, criterion, model.optimizer, accuracy, model.clip_norm,
                         getattr(accuracy, "precision", None), getattr(accuracy, "threshold", None),
                         *[getattr(layer, "activation", None) for layer in model.layers],
                         *[(layer.dropped, layer.seed) for layer in model.layers if isinstance(layer, Dropout)],
@@ -84,9 +85,10 @@ class Steps:
         """A step on a batch: by a plan for its size, where there can be one."""
         model = self._model
         samples = len(data[0])
-        if self._plannable and samples not in self.plans:
+        plannable = self._plannable and backend.name == "numba"  # any thread may switch at any time
+        if plannable and samples not in self.plans:
             self.plans[samples] = Plan(model, self.parameters, *data)  # type: ignore[arg-type]
-        plan = self.plans[samples] if self._plannable else None
+        plan = self.plans[samples] if plannable else None
         optimizer = model.optimizer
         if plan is None or not plan.usable:
             return *model._train_step(*data), optimizer.current_learning_rate
@@ -133,7 +135,7 @@ class Steps:
                 ) -> tuple[list[float], list[float], Any, list[float]] | None:
         # recorded steps by one call: losses, penalties, hits and learning rates; None if they must be made one by one
         plan, parameters, optimizer = self.plans.get(batch), self.parameters, self._model.optimizer
-        if (steps <= 1 or not self._plannable or plan is None or parameters is None
+        if (steps <= 1 or not self._plannable or backend.name != "numba" or plan is None or parameters is None
                 or not optimizer.recorded(parameters) or not plan.repeatable(parameters.updating[2])):
             return None
         numbers = optimizer.ahead(steps)

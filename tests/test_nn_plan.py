@@ -1542,3 +1542,188 @@ def test_a_users_schedule_is_asked_once_a_step_and_not_before_its_time(monkeypat
     recorded.train(X, Y, epochs=12)
     assert asked == calls and recorded.history == plain.history and bits(recorded) == bits(plain)
     assert len(set(recorded.history["learning_rate"])) == 11  # the warm-up gives one twice
+
+
+def exchange(model):
+    model.layers[1] = nn.Dense(20, 9, activation="tanh", rng=5)
+
+
+def add(model):
+    model.add(nn.Dense(4, 4, rng=5))
+
+
+def cut(model):
+    model.layers[2] = nn.Dense(9, 2, rng=5)
+
+
+@pytest.mark.parametrize("change", (exchange, add))
+def test_a_model_finalized_in_a_callback_trains_its_new_layers(monkeypatch, change):
+    def train(model):
+        model.train(X, Y, epochs=5, batch_size=30, callback=lambda epoch: epoch == 2 and (change(model),
+                                                                                          model.finalize()))
+        model.train(X, Y, epochs=3)
+
+    same_training(monkeypatch, lambda: network(one_loss=True), train)
+
+
+@pytest.mark.parametrize("before", (False, True))
+def test_labels_of_a_head_that_a_callback_cut_are_named(before):
+    """No recorded kernel writes at their places."""
+    def change(epoch_or_model):
+        if epoch_or_model != 1:
+            cut(model)
+            model.finalize()
+
+    class Callback:
+        begin = staticmethod(change)
+
+        def __call__(self, epoch):
+            pass
+
+    model = network(one_loss=True)
+    model.train(X, np.sort(Y), batch_size=10)
+    with pytest.raises(ValueError, match="labels must lie in 0..1, got 2"):
+        model.train(X, np.sort(Y), epochs=3, batch_size=10, callback=Callback() if before else change)
+
+
+def test_attributes_that_a_step_leaves_alone(monkeypatch):
+    """Gradients before the first parameters, and the inputs of a softmax that is joined with the loss."""
+    def train(model):
+        for factor in (1, 2):
+            model.backward(model.forward(factor * X), Y)
+            model.train(X, Y, epochs=6)
+
+    same_training(monkeypatch, lambda: network(loose=True), train)
+
+
+@pytest.mark.parametrize("place", (0, 1))
+def test_validation_data_that_is_the_models_own_arrays(monkeypatch, place):
+    def build():
+        model = nn.Model()
+        for seed in (0, 1):
+            model.add(nn.Dense(6, 6, rng=seed))
+        model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD(0.1))
+        model.finalize()
+        return model
+
+    def train(model):
+        model.train(X, X, epochs=3)
+        validation_data = [X, X]
+        validation_data[place] = model.layers[place].output
+        model.train(X, X, epochs=4, validation_data=validation_data)
+
+    same_training(monkeypatch, build, train)
+
+
+def test_inputs_that_are_an_output_of_a_recorded_prediction(monkeypatch):
+    def build():
+        model = nn.Model()
+        for seed in (0, 1):
+            model.add(nn.Dense(6, 6, rng=seed))
+        model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD(0.1))
+        model.finalize()
+        return model
+
+    x = X[:20]
+
+    def train(model):
+        for _ in range(3):
+            expected = model.predict(x)
+        inputs = model.layers[1].output
+        seen = []
+        model.train(inputs, x, epochs=3, callback=lambda epoch: seen.append(model.predict(2 * x)))
+        model.train(expected, x)
+
+    expected = network_of(build, train)
+    assert expected == network_of(build, train, plain=True)
+
+
+def network_of(build, train, plain=False):
+    model = build()
+    with pytest.MonkeyPatch.context() as patch:
+        if plain:
+            patch.setattr(nn.model, "FEW", -1)
+        train(model)
+    return bits(model), model.history
+
+
+def test_a_schedule_of_a_user_that_predicts_or_switches_the_backend(monkeypatch):
+    def train(model):
+        def predict(iteration):
+            if iteration == 3:
+                model.predict(2 * X)
+            return 0.01
+
+        def switch(iteration):
+            nn.use("numpy" if 8 < iteration < 12 else "numba")
+            return 0.01
+
+        for schedule in (predict, switch):
+            model.optimizer.learning_rate = schedule
+            model.train(X, Y, epochs=8)
+
+    same_training(monkeypatch, network, train)
+
+
+@pytest.mark.parametrize("kind", ("model", "sequential"))
+def test_layers_that_a_recording_cannot_look_into(kind):
+    inner, model, x = nn.Dense(6, 6, rng=0), nn.Model(), X[:1]
+    if kind == "model":
+        part = nn.Model()
+        part.add(inner)
+        part.finalize()
+    else:
+        part = nn.Sequential(inner)
+    model.layers += [part, nn.Dense(6, 4, rng=1)]
+    model.finalize()
+    for factor in (1, 2, 3, 4):
+        inner.weights[...] *= factor
+        assert model.predict(x).tobytes() == layer_by_layer_outputs(model, x).tobytes()
+
+
+@pytest.mark.parametrize("copied", (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))))
+def test_the_accuracy_of_a_copy_is_that_of_each_batch(monkeypatch, copied):
+    """The copied dtype is another object: one-hot labels of it would be converted for the metric, once for all."""
+    model = same_training(monkeypatch, lambda: copied(network()),
+                          lambda model: model.train(X, np.eye(4)[Y], epochs=3, batch_size=10))
+    assert model._steps.plans[10].usable
+
+
+def test_labels_that_only_the_metric_converts_are_not_recorded(monkeypatch):
+    def build():
+        model = network()
+        model._dtype = pickle.loads(pickle.dumps(model._dtype))
+        return model
+
+    same_training(monkeypatch, build, lambda model: model.train(X, np.eye(4)[Y], epochs=3, batch_size=10))
+
+
+def test_weights_assigned_where_read_only_ones_were(monkeypatch):
+    def change(model):
+        model.layers[0].weights.flags.writeable = False
+        model.layers[0].weights = model.layers[0].weights * 2
+
+    def train(model):
+        model.train(X, Y, epochs=3)
+        change(model)
+        model.train(X, Y, epochs=3)
+
+    same_training(monkeypatch, network, train)
+
+
+def test_the_loss_that_shows_its_arrays_after_a_callback_set_smoothing(monkeypatch):
+    def build():
+        model = network(one_loss=True)
+        model.set(loss=nn.SoftmaxCategoricalCrossentropy())
+        model.finalize()
+        return model
+
+    def train(model):
+        def smooth(epoch):
+            model.loss.label_smoothing = 0.1 * (epoch > 2)
+
+        model.train(X, Y, epochs=5, callback=smooth)
+        model.history["loss"].append(float(model.loss.output.sum(dtype=np.float64)))
+        model.history["loss"].append(float((model.loss.output ** 2).sum(dtype=np.float64)))
+
+    same_training(monkeypatch, build, train)
