@@ -96,7 +96,7 @@ class Model:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if "_dtype" in state:
-            self._dtype = float_dtype(self._dtype)  # see Dense
+            self._dtype: np.dtype[Any] = float_dtype(state["_dtype"])  # see Dense
         self._forget_recordings()
 
     def __repr__(self) -> str:
