@@ -506,7 +506,8 @@ class Model:
                 return outputs
         batch = max(1, len(X)) if batch_size is None else whole("batch_size", batch_size)
         parts = [self.forward(X[start:start + batch], False) for start in range(0, max(1, len(X)), batch)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return outputs.copy() if np.may_share_memory(outputs, X) else outputs  # of Input and Flatten alone, X itself
 
     def _writes(self, x: Array) -> bool:
         # whether an array may share memory with what training or predicting writes to again

@@ -394,6 +394,21 @@ def test_numbers_of_the_training(spiral, name, value, error, text):
         small().train(*spiral, **{name: value})
 
 
+@pytest.mark.parametrize("layers", [(nn.Input(4),), (nn.Flatten(),), (nn.Input((2, 2)), nn.Flatten()), (nn.Linear(),)])
+@pytest.mark.parametrize("count", (2, 40))
+def test_what_predict_returns_is_the_callers(layers, count):
+    """Layers that pass their inputs on, too."""
+    model = nn.Model()
+    for layer in layers:
+        model.add(layer)
+    model.finalize()
+    X = np.ones((count, 2, 2) if len(layers) == 2 else (count, 4), np.float32)
+    for _ in range(4):
+        outputs = model.predict(X)
+        outputs[...] = 7
+        assert (X == 1).all() and (model.predict(X) == 1).all()
+
+
 def test_predicting_nothing():
     with nn.use("numpy"):
         assert small().predict(np.empty((0, 2))).shape == (0, 3)
