@@ -53,15 +53,25 @@ def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str =
         found: Array = values
         if found.dtype is dtype or dtype is None and (found.dtype is FLOAT32 or found.dtype is FLOAT64):
             return found
-    if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(f"{name} must be a plain array, got a masked one: fill it first")
-    found = as_array(values, name)
+    found = as_plain(values, name)
     if found.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, got dtype {found.dtype}")
-    if dtype is None:  # that of a file may have another byte order
-        dtype = FLOAT64 if isinstance(values, np.ndarray) and found.dtype.newbyteorder("=") == FLOAT64 else FLOAT32
+    if dtype is None:
+        dtype = kept_dtype(values)
     # an unpickled array's dtype equals float32 but is another object: a view takes it to the fast path
     return found.view(dtype) if found.dtype == dtype else found.astype(dtype)
+
+
+def kept_dtype(values: ArrayLike) -> np.dtype[Any]:
+    """float64 for arrays of it, which in a file may have another byte order, else float32."""
+    return FLOAT64 if isinstance(values, np.ndarray) and values.dtype.newbyteorder("=") == FLOAT64 else FLOAT32
+
+
+def as_plain(values: ArrayLike, name: str) -> Array:
+    """As `as_array`, but masked arrays, whose masks it would drop, raise TypeError."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array, got a masked one: fill it first")
+    return as_array(values, name)
 
 
 def as_array(values: ArrayLike, name: str) -> Array:

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arrays import (FLOAT32, FLOAT64, INT64, Array, as_array, as_floats, as_labels, float_dtype, generator, real,
-                     whole, within)
+from .arrays import (FLOAT32, FLOAT64, INT64, Array, as_floats, as_labels, as_plain, float_dtype, generator, kept_dtype,
+                     real, whole, within)
 
 MOST = 1 << 20  # classes that the largest label may tell: a wrong one should not fill the memory
 
@@ -44,7 +44,7 @@ class _Scaler:
         # X, offset and divisor in float64, in which float32's range does not overflow, and the dtype of the result
         if self.offset is None or self.divisor is None:
             raise RuntimeError("the scaler has learned nothing yet: call fit first")
-        dtype = FLOAT64 if isinstance(X, np.ndarray) and X.dtype.newbyteorder("=") == FLOAT64 else FLOAT32
+        dtype = kept_dtype(X)
         X = as_floats(X, FLOAT64, "X")
         learned = self.offset.shape[1:]
         if X.ndim != len(learned) + 1 or any(a not in (b, 1) for a, b in zip(learned, X.shape[1:])):
@@ -150,7 +150,7 @@ def train_test_split(X: ArrayLike, y: ArrayLike, *, test: float | int = 0.25, sh
     The samples are drawn in the random order of `seed`; without `shuffle` the last ones are the test. Raises ValueError
     when either part would be empty, or X and y differ in length.
     """
-    X, y = _plain(X, "X"), _plain(y, "y")
+    X, y = as_plain(X, "X"), as_plain(y, "y")
     count = _same_length(X, y)
     share = isinstance(test, (float, np.floating))
     number = share or isinstance(test, (int, np.integer)) and not isinstance(test, (bool, np.timedelta64))
@@ -171,7 +171,7 @@ def batches(X: ArrayLike, y: ArrayLike, batch_size: int, *, shuffle: bool = Fals
     `shuffle` takes the samples in the random order of `seed`. Raises ValueError for a batch_size below 1 or for X and y
     of different length, at once, not at the first pair.
     """
-    X, y = _plain(X, "X"), _plain(y, "y")
+    X, y = as_plain(X, "X"), as_plain(y, "y")
     count = _same_length(X, y)
     if (isinstance(batch_size, (bool, np.timedelta64)) or not isinstance(batch_size, (int, np.integer))
             or batch_size < 1):
@@ -179,12 +179,6 @@ def batches(X: ArrayLike, y: ArrayLike, batch_size: int, *, shuffle: bool = Fals
     order: Any = generator("seed", seed).permutation(count) if shuffle else None
     parts = [slice(start, start + batch_size) for start in range(0, count, batch_size)]
     return ((X[part], y[part]) if order is None else (X[order[part]], y[order[part]]) for part in parts)
-
-
-def _plain(values: ArrayLike, name: str) -> Array:
-    if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(f"{name} must be a plain array, got a masked one: fill it first")
-    return as_array(values, name)
 
 
 def _same_length(X: Array, y: Array) -> int:

@@ -1596,34 +1596,28 @@ def test_attributes_that_a_step_leaves_alone(monkeypatch):
     same_training(monkeypatch, lambda: network(loose=True), train)
 
 
+def of_squares():
+    """A model whose inputs, outputs and targets have one shape."""
+    model = nn.Model()
+    for seed in (0, 1):
+        model.add(nn.Dense(6, 6, rng=seed))
+    model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD(0.1))
+    model.finalize()
+    return model
+
+
 @pytest.mark.parametrize("place", (0, 1))
 def test_validation_data_that_is_the_models_own_arrays(monkeypatch, place):
-    def build():
-        model = nn.Model()
-        for seed in (0, 1):
-            model.add(nn.Dense(6, 6, rng=seed))
-        model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD(0.1))
-        model.finalize()
-        return model
-
     def train(model):
         model.train(X, X, epochs=3)
         validation_data = [X, X]
         validation_data[place] = model.layers[place].output
         model.train(X, X, epochs=4, validation_data=validation_data)
 
-    same_training(monkeypatch, build, train)
+    same_training(monkeypatch, of_squares, train)
 
 
 def test_inputs_that_are_an_output_of_a_recorded_prediction(monkeypatch):
-    def build():
-        model = nn.Model()
-        for seed in (0, 1):
-            model.add(nn.Dense(6, 6, rng=seed))
-        model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD(0.1))
-        model.finalize()
-        return model
-
     x = X[:20]
 
     def train(model):
@@ -1634,8 +1628,8 @@ def test_inputs_that_are_an_output_of_a_recorded_prediction(monkeypatch):
         model.train(inputs, x, epochs=3, callback=lambda epoch: seen.append(model.predict(2 * x)))
         model.train(expected, x)
 
-    expected = network_of(build, train)
-    assert expected == network_of(build, train, plain=True)
+    expected = network_of(of_squares, train)
+    assert expected == network_of(of_squares, train, plain=True)
 
 
 def network_of(build, train, plain=False):
