@@ -6,13 +6,15 @@ targets of the other losses have the shape of the outputs (N, C), or (N,) for a 
 A sample's weight multiplies its loss. The mean still divides by the number of samples, so that weights with a mean of 1
 leave it in scale, and every batch's gradient is that of its share of the whole (as in Keras and scikit-learn; PyTorch's
 class weights divide by the sum of weights of each batch). The weight is `sample_weight` of the sample, times the
-`class_weights` of its class: the largest share's where labels are rows.
+`class_weights` of its class: the largest share's where labels are rows. `class_weights` are a number of at least 0 for
+each class, a dict such as {1: 5.0}, in which classes that are left out weigh 1, or "balanced": N / (classes * count) of
+the labels that `Model.train` gets, or `prepare` in a loop of one's own.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,8 @@ from numpy.typing import ArrayLike
 
 from . import backend
 from .arrays import FLOAT64, Array, as_array, as_floats, as_labels, finite, within
+from .targets import (BALANCED, ClassWeights, as_class_weights, as_weights, balanced, check_count, check_shares,
+                      weights_of, within_unit)
 
 
 def _penalties(layer: Any) -> list[float]:
@@ -72,7 +76,10 @@ class Loss:
         weights = as_floats(sample_weight, dtype, "sample_weight")
         if weights.shape != (len(y),):
             raise ValueError(f"sample_weight must have shape ({len(y)},), got {weights.shape}")
-        return _weights("sample_weight", weights)
+        return as_weights("sample_weight", weights)
+
+    def prepare(self, y: ArrayLike, outputs: int | None = None) -> None:
+        """Take what is needed from the labels y of a whole training, for a model with so many outputs, if known."""
 
     def plain(self) -> Loss:
         """The loss of labels from `targets`, without the weights from `weights`: itself, or one with less to do."""
@@ -128,23 +135,13 @@ class Loss:
         return (loss, self.regularization_loss()) if include_regularization else loss
 
 
-def _weights(name: str, values: Array) -> Array:
-    wrong = np.flatnonzero(~((values >= 0) & (values < np.inf)))  # NaN too
-    if len(wrong):
-        raise ValueError(f"{name} must be finite and at least 0, got {values[wrong[0]]} at index {wrong[0]}")
-    return values
-
-
 class _Weighted(Loss):
     # a subclass has `_losses` and `_gradient`, of outputs and of labels from `targets`
-    class_weights: list[float] | None = None
+    class_weights: ClassWeights | None = None
+    balanced: list[float] | None = None  # what "balanced" stands for since the last `prepare`
 
-    def __init__(self, class_weights: ArrayLike | None = None) -> None:
-        if class_weights is not None:
-            found = as_floats(class_weights, FLOAT64, "class_weights")
-            if found.ndim != 1 or not found.size:
-                raise ValueError(f"class_weights must have one number for each class, got shape {found.shape}")
-            self.class_weights = _weights("class_weights", found).tolist()
+    def __init__(self, class_weights: ArrayLike | Mapping[int, float] | str | None = None) -> None:
+        self.class_weights = as_class_weights(class_weights)
 
     def _losses(self, values: Array, y: Array) -> Array:
         raise NotImplementedError
@@ -167,16 +164,27 @@ class _Weighted(Loss):
         y = self._labels(y, values)
         return values, y, self.weights(y, sample_weight, values.dtype)
 
+    def prepare(self, y: ArrayLike, outputs: int | None = None) -> None:
+        if self.class_weights == BALANCED:
+            targets = self.plain().targets(y, len(as_array(y, "y")), outputs, FLOAT64)
+            labels, classes = self._classes(targets), self._count(targets, outputs)
+            self.balanced = balanced(labels, int(labels.max(initial=0)) + 1 if classes is None else classes).tolist()
+
+    def _count(self, y: Array, outputs: int | None) -> int | None:
+        # how many classes labels y from `targets` have, if that is known
+        raise NotImplementedError
+
     def weights(self, y: Array, sample_weight: ArrayLike | None, dtype: np.dtype[Any]) -> Array | None:
         weights = super().weights(y, sample_weight, dtype)
-        if self.class_weights is None:
+        given = as_class_weights(self.class_weights)  # it may have been set since
+        if given == BALANCED:
+            given = self.balanced
+            if given is None:
+                raise RuntimeError('class_weights="balanced" are taken from the labels of a training: call train or '
+                                   "loss.prepare(y) before, or give nn.preparation.balanced_class_weights(y)")
+        if given is None:
             return weights
-        classes = self._classes(y)
-        largest = int(classes.max(initial=0))
-        if largest >= len(self.class_weights):
-            raise ValueError(f"class_weights are those of {len(self.class_weights)} classes, but there is a label "
-                             f"{largest}")
-        found: Array = _weights("class_weights", np.array(self.class_weights, dtype))[classes]
+        found = weights_of(self._classes(y), given, dtype)  # type: ignore[arg-type]
         return found if weights is None else found * weights
 
     def plain(self) -> Loss:
@@ -203,7 +211,8 @@ class _Weighted(Loss):
 class _Categorical(_Weighted):
     label_smoothing = 0.0
 
-    def __init__(self, *, label_smoothing: float = 0.0, class_weights: ArrayLike | None = None) -> None:
+    def __init__(self, *, label_smoothing: float = 0.0,
+                 class_weights: ArrayLike | Mapping[int, float] | str | None = None) -> None:
         super().__init__(class_weights)
         self.label_smoothing = finite("label_smoothing", label_smoothing, 1)
 
@@ -220,6 +229,11 @@ class _Categorical(_Weighted):
             raise ValueError(f"y must have shape ({samples},) or ({samples}, {outputs}), got {labels.shape}")
         if outputs is not None and labels.ndim == 1:
             within("labels", labels, outputs)
+        if labels.ndim == 2:
+            check_shares(labels)
+        classes = self._count(labels, outputs)
+        if self.class_weights is not None and classes is not None:
+            check_count(as_class_weights(self.class_weights), classes)
         return self._smoothed(labels, outputs, dtype) if self.label_smoothing else labels
 
     def _smoothed(self, labels: Array, classes: int | None, dtype: np.dtype[Any]) -> Array:
@@ -238,10 +252,16 @@ class _Categorical(_Weighted):
     def _labels(self, y: ArrayLike, values: Array) -> Array:
         if self.label_smoothing or self.class_weights is not None:
             return super()._labels(y, values)
-        return as_labels(y, values.dtype)  # the kernel checks the rest
+        labels = as_labels(y, values.dtype)  # the kernel checks the rest
+        if labels.ndim == 2:
+            check_shares(labels)
+        return labels
 
     def _classes(self, y: Array) -> Array:
         return y.argmax(axis=1) if y.ndim == 2 else y
+
+    def _count(self, y: Array, outputs: int | None) -> int | None:
+        return y.shape[1] if y.ndim == 2 else outputs
 
     def plain(self) -> Loss:
         found = super().plain()
@@ -255,7 +275,9 @@ class CategoricalCrossentropy(_Categorical):
     """-log of the probability p (N, C) that the labelled class got, p clipped to [1e-7, 1 - 1e-7].
 
     label_smoothing: this share, below 1, of each label is spread evenly over all classes.
-    class_weights: a number of at least 0 for each class.
+    class_weights: numbers, a dict or "balanced"; see losses.py.
+
+    Rows of labels must lie in 0..1 and add up to 1.
     """
 
     def _losses(self, p: Array, y: Array) -> Array:
@@ -288,7 +310,7 @@ class _Elementwise(_Weighted):
     # a subclass names its operation, and what `backward` and a metric take is the output itself
     operation = ""
 
-    def __init__(self, class_weights: ArrayLike | None = None, **knobs: float) -> None:
+    def __init__(self, class_weights: ArrayLike | Mapping[int, float] | str | None = None, **knobs: float) -> None:
         super().__init__(class_weights)
         self._knobs = knobs
 
@@ -318,20 +340,28 @@ class _Elementwise(_Weighted):
 class BinaryCrossentropy(_Elementwise):
     """-(t log p + (1 - t) log(1 - p)) of probabilities p and targets t in 0..1, p clipped to [1e-7, 1 - 1e-7].
 
-    class_weights: of samples with a target of at most 0.5, and of the others; for a single output.
+    class_weights: of samples with a target of at most 0.5, and of the others; for a single output. See losses.py.
     """
 
     operation = "binary_cross_entropy"
 
-    def __init__(self, *, class_weights: ArrayLike | None = None) -> None:
+    def __init__(self, *, class_weights: ArrayLike | Mapping[int, float] | str | None = None) -> None:
         super().__init__(class_weights)
-        if self.class_weights is not None and len(self.class_weights) != 2:
-            raise ValueError(f"class_weights must be two numbers, of 0 and of 1, got {len(self.class_weights)}")
+        check_count(self.class_weights, 2)
+
+    def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
+        targets = super().targets(y, samples, outputs, dtype)
+        within_unit("y", targets, "write 0 and 1 for the two classes")
+        check_count(as_class_weights(self.class_weights), 2)
+        return targets
 
     def _classes(self, y: Array) -> Array:
         if y.shape[1] != 1:
             raise ValueError(f"class_weights are for a single output, got {y.shape[1]}: use sample_weight")
         return (y[:, 0] > 0.5).astype(np.int64)
+
+    def _count(self, y: Array, outputs: int | None) -> int:
+        return 2
 
 
 class MeanSquaredError(_Elementwise):

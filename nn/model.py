@@ -218,13 +218,16 @@ class Model:
             raise ValueError(f"{name} must have shape (samples, {columns}) for {first}, got {X.shape}")
         return X
 
-    def _samples(self, what: str, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Data:
-        # converted and checked once, so that the steps need not
+    def _samples(self, what: str, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None,
+                 prepare: bool = False) -> Data:
+        # converted and checked once, so that the steps need not; `prepare` lets the loss learn from the labels
         assert self.loss is not None
         X = self._inputs(X)
         if not len(X):
             raise ValueError(f"the {what} data is empty")
         y = self.loss.targets(y, len(X), self._outputs, self._dtype)
+        if prepare:
+            self.loss.prepare(y, self._outputs)
         weights = self.loss.weights(y, sample_weight, self._dtype)
         return (X, y) if weights is None else (X, y, weights)
 
@@ -373,7 +376,7 @@ class Model:
         epochs = whole("epochs", epochs)
         print_every = None if print_every is None else whole("print_every", print_every)
         given = y
-        X, y, *weights = self._samples("training", X, y, sample_weight)
+        X, y, *weights = self._samples("training", X, y, sample_weight, prepare=True)
         y = y.copy()  # a label changed after its check would make a kernel write anywhere
         weights = [each.copy() for each in weights]  # they may share memory with X or an output
         data: Data = (X, y, *weights)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .arrays import (FLOAT32, FLOAT64, INT64, Array, as_floats, as_labels, as_plain, float_dtype, generator, kept_dtype,
                      real, whole, within)
+from .targets import balanced
 
 MOST = 1 << 20  # classes that the largest label may tell: a wrong one should not fill the memory
 
@@ -139,8 +140,7 @@ def balanced_class_weights(labels: ArrayLike, classes: int | None = None) -> Arr
     found, classes = _class_numbers(labels, classes)
     if not len(found):
         raise ValueError("labels must not be empty")
-    counts = np.bincount(found, minlength=classes)
-    return np.divide(len(found) / classes, counts, out=np.zeros(classes), where=counts > 0)
+    return balanced(found, classes)
 
 
 def train_test_split(X: ArrayLike, y: ArrayLike, *, test: float | int = 0.25, shuffle: bool = True,

@@ -39,6 +39,8 @@ def _describe(part: Any) -> Any:
         return part.name
     if isinstance(part, (tuple, list)):
         return [_describe(each) for each in part]
+    if isinstance(part, dict):  # class weights
+        return {key: _describe(each) for key, each in part.items()}
     if type(part) not in NAMES:
         raise TypeError(f"{part!r} cannot be saved: it is not of a class of nnjit.nn")
     if hasattr(part, "arguments"):
@@ -58,6 +60,12 @@ def _class(described: dict[str, Any]) -> type:
     return CLASSES[described["class"]]
 
 
+def _argument(value: Any) -> Any:
+    if isinstance(value, dict) and "class" not in value:  # class weights; JSON's keys are texts
+        return {int(key): weight for key, weight in value.items()}
+    return _schedule(value) if isinstance(value, dict) else value
+
+
 def _schedule(described: Any) -> Any:
     # nothing else is an argument: a Dense could claim any size
     if _class(described).__module__ != schedules.__name__:
@@ -71,8 +79,7 @@ def _build(described: Any, kind: type | tuple[type, ...]) -> Any:
     wish = kind.__name__ if isinstance(kind, type) else "layer"
     if not isinstance(described, dict):
         raise ValueError(f"{str(described)[:40]} where a {wish} belongs")
-    arguments = {name: _schedule(value) if isinstance(value, dict) else value
-                 for name, value in described.items() if name != "class"}
+    arguments = {name: _argument(value) for name, value in described.items() if name != "class"}
     found = _class(described)
     if not issubclass(found, kind):
         raise ValueError(f"{described['class']} where a {wish} belongs")
@@ -89,8 +96,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     if type(model) not in NAMES:
         raise TypeError(f"{type(model).__name__} cannot be saved: it is not nn.Model, but a class made from it")
     description = {"format": FORMAT, "class": NAMES[type(model)], "layers": [_describe(each) for each in model.layers],
-                   "loss": _describe(model.loss), "optimizer": _describe(optimizer),
-                   "accuracy": _describe(model.accuracy),
+                   "loss": _describe(model.loss), "balanced": getattr(model.loss, "balanced", None),
+                   "optimizer": _describe(optimizer), "accuracy": _describe(model.accuracy),
                    "precision_given": getattr(model.accuracy, "_given", None),
                    "clip_norm": _describe(model.clip_norm), "history": model.history,
                    "iterations": _describe(getattr(optimizer, "iterations", 0)),
@@ -138,6 +145,8 @@ def _restore(arrays: dict[str, Array]) -> Any:
               optimizer=_build(description["optimizer"], optimizers._Optimizer),
               accuracy=_build(description["accuracy"], metrics._Counting),
               clip_norm=description["clip_norm"])
+    if description.get("balanced") is not None:
+        model.loss.balanced = losses.as_class_weights([float(weight) for weight in description["balanced"]])
     if description.get("precision_given") is False:
         model.accuracy._given = False  # a training with other targets takes another
     optimizer = model.optimizer

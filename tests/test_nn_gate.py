@@ -409,7 +409,7 @@ for kind in (nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy, nn.B
         np.array([0.0, 1, 2, 3]), named="losses|x", shapes=SHAPES[2:4] + SHAPES[6:]))
     for method, arguments in (("calculate_accumulated", ["include_regularization"]), ("count", ["mean", "samples"]),
                               ("regularization_loss", ["layer"]), ("remember_trainable_layers", ["layers"]),
-                              ("targets", ["y", "samples", "outputs", "dtype"]),
+                              ("targets", ["y", "samples", "outputs", "dtype"]), ("prepare", ["y", "outputs"]),
                               ("weights", ["y", "sample_weight", "dtype"])):
         declare(f"{name}.{method}", DUCK, **dict.fromkeys(arguments, DUCK))
 CLASS_WEIGHTS = Floats(np.array([0.0, 1, 2]), none=True, finite=True, shapes=((4,),))

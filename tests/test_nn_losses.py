@@ -234,9 +234,17 @@ def test_weights_of_shares_are_those_of_the_largest():
     (lambda: nn.SoftmaxCategoricalCrossentropy(class_weights=[1, np.nan]), "class_weights must be .* nan at index 1"),
     (lambda: nn.CategoricalCrossentropy(label_smoothing=1), "label_smoothing must be at least 0 and below 1, got 1"),
     (lambda: nn.CategoricalCrossentropy(label_smoothing=-0.1), "label_smoothing must be at least 0 and below 1"),
-    (lambda: nn.BinaryCrossentropy(class_weights=[1, 2, 3]), "class_weights must be two numbers, of 0 and of 1, got 3"),
+    (lambda: nn.BinaryCrossentropy(class_weights=[1, 2, 3]), "must have 2 numbers, one for each class, got 3"),
     (lambda: nn.CategoricalCrossentropy(class_weights=[1, 2]).forward(P, [0, 2, 1]),
-     "class_weights are those of 2 classes, but there is a label 2"),
+     "class_weights must have 3 numbers, one for each class, got 2"),
+    (lambda: nn.CategoricalCrossentropy(class_weights=[1, 2, 3, 4]).forward(P, Y), "must have 3 numbers, .* got 4"),
+    (lambda: nn.SoftmaxCategoricalCrossentropy(class_weights=[1, 2]).backward(P, np.eye(3)), "must have 3 .* got 2"),
+    (lambda: nn.CategoricalCrossentropy(class_weights={3: 2.0}).forward(P, Y), "must name classes in 0..2, got 3"),
+    (lambda: nn.BinaryCrossentropy(class_weights={2: 2.0}), "class_weights must name classes in 0..1, got 2"),
+    (lambda: nn.CategoricalCrossentropy(class_weights={1: -2.0}), r"class_weights\[1\] must be finite and at least 0"),
+    (lambda: nn.CategoricalCrossentropy(class_weights={-1: 2.0}), "a class in class_weights must be at least 0"),
+    (lambda: nn.CategoricalCrossentropy(class_weights={}), "class_weights must name at least one class"),
+    (lambda: nn.CategoricalCrossentropy(class_weights="balance"), "numbers, a dict or 'balanced', got 'balance'"),
     (lambda: nn.CategoricalCrossentropy(class_weights=[1, 2, 3]).forward(P, [0, -1, 1]),
      "labels must lie in 0..2, got -1 at index 1"),
     (lambda: nn.MeanSquaredError().forward(P, P, [1, 2]), r"sample_weight must have shape \(3,\), got \(2,\)"),
@@ -329,6 +337,8 @@ def test_a_loss_made_from_one_of_ours_keeps_its_attributes():
 @pytest.mark.parametrize(("name", "value", "text"), (
     ("class_weights", [1, -2, 3], "class_weights must be finite and at least 0, got -2.0 at index 1"),
     ("class_weights", [1, float("nan"), 3], "class_weights must be finite and at least 0, got nan at index 1"),
+    ("class_weights", {1: math.inf}, r"class_weights\[1\] must be finite and at least 0, got inf"),
+    ("class_weights", [1, 2], "class_weights must have 3 numbers, one for each class, got 2"),
     ("label_smoothing", 1.5, "label_smoothing must be at least 0 and below 1, got 1.5"),
     ("label_smoothing", float("nan"), "label_smoothing must be at least 0 and below 1, got nan")))
 def test_what_was_set_as_an_attribute_is_checked_too(name, value, text):
@@ -359,3 +369,112 @@ def test_a_target_of_one_half_is_of_the_first_class():
     p, targets = np.full((3, 1), 0.25), np.array([0.5, np.nextafter(0.5, 1), 0.25])
     expected = -(targets * np.log(0.25) + (1 - targets) * np.log(0.75)) * [2, 5, 2]
     np.testing.assert_allclose(nn.BinaryCrossentropy(class_weights=[2, 5]).forward(p, targets), expected, rtol=1e-12)
+
+
+def small(loss, outputs, *more):
+    model = nn.Model()
+    for part in (nn.Dense(2, outputs, rng=0), *more):
+        model.add(part)
+    model.set(loss=loss, optimizer=nn.SGD(0.5))
+    model.finalize()
+    return model
+
+
+@pytest.mark.parametrize("y, value, row", (
+    ([1, 2, 2, 1], "2.0", 1), ([1, -1, 1, 1], "-1.0", 1), ([0, 0, 255, 0], "255.0", 2), ([0, 1, 1, np.nan], "nan", 3),
+    ([0, 1, 1, 1.0001], r"1.00\d*", 3)))
+def test_targets_of_a_binary_loss_lie_between_0_and_1(y, value, row, rng):
+    x, y = rng.standard_normal((4, 2)).astype(np.float32), np.array(y)
+    text = rf"y must lie in 0\.\.1, got {value} in row {row}: write 0 and 1 for the two classes"
+    model = small(nn.BinaryCrossentropy(), 1, nn.Sigmoid())
+    before = model.get_parameters()[0][0]
+    with pytest.raises(ValueError, match=text):
+        model.train(x, y)
+    with pytest.raises(ValueError, match=text):
+        model.train(x, np.zeros(4), validation_data=(x, y[:, None]))
+    for call in (lambda: model.evaluate(x, y), lambda: model.train_step(x, y),
+                 lambda: nn.BinaryCrossentropy().forward(np.full((4, 1), 0.5), y),
+                 lambda: nn.BinaryCrossentropy().backward(np.full((4, 1), 0.5), y)):
+        with pytest.raises(ValueError, match=text):
+            call()
+    assert (model.get_parameters()[0][0] == before).all()
+    with pytest.raises(ValueError, match="y must lie in 0..1, got 7.0 in row 1, column 2: "):
+        nn.BinaryCrossentropy().forward(P, [[0, 0, 1], [1, 0, 7], [1, 1, 1]])
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("rows, text", (
+    (2 * np.eye(3) - 1, "one-hot labels must lie in 0..1, got -1.0 in row 0, column 1: write 1 for the class"),
+    (255 * np.eye(3, dtype=np.uint8), "one-hot labels must lie in 0..1, got 255.0 in row 0, column 0"),
+    ([[0, 1, 0], [1, 0, 1], [0, 0, 1]], r"add up to 1 in each row, got 2 in row 1: .*, use Sigmoid\(\) with Binary"),
+    ([[0, 1, 0], [1, 0, 0], [0, 0, 0]], "must add up to 1 in each row, got 0 in row 2"),
+    ([[0, 1, 0], [0.5, np.nan, 0.5], [0, 0, 1]], "must lie in 0..1, got nan in row 1, column 1")))
+def test_rows_of_labels_are_shares(kind, rows, text):
+    model = small(kind(), 3, *(nn.Softmax(),) * (kind is nn.CategoricalCrossentropy))
+    for call in (lambda: kind().forward(P, rows), lambda: kind().backward(P, rows), lambda: model.train(P[:, :2], rows),
+                 lambda: kind(label_smoothing=0.1).forward(P, rows)):
+        with pytest.raises(ValueError, match=text):
+            call()
+    assert np.isfinite(kind().forward(P, np.full((3, 3), 0.333))).all()  # rounded shares are meant to be all
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("sparse", (True, False))
+def test_a_dict_of_class_weights_leaves_the_others_at_1(kind, sparse, rng):
+    x, y = probabilities(rng, (30, 4)), rng.integers(0, 4, 30)
+    labels = y if sparse else one_hot(y, 4)
+    loss, plain = kind(class_weights={np.int64(2): np.float32(3), 0: 0}), kind(class_weights=[0, 1, 3, 1])
+    assert loss.forward(x, labels).tobytes() == plain.forward(x, labels).tobytes()
+    assert loss.backward(loss.output, labels).tobytes() == plain.backward(plain.output, labels).tobytes()
+    assert repr(loss) == f"{kind.__name__}(class_weights={{2: 3.0, 0: 0.0}})"
+    p, t = rng.random((30, 1)), y % 2
+    np.testing.assert_array_equal(nn.BinaryCrossentropy(class_weights={1: 5}).forward(p, t),
+                                  nn.BinaryCrossentropy(class_weights=[1, 5]).forward(p, t))
+
+
+@pytest.mark.parametrize("binary", (True, False))
+def test_balanced_class_weights_are_those_of_scikit_learn(binary, rng, tmp_path):
+    weight = pytest.importorskip("sklearn.utils.class_weight")
+    x = rng.standard_normal((60, 2)).astype(np.float32)
+    y = np.r_[[0] * 40, [1] * 20] if binary else np.r_[[0] * 30, [1] * 10, [2] * 20]
+    classes = y.max() + 1
+    wish = weight.compute_class_weight("balanced", classes=np.arange(classes), y=y).tolist()
+
+    def model(class_weights):
+        if binary:
+            return small(nn.BinaryCrossentropy(class_weights=class_weights), 1, nn.Sigmoid())
+        return small(nn.CategoricalCrossentropy(class_weights=class_weights), 3, nn.Softmax())
+
+    found, expected = model("balanced"), model(wish)
+    for one in (found, expected):
+        one.train(x, y, epochs=3, batch_size=7, validation_data=(x[:30], y[:30]))
+    assert found.history == expected.history
+    found.save(tmp_path / "a.npz")
+    loaded = nn.Model.load(tmp_path / "a.npz")
+    assert loaded.loss.class_weights == "balanced"
+    wish = expected.evaluate(x[:30], y[:30])
+    assert found.evaluate(x[:30], y[:30]) == wish == loaded.evaluate(x[:30], y[:30])
+    assert loaded.train_step(x, y) == expected.train_step(x, y)
+
+
+def test_balanced_class_weights_come_from_a_training():
+    x, y = np.zeros((6, 2)), [0, 0, 0, 0, 0, 1]  # no sample of the third class
+    loss = nn.CategoricalCrossentropy(class_weights="balanced", label_smoothing=0.1)
+    model = small(loss, 3, nn.Softmax())
+    for call in (lambda: model.evaluate(x, y), lambda: model.train_step(x, y), lambda: loss.forward(P, Y)):
+        with pytest.raises(RuntimeError, match=r"taken from the labels of a training: call train or loss.prepare\(y\)"):
+            call()
+    model.train(x, y)
+    assert loss.balanced == [6 / (3 * 5), 2.0, 0.0]
+    loss.prepare([0, 1, 1])
+    assert loss.balanced == [1.5, 0.75]
+    loss.prepare(np.eye(3)[[0, 1, 1]])
+    assert loss.balanced == [1.0, 0.5, 0.0]
+
+
+def test_a_dict_of_class_weights_is_saved(tmp_path):
+    model = small(nn.CategoricalCrossentropy(class_weights={2: 4.0}), 3, nn.Softmax())
+    model.save(tmp_path / "a.npz")
+    loaded = nn.Model.load(tmp_path / "a.npz")
+    assert loaded.loss.class_weights == {2: 4.0}
+    assert loaded.evaluate(P[:, :2], Y) == model.evaluate(P[:, :2], Y)
