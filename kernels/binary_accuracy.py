@@ -41,7 +41,7 @@ def forward(p, targets, *, threshold=0.5, parallel=None):
     unequal shapes or a threshold that is not finite. A NaN in p or targets is never a hit.
     Formula and source: kernels/reference/binary_accuracy.py
     """
+    threshold = check.number("threshold", threshold)
     p = check.array("p", p)
     targets = check.same("targets", targets, "p", p)
-    threshold = check.number("threshold", threshold)
     return int(pick(_count, p.size >= PARALLEL_FROM, parallel)(p.ravel(), targets.ravel(), threshold))

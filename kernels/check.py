@@ -2,6 +2,10 @@
 
 A gate returns what a loop may read: C-contiguous, aligned, native arrays. Other strides are copied, read-only input is
 copied too (Numba would compile every kernel a second time for it); the caller's array is never written.
+
+Numbers, choices, flags and tuples of arrays pass first, and become values of Python's own types. Arrays come last, and
+no method or attribute of a subclass is used: code of the caller's (`__float__`, `__hash__`, `__len__`) might resize an
+array that has passed.
 """
 
 import sys
@@ -55,11 +59,18 @@ def factors(a_name, a, b_name, b):
     return a, a_transposed, b, b_transposed
 
 
-def _plain(name, x):
-    if isinstance(x, np.ma.MaskedArray):
+def _view(name, x):
+    """An array of a subclass as one of NumPy's own class."""
+    kind = type(x)  # isinstance would ask for `x.__class__`, too
+    if issubclass(kind, np.ma.MaskedArray):
         raise TypeError(f"{name} must not be a masked array: fill it first")
-    if not isinstance(x, ndarray):
-        raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
+    if not issubclass(kind, ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {kind.__name__}")
+    return ndarray.view(x, ndarray)
+
+
+def _plain(name, x):
+    x = _view(name, x)
     if x.dtype.kind != "f" or x.dtype.newbyteorder("=") not in FLOATS:
         raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
     if not x.dtype.isnative:
@@ -113,9 +124,10 @@ def outs(given, count):
     """The arrays to write of a function that returns several: a tuple with None for those to be made."""
     if given is None:
         return (None,) * count
-    if not isinstance(given, tuple) or len(given) != count:
+    found = tuple(given) if isinstance(given, tuple) else ()
+    if len(found) != count:
         raise TypeError(f"out must be None or a tuple of {count} arrays (None for one to be made)")
-    return given
+    return found
 
 
 def written(name, x):
@@ -188,12 +200,12 @@ def word(name, value):
 
 def shape(name, value):
     """A whole number or a tuple or list of them, none below 0, as a tuple of int."""
-    lengths = value if isinstance(value, (tuple, list)) else (value,)
+    lengths = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if not all(isinstance(n, (int, np.integer)) and not isinstance(n, (bool, np.timedelta64)) for n in lengths):
         raise TypeError(f"{name} must be a whole number or a tuple of them, got {_shown(value)}")
+    lengths = tuple(map(int, lengths))
     if any(n < 0 for n in lengths):
         raise ValueError(f"{name} must not be negative, got {_shown(value)}")
-    lengths = tuple(map(int, lengths))
     if len(lengths) > MOST_DIMENSIONS or prod(n for n in lengths if n) > MOST_NUMBERS:
         raise ValueError(f"{name} must have at most {MOST_DIMENSIONS} dimensions and less than 2^60 numbers, "
                          f"got {_shown(value)}")
@@ -234,19 +246,19 @@ def columns(name, x):
 
 
 def flag(name, value):
-    """Raise unless a value is True or False: the text "False" would count as True."""
-    if not isinstance(value, (bool, np.bool_)):
+    """True or False, as a bool. Anything else is refused: the text "False" would count as True."""
+    if value is not True and value is not False and type(value) is not np.bool_:
         raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+    return bool(value)
 
 
 def one_of(name, value, choices):
-    """Raise unless a value is a key of `choices`."""
-    try:
-        known = value in choices
-    except (TypeError, ValueError):  # no hash
-        known = False
-    if not known:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {_shown(value)}")
+    """What `choices` has for one of its keys."""
+    try:  # `suppress` takes 0.3 us
+        return choices[value]
+    except (KeyError, TypeError, ValueError):  # the last two: no hash
+        pass
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {_shown(value)}")
 
 
 @loops
@@ -261,11 +273,7 @@ def _outside(labels, classes):
 def labels(y, like_name, like):
     """Labels of the rows of `like` (N, C): int64 indices (N,), or one-hot rows (N, C) in the dtype of `like`."""
     if type(y) is not ndarray:
-        if isinstance(y, np.ma.MaskedArray):
-            raise TypeError("labels must not be a masked array: fill it first")
-        if not isinstance(y, ndarray):
-            raise TypeError(f"labels must be a NumPy array, got {type(y).__name__}")
-        y = y.view(ndarray)
+        y = _view("labels", y)
     rows, classes = like.shape
     if y.ndim == 2:
         if y.dtype.kind not in "fiub":
@@ -274,7 +282,7 @@ def labels(y, like_name, like):
             raise ValueError(f"one-hot labels must have shape {like.shape} to match {like_name}, got {y.shape}")
         if y.dtype is like.dtype and y.flags.carray:
             return y
-        with np.errstate(over="ignore", invalid="ignore"):  # a float64 beyond float32 is infinity there
+        with np.errstate(all="ignore"):  # a float64 beyond float32 is infinity there
             return np.array(y, like.dtype, order="C")
     if y.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers (N,) or one-hot rows (N, {classes}), got {y.dtype} {y.shape}")

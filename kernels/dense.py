@@ -27,15 +27,14 @@ def forward(x, w, b, *, activation=None, out=None, parallel=None):
     K = 0 gives f(b) in each row, N = 0 or C = 0 an empty array; NaN propagates.
     Formula and source: kernels/reference/dense.py
     """
+    function = check.one_of("activation", activation, ACTIVATIONS)
     x, x_transposed, w, w_transposed, rows, depth, neurons = _factors(x, w)
     b = check.array("b", b, 1)
     check.dtype_of("b", b, "x", x)
     if b.shape[0] != neurons:
         raise ValueError(f"b must have shape ({neurons},) to match w, got {b.shape}")
-    check.one_of("activation", activation, ACTIVATIONS)
     y = check.out("out", out, (rows, neurons), x.dtype, x, w, b)
-    flags = (BIAS + A_TRANSPOSED * x_transposed + B_TRANSPOSED * w_transposed
-             + ACTIVATION * ACTIVATIONS[activation])
+    flags = BIAS + A_TRANSPOSED * x_transposed + B_TRANSPOSED * w_transposed + ACTIVATION * function
     # b as a matrix, since the loops are compiled for that
     return product(x, w, y, b[None], flags, rows * neurons * depth, parallel)
 
@@ -125,27 +124,27 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
     N = 0 gives zeros for dw and db; NaN propagates.
     Formula and source: kernels/reference/dense.py
     """
+    function = check.one_of("activation", activation, ACTIVATIONS)
+    input_gradient = check.flag("input_gradient", input_gradient)
+    dx, dw, db = check.outs(out, 3)
     x, x_transposed, w, w_transposed, rows, depth, neurons = _factors(x, w)
     dy = check.array("dy", dy, 2)
     check.dtype_of("dy", dy, "x", x)
     if dy.shape != (rows, neurons):
         raise ValueError(f"dy must have shape {(rows, neurons)} to match x and w, got {dy.shape}")
-    check.one_of("activation", activation, ACTIVATIONS)
-    check.flag("input_gradient", input_gradient)
-    if activation is not None:
+    if function != NO_ACTIVATION:
         if y is None:
             raise ValueError(f"y, the output of forward, is needed for activation {activation!r}")
         y = check.same("y", y, "dy", dy)
-    read = (dy, x, w) if activation is None else (dy, x, w, y)
-    dx, dw, db = check.outs(out, 3)
+    read = (dy, x, w) if function == NO_ACTIVATION else (dy, x, w, y)
     dw = check.out("out[1]", dw, (depth, neurons), x.dtype, *read)
     db = check.out("out[2]", db, (neurons,), x.dtype, *read, dw)
     if input_gradient:
         dx = check.out("out[0]", dx, (rows, depth), x.dtype, *read, dw, db)
-    dz = dy if activation is None else np.empty(dy.shape, dy.dtype)
+    dz = dy if function == NO_ACTIVATION else np.empty(dy.shape, dy.dtype)
     sums = np.empty(((rows + ROWS - 1) // ROWS, neurons), dy.dtype)
     nest = pick(_gradient_blocks, dy.size >= PARALLEL_FROM, parallel)
-    nest(dy, dy if activation is None else y, dz, sums, db, ACTIVATIONS[activation])
+    nest(dy, dy if function == NO_ACTIVATION else y, dz, sums, db, function)
     work = rows * neurons * depth
     product(x, dz, dw, dw, A_TRANSPOSED * (not x_transposed), work, parallel)
     if input_gradient:

@@ -43,12 +43,12 @@ def forward(x, *, rate, seed, stream=0, out=None, parallel=None):
     Size 0 gives empty arrays. NaN propagates: also where it is dropped, as infinity does, since x * 0 is NaN there.
     Formula and source: kernels/reference/dropout.py
     """
-    x = check.array("x", x)
     rate = check.number("rate", rate)
     if not 0 <= rate < 1:
         raise ValueError(f"rate, the share that is dropped, must be at least 0 and below 1, got {rate}")
     seed, stream = check.word("seed", seed), check.word("stream", stream)
     y, mask = check.outs(out, 2)
+    x = check.array("x", x)
     y = check.out("out[0]", y, x.shape, x.dtype, alias=x)
     mask = check.out("out[1]", mask, x.shape, x.dtype, x, y)
     kept = round((1 - rate) * 2**32)  # of 2^32 words

@@ -91,7 +91,7 @@ class loops:
             return self.serial(*args)
         if not _launched:
             _launch()
-        if _lock is not None and isinstance(threading.current_thread(), threading._DummyThread):
+        if _lock is not None and type(threading.current_thread()) is threading._DummyThread:
             return self.serial(*args)  # no thread of Python's, so one of workqueue's: these abort when they enter again
         before = pool._get_num_threads()  # the mask belongs to the calling thread, and its user may have set it
         wanted = min(team(), pool.NUM_THREADS)
@@ -111,7 +111,7 @@ def pick(nest, large, parallel):
     """The variant of `nest` to call: parallel None takes the parallel one for `large` work, True and False force."""
     if parallel is None:
         parallel = large and team() > 1
-    elif parallel is not True and parallel is not False and not isinstance(parallel, numpy.bool_):
+    elif parallel is not True and parallel is not False and type(parallel) is not numpy.bool_:
         raise TypeError(f"parallel must be None, True or False, got {type(parallel).__name__}")
     variant = nest.parallel if parallel else nest.serial
     return _noting(variant) if _captures else variant
@@ -252,10 +252,11 @@ def set_num_threads(n):
     global _num_threads
     if isinstance(n, bool) or not isinstance(n, (int, numpy.integer)):
         raise TypeError(f"the number of threads must be an int, got {type(n).__name__}")
+    n = int(n)
     if not 1 <= n <= pool.NUM_THREADS:
         raise ValueError(f"the number of threads must lie in 1..{pool.NUM_THREADS}, got {n} "
                          "(set NUMBA_NUM_THREADS before the start for more)")
-    _num_threads = int(n)
+    _num_threads = n
 
 
 def get_num_threads():

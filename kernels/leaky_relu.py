@@ -37,8 +37,8 @@ def forward(x, *, negative_slope=0.01, out=None, parallel=None):
     and -inf NaN, where relu gives 0.0.
     Formula and source: kernels/reference/leaky_relu.py
     """
-    x = check.array("x", x)
     slope = check.not_negative("negative_slope", negative_slope)
+    x = check.array("x", x)
     y = check.out("out", out, x.shape, x.dtype, alias=x)
     pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), y.ravel(), slope)
     return y
@@ -70,9 +70,9 @@ def backward(dy, y, *, negative_slope=0.01, out=None, parallel=None):
     NaN in dy stays; where y is NaN, negative_slope * dy passes.
     Formula and source: kernels/reference/leaky_relu.py
     """
+    slope = check.not_negative("negative_slope", negative_slope)
     y = check.array("y", y)
     dy = check.same("dy", dy, "y", y)
-    slope = check.not_negative("negative_slope", negative_slope)
     dx = check.out("out", out, y.shape, y.dtype, y, alias=dy)
     pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(dy.ravel(), y.ravel(), dx.ravel(), slope)
     return dx

@@ -341,6 +341,7 @@ def backward(dc, a, b, *, out=None, parallel=None):
     Returns (da, db), shapes of a and b, dtype of dc. Errors and edge cases as in `forward`.
     Formula and source: kernels/reference/matmul.py
     """
+    da, db = check.outs(out, 2)
     dc, dc_transposed = check.matrix("dc", dc)
     a, a_transposed, b, b_transposed = check.factors("a", a, "b", b)
     check.dtype_of("a", a, "dc", dc)
@@ -351,7 +352,6 @@ def backward(dc, a, b, *, out=None, parallel=None):
         raise ValueError(f"a must have shape ({m}, k) to match dc {(m, n)}, got {(rows, k)}")
     if (size, columns) != (k, n):
         raise ValueError(f"b must have shape {(k, n)} to match a {(m, k)} and dc {(m, n)}, got {(size, columns)}")
-    da, db = check.outs(out, 2)
     da = check.out("out[0]", da, (m, k), a.dtype, dc, a, b)
     db = check.out("out[1]", db, (k, n), a.dtype, dc, a, b, da)
     left = A_TRANSPOSED * dc_transposed + B_TRANSPOSED * (not b_transposed)

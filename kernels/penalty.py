@@ -51,7 +51,8 @@ def forward(w, *, l1=0.0, l2=0.0, parallel=None):
     |w| > 1.8e19 is infinite.
     Formula and source: kernels/reference/penalty.py
     """
-    w, l1, l2 = check.array("w", w), check.number("l1", l1), check.number("l2", l2)
+    l1, l2 = check.number("l1", l1), check.number("l2", l2)
+    w = check.array("w", w)
     sums = np.empty((2, max(1, (w.size + BLOCK - 1) // BLOCK)), w.dtype)
     return pick(_penalty, w.size >= PARALLEL_FROM, parallel)(w.ravel(), sums, l1, l2)
 

@@ -40,7 +40,7 @@ def forward(y, targets, *, precision, parallel=None):
     not finite. A NaN in y or targets is never a hit, nor are two equal infinities: their difference is NaN.
     Formula and source: kernels/reference/regression_accuracy.py
     """
+    precision = check.not_negative("precision", precision)
     y = check.array("y", y)
     targets = check.same("targets", targets, "y", y)
-    precision = check.not_negative("precision", precision)
     return int(pick(_count, y.size >= PARALLEL_FROM, parallel)(y.ravel(), targets.ravel(), precision))

@@ -72,7 +72,7 @@ def step(w, dw, v=None, *, learning_rate, momentum=0.0, nesterov=False, parallel
     Formula and source: kernels/reference/sgd.py
     """
     rate, momentum = check.number("learning_rate", learning_rate), check.number("momentum", momentum)
-    check.flag("nesterov", nesterov)
+    nesterov = check.flag("nesterov", nesterov)
     if v is None:
         if momentum or nesterov:
             raise ValueError(f"v, the velocity, is needed for {'momentum' if momentum else 'nesterov'}")

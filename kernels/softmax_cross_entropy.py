@@ -68,10 +68,10 @@ def forward(x, labels, *, out=None, parallel=None):
     N = 0 gives empty arrays; a NaN or +inf makes its row and its loss NaN; -inf is a probability of 0.
     Formula and source: kernels/reference/softmax_cross_entropy.py
     """
+    losses, y = check.outs(out, 2)
     x = check.array("x", x, 2)
     check.columns("x", x)
     labels = check.labels(labels, "x", x)
-    losses, y = check.outs(out, 2)
     losses = check.out("out[0]", losses, x.shape[:1], x.dtype, x, labels)
     y = check.out("out[1]", y, x.shape, x.dtype, x, labels, losses)
     nest = _forward_blocks if labels.ndim == 1 else _forward_rows

@@ -95,7 +95,7 @@ class _Optimizer:
             if not isinstance(total, float) or total - total != 0:
                 parameters.updating = None  # not all are finite numbers: the kernel's gate says which
                 return self.update_all(parameters)
-            replay.floats(0, count - len(numbers), list(numbers.values()))
+            replay.floats(0, count - len(numbers), list(map(float, numbers.values())))
             replay.run()
 
     def recorded(self, parameters: Parameters) -> bool:

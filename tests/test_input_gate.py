@@ -18,6 +18,7 @@ from decimal import Decimal
 from fractions import Fraction
 from math import inf, isfinite, nan
 
+import children
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
@@ -25,6 +26,7 @@ from layouts import readonly, reversed_, sliced, unaligned
 from scalar import assert_same_bits
 
 from nnjit.bench import contract
+from nnjit.kernels import check
 
 OPERATIONS = contract.operations()
 DTYPES = (np.float32, np.float64)
@@ -734,3 +736,147 @@ def test_arrays_of_a_step_over_each_other(operation, dtype):
                 else:
                     place[...] = y
                     case.right(case.fresh(**{name: copy, other: place}), f"{other} beside {name}")
+
+
+# ---- code of the caller's
+
+GATES = ("array", "matrix", "factors", "same", "labels", "written", "state", "out")
+FIRST = {"__new__", "__init__", "__init_subclass__", "__subclasshook__", "__class__", "__class_getitem__"}
+
+
+def spying(kind, hook):
+    """A subclass whose special methods, all of them, call `hook` first."""
+    def method(name):
+        inherited = getattr(kind, name)
+
+        def call(*args, **kwargs):
+            hook()
+            return inherited(*args, **kwargs)
+        return call
+    return type("Spy", (kind,), {name: method(name) for name in dir(kind) if re.fullmatch("__.*__", name)
+                                 and callable(getattr(kind, name)) and name not in FIRST})
+
+
+def pretender(kind, value, hook):
+    """An object that says it is of another class, and can become any number."""
+    def method(result):
+        def call(*args):
+            hook()
+            return result
+        return call
+    results = {"__class__": property(method(kind)), "__bool__": method(bool(value)), "__index__": method(int(value)),
+               "__float__": method(float(value)), "__hash__": method(0), "__eq__": method(True),
+               "__lt__": method(False), "__len__": method(3), "__iter__": method(iter(())),
+               "__array__": method(np.array(value))}
+    return type("Pretender", (), results)()
+
+
+def spies(kind, value, hook):
+    """The value of an argument, given in ways that run code at each use."""
+    if kind in WITHIN:
+        value = 0.5 if value is None else value
+        return [spying(number, hook)(value) for number in (float, Fraction, Decimal)] + [pretender(float, value, hook)]
+    if kind in ("word", "shape"):
+        number = spying(int, hook)
+        if kind == "word":
+            return [number(value), pretender(int, value, hook)]
+        return [spying(tuple, hook)(map(number, value)), spying(list, hook)(value), number(value[0])]
+    if kind == "dtype":
+        return [type("Kind", (spying(object, hook),), {"dtype": value})()]
+    if kind == "choice":
+        return [spying(str, hook)(value)] if value else []
+    return [pretender(kind, bool(value), hook) for kind in (bool, np.bool_)]
+
+
+@each
+def test_no_code_of_the_callers_runs_once_an_array_has_passed(operation, monkeypatch):
+    """It could resize the array, and compiled code would read what is freed: numbers and choices pass first."""
+    passed, late, early = [], [], Counter()
+
+    def hook():
+        if passed:
+            late.extend(passed[-1:])
+        else:
+            early[passing] += 1
+
+    for gate in GATES:
+        original = getattr(check, gate)
+        monkeypatch.setattr(check, gate, lambda *args, _original=original, **more: (
+            passed.append(args[0]), _original(*args, **more))[1])
+    number_of_results = Counter()
+    for case, *_ in with_outputs(operation, np.float32):
+        number_of_results[case.where] += 1
+
+    def call(args, knobs, where):
+        passed.clear(), late.clear()
+        try:
+            case.run(args, knobs)
+        except (TypeError, ValueError):
+            return
+        assert not late, f"{case.where}: code ran when {late[0]} had passed, {where}"
+
+    for case in cases(operation):
+        arrays = array_names(operation, case.function)
+        parameters = signature(operation, case.function)
+        for passing in parameters:
+            if passing == "out":
+                count = number_of_results[case.where]
+                if count > 1:
+                    call(case.fresh(), {**case.knobs, "out": spying(tuple, hook)([None] * count)}, "out")
+            elif passing not in arrays:
+                value = case.knobs.get(passing, parameters[passing].default)
+                for spy in spies(domain(case.text[passing]), value, hook):
+                    call(case.fresh(), {**case.knobs, passing: spy}, f"{passing} is {type(spy).__mro__[1].__name__}")
+        for passing, x in case.args.items():
+            for layout in (np.copy, sliced):
+                spy = layout(x).view(spying(np.ndarray, hook))
+                early.clear()
+                call(case.fresh(**{passing: spy}), case.knobs, f"{passing} is a subclass")
+                assert not early, f"{case.where}: code of {passing} ran"
+
+
+def test_an_argument_that_resizes_the_arrays():
+    """In a process of its own: what is freed here is given back to the system."""
+    process = children.start("-c", """if True:
+        import json
+        import numpy as np
+        from nnjit.kernels import binary_accuracy, dense, leaky_relu, regression_accuracy, softmax_cross_entropy
+
+        def resize():
+            for x in arrays:
+                x.resize(0, refcheck=False)
+
+        class Number(float):
+            def __float__(self):
+                resize()
+                return 0.5
+
+        class Text(str):
+            def __hash__(self):
+                resize()
+                return hash("relu")
+
+        class Pair(tuple):
+            def __len__(self):
+                resize()
+                return 2
+            def __iter__(self):
+                resize()
+                return iter((None, None))
+
+        found = []
+        for call in (lambda x, y: leaky_relu.forward(x, negative_slope=Number()),
+                     lambda x, y: leaky_relu.backward(x, y, negative_slope=Number()),
+                     lambda x, y: regression_accuracy.forward(x, y, precision=Number()),
+                     lambda x, y: binary_accuracy.forward(x, y, threshold=Number()),
+                     lambda x, y: dense.forward(x, y, np.ones(1000), activation=Text("relu")),
+                     lambda x, y: softmax_cross_entropy.forward(x, y, out=Pair((None, None)))):
+            arrays = np.ones((1000, 1000)), np.ones((1000, 1000))
+            try:
+                found.append(np.size(call(*arrays)))
+            except ValueError as error:
+                found.append(str(error))
+        print(json.dumps(found))
+    """)
+    x = "must have 2 dimensions, got shape (0,)"
+    assert children.finish(process) == [0, 0, 1, 1, f"x {x}", f"x {x}"]
