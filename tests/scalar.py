@@ -104,12 +104,14 @@ def philox(counter, key):
     return a, b, c, d
 
 
-def random_words(count, seed, stream):
-    """The first words of a stream: the counter is the word's number over four, and the stream."""
+def random_words(count, seed, stream, first=0):
+    """Words of a stream from number `first` on, a multiple of four: the counter is the word's number over four, and the
+    stream."""
     def halves(n):
         return n % 2**32, n // 2**32
 
-    words = [word for n in range(-(-count // 4)) for word in philox((*halves(n), *halves(stream)), halves(seed))]
+    words = [word for n in range(first // 4, -(-(first + count) // 4))
+             for word in philox((*halves(n), *halves(stream)), halves(seed))]
     return np.array(words[:count], np.uint64)
 
 

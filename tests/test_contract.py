@@ -110,6 +110,15 @@ def test_results_are_those_of_numpy_within_the_bound(operation, dtype):
                 assert_same_bits(args[name], x, f"{where}: {name} was changed")
 
 
+LARGE = {1: (2**20 + 77,), 2: (1030, 1021), 3: (410, 300, 411)}
+
+
+@each
+def test_a_million_elements_are_as_right_as_a_few(operation):
+    for function, args, knobs, where in cases(operation, LARGE[contract.dimensions(operation)], np.float32):
+        assert_near(call(operation, function, args, knobs), *oracle(operation, function, args, knobs, np.float32), where)
+
+
 @each_dtype
 @each
 def test_nan_infinity_zero_and_denormals_propagate(operation, dtype):
@@ -217,11 +226,7 @@ def test_serial_and_parallel_and_a_second_run(operation, dtype):
 def test_digest(name):
     """A failure here is a change of bits. If it is meant: python -m nnjit.bench.contract, and say so in CHANGELOG."""
     found = contract.training_digest() if name == "training" else contract.operation_digest(name)
-    assert found == digests.DIGESTS[name]
-
-
-def test_every_operation_has_a_digest():
-    assert sorted(digests.DIGESTS) == sorted([*OPERATIONS, "training"])
+    assert found == digests.DIGESTS.get(name), f"{name}: see bench/digests.py"
 
 
 # what the children run: digests of all operations, and the float32 kernels that compute in double

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from scalar import assert_same_bits, block_sum, gamma, product
@@ -120,16 +122,23 @@ def test_torch_agrees(torch, activation):
         np.testing.assert_allclose(found, leaf.grad.numpy(), rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("parallel", (False, True))
-@pytest.mark.parametrize("shape", ((1, 3, 300), (5, matmul.DEPTH, 7), (5, 2 * matmul.DEPTH, 40)), ids=str)
+# rows and neurons: a single row, low tiles, columns in lanes, panels in place, copied panels, copied blocks of x
+WAYS = ((1, 300), (5, 40), (40, 3), (20, 45), (100, 170), (300, 70))
+LAYOUTS = (np.ascontiguousarray, np.asfortranarray)
+DEPTHS = (3, matmul.DEPTH - 1, matmul.DEPTH, matmul.DEPTH + 1, 2 * matmul.DEPTH)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("size", WAYS, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_bias_of_each_way_through_the_product(dtype, shape, parallel):
-    x, w, b, _ = arguments(shape, dtype)
+def test_the_bias_of_each_way_through_the_product(dtype, size, depth):
+    x, w, b, _ = arguments((size[0], depth, size[1]), dtype)
     z = product(x, w) + b
-    for activation in ACTIVATIONS:
-        y = z if activation is None else ACTIVATIONS[activation].forward(z)
-        assert_same_bits(dense.forward(x, w, b, activation=activation, parallel=parallel), y)
-        assert_same_bits(dense.forward(x, np.asfortranarray(w), b, activation=activation, parallel=parallel), y)
+    for activation, f in ACTIVATIONS.items():
+        y = z if activation is None else f.forward(z)
+        for x_layout, w_layout, parallel in itertools.product(LAYOUTS, LAYOUTS, (False, True)):
+            found = dense.forward(x_layout(x), w_layout(w), b, activation=activation, parallel=parallel)
+            assert_same_bits(found, y, f"{activation}, {x_layout.__name__}, {w_layout.__name__}, parallel {parallel}")
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -2,12 +2,15 @@ import math
 from fractions import Fraction
 from functools import cache
 
+import numba
 import numpy as np
 import pytest
+from layouts import from_element
 from scalar import assert_same_bits, random_words
 
 from nnjit import kernels
 from nnjit.kernels import dropout, reference
+from nnjit.kernels.jit import OPTIONS
 
 DTYPES = (np.float32, np.float64)
 SIZES = (1, 3, 4, 5, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 4095, 4096, 4097, 8200)
@@ -52,6 +55,24 @@ def test_each_number_alone(dtype, size, parallel):
         assert_same_bits(mask, expected)
         assert_same_bits(y, x * expected)
         assert_same_bits(dropout.backward(dy, mask, parallel=parallel), dy * expected)
+
+
+@numba.njit(**OPTIONS)
+def _block(x, y, mask, last, scale, seed, stream, start, end):
+    dropout._forward_block(x, y, mask, last, scale, seed, stream, start, end)
+
+
+@pytest.mark.parametrize("power", (*range(12, 35), 40))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_far_along_the_stream(dtype, power):
+    """A block on either side of each power of two, of an array that would not fit into memory."""
+    for start in (2**power - dropout.BLOCK, 2**power):
+        x, y, mask = numbers(40, dtype), np.empty(40, dtype), np.empty(40, dtype)
+        # a rate of 1/2: words below 2^31 are kept
+        _block(*(from_element(each, start) for each in (x, y, mask)), -1, 2.0, 3, 5, start, start + 40)
+        expected = np.where(random_words(40, 3, 5, start) < 2**31, dtype(2), dtype(0))
+        assert_same_bits(mask, expected)
+        assert_same_bits(y, x * expected)
 
 
 @pytest.mark.parametrize("rate", (0, 1e-300, 1e-9, 0.5, 0.9, 1 - 2.0**-31, 1 - 2.0**-33, 1 - 2.0**-53))

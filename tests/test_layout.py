@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nnjit import kernels
-from nnjit.bench import contract
+from nnjit.bench import contract, digests
 from nnjit.kernels import reference
 
 ROOT = Path(__file__).parent.parent
@@ -41,15 +41,30 @@ def outsiders(path, allowed):
             if not any(name == start or name.startswith(start.rstrip(".") + ".") for start in allowed)]
 
 
+def lacking(names, others, what):
+    """A line for each name that the others lack."""
+    return [f"operation {name}: {what}" for name in sorted(set(names) - set(others))]
+
+
 def test_an_operation_is_a_module_in_both_folders_and_in_all():
     of_kernels = {path.stem for path in sources("kernels")} - SHARED - {"__init__"}
     of_reference = {path.stem for path in sources("kernels/reference")} - {"__init__"}
-    assert not of_kernels - of_reference, "no twin in kernels/reference"
-    assert not of_reference - of_kernels, "no module in kernels"
-    assert sorted(of_reference) == sorted(reference.__all__) == OPERATIONS
-    listed = {name for name in kernels.__all__ if inspect.ismodule(getattr(kernels, name))}
-    assert not of_kernels - listed, "not in __all__ of kernels/__init__.py"
-    assert not listed - of_kernels, "in __all__ of kernels/__init__.py, but no module"
+    listed = {name for name in kernels.__all__ if inspect.ismodule(getattr(kernels, name, kernels))}
+    missing = [*lacking(of_kernels, of_reference, "no twin in kernels/reference"),
+               *lacking(of_reference, of_kernels, "no module in kernels"),
+               *lacking(of_reference, reference.__all__, "not in kernels.reference.__all__"),
+               *lacking(of_kernels, listed, "not in kernels/__init__.py __all__"),
+               *lacking(listed, of_kernels, "in kernels/__init__.py __all__, but no module")]
+    assert not missing, "\n".join(missing)
+    assert sorted(of_reference) == OPERATIONS
+
+
+def test_an_operation_has_a_digest():
+    names = {*OPERATIONS, "training"}
+    missing = [*lacking(names, digests.DIGESTS, "no digest in bench/digests.py; python -m nnjit.bench.contract prints "
+                                                "all of that file, see CONTRIBUTING.md"),
+               *lacking(digests.DIGESTS, names, "a digest in bench/digests.py, but no module")]
+    assert not missing, "\n".join(missing)
 
 
 @pytest.mark.parametrize("pattern", ("kernels/{}.py", "kernels/reference/{}.py", "tests/test_{}.py",

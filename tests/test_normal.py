@@ -5,6 +5,7 @@ from functools import cache
 import numba
 import numpy as np
 import pytest
+from layouts import from_element
 from scalar import assert_same_bits, cos_sin, log, random_words
 
 from nnjit import kernels
@@ -39,9 +40,10 @@ def numbers(shape, dtype=np.float32, **knobs):
 # ---- each number
 
 
-def bits_of_pairs(count, seed, stream, dtype):
-    """The random bits u and v of the first pairs, as Python numbers of 32 or 64 bits."""
-    words = random_words(2 * count if dtype is np.float32 else 4 * count, seed, stream)
+def bits_of_pairs(count, seed, stream, dtype, first=0):
+    """The random bits u and v of pairs from number `first` on, as Python numbers of 32 or 64 bits."""
+    words_of_a_pair = 2 if dtype is np.float32 else 4
+    words = random_words(words_of_a_pair * count, seed, stream, words_of_a_pair * first)
     for a, b, c, d in words.reshape(-1, 4).tolist():
         yield from [(a, c), (b, d)] if dtype is np.float32 else [(a + 2**32 * b, c + 2**32 * d)]
 
@@ -66,6 +68,22 @@ def test_each_number_alone(dtype, seed, stream):
         for parallel in (False, True):
             found = numbers(size, dtype, seed=seed, stream=stream, parallel=parallel)
             assert_same_bits(found, expected[:size], f"{size} numbers")
+
+
+@numba.njit(**OPTIONS)
+def _block(y, seed, stream, start, end):
+    normal._forward_block(y, seed, stream, start, end)
+
+
+@pytest.mark.parametrize("power", (*range(12, 35), 40))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_far_along_the_stream(dtype, power):
+    """A block on either side of each power of two, of an array that would not fit into memory."""
+    for start in (2**power - normal.BLOCK, 2**power):
+        y = np.empty(40, dtype)
+        _block(from_element(y, start), 3, 5, start, start + 40)
+        u, v = zip(*bits_of_pairs(20, 3, 5, dtype, start // 2))
+        assert_same_bits(y, np.stack(spelled(u, v, dtype), axis=1).ravel())
 
 
 @numba.njit(**OPTIONS)
