@@ -40,15 +40,14 @@ def _by_one_thread(method: Method) -> Method:
     """A method of a model that keeps all other threads out: they would read and write the same arrays."""
     @wraps(method)
     def alone(self: Model, *args: Any, **more: Any) -> Any:
-        self._need_thread()
-        if self._thread is not None:  # a callback, say
-            return method(self, *args, **more)
+        thread = get_ident()
+        inside = self._thread == thread  # a callback, say
         try:
-            vars(self).setdefault("_thread", get_ident())  # one step, even if two threads come at once
+            vars(self).setdefault("_thread", thread)  # one step, even if two threads come at once
             self._need_thread()
             return method(self, *args, **more)
         finally:
-            if self._thread == get_ident():
+            if self._thread == thread and not inside:
                 del self._thread
     return alone  # type: ignore[return-value]
 

@@ -28,6 +28,9 @@ PATTERN = np.frombuffer(bytes(range(1, 256)) * 5, np.uint8)[:MARGIN]
 PROT_NONE = 0
 LARGEST = 2**22  # bytes of an array, more than the largest of contract.SHAPES
 EDGES = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 70)  # of lanes, and of tiles in columns
+# of blocks, of groups of them, and of the copied parts of a product: multiples of powers of two
+BLOCKS = tuple(edge + near for edge in (128, 192, 256, 320, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
+               for near in (-1, 0, 1))
 HEIGHTS = (6, 10, 11, 12, 13, 14, 20, 28, 29)  # of tiles in rows, and of the switches between methods
 
 
@@ -85,18 +88,21 @@ class Rooms:
 
 
 def shapes(dimensions, which):
-    """0 to 70 for each length, the others at some lengths or, if `which` is all, at every edge; then larger ones."""
+    """0 to 70 for each length, and those around blocks, the others at some lengths or, if `which` is all, at every
+    edge; then larger ones."""
     every = range(71)
     if dimensions == 1:
-        found = {(n,) for n in every}
+        found = {(n,) for n in (*every, *BLOCKS)}
     elif dimensions == 2:
         rows, columns = (EDGES, EDGES) if which == "all" else ((17,), (1, 3, 17))
         found = {*itertools.product(rows, every), *itertools.product(every, columns)}
+        found |= {shape for n in BLOCKS for shape in ((1, n), (n, 1))}
     else:
         some = sorted({*EDGES, *HEIGHTS}) if which == "all" else (0, 1, 5, 17)
         found = set(itertools.product(some, repeat=3))
         for one, two in ((17, 9), (3, 33)):
             found |= {shape for n in every for shape in ((n, one, two), (one, n, two), (one, two, n))}
+        found |= {shape for n in BLOCKS if n < 1100 for shape in ((n, 3, 9), (2, n, 9), (2, 3, n))}
     return [*sorted(found), *contract.SHAPES[dimensions]]
 
 

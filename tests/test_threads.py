@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 import textwrap
 import threading
 
@@ -13,6 +14,7 @@ import pytest
 from nnjit import kernels, nn
 from nnjit.bench import digests
 from nnjit.kernels import replay
+from nnjit.nn.model import _by_one_thread
 
 LAYERS = ("omp", "workqueue", "tbb")
 OPERATIONS = ("matmul", "softmax_cross_entropy", "tanh", "dropout", "normal", "mean", "clip_norm", "adam")
@@ -308,6 +310,115 @@ def test_while_one_thread_trains_no_other_uses_the_model(tmp_path, middle, use):
     assert bits(model) == bits(alone) and model.history == alone.history
     assert list(tmp_path.iterdir()) == []
     assert in_a_thread(model.predict, X).tobytes() == model.predict(X).tobytes()
+
+
+@pytest.mark.parametrize("middle", [nn.Tanh, OwnTanh])
+def test_other_threads_are_refused_at_any_moment_of_a_training(tmp_path, middle):
+    model, uses, found, ended = network(middle), [*USES] * 40, [], threading.Event()
+
+    def work():
+        try:
+            for use in uses:
+                try:
+                    USES[use](model, tmp_path / "a.npz")
+                    found.append("not refused")
+                except RuntimeError as error:
+                    found.append(str(error))
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=work)
+
+    def callback(epoch):
+        if epoch == 1:
+            thread.start()
+        if ended.is_set():
+            raise nn.StopTraining
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        model.train(X, Y, epochs=10**5, batch_size=20, callback=callback)
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join(60)
+    assert len(found) == len(uses) and [use for use, said in zip(uses, found) if BUSY not in said] == []
+    alone = network(middle)
+    alone.train(X, Y, epochs=len(model.history["loss"]), batch_size=20)
+    assert bits(model) == bits(alone) and model.history == alone.history
+    assert list(tmp_path.iterdir()) == []
+
+
+class Pause:
+    """Does something before line number `at` of the functions of this name that this thread runs."""
+
+    def __init__(self, name, at, action):
+        self.name, self.at, self.action, self.lines = name, at, action, 0
+
+    def __enter__(self):
+        self.former = sys.gettrace()
+        sys.settrace(self.trace)
+
+    def __exit__(self, *exception):
+        sys.settrace(self.former)
+
+    def trace(self, frame, event, argument):
+        if frame.f_code.co_name != self.name:
+            return None
+        if event == "line":
+            self.lines += 1
+            if self.lines == self.at:
+                self.action()
+        return self.trace
+
+
+class Sharing(nn.Model):
+    @_by_one_thread
+    def use(self, callback=None):
+        """Checks nothing itself."""
+        if callback:
+            callback(1)
+
+
+@pytest.mark.parametrize("method", [lambda model, callback: model.train(X, Y, epochs=2, callback=callback),
+                                    Sharing.use], ids=("train", "use"))
+def test_two_threads_come_at_any_line(method):
+    """One of them is let in, the other is refused, whichever comes first."""
+    name, seen = Sharing.use.__code__.co_name, set()
+    for at in range(1, 50):
+        model, inside, leave = network(), threading.Event(), threading.Event()
+        model.__class__ = Sharing
+        found = {}
+
+        def come(number, callback=None):
+            try:
+                method(model, callback)
+                found[number] = "let in"
+            except RuntimeError as error:
+                found[number] = str(error)
+            inside.set()
+
+        def hold(epoch):
+            inside.set()
+            assert leave.wait(60)
+
+        def begin():
+            other.start()
+            assert inside.wait(60)
+
+        other = threading.Thread(target=come, args=("other", hold))
+        with Pause(name, at, begin):
+            come("this")
+        if other.ident is None:  # there are no more lines
+            break
+        if found["this"] != "let in":
+            assert BUSY in str(in_a_thread(model.predict, X)), at  # the other is still in
+        leave.set()
+        other.join(60)
+        first, second = sorted(found.values(), key=lambda said: said != "let in")
+        assert first == "let in" and BUSY in second, f"line {at}: {found}"
+        seen.add(found["this"] == "let in")
+    assert seen == {True, False} and at > 5
 
 
 def test_the_thread_that_trains_may_use_the_model(tmp_path):
