@@ -11,9 +11,10 @@ from .peers import BETA_1, BETA_2, CLIP, DROPPED, EPSILON, RHO, Call, Parameters
 
 torch: Any = import_module("torch")  # by name: checkers of types need not find it
 aten = torch.ops.aten
-binary_cross_entropy, huber_loss, l1_loss, mse_loss, nll_loss = (
+binary_cross_entropy, with_logits, huber_loss, l1_loss, mse_loss, nll_loss = (
     getattr(torch.nn.functional, name)
-    for name in ("binary_cross_entropy", "huber_loss", "l1_loss", "mse_loss", "nll_loss"))
+    for name in ("binary_cross_entropy", "binary_cross_entropy_with_logits", "huber_loss", "l1_loss", "mse_loss",
+                 "nll_loss"))
 relu_backward, sigmoid_backward, tanh_backward, elu_backward = (
     getattr(aten, f"{name}_backward").default for name in ("threshold", "sigmoid", "tanh", "elu"))
 binary_backward, huber_backward, mse_backward = (
@@ -51,6 +52,14 @@ def fused_backward(y: Any, labels: Any) -> Any:
 def fused_one_hot(x: Any, t: Any) -> tuple[Any, Any]:
     logarithms = torch.log_softmax(x, 1)
     return torch.mul(logarithms, t).sum(1).neg_(), logarithms.exp_()
+
+
+def fused_sigmoid(x: Any, t: Any) -> tuple[Any, Any]:
+    return with_logits(x, t, reduction="none").mean(1), torch.sigmoid(x)
+
+
+def likelihood_backward(x: Any, labels: Any) -> Any:
+    return torch.zeros_like(x).scatter_(1, labels.unsqueeze(1), -1 / len(x))
 
 
 def dropped(x: Any, **knobs: Any) -> tuple[Any, Any]:
@@ -119,6 +128,12 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "softmax_cross_entropy.forward one-hot": fused_one_hot,
     "softmax_cross_entropy.backward": fused_backward,
     "softmax_cross_entropy.backward one-hot": lambda y, t: torch.sub(y, t).div_(len(y)),
+    "sigmoid_cross_entropy.forward": fused_sigmoid,
+    "sigmoid_cross_entropy.backward": lambda y, t: torch.sub(y, t).div_(y.numel()),
+    "negative_log_likelihood.forward": lambda x, labels: nll_loss(x, labels, reduction="none"),
+    "negative_log_likelihood.forward one-hot": lambda x, t: torch.mul(x, t).sum(1).neg_(),
+    "negative_log_likelihood.backward": likelihood_backward,
+    "negative_log_likelihood.backward one-hot": lambda x, t: torch.div(t, -len(x)),
     "categorical_accuracy.forward": lambda y, labels: (y.argmax(1) == labels).sum().item(),
     "categorical_accuracy.forward one-hot": lambda y, t: (y.argmax(1) == t.argmax(1)).sum().item(),
     "dropout.forward": dropped,

@@ -21,7 +21,7 @@ Parameters = list[tuple[Any, Any]]  # weights (inputs, neurons) and biases of ea
 
 NAMES = {"torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn"}
 PACKAGES = {"torch": "torch", "jax": "jax", "sklearn": "scikit-learn"}
-LABELLED = ("categorical_accuracy", "categorical_cross_entropy", "softmax_cross_entropy")
+LABELLED = ("categorical_accuracy", "categorical_cross_entropy", "negative_log_likelihood", "softmax_cross_entropy")
 CLIP = 1e-7
 DROPPED = 0.1  # the rate of dropout's inputs
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # of Adam; epsilon of all optimizers
