@@ -161,16 +161,12 @@ def two_spirals(optimizer: Any) -> Program:
 
 
 def sine(optimizer: Any, *widths: int, scale: float = 0.01) -> Program:
-    """A sine; `scale` is the factor in Layer_Dense, which chapter 17 changes."""
+    """A sine; `scale` is the factor of the weights, which chapter 17 changes."""
     from nnfs.datasets import sine_data
     X, y = sine_data()
     layers: list[Any] = []
     for inputs, neurons in zip((1, *widths), (*widths, 1)):
-        state = np.random.get_state()
-        layer = Layer_Dense(inputs, neurons)
-        np.random.set_state(state)
-        layer.weights = scale * np.random.randn(inputs, neurons)
-        layers += [layer, Activation_ReLU()]
+        layers += [Layer_Dense(inputs, neurons, weight_scale=scale), Activation_ReLU()]
     layers[-1] = Activation_Linear()
     return Program(X, y, layers, Loss_MeanSquaredError(), optimizer, Accuracy_Regression())
 

@@ -357,7 +357,8 @@ class Model:
         """Train on inputs X (N, n_inputs) and labels y, and return `history`, which later trainings continue.
 
         batch_size: samples a step, the last batch being smaller where they do not divide; None takes all at once.
-        print_every: print each epoch, and every so many of its steps; None prints nothing.
+        print_every: where an epoch is one step, print every so many epochs, and at the end the validation's figures;
+            with more steps print each epoch, every so many of its steps and the last; None prints nothing.
         validation_data: (X, y) or (X, y, sample_weight) to evaluate after each epoch.
         shuffle: take the samples of each epoch in a new random order, drawn from `seed` (a number or a Generator).
         progress: a bar on stderr after a second; None shows it on a terminal.
@@ -402,23 +403,30 @@ class Model:
             data = (X, y, *weights)
         if validation is not None:
             validation = tuple(each.copy() if self._writes(each) else each for each in validation)
-        one_by_one = steps > 1 or shuffle or validation is not None or callbacks or print_every
+        one_by_one = steps > 1 or shuffle or validation is not None or callbacks
+        by_step, by_epoch = (print_every, None) if steps > 1 else (None, print_every)
+        validated = None
         pace = Pace(making.pace(batch))
         epoch, warned = 0, False
         running = bar(epochs * steps, progress)
         try:
             while epoch < epochs:
                 if not one_by_one:
-                    passed = making.epochs(data, pace.next(epochs - epoch))
+                    ahead = epochs - epoch if by_epoch is None else min(epochs - epoch, by_epoch - epoch % by_epoch)
+                    passed = making.epochs(data, pace.next(ahead))
                     if passed is not None:
                         self._note(passed)
                         warned = warned or _not_finite(passed["loss"], epoch + 1, None)
                         epoch += len(passed["loss"])
+                        if by_epoch and epoch % by_epoch == 0:
+                            (loss, accuracy), rate = self._means(), passed["learning_rate"][-1]
+                            penalty = passed.get("regularization_loss", [0.0])[-1]
+                            say(f"epoch: {epoch}, {self._line(loss, penalty, accuracy, rate)}")
                         if running is not None:
                             running.update(len(passed["loss"]))
                         continue
                 epoch += 1
-                if print_every:
+                if by_step:
                     say(f"epoch: {epoch}")
                 self._new_pass()
                 order = None if random is None else random.permutation(len(X))
@@ -434,12 +442,15 @@ class Model:
                         found = making.several(tuple(each[rows] for each in data), batch)
                     warned = warned or _not_finite([figures[0] + figures[1] for figures in found], epoch, step)
                     for step, figures in enumerate(found, step):
-                        if print_every and (step % print_every == 0 or step == steps - 1):
+                        if by_step and (step % by_step == 0 or step == steps - 1):
                             say(f"step: {step}, {self._line(*figures)}")
                     step += 1
                     if running is not None:
                         running.update(len(found))
-                self._end_epoch(validation, len(X), batch_size, print_every)
+                title = "training" if by_step else f"epoch: {epoch}" if by_epoch and epoch % by_epoch == 0 else ""
+                validated = self._end_epoch(validation, len(X), batch_size, title)
+                if by_step and validated:
+                    say_validation(*validated)
                 if callbacks:
                     for each in callbacks:
                         each(epoch)
@@ -452,26 +463,29 @@ class Model:
             finally:  # of Ctrl-C in between, too
                 if running is not None:
                     running.close()
+        if by_epoch and validated:
+            say_validation(*validated)
         for each in callbacks:
             if hasattr(each, "finish"):
                 each.finish()
         return self.history
 
-    def _end_epoch(self, validation: Data | None, samples: int, batch_size: int | None,
-                   print_every: Any) -> None:
+    def _end_epoch(self, validation: Data | None, samples: int, batch_size: int | None, title: str
+                   ) -> tuple[float, float | None] | None:
+        # prints the epoch's figures behind the title, if there is one; returns those of the validation
         loss, accuracy = self._means()
         penalty, rate = self._penalty / samples, self.optimizer.current_learning_rate
-        if print_every:
-            say(f"training, {self._line(loss, penalty, accuracy, rate)}")
+        if title:
+            say(f"{title}, {self._line(loss, penalty, accuracy, rate)}")
         found = {"loss": loss + penalty, "accuracy": accuracy, "learning_rate": rate}
         if self._regularized():
             found["regularization_loss"] = penalty
+        validated = None
         if validation is not None:
-            loss, accuracy = self._evaluate(validation, batch_size)
-            if print_every:
-                say_validation(loss, accuracy)
-            found.update(val_loss=loss, val_accuracy=accuracy)
+            validated = self._evaluate(validation, batch_size)
+            found["val_loss"], found["val_accuracy"] = validated
         self._note({name: [value] for name, value in found.items() if value is not None})
+        return validated
 
     @staticmethod
     def _line(loss: float, penalty: float, accuracy: float | None, rate: float) -> str:

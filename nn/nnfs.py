@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import layers, losses, metrics, model, optimizers
-from .arrays import Array, as_floats, whole
+from .arrays import Array, as_floats, finite, whole
 from .layers import Layer
 from .layers import Linear as Activation_Linear
 from .layers import ReLU as Activation_ReLU
@@ -39,7 +39,10 @@ __all__ = [
 
 
 class Layer_Dense(layers.Dense):
-    """A dense layer with weights 0.01 * np.random.randn, in the dtype that gives, and biases of 0."""
+    """A dense layer with weights weight_scale * np.random.randn, in the dtype that gives, and biases of 0.
+
+    The book's chapters draw with 0.01, chapter 17 and the regression of 18 with 0.1.
+    """
 
     weight_momentums: Array
     bias_momentums: Array
@@ -48,8 +51,9 @@ class Layer_Dense(layers.Dense):
 
     def __init__(self, n_inputs: int, n_neurons: int, weight_regularizer_l1: float = 0,
                  weight_regularizer_l2: float = 0, bias_regularizer_l1: float = 0,
-                 bias_regularizer_l2: float = 0) -> None:
-        weights = as_floats(0.01 * np.random.randn(whole("n_inputs", n_inputs), whole("n_neurons", n_neurons)))
+                 bias_regularizer_l2: float = 0, *, weight_scale: float = 0.01) -> None:
+        scale = finite("weight_scale", weight_scale)
+        weights = as_floats(scale * np.random.randn(whole("n_inputs", n_inputs), whole("n_neurons", n_neurons)))
         super().__init__(n_inputs, n_neurons, initializer=lambda *sizes: weights, dtype=weights.dtype,
                          weight_regularizer_l1=weight_regularizer_l1, weight_regularizer_l2=weight_regularizer_l2,
                          bias_regularizer_l1=bias_regularizer_l1, bias_regularizer_l2=bias_regularizer_l2)
@@ -270,7 +274,8 @@ class Model(model.Model):
         return super().forward(X, training)
 
     def train(self, X: ArrayLike, y: ArrayLike, *, print_every: int | None = 1, **more: Any) -> Any:
-        """Train, print each epoch and every `print_every`-th of its steps, and evaluate after each epoch.
+        """Train, print every `print_every`-th epoch, or with mini-batches each epoch and every `print_every`-th of its
+        steps, and evaluate after each epoch.
 
         The other arguments, epochs, batch_size, validation_data and more, are those of `nn.Model.train`.
         """

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nnjit import nn
-from nnjit.nn import progress
+from nnjit.nn import nnfs, progress
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +18,9 @@ def spiral():
     return nn.datasets.spiral(100, 3, seed=0)
 
 
-def build(*layers, loss=nn.CategoricalCrossentropy, optimizer=None, accuracy=nn.Accuracy):
-    model = nn.Model()
+def build(*layers, loss=nn.CategoricalCrossentropy, optimizer=None, accuracy=nn.Accuracy,
+          model=nn.Model):
+    model = model()
     for layer in layers:
         model.add(layer)
     model.set(loss=loss and loss(), optimizer=optimizer or nn.Adam(0.05, decay=5e-7), accuracy=accuracy and accuracy())
@@ -441,6 +442,51 @@ def test_lines_are_the_books(spiral, capsys):
         assert re.fullmatch(pattern, line), (line, pattern)
     loss, accuracy = model.history["val_loss"][1], model.history["val_accuracy"][1]
     assert lines[-1] == f"validation, acc: {accuracy:.3f}, loss: {loss:.3f}"
+
+
+@pytest.mark.parametrize("batch_size", (None, 300, 1000))
+@pytest.mark.parametrize("validated", (False, True))
+@pytest.mark.parametrize("model", (nn.Model, nnfs.Model))
+def test_where_an_epoch_is_one_step_epochs_are_counted(twin, spiral, capsys, model, validated, batch_size):
+    """As in chapter 18 of the book: 1000 epochs, 10 lines, and one of the validation at the end."""
+    made = build(nn.Dense(2, 8, rng=0, weight_regularizer_l2=0.1), nn.Softmax(), optimizer=nn.SGD(0.1, decay=0.5),
+                 model=model)
+    history = made.train(*spiral, epochs=35, print_every=10, batch_size=batch_size,
+                         validation_data=spiral if validated else None)
+    lines = capsys.readouterr().out.splitlines()
+    for line, epoch in zip(lines, (10, 20, 30)):
+        accuracy, loss, penalty, rate = (history[name][epoch - 1] for name in (
+            "accuracy", "loss", "regularization_loss", "learning_rate"))
+        assert line == (f"epoch: {epoch}, acc: {accuracy:.3f}, loss: {loss:.3f} (data_loss: {loss - penalty:.3f}, "
+                        f"reg_loss: {penalty:.3f}), lr: {rate}")
+        assert penalty > 0.001 and rate == 0.1 / (1 + 0.5 * (epoch - 1))
+    assert lines[3:] == ([f"validation, acc: {history['val_accuracy'][-1]:.3f}, loss: {history['val_loss'][-1]:.3f}"]
+                         if validated else [])
+
+
+def test_what_is_printed_does_not_change_the_training(spiral, capsys):
+    def trained(**given):
+        model = small()
+        model.train(*spiral, epochs=50, **given)
+        return model.history, bits(model)
+
+    silent = trained()
+    for every in (1, 7, 1000):
+        assert trained(print_every=every) == silent
+        assert len(capsys.readouterr().out.splitlines()) == 50 // every
+
+
+def test_the_validation_of_a_training_that_is_stopped_is_printed(twin, spiral, capsys):
+    model = small()
+
+    def stop(epoch):
+        if epoch == 3:
+            raise nn.StopTraining
+
+    model.train(*spiral, epochs=50, print_every=2, validation_data=spiral, callback=stop)
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("epoch: 2, acc: ")
+    assert last == f"validation, acc: {model.history['val_accuracy'][2]:.3f}, loss: {model.history['val_loss'][2]:.3f}"
 
 
 def test_the_bar_shows_on_terminals_only(monkeypatch):

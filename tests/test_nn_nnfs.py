@@ -103,6 +103,40 @@ def test_options_of_init(options):
         "assert (dense2.weights == 0.01 * np.random.randn(3, 3)).all()")
 
 
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_the_weights_have_the_scale_that_is_given(tmp_path, dtype):
+    """Chapter 17 draws 0.1 * randn, in place of the 0.01 of the chapters before it."""
+    run(IMPORTS, OURS, f"""
+nnfs.init(default_dtype="{dtype}")
+np.random.seed(3)
+layers = [Layer_Dense(1, 64, weight_scale=0.1), Layer_Dense(64, 64, 0, 0.5, weight_scale=np.float64(2)),
+          Layer_Dense(64, 1, weight_scale=0)]
+np.random.seed(3)
+for layer, scale in zip(layers, (0.1, 2, 0)):
+    assert (layer.weights == scale * np.random.randn(*layer.weights.shape)).all()
+    assert layer.weights.dtype == "{dtype}"
+assert layers[1].weight_regularizer_l2 == 0.5
+model = Model()
+for layer in layers:
+    model.add(layer)
+model.finalize()
+model.save(r"{tmp_path / 'a.model'}")
+loaded = Model.load(r"{tmp_path / 'a.model'}")
+assert (loaded.layers[0].weights == layers[0].weights).all()
+""")
+
+
+@pytest.mark.parametrize(("scale", "error"), ((-0.1, ValueError), (np.nan, ValueError), (np.inf, ValueError),
+                                              ("0.1", TypeError), (None, TypeError), (True, TypeError)))
+def test_a_scale_that_is_none_is_named(scale, error):
+    state = np.random.get_state()[1].tobytes()
+    with pytest.raises(error, match="weight_scale must be "):
+        nnfs.Layer_Dense(2, 3, weight_scale=scale)
+    with pytest.raises(TypeError):
+        nnfs.Layer_Dense(2, 3, 0, 0, 0, 0, 0.1)  # behind the book's arguments, by its name alone
+    assert np.random.get_state()[1].tobytes() == state
+
+
 LATE = """
 nnfs.init()
 X, y = spiral_data(samples=100, classes=3)

@@ -124,6 +124,27 @@ def test_many_steps_are_one_call(monkeypatch, shuffle):
     assert model.history["learning_rate"] == [0.01 / (1 + 1e-3 * step) for step in (6, 13, *range(14, 26))]
 
 
+def test_epochs_between_two_printed_ones_are_one_call(monkeypatch, capsys):
+    steps, repeat = [], plan.Plan.repeat
+    monkeypatch.setattr(plan.Plan, "repeat", lambda self, data, samples, update, numbers: steps.append(len(numbers))
+                        or repeat(self, data, samples, update, numbers))
+    at_once(monkeypatch, 5)
+    model = network(regularized=True)
+    model.train(X, Y)
+    assert steps == []
+    capsys.readouterr()
+    model.train(X, Y, epochs=15, print_every=7)
+    assert steps == [5, 2, 5, 2]  # and the last epoch alone
+    printed = capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        layer_by_layer(patch)
+        plain = network(regularized=True)
+        plain.train(X, Y)
+        plain.train(X, Y, epochs=15, print_every=7)
+    assert printed == capsys.readouterr().out and len(printed.splitlines()) == 2
+    assert bits(model) == bits(plain) and model.history == plain.history
+
+
 def test_attributes_are_those_of_the_last_of_many_steps(monkeypatch):
     def train(model):
         model.train(X, Y, epochs=3, batch_size=10, callback=lambda epoch: epoch < 3 and model.forward(X[:3]))

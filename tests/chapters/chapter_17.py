@@ -13,11 +13,9 @@ accuracy_precision = np.std(y) / 250
 trained = {}
 for loss_function in Loss_MeanSquaredError(), Loss_MeanAbsoluteError():
     np.random.seed(2)
-    dense1, activation1 = Layer_Dense(1, 32), Activation_ReLU()
-    dense2, activation2 = Layer_Dense(32, 32), Activation_ReLU()
-    dense3, activation3 = Layer_Dense(32, 1), Activation_Linear()
-    for dense in dense1, dense2, dense3:
-        dense.weights *= 10
+    dense1, activation1 = Layer_Dense(1, 32, weight_scale=0.1), Activation_ReLU()
+    dense2, activation2 = Layer_Dense(32, 32, weight_scale=0.1), Activation_ReLU()
+    dense3, activation3 = Layer_Dense(32, 1, weight_scale=0.1), Activation_Linear()
     network = [dense1, activation1, dense2, activation2, dense3, activation3]
     optimizer = Optimizer_Adam(learning_rate=0.005, decay=1e-3)
     for epoch in range(21):

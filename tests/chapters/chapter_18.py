@@ -10,18 +10,16 @@ nnfs.init()
 
 X, y = sine_data()
 regression = Model()
-regression.add(Layer_Dense(1, 64))
+regression.add(Layer_Dense(1, 64, weight_scale=0.1))
 regression.add(Activation_ReLU())
-regression.add(Layer_Dense(64, 64))
+regression.add(Layer_Dense(64, 64, weight_scale=0.1))
 regression.add(Activation_ReLU())
-regression.add(Layer_Dense(64, 1))
+regression.add(Layer_Dense(64, 1, weight_scale=0.1))
 regression.add(Activation_Linear())
 regression.set(loss=Loss_MeanSquaredError(), optimizer=Optimizer_Adam(learning_rate=0.005, decay=1e-3),
                accuracy=Accuracy_Regression())
 regression.finalize()
-for layer in regression.trainable_layers:
-    layer.weights *= 10
-regression.train(X, y, epochs=20, print_every=100)
+regression.train(X, y, epochs=20, print_every=5)
 
 X, y = spiral_data(samples=100, classes=2)
 X_test, y_test = spiral_data(samples=100, classes=2)
@@ -34,7 +32,7 @@ binary.add(Activation_Sigmoid())
 binary.set(loss=Loss_BinaryCrossentropy(), optimizer=Optimizer_Adam(decay=5e-7),
            accuracy=Accuracy_Categorical(binary=True))
 binary.finalize()
-binary.train(X, y, validation_data=(X_test, y_test), epochs=20, print_every=100)
+binary.train(X, y, validation_data=(X_test, y_test), epochs=20, print_every=5)
 
 X, y = spiral_data(samples=100, classes=3)
 X_test, y_test = spiral_data(samples=100, classes=3)
