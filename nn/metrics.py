@@ -157,6 +157,7 @@ class RegressionAccuracy(_Counting):
     """The share of outputs (N, C) that are less than `precision` from their target.
 
     None takes a 250th of the standard deviation of the targets that a training begins with, or of the first batch.
+    Where they are constant, it is a 250th of their magnitude, or of 1 if they are 0.
     """
 
     def __init__(self, precision: float | None = None) -> None:
@@ -166,13 +167,19 @@ class RegressionAccuracy(_Counting):
     def prepare(self, y: ArrayLike) -> None:
         if not self._given:
             values = np.asarray(y, np.float64).ravel().tolist()  # exact sums: the same on every machine
+            if not values:
+                raise ValueError("y must hold at least one number for RegressionAccuracy() to take its precision from")
             try:
                 mean = math.fsum(values) / len(values)
-                self.precision = finite("their standard deviation", math.sqrt(
-                    math.fsum([(value - mean) * (value - mean) for value in values]) / len(values)) / 250)
+                deviation = finite("their standard deviation", math.sqrt(
+                    math.fsum([(value - mean) * (value - mean) for value in values]) / len(values)))
             except (OverflowError, ValueError) as error:
                 raise ValueError(f"y must be finite, and its numbers not too large, for RegressionAccuracy() to take "
                                  f"its precision from: {error}. Clean y, or give a precision") from error
+            magnitude = max(map(abs, values))
+            if deviation <= 4 * math.ulp(magnitude):  # equal but for rounding
+                deviation = magnitude or 1.0
+            self.precision = deviation / 250
 
     def hits(self, outputs: Array, y: Array) -> int:
         if self.precision is None:

@@ -226,7 +226,8 @@ class Accuracy_Categorical(Accuracy):
 
 
 class Accuracy_Regression(Accuracy, metrics.RegressionAccuracy):
-    """Of numbers, right when less than `precision` away: by default a 250th of the labels' standard deviation."""
+    """Of numbers, right when less than `precision` away: by default a 250th of the labels' standard deviation, or of
+    their magnitude where they are constant."""
 
     def __init__(self, precision: float | None = None) -> None:
         metrics.RegressionAccuracy.__init__(self, precision)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nnjit import nn
+from nnjit.nn import nnfs
 
 K = (1, 2, 3, 5, 9)
 
@@ -130,3 +131,44 @@ def test_accuracy_of_classes_refuses_a_single_output():
 def test_targets_that_give_no_precision_are_named(y):
     with pytest.raises(ValueError, match="y must be finite, .*give a precision"):
         nn.RegressionAccuracy().prepare(np.array(y))
+
+
+@pytest.mark.parametrize("make", (nn.RegressionAccuracy, nnfs.Accuracy_Regression))
+@pytest.mark.parametrize("values, magnitude", [
+    ([3.0] * 7, 3), ([-0.1] * 7, 0.1), ([0.0] * 7, 1), ([-0.0, 0.0], 1), ([7], 7), ([1e-200] * 3, 1e-200),
+    ([0.1 + 0.2, 0.3], 0.3),  # the same number but for rounding
+    ([2e-200, -1e-200], 2e-200),  # the squares of the deviations are 0
+])
+def test_a_constant_target_can_be_met(twin, make, values, magnitude):
+    accuracy = make()
+    accuracy.prepare(np.array(values))
+    assert accuracy.precision == pytest.approx(magnitude / 250, rel=1e-12, abs=0)
+    y = np.array(values)[:, None]
+    assert accuracy.calculate(y + 0.9 * magnitude / 250, y) == 1
+    assert accuracy.calculate(y - 1.1 * magnitude / 250, y) == 0
+
+
+@pytest.mark.parametrize("constant", (0.0, -40.0, 0.3))
+@pytest.mark.parametrize("make, model", ((nn.RegressionAccuracy, nn.Model), (nnfs.Accuracy_Regression, nnfs.Model)))
+def test_a_fitted_constant_counts_as_right(make, model, constant):
+    X, y = np.random.default_rng(0).standard_normal((50, 3)), np.full((50, 1), constant)
+    model = model()
+    model.add(nn.Dense(3, 1, rng=0))
+    model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD(0.1), accuracy=make())
+    model.finalize()
+    history = model.train(X, y, epochs=400, progress=False)
+    assert history["loss"][-1] < 1e-10 and history["accuracy"][-1] == 1 > history["accuracy"][0]
+    assert model.evaluate(X, y)[1] == 1
+
+
+def test_a_deviation_is_still_what_decides():
+    for y in ([1.0, 1 + 1e-12], [5e-3, -5e-3], [1e9, 1e9 + 1]):
+        accuracy = nn.RegressionAccuracy()
+        accuracy.prepare(np.array(y))
+        assert accuracy.precision == pytest.approx(np.std(y) / 250, rel=1e-12)
+
+
+@pytest.mark.parametrize("make", (nn.RegressionAccuracy, nnfs.Accuracy_Regression))
+def test_no_targets_give_no_precision(make):
+    with pytest.raises(ValueError, match="y must hold at least one number"):
+        make().prepare(np.empty((0, 1)))

@@ -253,6 +253,15 @@ def test_accuracies_in_the_books_style():
     assert regression.precision == pytest.approx(2 * before, rel=1e-14)
 
 
+def test_constant_labels_have_a_precision():
+    accuracy, y = nnfs.Accuracy_Regression(), np.full((4, 1), 5.0)
+    accuracy.init(y)
+    assert accuracy.precision == 0.02
+    assert accuracy.calculate(y + [[0], [0.019], [-0.019], [0.021]], y) == 0.75
+    accuracy.init(np.zeros(3), reinit=True)
+    assert accuracy.precision == 1 / 250
+
+
 def test_names_are_aliases_of_the_same_classes():
     assert nnfs.Activation_ReLU is nn.ReLU and nnfs.Loss_MeanSquaredError is nn.MeanSquaredError
     for name in nnfs.__all__:
