@@ -17,6 +17,15 @@ MOST = 2**63 - 1
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LINE = 64  # bytes of a cache's line and of a vector
+LAST = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask")  # attributes that a call sets
+
+
+class Calling:
+    """Keeps the arrays of its last call as attributes; what is copied or pickled does without them."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # they are as large as the batch, and may be nobody else's business
+        return {name: value for name, value in vars(self).items() if name not in LAST}
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -1,7 +1,7 @@
 """Layers: parameters, and one kernel call each way.
 
 `y = layer.forward(x)` and `dx = layer.backward(dy)`; the arrays of the last call stay in `inputs output dinputs`, and
-for layers with parameters in `dweights dbiases`. Every call returns fresh arrays.
+for layers with parameters in `dweights dbiases`. Every call returns fresh arrays. Copies and pickles are without them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import backend, initializers
-from .arrays import Array, as_floats, finite, float_dtype, generator, real, whole
+from .arrays import Array, Calling, as_floats, finite, float_dtype, generator, real, whole
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 
 
-class Dense:
+class _Layer(Calling):
+    inputs: Array | None = None
+    output: Array | None = None
+    dinputs: Array | None = None
+
+
+class Dense(_Layer):
     """y = f(x w + b), with f the identity, "relu", "sigmoid" or "tanh", all in one kernel.
 
     `weights` (n_inputs, n_neurons) start as `initializer` has them (a name or a function of `initializers`), drawn from
@@ -34,9 +40,6 @@ class Dense:
     regularizer that is not a finite number of at least 0.
     """
 
-    inputs: Array | None = None
-    output: Array | None = None
-    dinputs: Array | None = None
     dweights: Array | None = None
     dbiases: Array | None = None
     _weights: Array
@@ -124,7 +127,7 @@ class Dense:
         Sets `dweights` and `dbiases`. `input_gradient=False` saves a product and returns None: for a first layer.
         """
         if self.inputs is None:
-            raise RuntimeError("backward needs a forward before it")
+            raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, self.dtype, "dvalues")
         self.dinputs, self.dweights, biases = backend.ops.dense.backward(
             dvalues, self.inputs, self._weights, self.output, activation=self.activation, input_gradient=input_gradient)
@@ -135,13 +138,10 @@ class Dense:
         return self.dinputs
 
 
-class _Activation:
+class _Activation(_Layer):
     # a subclass names its operation, and whether that one's backward takes x instead of y
     operation = ""
     of_inputs = False
-    inputs: Array | None = None
-    output: Array | None = None
-    dinputs: Array | None = None
 
     def __init__(self) -> None:
         self._knobs: dict[str, float] = {}
@@ -159,7 +159,7 @@ class _Activation:
         """The gradient (N, C) of the loss with respect to the inputs, given that of the outputs."""
         seen = self.inputs if self.of_inputs else self.output
         if seen is None:
-            raise RuntimeError("backward needs a forward before it")
+            raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, seen.dtype, "dvalues")
         self.dinputs = dx = getattr(backend.ops, self.operation).backward(dvalues, seen, **self._knobs)
         return dx
@@ -270,15 +270,11 @@ class LogSoftmax(_Activation):
         return np.asarray(outputs).argmax(axis=1)
 
 
-class Input:
+class Input(_Layer):
     """Samples as they are, (N, *shape), checked for their shape: `Input(784)`, `Input((28, 28))`.
 
     Raises TypeError or ValueError for sizes that are not whole numbers of at least 1.
     """
-
-    inputs: Array | None = None
-    output: Array | None = None
-    dinputs: Array | None = None
 
     def __init__(self, shape: int | Sequence[int]) -> None:
         sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
@@ -305,12 +301,8 @@ class Input:
         return dx
 
 
-class Flatten:
+class Flatten(_Layer):
     """y (N, everything else) from x (N, ...): images become rows."""
-
-    inputs: Array | None = None
-    output: Array | None = None
-    dinputs: Array | None = None
 
     def __repr__(self) -> str:
         return "Flatten()"
@@ -326,7 +318,7 @@ class Flatten:
     def backward(self, dvalues: ArrayLike) -> Array:
         """The gradient in the shape of the inputs."""
         if self.inputs is None:
-            raise RuntimeError("backward needs a forward before it")
+            raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, self.inputs.dtype, "dvalues")
         if dvalues.size != self.inputs.size:
             raise ValueError(f"dvalues must have as many numbers as inputs {self.inputs.shape}, got {dvalues.shape}")
@@ -398,7 +390,7 @@ class Dropout(_Activation):
     def backward(self, dvalues: ArrayLike) -> Array:
         """The gradient of the loss with respect to the inputs, given that of the outputs, by the last call's mask."""
         if self.output is None:
-            raise RuntimeError("backward needs a forward before it")
+            raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, self.output.dtype, "dvalues")
         mask = self.binary_mask
         self.dinputs = dx = (backend.ops.linear.forward(dvalues) if mask is None else

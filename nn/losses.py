@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT64, Array, as_array, as_floats, as_labels, finite, within
+from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, finite, within
 from .targets import (BALANCED, ClassWeights, as_class_weights, as_weights, balanced, check_count, check_shares,
                       weights_of, within_unit)
 
@@ -36,7 +36,7 @@ def _penalties(layer: Any) -> list[float]:
     return found
 
 
-class Loss:
+class Loss(Calling):
     """What losses share: the mean of a batch, and of all batches since `new_pass`."""
 
     output: Array | None = None

@@ -68,6 +68,7 @@ class Model:
 
     recordable = False  # as another model's layer: see Sequential
     _thread: int | None = None  # that trains or evaluates
+    _data: Data = ()  # of the training step that is on its way back
 
     def __init__(self) -> None:
         self.layers: list[_layers.Layer] = []
@@ -79,7 +80,6 @@ class Model:
         self.history = History({name: [] for name in ("loss", "regularization_loss", "accuracy", "val_loss",
                                                       "val_accuracy", "learning_rate")})
         self._finalized: list[_layers.Layer] | None = None  # the layers that finalize saw
-        self._data: Data = ()  # of the training step that is on its way back
         self._penalty = 0.0  # of the samples since `_new_pass`, added
         self._forget_recordings()
 
@@ -90,7 +90,8 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         # a recording holds addresses of this model's arrays
         self._need_thread()
-        return {name: value for name, value in self.__dict__.items() if name not in ("_steps", "_few", "_thread")}
+        return {name: value for name, value in self.__dict__.items()
+                if name not in ("_steps", "_few", "_thread", "_data")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

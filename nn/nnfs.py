@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import layers, losses, metrics, model, optimizers
-from .arrays import Array, as_floats, finite, whole
+from .arrays import Array, Calling, as_floats, finite, whole
 from .layers import Layer
 from .layers import Linear as Activation_Linear
 from .layers import ReLU as Activation_ReLU
@@ -100,7 +100,7 @@ class Layer_Dropout(layers.Dropout):
         return {"rate": self.dropped, "seed": self.seed}
 
 
-class Layer_Input:
+class Layer_Input(Calling):
     """The inputs as they are: what stands before a model's first layer."""
 
     output: Array | None = None

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from .arrays import Array, address, aligned
+from .arrays import LAST, Array, address, aligned
 
-ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask")
 OUTPUTS = ("inputs", "output", "binary_mask")  # those that a prediction sets
 ALIGNMENT = 16  # numbers: each layer's parameters begin where a vector does
 # methods that a recording leaves out, or relies on
@@ -231,7 +230,7 @@ class Plan(_Recording):
         for layer in dropouts:
             call = self._places(layer.binary_mask)[0][0]
             self._streams.append((layer, call, len(calls[call][1]) - 1))
-        self._prepare((*model.layers, criterion), (*data, parameters.values, parameters.gradients), ARRAYS)
+        self._prepare((*model.layers, criterion), (*data, parameters.values, parameters.gradients), LAST)
         # what a step leaves as it is: gradients before the first parameters, inputs of a softmax joined with the loss
         for _, arrays in self._parts[:model.layers.index(parameters.layers[0])]:
             arrays.pop("dinputs", None)

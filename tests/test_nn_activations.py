@@ -24,7 +24,7 @@ def test_a_layer_is_its_kernel(name):
     dx = operation.backward(DY, X if seen == "x" else y, **knobs)
     assert (layer.backward(DY) == dx).all() and (layer.dinputs == dx).all()
     assert (layer.forward(X.tolist()) == y).all()
-    with pytest.raises(RuntimeError, match="backward needs a forward before it"):
+    with pytest.raises(RuntimeError, match="call forward before backward"):
         type(layer)().backward(DY)
 
 

@@ -874,7 +874,7 @@ def test_attributes_are_those_of_the_last_batch(monkeypatch):
     plain = network()
     train(plain)
     for layer, other in zip(recorded.layers, plain.layers):
-        for name in plan.ARRAYS:
+        for name in ARRAYS:
             ours, theirs = getattr(layer, name, None), getattr(other, name, None)
             assert (ours is None) == (theirs is None), f"{layer}: {name}"
             if ours is not None and theirs is not None:

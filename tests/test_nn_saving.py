@@ -1,9 +1,11 @@
 """Model.save and Model.load: a loaded model is the same and trains on with the same bits; no file does harm."""
 
+import copy
 import inspect
 import io
 import json
 import os
+import pickle
 import struct
 import subprocess
 import sys
@@ -83,6 +85,145 @@ def test_every_part_comes_back_with_its_arguments(part):
         if hasattr(part, name):
             found, wish = getattr(again, name), getattr(part, name)
             assert found == wish or saving._describe(found) == saving._describe(wish), name
+
+
+COPIES = {"pickle": lambda part: pickle.loads(pickle.dumps(part)), "deepcopy": copy.deepcopy, "copy": copy.copy}
+ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask")
+GIVEN = {"Dense": (5, 5), "Layer_Dense": (5, 5), "Dropout": (0.5,), "Layer_Dropout": (0.5,), "Input": (5,),
+         "Sequential": (nn.Dense(5, 5, activation="relu"), nn.Dropout(0.5), nn.Softplus())}
+CALLED = [pytest.param(kind, GIVEN.get(name, ()), id=f"{module.__name__}.{name}")
+          for module in (nn, nnfs) for name, kind in ((name, getattr(module, name)) for name in module.__all__)
+          if hasattr(kind, "forward") and kind not in (nn.Model, nnfs.Model, nnfs.Loss)]
+
+
+def call(part, samples):
+    """Forward and backward of a layer or a loss, on a batch; the gradient."""
+    x = np.abs(np.random.default_rng(0).standard_normal((samples, 5)).astype(np.float32))
+    x /= x.sum(axis=1, keepdims=True)
+    if isinstance(part, nnfs.Loss):
+        y = np.arange(samples) % 5 if isinstance(part, nn.losses._Categorical) else x[::-1]
+        part.forward(x, y)
+        return part.backward(part.output, y)
+    part.forward(x, True)
+    return part.backward(x) if hasattr(part, "backward") else None
+
+
+def held(part):
+    """The arrays of its last call that a part, and what it consists of, hold."""
+    found = [value for name, value in vars(part).items() if name in ARRAYS and value is not None]
+    for value in vars(part).values():
+        for each in value if isinstance(value, list) else [value]:
+            if hasattr(each, "forward"):
+                found += held(each)
+    return found
+
+
+@pytest.mark.parametrize(("kind", "given"), CALLED)
+def test_copies_hold_no_batch(kind, given):
+    part = kind(*given)
+    call(part, 3)
+    small = len(pickle.dumps(part))
+    call(part, 4000)
+    assert held(part) and abs(len(pickle.dumps(part)) - small) < 50
+    for name, copied in COPIES.items():
+        other = copied(part)
+        if kind is nn.Sequential and name == "copy":  # of the same layers
+            assert other.layers is part.layers
+            continue
+        assert all(getattr(other, name) is None for name in ARRAYS if hasattr(other, name))
+        assert name == "copy" or not held(other)
+        assert held(part)
+        if hasattr(other, "backward") and not isinstance(other, (nnfs.Loss, nn.Input)):
+            with pytest.raises(RuntimeError, match="call forward before backward"):
+                other.backward(np.ones((4000, 5), np.float32))
+        found, wish = call(other, 7), call(copied(part), 7)
+        assert found is wish is None or found.tobytes() == wish.tobytes()
+
+
+class Own(nn.Dense):
+    def forward(self, inputs, training=True):
+        self.seen = len(inputs)
+        return super().forward(inputs, training)
+
+
+def test_a_class_made_from_a_layer_is_copied_alike():
+    layer = Own(5, 5, rng=0)
+    call(layer, 400)
+    for copied in COPIES.values():
+        other = copied(layer)
+        assert other.seen == 400 and not held(other) and other.weights.tobytes() == layer.weights.tobytes()
+        assert other.weights is not layer.weights
+
+
+def regression(model):
+    model = model()
+    for layer in (nn.Input(5), nn.Flatten(), nn.Dense(5, 8, activation="tanh", rng=0), nn.Dropout(0.2, seed=1),
+                  nn.Dense(8, 1, rng=1)):
+        model.add(layer)
+    model.set(loss=nn.Huber(), optimizer=nn.Adam(0.01), accuracy=nn.RegressionAccuracy())
+    model.finalize()
+    return model, lambda x: x[:, :1]
+
+
+def of_the_book(model):
+    np.random.seed(0)
+    model = model()
+    for layer in (nnfs.Layer_Dense(5, 8, 0, 1e-3), nnfs.Activation_ReLU(), nnfs.Layer_Dropout(0.1),
+                  nnfs.Layer_Dense(8, 3), nnfs.Activation_Softmax()):
+        model.add(layer)
+    model.set(loss=nnfs.Loss_CategoricalCrossentropy(), optimizer=nnfs.Optimizer_Adam(),
+              accuracy=nnfs.Accuracy_Categorical())
+    model.finalize()
+    return model, lambda x: (x[:, 0] > 0) + 0
+
+
+def smoothed(model):
+    model = model()
+    for layer in (nn.Dense(5, 3, rng=0), nn.LogSoftmax(), nn.Softmax()):
+        model.add(layer)
+    model.set(loss=nn.CategoricalCrossentropy(label_smoothing=0.1, class_weights=[1, 2, 3]), optimizer=nn.SGD(0.1),
+              accuracy=nn.Accuracy())
+    model.finalize()
+    return model, lambda x: (x[:, 0] > 0) + 0
+
+
+@pytest.mark.parametrize("build", (regression, of_the_book, smoothed))
+@pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
+def test_a_model_that_saw_much_is_as_small_as_before(twin, tmp_path, build, kind, capsys):
+    model, labels = build(kind)
+    model.train(X, labels(X), epochs=2, progress=False)
+    small, much = len(pickle.dumps(model)), np.random.default_rng(0).standard_normal((5000, 5)).astype(np.float32)
+    model.save(tmp_path / "a.npz")
+    model.evaluate(much, labels(much))
+    assert abs(len(pickle.dumps(model)) - small) < 100
+    model.predict(much)
+    assert abs(len(pickle.dumps(model)) - small) < 100
+    model.backward(model.forward(much), labels(much))
+    assert abs(len(pickle.dumps(model)) - small) < 100
+    model.train(much, labels(much), progress=False)
+    assert abs(len(pickle.dumps(model)) - small) < 300  # of another epoch's figures
+    model.save(tmp_path / "b.npz")
+    assert (tmp_path / "b.npz").stat().st_size - (tmp_path / "a.npz").stat().st_size < 300
+    for copied in COPIES.values():
+        other = copied(model.layers[-1])
+        with pytest.raises(RuntimeError, match="call forward before backward"):
+            other.backward(much)
+
+
+@pytest.mark.parametrize("build", (regression, of_the_book, smoothed))
+@pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
+def test_a_copy_taken_amid_a_training_goes_on_alike(twin, build, kind, capsys):
+    copies = []
+
+    def take(epoch):
+        if epoch == 2:
+            copies.extend(COPIES[name](model) for name in ("pickle", "deepcopy"))
+
+    model, labels = build(kind)
+    model.train(X, labels(X), epochs=5, batch_size=16, callback=take)
+    for each in copies:
+        each.train(X, labels(X), epochs=3, batch_size=16)
+        assert bits(each) == bits(model) and each.history == model.history
 
 
 def test_a_model_of_the_book(tmp_path):
