@@ -90,20 +90,33 @@ def _build(described: Any, kind: type | tuple[type, ...]) -> Any:
     return found(**arguments)
 
 
+def _figures(name: Any, values: Any) -> Array:
+    # of a history, in which a user may have put anything
+    try:
+        return np.array(list(map(float, values)))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"the model cannot be saved: history[{str(name)[:40]!r}] must be a list of numbers, got "
+                        f"{str(values)[:40]}") from error
+
+
 def save(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a model: layers, loss, optimizer with its state, accuracy and history. See `Model.save`."""
     optimizer = model.optimizer
     if type(model) not in NAMES:
         raise TypeError(f"{type(model).__name__} cannot be saved: it is not nn.Model, but a class made from it")
+    figures = {str(name): _figures(name, values) for name, values in model.history.items()}
     description = {"format": FORMAT, "class": NAMES[type(model)], "layers": [_describe(each) for each in model.layers],
                    "loss": _describe(model.loss), "balanced": getattr(model.loss, "balanced", None),
                    "optimizer": _describe(optimizer), "accuracy": _describe(model.accuracy),
                    "precision_given": getattr(model.accuracy, "_given", None),
-                   "clip_norm": _describe(model.clip_norm), "history": model.history,
+                   "clip_norm": _describe(model.clip_norm),
+                   "history": {name: [] for name in figures},
                    "iterations": _describe(getattr(optimizer, "iterations", 0)),
                    "learning_rate": _describe(getattr(optimizer, "current_learning_rate", 0.0)),
                    "calls": [_describe(getattr(each, "calls", None)) for each in model.layers]}
     arrays = {DESCRIPTION: np.frombuffer(json.dumps(description, default=_describe).encode(), np.uint8)}
+    # by number, since a name may be anything
+    arrays.update({f"history{number}": values for number, values in enumerate(figures.values()) if len(values)})
     for number, layer in enumerate(model.layers):
         if hasattr(layer, "held"):
             arrays[f"layer{number}.weights"], arrays[f"layer{number}.biases"] = layer.held()
@@ -170,7 +183,12 @@ def _restore(arrays: dict[str, Array]) -> Any:
     if optimizer is not None:
         optimizer.iterations = _whole("iterations", description["iterations"], 2**53)
         optimizer.current_learning_rate = float(description["learning_rate"])
-    for name, values in description["history"].items():
+    for number, (name, values) in enumerate(description["history"].items()):
+        if not values and f"history{number}" in arrays:  # older files have the figures in the description
+            figures = arrays[f"history{number}"]
+            if figures.ndim != 1:
+                raise ValueError(f"the history of {name} must have shape (N,), got {figures.shape}")
+            values = figures.tolist()
         model.history[name] = [float(value) for value in values]
     model.finalize()
     return model

@@ -226,6 +226,67 @@ def test_a_copy_taken_amid_a_training_goes_on_alike(twin, build, kind, capsys):
         assert bits(each) == bits(model) and each.history == model.history
 
 
+ODD = [0.1, -0.0, 5e-324, 1 / 3, float("nan"), float("inf"), -float("inf"), 1e308, 12.0]
+
+
+def test_a_long_history_takes_eight_bytes_a_number(tmp_path):
+    model = network()
+    model.save(tmp_path / "a.npz")
+    before = (tmp_path / "a.npz").stat().st_size
+    for name in ("loss", "val_accuracy", "mine"):
+        model.history[name] = ODD + rng.standard_normal(20_000).tolist()
+    model.save(tmp_path / "a.npz")
+    assert (tmp_path / "a.npz").stat().st_size - before < 3 * 8 * len(model.history["loss"]) + 2000
+    loaded = nn.Model.load(tmp_path / "a.npz")
+    assert type(loaded.history) is nn.History and list(loaded.history) == list(model.history)
+    for name, values in model.history.items():
+        assert {type(value) for value in loaded.history[name]} <= {float}
+        assert np.array(loaded.history[name]).tobytes() == np.array(values).tobytes()
+    assert pickle.loads(pickle.dumps(loaded)).history.keys() == model.history.keys()
+
+
+NAMES = ["", "../../up", "/root", "a\\b", "a\nb", "\0", "\ud800", "\u00e9", "layer0.weights", "model.json", "history0",
+         "history1", "x.npy", "file", "y" * 70_000]
+
+
+def test_any_name_may_stand_in_a_history(tmp_path):
+    model = network()
+    model.history.clear()
+    for number, name in enumerate(NAMES):
+        model.history[name] = [float(number), 0.5]
+    model.history[7] = [np.float32(0.25), 3, True]
+    model.history["empty"] = []
+    model.save(tmp_path / "a.npz")
+    loaded = nn.Model.load(tmp_path / "a.npz")
+    assert bits(loaded) == bits(model) and list(tmp_path.iterdir()) == [tmp_path / "a.npz"]
+    assert {name: loaded.history[name] for name in [*NAMES, "7", "empty"]} == {
+        **{name: [float(number), 0.5] for number, name in enumerate(NAMES)}, "7": [0.25, 3.0, 1.0], "empty": []}
+
+
+@pytest.mark.parametrize("values", (None, 0.5, ["a"], [None], [[1.0, 2.0]], [1j], [10**400]))
+def test_a_history_of_what_is_no_number_is_named(tmp_path, values):
+    model = network()
+    model.history["mine"] = values
+    with pytest.raises(TypeError, match="the model cannot be saved: history.'mine'. must be a list of numbers, got"):
+        model.save(tmp_path / "a.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_with_its_history_as_text_is_read(tmp_path):
+    """As it was written before there were arrays for it."""
+    model = network()
+    model.train(X, Y, epochs=3)
+    model.save(tmp_path / "a.npz")
+
+    def old(description, arrays):
+        assert description["history"]["loss"] == []
+        description["history"] = model.history
+        for name in [name for name in arrays if name.startswith("history")]:
+            del arrays[name]
+
+    assert nn.Model.load(changed(tmp_path / "a.npz", old)).history == model.history
+
+
 def test_a_model_of_the_book(tmp_path):
     np.random.seed(0)
     model = nnfs.Model()
@@ -553,6 +614,9 @@ def changed(path, change):
     (lambda d, a: d.update(loss=True), "True where a Loss belongs"),
     (lambda d, a: d["layers"].__setitem__(2, 7), "7 where a layer belongs"),
     (lambda d, a: d.update(history=[1]), ""),
+    (lambda d, a: a.update(history0=np.zeros((2, 2))), "history of loss must have shape .N,., got .2, 2."),
+    (lambda d, a: a.update(history0=np.float64(1)), "history of loss must have shape .N,., got .."),
+    (lambda d, a: a.update(history0=np.zeros(2, complex)), "history0 must hold real numbers, got dtype complex"),
     (lambda d, a: d["history"].update({"loss": 3}), ""),
     (lambda d, a: d["layers"].__setitem__(2, {"class": "Huber"}), "Huber where a layer belongs"),
     (lambda d, a: d["layers"].__setitem__(2, {"class": "Model"}), "Model where a layer belongs"),
