@@ -63,12 +63,15 @@ MODEL is what nnjit train --save or Model.save wrote. DATA is one of
   .png and others  a picture, or a folder of them or of folders of them, as grey levels (needs Pillow)
 
 A picture is one sample, its rows one after the other, and must have the size of those that the model was trained on:
-nothing is cut or resized. A model does not know how its data was scaled. Pictures are taken to -1..1, as by nnjit train
-fashion-mnist; for another model, say --scale. Light clothes on black is what Fashion-MNIST has: --scale 1 -1 inverts.
+nothing is cut or resized, but pictures that a camera took sideways are turned upright. What is transparent is white;
+--background 0 makes it black. A model does not know how its data was scaled. Pictures are taken to -1..1, as by nnjit
+train fashion-mnist; for another model, say --scale. Light clothes on black is what Fashion-MNIST has: --scale 1 -1
+inverts, so that a drawing in black, on white or transparent, fits.
 
 examples:
   nnjit predict spiral.npz points.csv
   nnjit predict clothes.npz shirt.png
+  nnjit predict clothes.npz drawing.png --scale 1 -1
   nnjit predict clothes.npz pixels.csv --scale -1 1 --output probabilities.npy
 """
 
@@ -159,6 +162,8 @@ def _parser() -> Parser:
     predict.add_argument("data", metavar="DATA", help=".csv, .npy, .npz, a picture, a folder of them, or - for stdin")
     predict.add_argument("--scale", type=_finite, nargs=2, metavar=("LOW", "HIGH"),
                          help="let 0..255 become LOW..HIGH (default: -1 1 for pictures; other data stays as it is)")
+    predict.add_argument("--background", type=_whole(0, 255), metavar="LEVEL",
+                         help="the grey level behind transparent pictures, from 0, black, to 255, white (default: 255)")
     predict.add_argument("--output", type=_output(".npy", ".csv"), metavar="FILE",
                          help="also write all outputs, as NumPy's npy or as csv")
 
@@ -267,7 +272,7 @@ def _predict(options: argparse.Namespace) -> int:
     with np.errstate(all="ignore"):  # what is not finite is said in words
         try:
             model = Model.load(options.model)
-            X, names = predict.read(options.data, options.scale)
+            X, names = predict.read(options.data, options.scale, options.background)
             X = predict.as_samples(model, X, "stdin" if options.data == "-" else options.data)
         except (TypeError, ValueError, ImportError) as error:
             raise Mistake(error) from error

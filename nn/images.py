@@ -9,15 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import INT64, Array
+from .arrays import INT64, Array, whole
 
 # suffix, and the only format that such files may have: among Pillow's others are some that start programs
 FORMATS = {".bmp": "BMP", ".gif": "GIF", ".jpeg": "JPEG", ".jpg": "JPEG", ".pgm": "PPM", ".png": "PNG", ".ppm": "PPM",
            ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 GREY = ("1", "L", "LA")  # Pillow's modes without colour, the last with transparency
+WHITE = 255
+ORIENTATION = 0x112  # the EXIF tag: which way up the camera was held
+TURNS = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
+         8: "ROTATE_90"}
+SIDEWAYS = tuple(TURNS.values())[3:]  # by which width and height change places
+SCALES = {"1": 255, "L;2": 85, "L;4": 17}  # what grey levels of fewer bits are taken by, but not the transparent one
+
+Background = int | Sequence[int]
 
 
-def image_folder(path: str | os.PathLike[str], *, color: bool | None = None) -> tuple[Array, Array, tuple[str, ...]]:
+def image_folder(path: str | os.PathLike[str], *, color: bool | None = None, background: Background = WHITE
+                 ) -> tuple[Array, Array, tuple[str, ...]]:
     """The pictures in the subfolders of `path`, the numbers of their labels, and the labels: (X, y, classes).
 
         X, y, classes = nn.datasets.image_folder("fashion_mnist_images/train")
@@ -28,15 +37,19 @@ def image_folder(path: str | os.PathLike[str], *, color: bool | None = None) -> 
     `classes`, the names of the folders. Names that are numbers sort as numbers, before the others; so do the pictures.
     Hidden files, and those with other suffixes than pictures have, are passed over.
 
+    Transparent pictures are laid on `background`, a grey level or (red, green, blue), each in 0..255; white by default.
+    One that is not grey makes X coloured, if any picture is transparent. Pictures that a camera took sideways are
+    turned upright, as their EXIF orientation says. Of an animation the first frame is taken.
+
     Raises ImportError without Pillow, OSError for a folder that cannot be read, FileNotFoundError for one without
     labels or a label without pictures, ValueError that names the file for one that is damaged, of another size than the
     first, of more than 8 bits a channel or so large that Pillow warns of it.
     """
     paths, y, classes = _labelled(Path(path))
-    return read_images(paths, color=color), y, classes
+    return read_images(paths, color=color, background=background), y, classes
 
 
-def train_test_images(path: str | os.PathLike[str], *, color: bool | None = None
+def train_test_images(path: str | os.PathLike[str], *, color: bool | None = None, background: Background = WHITE
                       ) -> tuple[tuple[Array, Array], tuple[Array, Array], tuple[str, ...]]:
     """The folders `train` and `test` in `path` as ((X_train, y_train), (X_test, y_test), classes).
 
@@ -47,7 +60,7 @@ def train_test_images(path: str | os.PathLike[str], *, color: bool | None = None
     if classes != others:
         raise ValueError(f"train and test in {os.fspath(path)} must have the same labels, got "
                          f"{', '.join(classes)} and {', '.join(others)}")
-    X = read_images(train + test, color=color)
+    X = read_images(train + test, color=color, background=background)
     return (X[:len(train)], y_train), (X[len(train):], y_test), classes
 
 
@@ -57,13 +70,14 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     return files + [path for each in folders for path in _entries(each)[0]]
 
 
-def read_images(paths: Sequence[Path], *, color: bool | None = None) -> Array:
+def read_images(paths: Sequence[Path], *, color: bool | None = None, background: Background = WHITE) -> Array:
     """Pictures of one size as X (N, height, width) or (N, height, width, 3), uint8. See `image_folder`.
 
-    Looks at the sizes of all before it decodes the first.
+    Looks at the sizes of all before it decodes the second.
     """
     if color not in (None, True, False):
         raise TypeError(f"color must be True, False or None, got {color!r}")
+    behind = _colour(background)
     try:
         from PIL import Image
     except ImportError as error:
@@ -71,26 +85,76 @@ def read_images(paths: Sequence[Path], *, color: bool | None = None) -> Array:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        modes, size = set(), None
+        grey, size = True, None
         for path in paths:
             with _picture(path) as picture:
                 if picture.mode[0] in "IF":
                     raise ValueError(f"it has mode {picture.mode}, but must have 8 bits a channel")
                 if any(_deep(tile[3]) for tile in picture.tile):
                     raise ValueError("it has more than 8 bits a channel")
-                size = size or picture.size
-                if picture.size != size:
-                    raise ValueError("it has {} x {} pixels, but {} has {} x {}".format(
-                        *picture.size, paths[0], *size))
-                modes.add(picture.mode)
-        if color is None:
-            color = not modes <= set(GREY)
+                seen = picture.has_transparency_data and len(set(behind)) > 1
+                grey = grey and picture.mode in GREY and not seen
+                if picture.format in ("PNG", "TIFF") and picture.size != size:
+                    picture.load()  # the orientation may stand behind the pixels, or a tiff be turned by now only
+                size = size or _size(picture)
+                _same_size(_size(picture), size, paths)
+        color = not grey if color is None else color
         width, height = size or (0, 0)
         X = np.empty((len(paths), height, width, 3)[:4 if color else 3], np.uint8)
         for place, path in enumerate(paths):
             with _picture(path) as picture:
-                X[place] = np.asarray(picture.convert("RGB" if color else "L"))
+                pixels = np.asarray(_upright(picture, behind).convert("RGB" if color else "L"))
+                _same_size(pixels.shape[1::-1], size, paths)
+                X[place] = pixels
     return X
+
+
+def _colour(background: Background) -> tuple[int, ...]:
+    # red, green and blue
+    if isinstance(background, (int, np.integer)):
+        return (whole("background", background, 0, 255),) * 3
+    if isinstance(background, (tuple, list, np.ndarray)) and np.shape(background)[:1] == (3,):
+        return tuple(whole("background", level, 0, 255) for level in background)
+    raise TypeError(f"background must be a grey level or (red, green, blue), got {background!r}")
+
+
+def _same_size(found: tuple[int, int], size: Any, paths: Sequence[Path]) -> None:
+    if found != size:
+        raise ValueError("it has {} x {} pixels, but {} has {} x {}".format(*found, paths[0], *size))
+
+
+def _turn(picture: Any) -> str | None:
+    from PIL import Image
+    if picture.format == "TIFF":  # Pillow turns it when it decodes it
+        return None
+    try:
+        return TURNS.get(Image.Image.getexif(picture).get(ORIENTATION, 1))  # a png's own would decode it
+    except Exception:  # damaged metadata do not make a picture worse
+        return None
+
+
+def _size(picture: Any) -> tuple[int, int]:
+    # width and height of the picture upright, as far as it has been read
+    width, height = picture.size
+    return (height, width) if _turn(picture) in SIDEWAYS else (width, height)
+
+
+def _upright(picture: Any, behind: tuple[int, ...]) -> Any:
+    # a picture without transparency
+    from PIL import Image
+    scale = SCALES.get(picture.tile[0][3], 1) if picture.format == "PNG" and picture.tile else 1
+    picture.load()
+    turn = _turn(picture)
+    if picture.has_transparency_data:
+        if scale > 1:
+            picture.info["transparency"] = min(255, scale * picture.info["transparency"])  # later Pillows scale bits
+        picture = picture.convert("RGBA")
+        flat = Image.new("RGB", picture.size, behind)
+        flat.paste(picture, mask=picture)  # each level rounded from (alpha * level + (255 - alpha) * behind) / 255
+        picture = flat
+    elif picture.mode == "LAB":
+        picture = picture.convert("RGB")  # Pillow knows no way from it to grey
+    return picture.transpose(Image.Transpose[turn]) if turn else picture
 
 
 def _deep(arguments: Any) -> bool:
@@ -107,8 +171,8 @@ def _picture(path: Path) -> Iterator[Any]:
     from PIL import Image, UnidentifiedImageError
     kind = FORMATS[path.suffix.lower()]
     try:
-        with Image.open(path, formats=[kind]) as picture:
-            yield picture
+        with open(path, "rb") as stream, Image.open(stream, formats=[kind]) as picture:  # a path's tiff may be mapped,
+            yield picture  # with its width for its height if it must be turned
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: it is damaged, or no {kind} picture") from error
     except Exception as error:  # decoders fail in a dozen ways

@@ -21,15 +21,20 @@ from .model import Model
 PICTURES = (-1.0, 1.0)  # what 0 and 255 become in pictures, as datasets.fashion_mnist has it
 
 
-def read(source: str, scale: Sequence[float] | None = None) -> tuple[Array, list[str]]:
+def read(source: str, scale: Sequence[float] | None = None, background: int | None = None
+         ) -> tuple[Array, list[str]]:
     """The samples in a file, in a folder of pictures or, for "-", on stdin, and their names: of pictures in a folder.
 
     scale: what 0 and 255 become; pictures go to -1 and 1 without it.
+    background: the grey level behind transparent pictures; white without it.
     Raises OSError for what cannot be read, ImportError for pictures without Pillow, ValueError for anything else.
     """
     path = Path(source)
     suffix = path.suffix.lower()
     names: list[str] = []
+    behind = images.WHITE if background is None else background
+    if background is not None and not path.is_dir() and suffix not in images.FORMATS:
+        raise ValueError(f"--background goes with pictures, got {source}")
     if source == "-":
         if sys.stdin is None:
             raise ValueError("stdin is closed")
@@ -38,10 +43,10 @@ def read(source: str, scale: Sequence[float] | None = None) -> tuple[Array, list
         paths = images.find_images(path)
         if not paths:
             raise ValueError(f"no pictures in {source}")
-        X, names = images.read_images(paths, color=False), list(map(str, paths))
+        X, names = images.read_images(paths, color=False, background=behind), list(map(str, paths))
         scale = scale or PICTURES
     elif suffix in images.FORMATS:
-        X = images.read_images([path], color=False)
+        X = images.read_images([path], color=False, background=behind)
         scale = scale or PICTURES
     elif suffix == ".csv":
         with open(path, newline="", encoding="utf-8-sig") as file:

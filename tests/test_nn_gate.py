@@ -525,7 +525,7 @@ declare("datasets.fashion_mnist", nn.datasets.fashion_mnist, folder=OneOf(
     bad=("no", "", "\0", "setup.cfg"), errors=(OSError, ValueError), named="Fashion-MNIST|null"))
 for name in ("image_folder", "train_test_images"):
     declare(f"datasets.{name}", lambda name=name, **given: getattr(nn.datasets, name)(**{"path": "no", **given}),
-            color=FLAG,
+            color=FLAG, background=DUCK,
             path=OneOf(bad=("no", "/dev/null", "\0", 3, None), errors=(OSError, ValueError, TypeError),
                        named="no|null|NoneType|int"))
 

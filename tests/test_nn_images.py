@@ -23,14 +23,22 @@ def grey(height=3, width=5):
     return rng.integers(0, 256, (height, width), np.uint8)
 
 
+def folder(path, *pictures, suffix="png", **more):
+    """A folder of one label with Pillow's pictures."""
+    (path / "a").mkdir(parents=True)
+    for number, picture in enumerate(pictures):
+        picture.save(path / "a" / f"{number}.{suffix}", **more)
+    return path
+
+
 def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width, height):
-    """A whole header, and no pixels."""
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
+def png(width, height, lines=b"", bits=8, before=b"", behind=b""):
+    """A picture of grey levels, by default a whole header and no pixels; chunks before and behind the pixels."""
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
+            + before + chunk(b"IDAT", zlib.compress(lines)) + behind + chunk(b"IEND", b""))
 
 
 @pytest.fixture
@@ -105,7 +113,7 @@ def test_formats_and_modes(tmp_path):
     for suffix in ("png", "bmp", "gif", "pgm", "tif", "TIFF", "webp"):
         save(tmp_path / "grey" / f"a.{suffix}", pixels, **({"lossless": True} if suffix == "webp" else {}))
     Image.fromarray(pixels).convert("1").save(tmp_path / "grey" / "b.png")
-    Image.fromarray(np.dstack([pixels, pixels // 2])).save(tmp_path / "grey" / "c.png")  # with transparency
+    Image.fromarray(np.dstack([pixels, np.full_like(pixels, 255)])).save(tmp_path / "grey" / "c.png")  # all opaque
     save(tmp_path / "grey" / "d.jpg", np.full((8, 8), 77), quality=95)
     X = datasets.image_folder(tmp_path, color=False)[0]
     assert len(X) == 10
@@ -223,3 +231,162 @@ def test_bmp_files_with_16_bits_a_pixel_are_read(tmp_path):
     path.write_bytes(b"BM" + struct.pack("<IHHI", 74, 0, 0, 66)
                      + struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 3, 8, 0, 0, 0, 0) + masks + b"\xff\xff" * 4)
     assert (images.image_folder(tmp_path)[0] == 255).all()
+
+
+# ---- transparency
+
+
+def over(levels, alpha, behind):
+    """What is seen of levels on a background, to the nearest whole number."""
+    levels, alpha = np.asarray(levels, int), np.asarray(alpha, int)
+    return (2 * (alpha * levels + (255 - alpha) * np.asarray(behind, int)) + 255) // 510
+
+
+def with_alpha(mode, channels):
+    """A picture of all pairs of a level and an alpha, 64 x 64; its colours and its alpha."""
+    alpha, level = np.meshgrid(np.arange(2, 256, 4), np.arange(0, 256, 4) + 3)
+    colours = np.dstack([level, 255 - level, level // 2][:channels])
+    return Image.fromarray(np.dstack([colours, alpha]).astype(np.uint8), mode), colours, alpha
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter:DeprecationWarning")
+@pytest.mark.parametrize("mode, suffix", [("RGBA", "png"), ("RGBA", "webp"), ("RGBA", "tiff"), ("LA", "png"),
+                                          ("LA", "tif")])
+@pytest.mark.parametrize("background", [None, 0, np.uint8(100), (200, 30, 7), [9, 9, 9], np.array([1, 2, 3])])
+def test_a_transparent_picture_is_laid_on_the_background(tmp_path, mode, suffix, background):
+    picture, colours, alpha = with_alpha(mode, 3 if mode == "RGBA" else 1)
+    folder(tmp_path, picture, suffix=suffix, **({"lossless": True, "exact": True} if suffix == "webp" else {}))
+    more = {} if background is None else {"background": background}
+    behind = np.broadcast_to(255 if background is None else background, 3)
+    wish = over(np.broadcast_to(colours, (64, 64, 3)), alpha[..., None], behind)
+    X = datasets.image_folder(tmp_path, color=True, **more)[0]
+    np.testing.assert_array_equal(X[0], wish)
+    luma = (wish @ [19595, 38470, 7471] + 2**15) >> 16  # BT.601's in 16 bits
+    np.testing.assert_array_equal(datasets.image_folder(tmp_path, color=False, **more)[0][0], luma)
+    X = datasets.image_folder(tmp_path, **more)[0]
+    grey = mode == "LA" and len(set(behind)) == 1
+    np.testing.assert_array_equal(X[0], luma if grey else wish)
+
+
+def palette(*levels):
+    """Pixels 0, 1, 2 of a palette."""
+    picture = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert("P")
+    picture.putdata([0, 1, 2])
+    picture.putpalette([level for level in levels for _ in range(3)])
+    return picture
+
+
+PIXELS = Image.fromarray(np.array([[0, 50, 200]], np.uint8))
+
+
+@pytest.mark.parametrize("picture, suffix, more, wish", [
+    (palette(10, 50, 200), "png", {"transparency": 1}, [10, 99, 200]),
+    (palette(10, 50, 200), "png", {"transparency": b"\xff\x80\x00"}, [10, over(50, 128, 99), 99]),
+    (palette(10, 50, 200), "gif", {"transparency": 2}, [10, 50, 99]),
+    (palette(10, 50, 200), "gif", {"transparency": 2, "save_all": True, "append_images": [palette(1, 2, 3)]},
+     [10, 50, 99]),
+    (palette(10, 50, 200).convert("PA"), "tiff", {}, [10, 50, 200]),
+    (PIXELS, "png", {"transparency": 50}, [0, 99, 200]),
+    (PIXELS.convert("1", dither=0), "png", {"transparency": 0}, [99, 99, 255]),
+    (PIXELS.convert("1", dither=0), "png", {"transparency": 1}, [0, 0, 99]),
+    (PIXELS.convert("RGB"), "png", {"transparency": (200, 200, 200)}, [0, 50, 99]),
+])
+def test_all_ways_to_be_transparent(tmp_path, picture, suffix, more, wish):
+    X = datasets.image_folder(folder(tmp_path, picture, suffix=suffix, **more), color=False, background=99)[0]
+    assert X.tolist() == [[wish]]
+
+
+@pytest.mark.parametrize("bits, lines, level, wish", [
+    (1, 0b01000000, 1, [0, 99]), (2, 0b01100000, 1, [99, 170]), (4, 0xF7, 15, [99, 119])])
+def test_the_transparent_level_of_fewer_bits(tmp_path, bits, lines, level, wish):
+    path = folder(tmp_path) / "a" / "1.png"
+    for place in ("before", "behind"):  # the pixels
+        path.write_bytes(png(2, 1, bytes((0, lines)), bits, **{place: chunk(b"tRNS", struct.pack(">H", level))}))
+        X, _, _ = datasets.image_folder(tmp_path, background=99)
+        assert X.tolist() == [[wish]], place
+
+
+def test_a_colour_behind_transparent_pictures_makes_all_coloured(tmp_path):
+    folder(tmp_path / "opaque", PIXELS)
+    assert datasets.image_folder(tmp_path / "opaque", background=(1, 2, 3))[0].shape == (1, 1, 3)
+    folder(tmp_path / "both", PIXELS, Image.new("LA", (3, 1)))
+    X, _, _ = datasets.image_folder(tmp_path / "both", background=(1, 2, 3))
+    assert X.tolist() == [[[[0] * 3, [50] * 3, [200] * 3]], [[[1, 2, 3]] * 3]]
+    for part in ("train", "test"):
+        folder(tmp_path / "parts" / part, Image.new("LA", (3, 1)))
+    (X, _), (X_test, _), _ = datasets.train_test_images(tmp_path / "parts", background=7)
+    assert (X == 7).all() and (X_test == 7).all()
+
+
+@pytest.mark.parametrize("background, error", [
+    (-1, ValueError), (256, ValueError), ((0, 0, 256), ValueError), (1.0, TypeError), ("white", TypeError),
+    (b"abc", TypeError), ((0, 0), TypeError), (True, TypeError), (None, TypeError), ((0, 0, 0.5), TypeError),
+    (np.zeros((3, 3), int), TypeError), (np.array(5), TypeError)])
+def test_a_wrong_background_is_named(tmp_path, background, error):
+    with pytest.raises(error, match="^background must be "):
+        datasets.image_folder(folder(tmp_path, PIXELS), background=background)
+
+
+# ---- orientation
+
+UPRIGHT = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
+STORED = {1: UPRIGHT, 2: UPRIGHT[:, ::-1], 3: UPRIGHT[::-1, ::-1], 4: UPRIGHT[::-1], 5: UPRIGHT.T,
+          6: UPRIGHT[:, ::-1].T, 7: UPRIGHT[::-1, ::-1].T, 8: UPRIGHT[::-1].T}  # Exif 2.3, tag 274
+
+
+def exif(orientation):
+    found = Image.Exif()
+    found[0x112] = orientation
+    return found
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff", "webp", "jpg"])
+def test_pictures_are_turned_upright(tmp_path, suffix):
+    more = {"lossless": True} if suffix == "webp" else {"quality": 100} if suffix == "jpg" else {}
+    (tmp_path / "a").mkdir()
+    Image.fromarray(UPRIGHT).save(tmp_path / "a" / f"0.{suffix}", **more)
+    for orientation, pixels in STORED.items():
+        Image.fromarray(pixels).save(tmp_path / "a" / f"{orientation}.{suffix}", exif=exif(orientation), **more)
+    X, _, _ = datasets.image_folder(tmp_path, color=False)
+    assert X.shape == (9, 2, 3)
+    assert abs(X - UPRIGHT.astype(int)).max() <= (2 if suffix == "jpg" else 0)
+    Image.fromarray(STORED[6]).save(tmp_path / "a" / f"9.{suffix}", **more)
+    with pytest.raises(ValueError, match=rf"a/9.{suffix}: it has 2 x 3 pixels, but .*a/0.{suffix} has 3 x 2"):
+        datasets.image_folder(tmp_path)
+
+
+def test_an_orientation_behind_the_pixels(tmp_path):
+    lines = b"".join(b"\0" + row.tobytes() for row in STORED[6])
+    content = png(2, 3, lines, behind=chunk(b"eXIf", exif(6).tobytes().removeprefix(b"Exif\0\0")))
+    for names in ("12", "21"):
+        folder(tmp_path / names)
+        (tmp_path / names / "a" / f"{names[0]}.png").write_bytes(content)
+        Image.fromarray(UPRIGHT).save(tmp_path / names / "a" / f"{names[1]}.png")
+        np.testing.assert_array_equal(datasets.image_folder(tmp_path / names)[0], [UPRIGHT] * 2)
+    folder(tmp_path / "b", Image.fromarray(STORED[6]))
+    (tmp_path / "b" / "a" / "1.png").write_bytes(content)
+    with pytest.raises(ValueError, match="a/1.png: it has 3 x 2 pixels, but .*a/0.png has 2 x 3"):
+        datasets.image_folder(tmp_path / "b")
+
+
+@pytest.mark.parametrize("damage", [b"", b"MM", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff", bytes(30)])
+def test_a_damaged_orientation_is_none(tmp_path, damage):
+    folder(tmp_path, Image.fromarray(UPRIGHT))
+    lines = b"".join(b"\0" + row.tobytes() for row in UPRIGHT)
+    (tmp_path / "a" / "1.png").write_bytes(png(3, 2, lines, before=chunk(b"eXIf", damage)))
+    Image.fromarray(UPRIGHT).save(tmp_path / "a" / "2.webp", lossless=True, exif=damage or b"x")
+    Image.fromarray(UPRIGHT).save(tmp_path / "a" / "3.png", exif=exif(9))
+    np.testing.assert_array_equal(datasets.image_folder(tmp_path, color=False)[0], [UPRIGHT] * 4)
+
+
+# ---- other modes
+
+
+def test_other_colours_become_red_green_and_blue(tmp_path):
+    folder(tmp_path, Image.new("CMYK", (8, 8), (0, 255, 255, 0)), Image.new("RGB", (8, 8), (255, 0, 0)), suffix="tiff")
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a" / "2.jpg")
+    Image.new("LAB", (8, 8), (138, 209, 198)).save(tmp_path / "a" / "3.tiff")  # CIE's 54, 81, 70, or nearly red
+    X, _, _ = datasets.image_folder(tmp_path)
+    assert abs(X - np.array([255, 0, 0])).max() <= 5
+    X, _, _ = datasets.image_folder(tmp_path, color=False)
+    assert abs(X - 76.0).max() <= 2

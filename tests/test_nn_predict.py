@@ -166,6 +166,23 @@ def test_pictures_are_scaled_as_in_training(folder, capsys):
         np.testing.assert_array_equal(found.ravel(), X)
 
 
+def test_a_transparent_drawing_is_white_where_nothing_is_drawn(folder, capsys):
+    Image = pytest.importorskip("PIL.Image")
+    build(nn.Dense(4, 4)).save("pixels.npz")
+    model = nn.Model.load("pixels.npz")
+    model.set_parameters([(np.eye(4, dtype=np.float32), np.zeros((1, 4), np.float32))])
+    model.save("pixels.npz")
+    alpha = np.array([[0, 255], [255, 0]], np.uint8)
+    for name, ink in (("black", 0), ("white", 255)):
+        (folder / name).mkdir()
+        Image.fromarray(np.dstack([np.full((2, 2, 3), ink, np.uint8), alpha])).save(f"{name}/1.png")
+    for arguments, wish in ((["black"], [1, -1, -1, 1]), (["black", "--scale", "1", "-1"], [-1, 1, 1, -1]),
+                            (["white", "--background", "0"], [-1, 1, 1, -1])):
+        for data in (arguments[0], f"{arguments[0]}/1.png"):
+            found = run(capsys, "pixels.npz", data, *arguments[1:])
+            assert [float(number) for number in found[0][:4]] == wish
+
+
 def test_a_flatten_in_front_changes_nothing(folder, capsys):
     np.save("a.npy", POINTS)
     model = build(nn.Flatten(), nn.Dense(2, 2))
@@ -290,6 +307,8 @@ ARRAYS = {"object.npy": np.array([{}], object), "flat.npy": np.ones(2), "zero.np
     (["line.npz", "levels.npy", "--scale", "0"], "argument --scale: expected 2 arguments"),
     (["line.npz", "levels.npy", "--scale", "0", "x"], "argument --scale: must be a number, got 'x'"),
     (["line.npz", "levels.npy", "--scale", "0", "inf"], "argument --scale: must be finite, got inf"),
+    (["line.npz", "levels.npy", "--background", "0"], "--background goes with pictures, got levels.npy"),
+    (["line.npz", "bare", "--background", "256"], "argument --background: must be in 0..255, got 256"),
     (["line.npz", "levels.npy", "--output", "a.txt"], "argument --output: must end in .npy or .csv, got 'a.txt'"),
     (["line.npz", "levels.npy", "--output", "no/a.npy"], "argument --output: there is no folder no"),
     (["line.npz", "bare"], "no pictures in bare"),
