@@ -1,4 +1,4 @@
-"""Data sets: the `nnfs` package's spiral, vertical and sine, Fashion-MNIST from its IDX files, folders of pictures."""
+"""Data sets: the `nnfs` package's spiral, vertical and sine, IDX files, Fashion-MNIST, folders of pictures."""
 
 import gzip
 import hashlib
@@ -8,15 +8,16 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from .arrays import Array, whole
 from .images import image_folder, train_test_images
 
-__all__ = ["CLASSES", "fashion_mnist", "image_folder", "sine", "spiral", "train_test_images", "vertical"]
+__all__ = ["CLASSES", "fashion_mnist", "image_folder", "load_idx", "sine", "spiral", "train_test_images", "vertical"]
 
 Pair = tuple[Array, Array]
 
@@ -68,6 +69,62 @@ def _points(create: Callable[[int, int], Pair], samples: int, classes: int, seed
     return X.astype(np.float32), y.astype(np.int64)
 
 
+# ---- IDX files, MNIST's format
+
+TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+LARGEST = 1 << 30  # bytes that a header may promise
+DIMENSIONS = 64  # the most that NumPy has
+
+
+def load_idx(path: str | os.PathLike[str]) -> Array:
+    """The array in an IDX file, plain or in gzip, whatever its name: MNIST's files and those of its kin.
+
+    Its dtype is uint8, int8, int16, int32, float32 or float64, in the machine's byte order; it has 1 to 64 dimensions.
+
+    Raises OSError when the file cannot be read, ValueError that names it when it is no IDX file, damaged, cut, longer
+    than its header says, or when it holds more than 2**30 bytes of data.
+    """
+    path = os.fsdecode(os.fspath(path))  # a number would be a file that is open
+    try:
+        with open(path, "rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            return _idx(gzip.open(file) if zipped else file)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path}: damaged: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _idx(file: IO[bytes]) -> Array:
+    # two zero bytes, one of the type, one of the number of dimensions, each of them as 4 bytes big-endian, the data
+    start = file.read(4)
+    if len(start) < 4 or start[:2] != bytes(2):
+        raise ValueError(f"no IDX file, it begins with {start.hex()!r}")
+    kind, dimensions = start[2:]
+    if kind not in TYPES:
+        *most, last = (f"0x{each:02x}" for each in TYPES)
+        raise ValueError(f"it has elements of type 0x{kind:02x}, which must be {', '.join(most)} or {last}")
+    if not 1 <= dimensions <= DIMENSIONS:
+        raise ValueError(f"it has {dimensions} dimensions, which must be 1 to {DIMENSIONS}")
+    sizes = file.read(4 * dimensions)
+    if len(sizes) < 4 * dimensions:
+        raise ValueError("the file ends within its header")
+    shape = [int.from_bytes(sizes[at:at + 4], "big") for at in range(0, len(sizes), 4)]
+    dtype = np.dtype(TYPES[kind])
+    largest = math.prod(filter(None, shape)) * dtype.itemsize  # beside a 0, too, where NumPy takes no more either
+    if largest > LARGEST:
+        raise ValueError(f"the header promises more than {LARGEST} bytes of data")
+    size = 0 if 0 in shape else largest
+    data = bytearray()
+    while len(data) <= size and (block := file.read(1 << 20)):  # a header that lies takes no memory
+        data += block
+    if len(data) != size:
+        raise ValueError(f"the header promises {size} bytes of data, the file holds "
+                         f"{'more' if len(data) > size else len(data)}")
+    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+
+
 # ---- Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)
 
 FILES = {  # name: SHA-256 of the official gzip file
@@ -80,15 +137,15 @@ BASE_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"  # plai
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
 CLASSES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 TIMEOUT = 20  # seconds without a byte
-LARGEST = 1 << 30  # bytes that a header may promise
 
 
 def fashion_mnist(folder: str | os.PathLike[str] | None = None) -> tuple[Pair, Pair]:
     """Fashion-MNIST as ((X_train, y_train), (X_test, y_test)): 60000 and 10000 pictures of clothes in 10 `CLASSES`.
 
-    X (N, 784) is float32, each pixel scaled to [-1, 1]; y (N,) int64. The four IDX files, gzip or plain, are taken from
-    `folder` or, without one, from the folder in the environment variable NNJIT_DATA, Debian's folder, or the user's
-    cache folder, into which they are downloaded (30 MB) and checked.
+    X (N, 784) is float32, each pixel scaled to [-1, 1]; y (N,) int64. The four IDX files, gzip or plain, of the names
+    train-images-idx3-ubyte or train-images.idx3-ubyte, are taken from `folder` or, without one, from the folder in the
+    environment variable NNJIT_DATA, Debian's folder, or the user's cache folder, into which they are downloaded (30 MB)
+    and checked.
 
     Raises FileNotFoundError that lists the four places when they hold no files, ValueError for a damaged file.
     """
@@ -110,31 +167,48 @@ def _find(folder: str | os.PathLike[str] | None) -> list[Path]:
             raise FileNotFoundError(f"no Fashion-MNIST in {os.fspath(folder)}: {missing} is missing. Without a folder, "
                                     f"the places are NNJIT_DATA, {DEBIAN_FOLDER} and a download")
         return found
-    from platformdirs import user_cache_path
-    cache = user_cache_path("nnjit", appauthor=False) / "fashion-mnist"
     variable = os.environ.get("NNJIT_DATA")
-    for place in (variable, DEBIAN_FOLDER, cache):
-        if place:
-            found, missing = _in_folder(Path(place))
-            if not missing:
-                return found
+    for place in (variable, DEBIAN_FOLDER):
+        if place and (found := _looked(Path(place))):
+            return found
+    last = "nothing can be downloaded without a home folder"
     try:
+        cache = _cache_folder()
+        if found := _looked(cache):
+            return found
+        last = f"the download from {BASE_URL} into {cache} failed"
         for name, digest in FILES.items():
             _download(f"{name}.gz", digest, cache)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise FileNotFoundError(
             "no Fashion-MNIST: (1) no folder was given; (2) "
             + (f"NNJIT_DATA={variable} lacks files" if variable else "NNJIT_DATA is not set")
-            + f"; (3) {DEBIAN_FOLDER} (Debian's package dataset-fashion-mnist) lacks files; (4) the download from "
-            f"{BASE_URL} into {cache} failed: {error}") from error
+            + f"; (3) {DEBIAN_FOLDER} (Debian's package dataset-fashion-mnist) lacks files; (4) {last}: {error}"
+        ) from error
     return _in_folder(cache)[0]
+
+
+def _cache_folder() -> Path:
+    from platformdirs import user_cache_path
+    folder = user_cache_path("nnjit", appauthor=False) / "fashion-mnist"
+    if not folder.is_absolute():  # before its version 4, platformdirs left a ~ that it could not resolve
+        raise RuntimeError("could not determine the home directory")
+    return folder
+
+
+def _looked(folder: Path) -> list[Path]:
+    # the files, or none where one is missing or the folder is closed
+    with suppress(OSError):
+        return _in_folder(folder)[0]
+    return []
 
 
 def _in_folder(folder: Path) -> tuple[list[Path], str]:
     # the files in the order of FILES, and the name of the first that is missing, or ""
     found = []
     for name in FILES:
-        there = [path for path in (folder / f"{name}.gz", folder / name) if path.is_file()]
+        names = (f"{name}.gz", name, f"{name.replace('-idx', '.idx')}.gz", name.replace("-idx", ".idx"))
+        there = [folder / each for each in names if (folder / each).is_file()]
         if not there:
             return [], f"{name}.gz"
         found.append(there[0])
@@ -164,7 +238,7 @@ def _download(name: str, digest: str, folder: Path) -> None:
 
 
 def _images(path: Path) -> Array:
-    pixels = _read_idx(path, 3)
+    pixels = _bytes(path, 3)
     X = pixels.reshape(len(pixels), math.prod(pixels.shape[1:])).astype(np.float32)
     X -= 127.5  # one subtraction and one division a pixel: the same bits on every CPU
     X /= 127.5
@@ -172,34 +246,14 @@ def _images(path: Path) -> Array:
 
 
 def _labels(path: Path) -> Array:
-    labels = _read_idx(path, 1).astype(np.int64)
+    labels = _bytes(path, 1).astype(np.int64)
     if len(labels) and labels.max() >= len(CLASSES):
         raise ValueError(f"{path}: labels must lie in 0..{len(CLASSES) - 1}, got {labels.max()}")
     return labels
 
 
-def _read_idx(path: Path, dimensions: int) -> Array:
-    # IDX: two zero bytes, 8 for unsigned bytes, the number of dimensions, each as 4 bytes big-endian, then the data
-    try:
-        with _open(path) as file:
-            header = file.read(4 + 4 * dimensions)
-            if header[:4] != bytes((0, 0, 8, dimensions)) or len(header) != 4 + 4 * dimensions:
-                raise ValueError(f"{path}: no IDX file of {dimensions} dimensions, it begins with {header[:4].hex()!r}")
-            shape = tuple(int.from_bytes(header[at:at + 4], "big") for at in range(4, len(header), 4))
-            size = math.prod(shape)
-            largest = max(size, *shape)  # beside a 0, too, where NumPy takes no more either
-            if largest > LARGEST:
-                raise ValueError(f"{path}: the header promises {largest} bytes, more than {LARGEST}")
-            data = bytearray()
-            while len(data) <= size and (block := file.read(1 << 20)):  # a header that lies takes no memory
-                data += block
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path}: damaged: {error}") from error
-    if len(data) != size:
-        raise ValueError(f"{path}: the header promises {size} bytes of data, the file holds "
-                         f"{'more' if len(data) > size else len(data)}")
-    return np.frombuffer(data, np.uint8).reshape(shape)
-
-
-def _open(path: Path) -> IO[Any]:
-    return gzip.open(path) if path.suffix == ".gz" else open(path, "rb")  # type: ignore[return-value]
+def _bytes(path: Path, dimensions: int) -> Array:
+    found = load_idx(path)
+    if found.dtype != np.uint8 or found.ndim != dimensions:
+        raise ValueError(f"{path} must hold uint8 in {dimensions} dimensions, got {found.dtype} in {found.ndim}")
+    return found

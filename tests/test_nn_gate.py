@@ -523,6 +523,7 @@ for name in ("spiral", "vertical"):
 declare("datasets.sine", nn.datasets.sine, samples=Whole())
 declare("datasets.fashion_mnist", nn.datasets.fashion_mnist, folder=OneOf(
     bad=("no", "", "\0", "setup.cfg"), errors=(OSError, ValueError), named="Fashion-MNIST|null"))
+declare("datasets.load_idx", nn.datasets.load_idx, path=File())
 for name in ("image_folder", "train_test_images"):
     declare(f"datasets.{name}", lambda name=name, **given: getattr(nn.datasets, name)(**{"path": "no", **given}),
             color=FLAG, background=DUCK,

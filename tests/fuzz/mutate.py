@@ -233,7 +233,7 @@ def npz(random, data):
     return found
 
 
-MUTATIONS = {"model": npz, "parameters": npz, "idx": idx, "csv": csv, "npy": npy, "npz": npz}
+MUTATIONS = {"model": npz, "parameters": npz, "idx": idx, "load_idx": idx, "csv": csv, "npy": npy, "npz": npz}
 
 
 def mutate(random, name, data):

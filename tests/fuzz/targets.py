@@ -124,6 +124,18 @@ def idx(data, folder):
     return ""
 
 
+def load_idx(data, folder):
+    """datasets.load_idx."""
+    path = folder / "a"
+    path.write_bytes(data)
+    try:
+        found = datasets.load_idx(path)
+    except Exception as error:
+        return text_of(error, path)
+    assert found.dtype.kind in "uif" and found.dtype.isnative and 1 <= found.ndim
+    return ""
+
+
 def _samples(suffix):
     def read(data, folder):
         path = folder / f"a{suffix}"
@@ -139,8 +151,8 @@ def _samples(suffix):
     return read
 
 
-TARGETS = {"model": model, "parameters": parameters, "idx": idx, "csv": _samples(".csv"), "npy": _samples(".npy"),
-           "npz": _samples(".npz")}
+TARGETS = {"model": model, "parameters": parameters, "idx": idx, "load_idx": load_idx, "csv": _samples(".csv"),
+           "npy": _samples(".npy"), "npz": _samples(".npz")}
 
 
 def peak():
