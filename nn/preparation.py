@@ -1,6 +1,8 @@
 """Preparing data: scaling, one-hot labels, splits, mini-batches.
 
 A scaler learns from the training data with `fit` and scales any data with `transform`; `inverse_transform` goes back.
+NaN, for what is missing, is left out of what is learned and stays NaN. A network cannot learn from it: fill it before,
+for example by `np.nan_to_num` after a StandardScaler, which puts each feature's mean there.
 NumPy does the sums here, in float64: another CPU may give another last bit, which training from there on keeps.
 """
 
@@ -33,12 +35,20 @@ class _Scaler:
     def fit(self: Self, X: ArrayLike) -> Self:
         """Learn from X (N, features), (N, C, H, W) or of other shapes (N, ...), and return the scaler.
 
-        Raises ValueError for empty data and for data without a dimension of features.
+        A feature that is NaN throughout becomes NaN, as in scikit-learn. Raises ValueError for empty data, for data
+        without a dimension of features, for infinity, and for a feature whose range float64 does not hold.
         """
         X = as_floats(X, FLOAT64, "X")
         if X.ndim < 2 or not X.size:
             raise ValueError(f"X must have shape (N, features) or (N, C, H, W), none of them 0, got {X.shape}")
-        self.offset, self.divisor = self._learn(X, (0, 2, 3) if X.ndim == 4 else (0,))
+        _not_infinite(X)
+        with np.errstate(all="ignore"):  # 0 / 0 is the mean of NaN alone
+            offset, divisor = self._learn(X, (0, 2, 3) if X.ndim == 4 else (0,))
+        wrong = ~np.isnan(X) & ~(np.isfinite(offset) & np.isfinite(divisor))
+        if wrong.any():
+            place = np.unravel_index(np.where(wrong, abs(X), -1).argmax(), X.shape)
+            raise ValueError(f"X holds numbers too large to scale, such as {X[place]:g} at {_at(place)}")
+        self.offset, self.divisor = offset, divisor
         return self
 
     def _fitting(self, X: ArrayLike) -> tuple[Array, Array, Array, np.dtype[Any]]:
@@ -51,10 +61,14 @@ class _Scaler:
         if X.ndim != len(learned) + 1 or any(a not in (b, 1) for a, b in zip(learned, X.shape[1:])):
             raise ValueError(f"X of shape {X.shape} does not fit what the scaler learned from: (N, "
                              f"{', '.join('any' if X.ndim == 4 and size == 1 else str(size) for size in learned)})")
+        _not_infinite(X)
         return X, self.offset, self.divisor, dtype
 
     def transform(self, X: ArrayLike) -> Array:
-        """X scaled, in its own dtype if that is float32 or float64, else float32."""
+        """X scaled, in its own dtype if that is float32 or float64, else float32.
+
+        Raises RuntimeError before `fit`, ValueError for another shape than that of `fit` and for infinity.
+        """
         X, offset, divisor, dtype = self._fitting(X)
         scaled = X - offset
         scaled /= divisor
@@ -65,7 +79,7 @@ class _Scaler:
         return self.fit(X).transform(X)
 
     def inverse_transform(self, X: ArrayLike) -> Array:
-        """Scaled X in its old units again."""
+        """Scaled X in its old units again. Errors are those of `transform`."""
         X, offset, divisor, dtype = self._fitting(X)
         found = X * divisor
         found += offset
@@ -81,8 +95,8 @@ class MinMaxScaler(_Scaler):
             raise ValueError(f"low must be less than high, and both finite, got {low} and {high}")
 
     def _learn(self, X: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
-        least = X.min(axes, keepdims=True)
-        divisor = _not_0((X.max(axes, keepdims=True) - least) / (self.high - self.low))
+        least, largest = _range(X, axes)
+        divisor = _not_0((largest - least) / (self.high - self.low))
         return least - self.low * divisor, divisor
 
 
@@ -90,14 +104,38 @@ class StandardScaler(_Scaler):
     """Each feature gets mean 0 and standard deviation 1; one that never changes becomes 0."""
 
     def _learn(self, X: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
-        least = X.min(axes, keepdims=True)
-        constant = least == X.max(axes, keepdims=True)  # the mean of equal numbers can differ from them in the last bit
-        mean, deviation = X.mean(axes, keepdims=True), X.std(axes, keepdims=True)
+        least, largest = _range(X, axes)
+        constant = least == largest  # the mean of equal numbers can differ from them in the last bit
+        known = ~np.isnan(X)
+        where: Any = True if known.all() else known  # sums with a mask are added in another order
+        count = known.sum(axes, keepdims=True)
+        mean = X.sum(axes, keepdims=True, where=where) / count
+        deviation = np.sqrt(np.square(X - mean).sum(axes, keepdims=True, where=where) / count)
         return np.where(constant, least, mean), np.where(constant, 1.0, _not_0(deviation))
+
+
+def _range(X: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    # NaN only where there is nothing else. Of 0 and -0 NumPy's minimum and fmin may take either
+    least, largest = (np.fmin, np.fmax) if np.isnan(X).any() else (np.minimum, np.maximum)
+    return least.reduce(X, axes, keepdims=True), largest.reduce(X, axes, keepdims=True)
 
 
 def _not_0(divisor: Array) -> Array:
     return np.where(divisor == 0, 1.0, divisor)
+
+
+def _not_infinite(X: Array) -> None:
+    wrong = np.isinf(X)
+    if wrong.any():
+        place = np.unravel_index(wrong.argmax(), X.shape)
+        raise ValueError(f"X must not hold infinity, got {X[place]} at {_at(place)}")
+
+
+def _at(place: tuple[Any, ...]) -> str:
+    row, *rest = map(int, place)
+    if len(rest) == 1:
+        return f"row {row}, column {rest[0]}"
+    return f"sample {row}, " + (f"channel {rest[0]}" if len(rest) == 3 else f"feature {tuple(rest)}")
 
 
 def _class_numbers(labels: ArrayLike, classes: int | None) -> tuple[Array, int]:
@@ -123,10 +161,16 @@ def one_hot(labels: ArrayLike, classes: int | None = None, *, dtype: DTypeLike =
 
 
 def from_one_hot(rows: ArrayLike) -> Array:
-    """The labels (N,) of one-hot rows, or of probabilities (N, C): where each row is largest, the first of equals."""
+    """The labels (N,) of one-hot rows, or of probabilities (N, C): where each row is largest, the first of equals.
+
+    Raises ValueError for another number of dimensions, no columns, or NaN.
+    """
     found = as_floats(rows, name="rows")
     if found.ndim != 2 or not found.shape[1]:
         raise ValueError(f"rows must have shape (N, C), got {found.shape}")
+    wrong = np.isnan(found)
+    if wrong.any():
+        raise ValueError(f"rows must not hold NaN, got it at {_at(np.unravel_index(wrong.argmax(), found.shape))}")
     return found.argmax(axis=1).astype(INT64)
 
 

@@ -165,3 +165,77 @@ def test_a_mask_is_not_dropped_in_silence():
             split(masked, [0, 1, 2])
         with pytest.raises(TypeError, match="y must be a plain array, got a masked one"):
             split([0, 1, 2], masked)
+
+
+HOLES = np.where(rng.random(TABLE.shape) < 0.2, np.nan, TABLE)
+
+
+@pytest.mark.parametrize("kind", (MinMaxScaler, StandardScaler))
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+def test_nan_is_left_out_of_what_scikit_learn_learns_too(kind, dtype):
+    other = getattr(pytest.importorskip("sklearn.preprocessing"), kind.__name__)()
+    data = np.column_stack([HOLES, np.where(np.arange(50) % 3, 7, np.nan), np.r_[5, np.full(49, np.nan)]]).astype(dtype)
+    scaler, limit = kind().fit(data), 1e-12 if dtype == np.float64 else 1e-6
+    other.fit(data.astype(float))
+    for rows in (data, TABLE[:, [0, 1, 2, 3, 0, 0]].astype(dtype)):
+        found, wish = scaler.transform(rows), other.transform(rows.astype(float))
+        assert found.dtype == dtype and (np.isnan(found) == np.isnan(rows)).all()
+        np.testing.assert_allclose(found, wish, rtol=limit, atol=limit * np.nanmax(abs(wish)))
+        np.testing.assert_allclose(scaler.inverse_transform(found), rows, rtol=10 * limit, atol=10 * limit)
+
+
+@pytest.mark.parametrize("kind", (MinMaxScaler, StandardScaler))
+def test_a_feature_of_nan_alone_stays_nan(kind):
+    data = np.array([[np.nan, 1], [np.nan, 3]])
+    scaler = kind().fit(data)
+    assert np.isnan(scaler.transform([[np.nan, 1], [2, 1]])[:, 0]).all()  # as in scikit-learn
+    assert np.isfinite(scaler.transform(data)[:, 1]).all()
+    assert np.isnan(scaler.inverse_transform(data)[:, 0]).all()
+
+
+def test_a_constant_beside_nan_becomes_0_or_low():
+    for count in (4, 8, 101):
+        column = np.full((count, 1), 0.1)
+        column[::3] = np.nan
+        assert set(StandardScaler().fit_transform(column)[~np.isnan(column)]) == {0}
+        assert set(MinMaxScaler(-2, 1).fit_transform(column)[~np.isnan(column)]) == {-2}
+
+
+@pytest.mark.parametrize("kind", (MinMaxScaler, StandardScaler))
+@pytest.mark.parametrize("data", (IMAGES, IMAGES[:, 0]))
+def test_nan_in_images_and_sequences(kind, data):
+    data = np.where(rng.random(data.shape) < 0.3, np.nan, data)
+    found = kind().fit_transform(data)
+    rows = found.swapaxes(0, 1).reshape(3, -1).T if data.ndim == 4 else found.reshape(len(found), -1)
+    table = data.swapaxes(0, 1).reshape(3, -1).T if data.ndim == 4 else data.reshape(len(data), -1)
+    np.testing.assert_allclose(rows, kind().fit_transform(table), rtol=1e-12, atol=1e-14)
+    least, most = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
+    offset, divisor = (least, most - least) if kind is MinMaxScaler else (np.nanmean(table, 0), np.nanstd(table, 0))
+    np.testing.assert_allclose(rows, (table - offset) / np.where(most > least, divisor, 1), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", (MinMaxScaler, StandardScaler))
+@pytest.mark.parametrize("method", ("fit", "fit_transform", "transform", "inverse_transform"))
+@pytest.mark.parametrize("data, place, text", (
+    (TABLE, (3, 2), "row 3, column 2"), (IMAGES, (4, 1, 2, 3), "sample 4, channel 1"),
+    (IMAGES[0], (2, 4, 1), "sample 2, feature [(]4, 1[)]")))
+def test_infinity_is_named(kind, method, data, place, text):
+    scaler = kind().fit(data)
+    before = scaler.offset.copy(), scaler.divisor.copy()
+    for value, dtype in ((np.inf, np.float32), (-np.inf, np.float64)):
+        wrong = data.astype(dtype)
+        wrong[0, 0], wrong[place] = np.nan, value
+        with pytest.raises(ValueError, match=f"^X must not hold infinity, got {value} at {text}$"):
+            getattr(scaler, method)(wrong)
+    assert (scaler.offset == before[0]).all() and (scaler.divisor == before[1]).all()
+
+
+@pytest.mark.parametrize("kind", (MinMaxScaler, StandardScaler))
+def test_numbers_too_large_to_scale_are_named(kind):
+    with pytest.raises(ValueError, match="X holds numbers too large to scale, such as -1.7e[+]308 at row 1, column 1"):
+        kind().fit([[0, np.nan], [1, -1.7e308], [2, 1.6e308]])
+
+
+def test_nan_among_one_hot_rows_is_no_class():
+    with pytest.raises(ValueError, match="rows must not hold NaN, got it at row 1, column 2"):
+        from_one_hot([[0, 1, 0], [0.5, 0.5, np.nan]])
