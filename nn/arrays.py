@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -14,6 +15,7 @@ FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
 MOST = 2**63 - 1
+SHOWN = 40  # letters of a text, in an error
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LINE = 64  # bytes of a cache's line and of a vector
@@ -56,7 +58,8 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str = "inputs") -> Array:
     """`values` as an array of `dtype`; without one, float32 and float64 arrays stay, the rest becomes float32.
 
-    Raises TypeError for masked arrays and for what is not a real number, ValueError for rows of several lengths.
+    Raises TypeError for masked arrays, for what is no array and for what holds anything but real numbers, ValueError
+    for rows of several lengths.
     """
     if values.__class__ is np.ndarray:  # the usual case in 0.1 us
         found: Array = values
@@ -64,7 +67,7 @@ def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str =
             return found
     found = as_plain(values, name)
     if found.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, got dtype {found.dtype}")
+        raise _no_numbers(values, found, name)
     if dtype is None:
         dtype = kept_dtype(values)
     # an unpickled array's dtype equals float32 but is another object: a view takes it to the fast path
@@ -84,11 +87,68 @@ def as_plain(values: ArrayLike, name: str) -> Array:
 
 
 def as_array(values: ArrayLike, name: str) -> Array:
-    """`values` as an array. Raises ValueError for lists of several lengths."""
+    """`values` as an array. Raises TypeError for what is none, such as a dict, ValueError for rows of other lengths."""
     try:
-        return np.asarray(values)
+        found = np.asarray(values)
     except ValueError as error:  # NumPy's text names no argument
         raise ValueError(f"{name} must be an array, or lists of one length: {error}") from error
+    except (TypeError, RuntimeError) as error:  # PyTorch's text says what to call, but for bfloat16
+        remedy = "" if "Use " in str(error) else ". Convert it to float32 first"
+        raise TypeError(f"{name} must be an array, got {_shown(values)} that NumPy cannot read: {error}"
+                        f"{remedy}") from error
+    if not found.ndim and found.dtype.kind in "OSU" and not isinstance(values, np.ndarray):
+        raise _no_array(values, name)  # NumPy makes an array () of any object
+    return found
+
+
+def _no_array(values: Any, name: str) -> TypeError:
+    if hasattr(values, "toarray"):  # of SciPy
+        return TypeError(f"{name} must be a dense array, got {_shown(values)}: use .toarray()")
+    remedy = ""
+    if isinstance(values, Mapping):
+        remedy = ": take one of its values, or make a list of them"
+    elif isinstance(values, Iterable) and not isinstance(values, (str, bytes)):
+        remedy = ": make it a list"
+    return TypeError(f"{name} must be an array, got {_shown(values)}{remedy}")
+
+
+def _no_numbers(values: Any, found: Array, name: str) -> TypeError:
+    # `found` is `values` as an array
+    wish = f"{name} must hold real numbers, got"
+    if found.dtype.kind not in "OSU":
+        return TypeError(f"{wish} dtype {found.dtype}")
+    wrong = _no_number(found)
+    if wrong is None:
+        remedy = ".astype(float)" if hasattr(values, "astype") else "np.array(..., float)"
+        return TypeError(f"{wish} dtype {found.dtype}: use {remedy}")
+    if found.ndim == 2 and hasattr(values, "columns") and hasattr(values, "dtypes"):  # of pandas or Polars
+        first = {column: value[1] for column, each in zip(values.columns, found.T) if (value := _no_number(each))}
+        column, *more = first
+        return TypeError(f"{wish} {_shown(first[column])} in column {column!r}: encode or leave out "
+                         f"{', '.join(map(repr, [column, *more[:4]]))}{', ...' * (len(more) > 4)}")
+    place, value = wrong
+    rows = ": use np.stack for rows of one length" if isinstance(value, (np.ndarray, list, tuple)) else ""
+    return TypeError(f"{wish} {_shown(value)} at index {place[0] if len(place) == 1 else place}{rows}")
+
+
+def _no_number(found: Array) -> tuple[tuple[int, ...], Any] | None:
+    # the first text or object that is no real number, and where it is
+    for place, value in np.ndenumerate(found):
+        try:
+            if isinstance(value, np.ndarray):  # of one element NumPy would make a number
+                return place, value
+            float(value)
+        except (TypeError, ValueError, OverflowError):
+            return place, value
+    return None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (str, bytes)):
+        return repr(value[:SHOWN])
+    return "None" if value is None else type(value).__name__
 
 
 def as_labels(labels: ArrayLike, dtype: np.dtype[Any]) -> Array:
@@ -98,12 +158,14 @@ def as_labels(labels: ArrayLike, dtype: np.dtype[Any]) -> Array:
     """
     if labels.__class__ is np.ndarray and labels.dtype is INT64 and labels.ndim == 1:
         return labels
-    found = as_array(labels, "labels")
+    found = as_plain(labels, "labels")
     if found.ndim not in (1, 2) or found.shape[1:] == (0,):
         raise ValueError(f"labels must have shape (N,) or (N, C), got {found.shape}")
     if found.ndim == 2:
         return as_floats(labels, dtype, "labels")
-    if isinstance(labels, np.ma.MaskedArray) or found.dtype.kind not in "iub":
+    if found.dtype.kind == "O":
+        raise _no_numbers(labels, found, "labels")
+    if found.dtype.kind not in "iub":
         raise TypeError(f"labels must be whole numbers, got dtype {found.dtype}: use labels.astype(int) if they are")
     if found.dtype == np.uint64 and found.max(initial=0) > MOST:
         raise ValueError(f"labels must be below 2^63, got {found.max()}")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import backend, initializers
-from .arrays import Array, Calling, as_floats, finite, float_dtype, generator, real, whole
+from .arrays import Array, Calling, as_array, as_floats, finite, float_dtype, generator, real, whole
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 
@@ -166,7 +166,7 @@ class _Activation(_Layer):
 
     def predictions(self, outputs: ArrayLike) -> Array:
         """What outputs of a last layer say: class numbers after softmax, 0 or 1 after sigmoid, else the outputs."""
-        return np.asarray(outputs)
+        return as_array(outputs, "outputs")
 
 
 class Linear(_Activation):
@@ -181,7 +181,7 @@ class Step(_Activation):
     operation = "step"
 
     def predictions(self, outputs: ArrayLike) -> Array:
-        return (np.asarray(outputs) > 0.5) * 1
+        return (as_array(outputs, "outputs") > 0.5) * 1
 
 
 class ReLU(_Activation):
@@ -240,7 +240,7 @@ class Sigmoid(_Activation):
     operation = "sigmoid"
 
     def predictions(self, outputs: ArrayLike) -> Array:
-        return (np.asarray(outputs) > 0.5) * 1
+        return (as_array(outputs, "outputs") > 0.5) * 1
 
 
 class Tanh(_Activation):
@@ -258,7 +258,7 @@ class Softmax(_Activation):
     operation = "softmax"
 
     def predictions(self, outputs: ArrayLike) -> Array:
-        return np.asarray(outputs).argmax(axis=1)
+        return as_array(outputs, "outputs").argmax(axis=1)
 
 
 class LogSoftmax(_Activation):
@@ -267,7 +267,7 @@ class LogSoftmax(_Activation):
     operation = "log_softmax"
 
     def predictions(self, outputs: ArrayLike) -> Array:
-        return np.asarray(outputs).argmax(axis=1)
+        return as_array(outputs, "outputs").argmax(axis=1)
 
 
 class Input(_Layer):
@@ -437,7 +437,7 @@ class Sequential:
     def predictions(self, outputs: ArrayLike) -> Array:
         """What the last layer says of its outputs."""
         last: Any = self.layers[-1] if self.layers else None
-        return last.predictions(outputs) if hasattr(last, "predictions") else np.asarray(outputs)
+        return last.predictions(outputs) if hasattr(last, "predictions") else as_array(outputs, "outputs")
 
 
 def unfolded(layer: Layer, taker: str) -> list[Layer]:

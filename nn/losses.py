@@ -60,7 +60,7 @@ class Loss(Calling):
         """
         targets = y if isinstance(y, np.ndarray) else as_array(y, "y")
         if targets.dtype.kind not in "iu" or np.ma.isMaskedArray(targets):  # a user's own loss may want class numbers
-            targets = as_floats(targets, dtype, "y")
+            targets = as_floats(y, dtype, "y")
         if not targets.ndim or len(targets) != samples:
             raise ValueError(f"X and y must have one length, got {samples} and "
                              f"{len(targets) if targets.ndim else 'a number'}")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT32, Array, as_array, as_floats, as_labels, finite, whole, within
+from .arrays import FLOAT32, FLOAT64, Array, as_array, as_floats, as_labels, finite, whole, within
 
 
 class _Counting:
@@ -166,7 +166,7 @@ class RegressionAccuracy(_Counting):
 
     def prepare(self, y: ArrayLike) -> None:
         if not self._given:
-            values = np.asarray(y, np.float64).ravel().tolist()  # exact sums: the same on every machine
+            values = as_floats(y, FLOAT64, "y").ravel().tolist()  # exact sums: the same on every machine
             if not values:
                 raise ValueError("y must hold at least one number for RegressionAccuracy() to take its precision from")
             try:

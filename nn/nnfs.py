@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import layers, losses, metrics, model, optimizers
-from .arrays import Array, Calling, as_floats, finite, whole
+from .arrays import Array, Calling, as_array, as_floats, finite, whole
 from .layers import Layer
 from .layers import Linear as Activation_Linear
 from .layers import ReLU as Activation_ReLU
@@ -107,7 +107,7 @@ class Layer_Input(Calling):
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> None:
         """Keep the inputs as `output`."""
-        self.output = np.asarray(inputs)
+        self.output = as_array(inputs, "inputs")
 
 
 class Activation_Softmax_Loss_CategoricalCrossentropy(losses.SoftmaxCategoricalCrossentropy):
@@ -197,7 +197,7 @@ class Accuracy(metrics._Counting):
 
 def _pair(predictions: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     # (N, 1) and (N,) would be compared each with each
-    predictions, y = np.asarray(predictions), np.asarray(y)
+    predictions, y = as_array(predictions, "predictions"), as_array(y, "y")
     if y.size != predictions.size:
         raise ValueError(f"predictions and y must have as many numbers, got shapes {predictions.shape} and {y.shape}")
     return predictions, y.reshape(predictions.shape)
