@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, DTypeLike
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
-MOST = 2**63 - 1
 SHOWN = 40  # letters of a text, in an error
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -151,24 +150,36 @@ def _shown(value: Any) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def as_labels(labels: ArrayLike, dtype: np.dtype[Any]) -> Array:
+def as_labels(labels: ArrayLike, dtype: np.dtype[Any], columns: int | None = None, name: str = "labels") -> Array:
     """Class numbers (N,) as int64, or rows (N, C) with a share for each class, such as one-hot, as `dtype`.
 
-    Raises TypeError for class numbers that are no integers, ValueError for another number of dimensions and no columns.
+    Class numbers may be whole floats. A column (N, 1) holds class numbers too, unless the outputs have one column.
+
+    Raises TypeError for text and other labels that are no numbers, ValueError for class numbers that are not whole, for
+    another number of dimensions and for no columns.
     """
     if labels.__class__ is np.ndarray and labels.dtype is INT64 and labels.ndim == 1:
         return labels
-    found = as_plain(labels, "labels")
+    found = as_plain(labels, name)
+    if found.ndim == 2 and found.shape[1] == 1 != columns:
+        found = found[:, 0]
     if found.ndim not in (1, 2) or found.shape[1:] == (0,):
-        raise ValueError(f"labels must have shape (N,) or (N, C), got {found.shape}")
+        raise ValueError(f"{name} must have shape (N,) or (N, C), got {found.shape}")
     if found.ndim == 2:
-        return as_floats(labels, dtype, "labels")
-    if found.dtype.kind == "O":
-        raise _no_numbers(labels, found, "labels")
-    if found.dtype.kind not in "iub":
-        raise TypeError(f"labels must be whole numbers, got dtype {found.dtype}: use labels.astype(int) if they are")
-    if found.dtype == np.uint64 and found.max(initial=0) > MOST:
-        raise ValueError(f"labels must be below 2^63, got {found.max()}")
+        return as_floats(labels, dtype, name)
+    for label in found if found.dtype.kind in "OSU" else ():
+        if isinstance(label, (str, bytes)):
+            raise TypeError(f"{name} must be class numbers, got text such as {_shown(label)}: encode it with "
+                            "nn.preparation.LabelEncoder")
+    if found.dtype.kind not in "fiub":
+        raise _no_numbers(labels, found, name)
+    if found.dtype.kind == "f":
+        found = found.astype(np.promote_types(found.dtype, FLOAT64), copy=False)  # float16 ends at 65504
+        wrong = np.flatnonzero(~np.isfinite(found) | (found != np.rint(found)))
+        if len(wrong):
+            raise ValueError(f"{name} must be whole numbers, got {found[wrong[0]]} at index {wrong[0]}")
+    if found.dtype.kind in "fu" and (large := np.flatnonzero(abs(found) >= 2**63)).size:
+        raise ValueError(f"{name} must be in -2^63..2^63-1, got {found[large[0]]} at index {large[0]}")
     return found.astype(INT64, copy=False)
 
 
@@ -176,7 +187,8 @@ def within(name: str, numbers: Array, classes: int) -> Array:
     """Class numbers (N,) as they are. Raises ValueError for one outside 0..classes-1, naming the first."""
     outside = np.flatnonzero((numbers < 0) | (numbers >= classes))
     if len(outside):
-        raise ValueError(f"{name} must lie in 0..{classes - 1}, got {numbers[outside[0]]} at index {outside[0]}")
+        hint = ": class numbers count from 0" if (numbers.min(), numbers.max()) == (1, classes) else ""
+        raise ValueError(f"{name} must lie in 0..{classes - 1}, got {numbers[outside[0]]} at index {outside[0]}{hint}")
     return numbers
 
 

@@ -1,7 +1,8 @@
 """Losses: a value for each sample, the mean over a batch, and the gradient of that mean.
 
-Labels of classes are numbers (N,) of any integer dtype, or rows (N, C) with a share for each class, such as one-hot;
-targets of the other losses have the shape of the outputs (N, C), or (N,) for a single output.
+Labels of classes are integers or whole floats (N,), or (N, 1) where there is more than one output; or rows (N, C) with
+a share for each class, such as one-hot. `preparation.LabelEncoder` makes numbers of text. Targets of the other losses
+have the shape of the outputs (N, C), or (N,) for a single output.
 
 A sample's weight multiplies its loss. The mean still divides by the number of samples, so that weights with a mean of 1
 leave it in scale, and every batch's gradient is that of its share of the whole (as in Keras and scikit-learn; PyTorch's
@@ -222,7 +223,7 @@ class _Categorical(_Weighted):
         return f"{type(self).__name__}({', '.join(given)})"
 
     def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
-        labels = as_labels(y, dtype)
+        labels = as_labels(y, dtype, outputs)
         if len(labels) != samples:
             raise ValueError(f"X and y must have one length, got {samples} and {len(labels)}")
         if outputs is not None and labels.ndim == 2 and labels.shape[1] != outputs:
@@ -252,7 +253,7 @@ class _Categorical(_Weighted):
     def _labels(self, y: ArrayLike, values: Array) -> Array:
         if self.label_smoothing or self.class_weights is not None:
             return super()._labels(y, values)
-        labels = as_labels(y, values.dtype)  # the kernel checks the rest
+        labels = as_labels(y, values.dtype, values.shape[1])  # the kernel checks the rest
         if labels.ndim == 2:
             check_shares(labels)
         return labels

@@ -75,7 +75,8 @@ class Accuracy(_Counting):
         return 1
 
     def calculate(self, outputs: ArrayLike, y: ArrayLike) -> float:
-        """The accuracy of outputs (N, C), or of predicted class numbers (N,), against labels (N,) or one-hot (N, C).
+        """The accuracy of outputs (N, C), or of predicted class numbers (N,), against labels (N,) or (N, 1), or one-hot
+        (N, C).
 
         The batch then counts in `calculate_accumulated`. Raises ValueError for an empty batch or unequal lengths.
         """
@@ -91,10 +92,10 @@ class Accuracy(_Counting):
                 labels = labels.argmax(axis=1)
             if len(labels) != count:
                 raise ValueError(f"predictions and labels must have one length, got {count} and {len(labels)}")
-            correct = int(np.count_nonzero(as_labels(scores, FLOAT32) == labels))
+            correct = int(np.count_nonzero(as_labels(scores, FLOAT32, name="outputs") == labels))
         else:
             scores = as_floats(scores, name="outputs")
-            correct = self.hits(scores, as_labels(y, scores.dtype))
+            correct = self.hits(scores, as_labels(y, scores.dtype, scores.shape[1]))
         return self.count(correct, count)
 
 
@@ -128,18 +129,18 @@ class TopKAccuracy(_Counting):
         return 1
 
     def calculate(self, outputs: ArrayLike, y: ArrayLike) -> float:
-        """The accuracy of outputs (N, C) against labels (N,) or one-hot (N, C), which then counts in
+        """The accuracy of outputs (N, C) against labels (N,) or (N, 1), or one-hot (N, C), which then counts in
         `calculate_accumulated`.
 
-        Raises TypeError for labels that are no whole numbers, ValueError for an empty batch, shapes that do not fit or
-        a label outside 0..C-1.
+        Raises TypeError for labels that are no numbers, ValueError for an empty batch, shapes that do not fit or a
+        label that is not whole or outside 0..C-1.
         """
         found = as_floats(outputs, name="outputs")
         if found.ndim != 2:
             raise ValueError(f"outputs must have shape (N, C), got {found.shape}")
         if not found.size:
             raise ValueError("accuracy of an empty batch")
-        return self.count(self.hits(found, as_labels(y, found.dtype)), len(found))
+        return self.count(self.hits(found, as_labels(y, found.dtype, found.shape[1])), len(found))
 
 
 class BinaryAccuracy(_Counting):

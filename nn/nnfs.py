@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import layers, losses, metrics, model, optimizers
-from .arrays import Array, Calling, as_array, as_floats, finite, whole
+from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, finite, whole
 from .layers import Layer
 from .layers import Linear as Activation_Linear
 from .layers import ReLU as Activation_ReLU
@@ -218,9 +218,9 @@ class Accuracy_Categorical(Accuracy):
 
     def compare(self, predictions: ArrayLike, y: ArrayLike) -> Array:
         """Whether each predicted class (N,), or if `binary` each 0 or 1 (N, C), is that of y; y may be one-hot."""
-        y = np.asarray(y)
-        if not self.binary and y.ndim == 2:
-            y = y.argmax(axis=1)
+        if not self.binary:
+            y = as_labels(y, FLOAT64, name="y")
+            y = y.argmax(axis=1) if y.ndim == 2 else y
         predictions, y = _pair(predictions, y)
         return np.asarray(predictions == y)
 

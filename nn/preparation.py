@@ -1,4 +1,4 @@
-"""Preparing data: scaling, one-hot labels, splits, mini-batches.
+"""Preparing data: scaling, labels of text, one-hot labels, splits, mini-batches.
 
 A scaler learns from the training data with `fit` and scales any data with `transform`; `inverse_transform` goes back.
 NaN, for what is missing, is left out of what is learned and stays NaN. A network cannot learn from it: fill it before,
@@ -9,6 +9,7 @@ NumPy does the sums here, in float64: another CPU may give another last bit, whi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from .arrays import (FLOAT32, FLOAT64, INT64, Array, as_floats, as_labels, as_pl
 from .targets import balanced
 
 MOST = 1 << 20  # classes that the largest label may tell: a wrong one should not fill the memory
+KINDS = {"U": "text", "S": "bytes", "b": "a bool"}  # of labels, by the kind of their dtype; the others are numbers
 
 Self = TypeVar("Self", bound="_Scaler")
 
@@ -138,6 +140,100 @@ def _at(place: tuple[Any, ...]) -> str:
     return f"sample {row}, " + (f"channel {rest[0]}" if len(rest) == 3 else f"feature {tuple(rest)}")
 
 
+class LabelEncoder:
+    """Class numbers for labels of text, bytes, bools or numbers: their places in `classes`, the sorted labels of `fit`.
+
+        encoder = nn.preparation.LabelEncoder()
+        model.train(X, encoder.fit_transform(labels))
+        found = encoder.inverse_transform(nn.preparation.from_one_hot(model.predict(X)))
+
+    A model's file does not hold the encoder. Save its classes beside it, `np.save(path, encoder.classes)`, or as JSON
+    `encoder.classes.tolist()`: `LabelEncoder().fit(np.load(path))` is the same encoder.
+    """
+
+    classes: Array | None = None
+
+    def fit(self, labels: ArrayLike) -> LabelEncoder:
+        """Learn the classes from labels (N,) or (N, 1), and return the encoder.
+
+        Raises TypeError for labels of another kind or of several, ValueError for none, another shape, None and NaN.
+        """
+        found = _of_one_kind(labels)
+        if not len(found):
+            raise ValueError("labels must not be empty")
+        self.classes = np.unique(found)
+        return self
+
+    def _learned(self) -> Array:
+        if self.classes is None:
+            raise RuntimeError("the encoder has learned nothing yet: call fit first")
+        return self.classes
+
+    def transform(self, labels: ArrayLike) -> Array:
+        """The class numbers (N,), int64, of labels (N,) or (N, 1).
+
+        Raises RuntimeError before `fit`, ValueError for a label that `fit` has not seen, else the errors of `fit`.
+        """
+        classes = self._learned()
+        found = _of_one_kind(labels)
+        learned, kind = (KINDS.get(each.dtype.kind, "a number") for each in (classes, found))
+        if len(found) and kind != learned:
+            raise TypeError(f"labels must be of the kind that fit has seen, {learned}, got {kind}")
+        numbers = np.searchsorted(classes, found).clip(max=len(classes) - 1)
+        unseen = np.flatnonzero(classes[numbers] != found)
+        if len(unseen):
+            raise ValueError("labels must be among the classes that fit has seen, got "
+                             f"{found[unseen[0]].item()!r} at index {unseen[0]}")
+        return numbers.astype(INT64, copy=False)
+
+    def fit_transform(self, labels: ArrayLike) -> Array:
+        """`fit`, then `transform` of the same labels."""
+        return self.fit(labels).transform(labels)
+
+    def inverse_transform(self, numbers: ArrayLike) -> Array:
+        """The labels (N,) of class numbers (N,) or (N, 1).
+
+        Raises RuntimeError before `fit`, TypeError or ValueError for numbers that are none of classes.
+        """
+        classes = self._learned()
+        found = as_labels(numbers, FLOAT32, name="numbers")
+        if found.ndim != 1:
+            raise ValueError(f"numbers must have shape (N,), got {found.shape}: use from_one_hot first")
+        return classes[within("numbers", found, len(classes))]
+
+
+def _of_one_kind(labels: ArrayLike) -> Array:
+    found = as_plain(labels, "labels")
+    if isinstance(labels, (list, tuple)):
+        found = np.asarray(labels, object)  # else [1, "a"] would be text
+    if found.ndim == 2 and found.shape[1] == 1:
+        found = found[:, 0]
+    if found.ndim != 1:
+        raise ValueError(f"labels must have shape (N,) or (N, 1), got {found.shape}")
+    if found.dtype.kind not in "USbiuf":
+        found = found.astype(object)
+        kinds = [_kind(label, index) for index, label in enumerate(found)]
+        for index, kind in enumerate(kinds):
+            if kind != kinds[0]:
+                raise TypeError(f"labels must be of one kind, got {kinds[0]} at index 0 and {kind} at index {index}")
+        found = np.array(found.tolist())
+        if found.dtype == object:  # whole numbers beyond, fractions
+            raise TypeError("labels must be numbers of 64 bits")
+    missing = np.flatnonzero(found != found)
+    if len(missing):
+        raise ValueError(f"labels must not be missing, got nan at index {missing[0]}")
+    return found
+
+
+def _kind(label: Any, index: int) -> str:
+    if label is None or isinstance(label, Real) and label != label:
+        raise ValueError(f"labels must not be missing, got {label} at index {index}")
+    for kind, types in (("text", str), ("bytes", bytes), ("a bool", (bool, np.bool_)), ("a number", Real)):
+        if isinstance(label, types):
+            return kind
+    raise TypeError(f"labels must be text, numbers or bools, got {type(label).__name__} at index {index}")
+
+
 def _class_numbers(labels: ArrayLike, classes: int | None) -> tuple[Array, int]:
     found = as_labels(labels, FLOAT32)
     if found.ndim != 1:
@@ -152,7 +248,8 @@ def _class_numbers(labels: ArrayLike, classes: int | None) -> tuple[Array, int]:
 def one_hot(labels: ArrayLike, classes: int | None = None, *, dtype: DTypeLike = np.float32) -> Array:
     """Rows (N, classes) with a 1 at each label, else 0. Without `classes`: one more than the largest label.
 
-    Raises TypeError for labels that are no whole numbers, ValueError for one outside 0..classes-1.
+    labels: class numbers (N,) or (N, 1). Raises TypeError for labels that are no numbers, ValueError for one that is
+    not whole or outside 0..classes-1.
     """
     found, classes = _class_numbers(labels, classes)
     rows = np.zeros((len(found), classes), float_dtype(dtype))
@@ -178,8 +275,8 @@ def balanced_class_weights(labels: ArrayLike, classes: int | None = None) -> Arr
     """For `class_weights` of a loss: N / (classes * count), (classes,) float64, so that each class has the same part in
     it. A class without samples gets 0.
 
-    labels: numbers (N,), and how many `classes` there are if not one more than the largest; see `one_hot` for errors.
-    Raises ValueError without labels.
+    labels: numbers (N,) or (N, 1), and how many `classes` there are if not one more than the largest; see `one_hot` for
+    errors. Raises ValueError without labels.
     """
     found, classes = _class_numbers(labels, classes)
     if not len(found):

@@ -9,8 +9,9 @@ Counts and exact sums (`math.fsum`) in float64: the same bits on every machine. 
 
 Predictions of classes are their numbers (N,), or outputs (N, C), of which each row's largest counts, the first of
 equals. In a single column (N, 1) of probabilities those above `threshold` are class 1, the others class 0. Labels y are
-class numbers (N,), one-hot rows (N, C), or a column (N, 1) of 0 and 1. The columns of either tell the number of
-`classes`; without them and without `classes` it is one more than the largest class number.
+class numbers (N,), or one-hot rows (N, C). Both may be class numbers in a column (N, 1), predictions if they are
+integers. The columns of outputs and rows tell the number of `classes`; without them and without `classes` it is one
+more than the largest class number, and at least 2 where there is a column (N, 1).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT64, INT64, Array, as_array, as_floats, as_labels, finite, whole, within
+from .arrays import FLOAT64, INT64, Array, as_floats, as_labels, as_plain, finite, whole, within
 
 MOST = 1 << 15  # classes, whose matrix takes 8 GiB: a label that is none should not fill the memory
 
@@ -32,8 +33,8 @@ def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None =
 
     predictions, y, classes, threshold: see above.
 
-    Raises TypeError for class numbers that are not whole, ValueError for no samples, NaN, rows of y that are not
-    one-hot, a class outside 0..classes-1, or shapes that do not fit.
+    Raises TypeError for what is no number, ValueError for class numbers that are not whole, no samples, NaN, rows of y
+    that are not one-hot, a class outside 0..classes-1, or shapes that do not fit.
     """
     found, columns = _predicted(predictions, finite("threshold", threshold))
     labels, label_columns = _labels(y)
@@ -48,6 +49,8 @@ def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None =
         raise ValueError("predictions, y and classes must agree in the number of classes, got "
                          + " and ".join(map(str, told)))
     count = int(told[0]) if told else int(max(found.max(), labels.max())) + 1
+    if not told and (1,) in (np.shape(predictions)[1:], np.shape(y)[1:]):
+        count = max(count, 2)
     if count > MOST:
         raise ValueError(f"y and predictions must be class numbers of at most {MOST} classes, got {count}")
     cells = within("y", labels, count) * count + within("predictions", found, count)
@@ -176,13 +179,13 @@ def _columns(outputs: ArrayLike, y: ArrayLike) -> list[tuple[list[float], list[f
 
 def _predicted(predictions: ArrayLike, threshold: float) -> tuple[Array, int | None]:
     # class numbers, and how many classes the columns tell
-    found = as_array(predictions, "predictions")
+    found = as_plain(predictions, "predictions")
+    if found.ndim == 1 or found.shape[1:] == (1,) and found.dtype.kind in "iu":
+        if found.dtype.kind == "f" and (wrong := np.flatnonzero(found != np.rint(found))).size:
+            raise ValueError("predictions (N,) must be whole numbers, those of classes; outputs have shape (N, C), "
+                             f"here perhaps (N, 1); got {found[wrong[0]]} at index {wrong[0]}")
+        return as_labels(predictions, FLOAT64, name="predictions"), None
     outputs = as_floats(predictions, name="predictions")
-    if found.ndim == 1:
-        if found.dtype.kind not in "iub":
-            raise TypeError("predictions (N,) must be whole numbers, those of classes; outputs have shape (N, C), here "
-                            f"perhaps (N, 1); got dtype {found.dtype}")
-        return found.astype(INT64), None
     if outputs.ndim != 2 or not outputs.shape[1]:
         raise ValueError(f"predictions must have shape (N,) or (N, C), got {outputs.shape}")
     _without("predictions", outputs, np.isnan(outputs), "numbers")
@@ -195,9 +198,6 @@ def _labels(y: ArrayLike) -> tuple[Array, int | None]:
     labels = as_labels(y, FLOAT64)
     if labels.ndim == 1:
         return labels, None
-    if labels.shape[1] == 1:
-        _without("y in one column", labels, (labels != 0) & (labels != 1), "0 or 1")
-        return labels[:, 0].astype(INT64), 2
     ones, others = np.count_nonzero(labels == 1, axis=1), np.count_nonzero(labels, axis=1)
     wrong = np.flatnonzero((ones != 1) | (others != 1))
     if len(wrong):

@@ -129,6 +129,11 @@ class Labels:
             yield CLASSES.astype(dtype), CLASSES
         yield CLASSES.tolist(), CLASSES
         yield CLASSES > 1, (CLASSES > 1).astype(int)
+        for dtype in ("f2", "f4", "f8", "g", ">f8"):
+            yield CLASSES.astype(dtype), CLASSES
+        for column in (CLASSES[:, None], CLASSES[:, None].astype("f4")):
+            for value in (*layouts(column, folder), column.tolist()):
+                yield value, CLASSES
         one_hot = np.eye(3, dtype="f4")[CLASSES]
         if self.rows:
             for dtype in ("f4", "f8", "i8", "u1", "?"):
@@ -140,8 +145,10 @@ class Labels:
         for label in (-1, 3, 10**9, 2**62, -2**63) if self.columns else (-1, 2**62, -2**63):
             yield np.array([0, 1, label, 2]), Bad(VALUE, pattern)
         yield np.array([0, 1, 2**64 - 1, 2], "u8"), Bad(VALUE, pattern)
-        for value in (CLASSES.astype(float), CLASSES + 0.5, np.full(4, np.nan), np.ma.array(CLASSES), ["a"] * 4,
-                      [None] * 4,
+        for value in (CLASSES + 0.5, np.full(4, np.nan), CLASSES - np.inf, CLASSES * 1e300, -CLASSES * 2.0**63,
+                      CLASSES[:, None] + 0.5):
+            yield value, Bad(VALUE, pattern)
+        for value in (np.ma.array(CLASSES), ["a"] * 4, [["a"]] * 4, [None] * 4,
                       CLASSES.astype(object), CLASSES.astype(complex), CLASSES.astype("M8[s]")):
             yield value, Bad(TYPE, pattern)
         few = CLASSES[:3]
@@ -431,7 +438,7 @@ for kind in (nn.Accuracy, nn.TopKAccuracy, nn.BinaryAccuracy, nn.RegressionAccur
     classes = name in ("Accuracy", "TopKAccuracy")
     declare(f"{name}.calculate", lambda made=made, classes=classes, **given: made().calculate(
         **{"outputs": unit.astype("f4"), "y": CLASSES if classes else unit.astype("f4"), **given}),
-        outputs=Floats(unit, named="outputs|y|labels|p|t|predictions"),
+        outputs=Floats(unit, named="outputs|y|labels|p|t|predictions", shapes=((4,),) if name == "Accuracy" else ()),
         y=Labels() if classes else Floats(unit, named="y|t|targets"))
     for method, arguments in (("count", ["hits", "total"]), ("hits", ["outputs", "y"]), ("numbers", ["columns"]),
                               ("prepare", ["y"])):
@@ -552,6 +559,16 @@ for name in ("MinMaxScaler", "StandardScaler"):
         declare(f"preparation.{name}.{method}", lambda X, kind=kind,
                 method=method: getattr(kind().fit(GRID), method)(X),
                 X=Floats(shapes=((0, 3), (3, 3), (5, 3))))
+WORDS = dict(labels=OneOf(["b", "a"], np.array(["b", "a"]), [["b"], ["a"]], bad=(
+    None, 3, "ab", b"ab", {}, {"a"}, iter("ab"), [], ["a", 1], ["a", None], [None], [1j], [object()], [["a", "b"]],
+    [["a"], ["b", "c"]], np.array(2), np.nan, [np.nan], np.ma.array([1, 2]), np.zeros((2, 1, 1)))))
+declare("preparation.LabelEncoder", DUCK)
+for method in ("fit", "fit_transform", "transform"):
+    declare(f"preparation.LabelEncoder.{method}", lambda labels, method=method: (
+        encoder := nn.preparation.LabelEncoder().fit(["a", "b"]), method == "fit" or getattr(encoder, method)(labels),
+        nn.preparation.LabelEncoder().fit(labels).classes)[1:], **WORDS)
+declare("preparation.LabelEncoder.inverse_transform", lambda numbers: nn.preparation.LabelEncoder().fit(
+    ["a", "b", "c"]).inverse_transform(numbers), numbers=Labels("numbers", rows=False, columns=False))
 declare("preparation.one_hot", lambda **given: nn.preparation.one_hot(**{"labels": CLASSES, **given}),
         labels=Labels(rows=False, columns=False), classes=Whole(4, least=0, none=True, named="classes|labels"),
         dtype=OneOf("f4", float, bad=("f2", int, "text", complex, 3)))
@@ -588,10 +605,10 @@ declare("schedules.foreseeable", DUCK, rate=DUCK)
 
 declare("scores.confusion_matrix", lambda **given: nn.scores.confusion_matrix(**{"predictions": GRID, "y": CLASSES,
                                                                                  **given}),
-        predictions=Floats(named="predictions|y|samples"), y=Labels("y|labels|predictions"), threshold=Number(),
-        classes=Whole(3, least=0, none=True, named="classes|y"))
+        predictions=Floats(named="predictions|y|samples", shapes=((4,),)), y=Labels("y|labels|predictions"),
+        threshold=Number(), classes=Whole(3, least=0, none=True, named="classes|y"))
 declare("scores.precision_recall_f1", lambda **given: tuple(nn.scores.precision_recall_f1(**{
-    "predictions": GRID, "y": CLASSES, **given})), predictions=Floats(named="predictions|y|samples"),
+    "predictions": GRID, "y": CLASSES, **given})), predictions=Floats(named="predictions|y|samples", shapes=((4,),)),
     y=Labels("y|labels|predictions"), threshold=Number(), classes=Whole(3, least=0, none=True, named="classes|y"))
 declare("scores.Averages", DUCK, precision=DUCK, recall=DUCK, f1=DUCK)
 declare("scores.ClassScores", DUCK, precision=DUCK, recall=DUCK, f1=DUCK, support=DUCK, macro=DUCK, micro=DUCK)

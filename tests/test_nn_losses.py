@@ -123,17 +123,37 @@ def test_accumulation(kind, rng):
 
 @pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize("labels, error, text", [
-    ([0.0, 1.0, 1.0], TypeError, "labels must be whole numbers, got dtype float64"),
-    (["a", "b", "c"], TypeError, "labels must be whole numbers"),
+    ([0.0, 1.5, 1.0], ValueError, "labels must be whole numbers, got 1.5 at index 1"),
+    (["a", "b", "c"], TypeError, "labels must be class numbers, got text such as 'a': encode it with nn.prep"),
     (np.zeros((3, 3, 1)), ValueError, r"labels must have shape \(N,\) or \(N, C\), got \(3, 3, 1\)"),
     (1, ValueError, r"labels must have shape"),
-    (np.array([0, 2**64 - 1, 1], np.uint64), ValueError, r"labels must be below 2\^63, got 18446744073709551615"),
+    (np.array([0, 2**64 - 1, 1], "u8"), ValueError, r"labels must be in -2\^63..2\^63-1, got 18446744073709551615 at"),
     (np.zeros((3, 3), complex), TypeError, "labels must hold real numbers"),
 ])
 def test_labels_that_are_none(kind, labels, error, text):
     for method in ("forward", "backward", "calculate"):
         with pytest.raises(error, match=text):
             getattr(kind(), method)(P, labels)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_a_column_is_of_class_numbers_unless_there_is_one_output(kind):
+    loss, column = kind(), np.array([[2.0], [0.0], [1.0]])
+    for values in (P, P.astype(np.float32)):
+        assert loss.forward(values, column).tolist() == loss.forward(values, [2, 0, 1]).tolist()
+        assert loss.backward(loss.output, column).tolist() == loss.backward(loss.output, [2, 0, 1]).tolist()
+    one = P[:, :1]
+    shares = np.array([[1.0], [0.0], [0.5]])
+    wish = -shares * np.log(one) if kind is nn.CategoricalCrossentropy else 0 * shares  # softmax of one is 1
+    np.testing.assert_allclose(loss.forward(one, shares), wish[:, 0], rtol=1e-6, atol=1e-15)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_class_numbers_that_count_from_1(kind):
+    with pytest.raises(ValueError, match="labels must lie in 0..2, got 3 at index 1: class numbers count from 0$"):
+        kind(label_smoothing=0.1).forward(P, [1, 3, 2])
+    with pytest.raises(ValueError, match="labels must lie in 0..2, got 3 at index 1$"):
+        kind(label_smoothing=0.1).forward(P, [0, 3, 2])
 
 
 def test_accuracy():

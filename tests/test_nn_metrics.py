@@ -111,7 +111,7 @@ def test_k_is_a_number_of_classes(k, error, text):
     (np.eye(3), np.eye(3, 4), ValueError, r"labels must have shape \(3,\) or \(3, 3\), got \(3, 4\)"),
     (np.eye(3), [0, 1, 3], ValueError, "labels must lie in 0..2, got 3 at index 2"),
     (np.eye(3), [0, -1, 2], ValueError, "labels must lie in 0..2, got -1 at index 1"),
-    (np.eye(3), [0.0, 1.0, 2.0], TypeError, "labels must be whole numbers, got dtype float64"),
+    (np.eye(3), [0.0, 1.0, np.nan], ValueError, "labels must be whole numbers, got nan at index 2"),
     (np.eye(3) * 1j, [0, 1, 2], TypeError, "outputs must hold real numbers"),
 ])
 def test_mistakes_are_named_and_count_nothing(outputs, y, error, text):

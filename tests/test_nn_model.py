@@ -365,9 +365,9 @@ def test_objects_not_classes():
     (np.ones(2), [0, 1], ValueError, r"X must have shape \(samples, 2\).*got \(2,\)"),
     (np.ones((2, 2)), [0, 3], ValueError, r"labels must lie in 0..2, got 3 at index 1"),
     (np.ones((2, 2)), [-1, 0], ValueError, r"labels must lie in 0..2, got -1 at index 0"),
-    (np.ones((2, 2)), [0.0, 1.0], TypeError, "labels must be whole numbers, got dtype float64"),
+    (np.ones((2, 2)), [0.0, 0.5], ValueError, "labels must be whole numbers, got 0.5 at index 1"),
     (np.ones((2, 2)), np.ones((2, 4)), ValueError, r"y must have shape \(2,\) or \(2, 3\), got \(2, 4\)"),
-    (np.ones((2, 2)), np.ones((2, 1), int), ValueError, r"y must have shape \(2,\) or \(2, 3\), got \(2, 1\)"),
+    (np.ones((2, 2)), [[1], [3]], ValueError, "labels must lie in 0..2, got 3 at index 1: class numbers count from 0"),
     (np.ones((2, 2), complex), [0, 1], TypeError, "X must hold real numbers, got dtype complex128"),
     ([[1, 2], [3]], [0, 1], ValueError, "inhomogeneous"),
 ])

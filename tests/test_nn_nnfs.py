@@ -297,6 +297,7 @@ def test_labels_in_a_row_and_in_a_column_are_the_same():
     y = np.array([0, 1, 1, 0])
     assert nnfs.Accuracy_Categorical(binary=True).calculate(y[:, None], y) == 1
     assert nnfs.Accuracy_Categorical().calculate(np.array([0, 1, 1, 1]), y[:, None].repeat(2, axis=1) == [1, 0]) == 0.25
+    assert nnfs.Accuracy_Categorical().calculate([0, 2, 1, 1], [[0], [2.0], [1], [0]]) == 0.75
     regression = nnfs.Accuracy_Regression(0.25)
     assert regression.calculate(y[:, None] + 0.125, y) == 1
     X, loss = np.ones((4, 2)), nnfs.Loss_BinaryCrossentropy()

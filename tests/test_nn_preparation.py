@@ -1,11 +1,15 @@
-"""nn/preparation.py: scalers against their definition, one-hot labels, splits and batches."""
+"""nn/preparation.py: scalers and the encoder against their definitions, one-hot labels, splits and batches."""
+
+import copy
+import json
+import pickle
 
 import numpy as np
 import pytest
 
 from nnjit import nn
-from nnjit.nn.preparation import (MinMaxScaler, StandardScaler, balanced_class_weights, batches, from_one_hot, one_hot,
-                                  train_test_split)
+from nnjit.nn.preparation import (LabelEncoder, MinMaxScaler, StandardScaler, balanced_class_weights, batches,
+                                  from_one_hot, one_hot, train_test_split)
 
 rng = np.random.default_rng(3)
 TABLE = rng.standard_normal((50, 4)) * [1, 10, 100, 0.01] + [0, 5, -7, 100]
@@ -75,7 +79,7 @@ def test_mistakes_with_labels_are_named():
         one_hot([0, 3], 3)
     with pytest.raises(ValueError, match="labels must lie in 0..2, got -1 at index 0"):
         one_hot([-1], 3)
-    with pytest.raises(TypeError, match="labels must be whole numbers"):
+    with pytest.raises(ValueError, match="labels must be whole numbers, got 0.5 at index 0"):
         one_hot([0.5])
     with pytest.raises(ValueError, match=r"labels must have shape \(N,\)"):
         one_hot([[0, 1]])
@@ -239,3 +243,105 @@ def test_numbers_too_large_to_scale_are_named(kind):
 def test_nan_among_one_hot_rows_is_no_class():
     with pytest.raises(ValueError, match="rows must not hold NaN, got it at row 1, column 2"):
         from_one_hot([[0, 1, 0], [0.5, 0.5, np.nan]])
+
+
+@pytest.mark.parametrize("labels", (
+    ["dog", "cat", "cat", "ärger", "Dog", ""], np.array(["b", "a", "b"]), np.array(["b", "aa"], object), [b"x", b"a"],
+    [3, -1, 7, 3], [0.5, -0.0, 2.0, 0.0], [True, False, True], [2**53, 2**53 + 1], np.array([3, 1], np.uint8),
+    [["b"], ["a"]], np.array([[7], [5]]), (np.str_("b"), "a"), [np.float32(0.5), 2], np.array([1, 2.5], object)))
+def test_label_encoder_as_scikit_learn(labels):
+    other = pytest.importorskip("sklearn.preprocessing").LabelEncoder()
+    flat = np.asarray(labels).ravel()
+    encoder = LabelEncoder()
+    assert encoder.fit(labels) is encoder
+    found = encoder.transform(labels)
+    assert found.dtype == np.int64 and found.tolist() == other.fit_transform(flat).tolist()
+    assert encoder.classes.tolist() == other.classes_.tolist() and encoder.classes.dtype != object
+    assert encoder.inverse_transform(found).tolist() == flat.tolist()
+    assert LabelEncoder().fit_transform(labels).tolist() == found.tolist()
+    assert encoder.transform(flat[:0]).shape == (0,) == encoder.inverse_transform([]).shape
+
+
+def test_label_encoder_and_a_model():
+    text = np.array(["red", "green", "blue"])[rng.integers(0, 3, 60)]
+    X = rng.standard_normal((60, 2)) + (text == "red")[:, None] * 5 - (text == "blue")[:, None] * 5
+    encoder = LabelEncoder()
+    model = nn.Model()
+    for layer in (nn.Dense(2, 3, rng=0), nn.Softmax()):
+        model.add(layer)
+    model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(0.1), accuracy=nn.Accuracy())
+    model.finalize()
+    with pytest.raises(TypeError, match="labels must be class numbers, got text such as '(red|green|blue)': encode it "
+                                        "with nn.preparation.LabelEncoder"):
+        model.train(X, text)
+    y = encoder.fit_transform(text)
+    model.train(X, y, epochs=100)
+    found = encoder.inverse_transform(from_one_hot(model.predict(X)))
+    assert np.mean(found == text) == model.evaluate(X, y)[1] > 0.9
+
+
+def test_label_encoder_is_kept(tmp_path):
+    encoder = LabelEncoder().fit(["b", "a", "ccc"])
+    np.save(tmp_path / "classes.npy", encoder.classes, allow_pickle=False)
+    for other in (LabelEncoder().fit(np.load(tmp_path / "classes.npy")), pickle.loads(pickle.dumps(encoder)),
+                  copy.deepcopy(encoder), LabelEncoder().fit(json.loads(json.dumps(encoder.classes.tolist())))):
+        assert other.classes.tolist() == encoder.classes.tolist() == ["a", "b", "ccc"]
+        assert other.transform(["ccc", "a"]).tolist() == [2, 0]
+
+
+def test_label_encoder_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    for series in (pandas.Series(["b", "a"]), pandas.Series(["b", "a"], dtype="category"),
+                   pandas.Categorical(["b", "a"]), pandas.DataFrame({"y": ["b", "a"]}),
+                   pandas.Series(["b", "a"], dtype=object)):
+        encoder = LabelEncoder()
+        assert encoder.fit_transform(series).tolist() == [1, 0] and encoder.classes.tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="labels must not be missing, got nan at index 1"):
+        LabelEncoder().fit(pandas.Series(["b", None, "a"]))
+
+
+@pytest.mark.parametrize("labels, error, text", (
+    ([], ValueError, "labels must not be empty"),
+    (["a", None], ValueError, "labels must not be missing, got None at index 1"),
+    ([1.5, np.nan, 2], ValueError, "labels must not be missing, got nan at index 1"),
+    (np.array(["a", np.nan], object), ValueError, "labels must not be missing, got nan at index 1"),
+    (["a", 1], TypeError, "labels must be of one kind, got text at index 0 and a number at index 1"),
+    ([2, 3.5, "1"], TypeError, "labels must be of one kind, got a number at index 0 and text at index 2"),
+    ([True, 2], TypeError, "labels must be of one kind, got a bool at index 0 and a number at index 1"),
+    ([b"a", "a"], TypeError, "labels must be of one kind, got bytes at index 0 and text at index 1"),
+    ([1, 1j], TypeError, "labels must be text, numbers or bools, got complex at index 1"),
+    ([[1], {}], (TypeError, ValueError), "labels must be .*"),
+    (np.array(["2020-01-01"], "M8[D]"), TypeError, "labels must be text, numbers or bools, got date at index 0"),
+    ([2**70], TypeError, "labels must be numbers of 64 bits"),
+    (["a", ["b"]], ValueError, "labels must be an array, or lists of one length"),
+    ([["a", "b"]], ValueError, r"labels must have shape \(N,\) or \(N, 1\), got \(1, 2\)"),
+    ("cat", TypeError, "labels must be an array, got 'cat'"),
+    (map(str, "ab"), TypeError, "labels must be an array, got map: make it a list"),
+    (np.ma.array([1, 2]), TypeError, "labels must be a plain array, got a masked one"),
+))
+def test_mistakes_with_a_label_encoder_are_named(labels, error, text):
+    encoder = LabelEncoder()
+    with pytest.raises(error, match=f"^{text}"):
+        encoder.fit(labels)
+    assert encoder.classes is None
+    for method in (encoder.transform, encoder.inverse_transform):
+        with pytest.raises(RuntimeError, match="the encoder has learned nothing yet: call fit first"):
+            method([0])
+
+
+def test_labels_that_the_encoder_has_not_seen():
+    for seen, unseen, text in ((["b", "d"], ["d", "c", "z"], "'c' at index 1"), ([1, 3], [3, 1, 2], "2 at index 2"),
+                               ([1, 3], [4], "4 at index 0"), ([1, 3], [1.0, 1.5], "1.5 at index 1"),
+                               (["b"], ["bb"], "'bb' at index 0"), (["b"], [""], "'' at index 0")):
+        with pytest.raises(ValueError, match=f"labels must be among the classes that fit has seen, got {text}"):
+            LabelEncoder().fit(seen).transform(unseen)
+    assert LabelEncoder().fit([1, 3]).transform([3.0, 1.0]).tolist() == [1, 0]
+    with pytest.raises(TypeError, match="labels must be of the kind that fit has seen, text, got a number"):
+        LabelEncoder().fit(["1", "2"]).transform([1, 2])
+    encoder = LabelEncoder().fit(["b", "d"])
+    with pytest.raises(ValueError, match="numbers must lie in 0..1, got 2 at index 1"):
+        encoder.inverse_transform([0, 2])
+    with pytest.raises(ValueError, match=r"numbers must have shape \(N,\), got \(1, 2\): use from_one_hot first"):
+        encoder.inverse_transform([[0.2, 0.8]])
+    with pytest.raises(ValueError, match="numbers must be whole numbers, got 0.5 at index 0"):
+        encoder.inverse_transform([0.5])

@@ -130,8 +130,9 @@ def test_classes_as_scikit_learn_scores_them(seed):
     (OUTPUTS, np.eye(4)[Y], {}, ValueError, "predictions, y and classes must agree in .* classes, got 3 and 4"),
     (OUTPUTS, Y, {"classes": 4}, ValueError, "predictions, y and classes must agree in .* classes, got 3 and 4"),
     (OUTPUTS[:, :1], np.eye(3)[Y], {}, ValueError, "got 2 and 3"),
-    (OUTPUTS[:, 0], Y, {}, TypeError, r"predictions \(N,\) must be whole numbers.* got dtype float64"),
-    (OUTPUTS, Y.astype(float), {}, TypeError, "labels must be whole numbers, got dtype float64"),
+    (OUTPUTS[:, 0], Y, {}, ValueError, r"predictions \(N,\) must be whole numbers.* got 0.* at"),
+    (OUTPUTS, Y + 0.5, {}, ValueError, "labels must be whole numbers, got 0.5 at index 0"),
+    (OUTPUTS[:2, 1:], [[0], [2]], {}, ValueError, "y must lie in 0..1, got 2 at index 1"),
     (OUTPUTS[None], Y, {}, ValueError, r"predictions must have shape \(N,\) or \(N, C\), got \(1, 6, 3\)"),
     (OUTPUTS[:, :0], Y, {}, ValueError, r"predictions must have shape \(N,\) or \(N, C\), got \(6, 0\)"),
     (OUTPUTS, Y[None, :, None], {}, ValueError, r"labels must have shape \(N,\) or \(N, C\), got \(1, 6, 1\)"),
@@ -140,19 +141,34 @@ def test_classes_as_scikit_learn_scores_them(seed):
     (OUTPUTS, np.eye(3)[Y] + np.eye(3)[[0, 2, 0, 0, 0, 0]], {}, ValueError, "y .* must be one-hot.* got another row 0"),
     (OUTPUTS, np.eye(3)[Y] + np.eye(3)[[1, 2, 0, 0, 0, 0]] / 2, {}, ValueError, "y .* must be one-hot.* another row 0"),
     (OUTPUTS, np.eye(3)[Y] + np.eye(6, 3, -1), {}, ValueError, "y .* must be one-hot.* got another row 1"),
-    (OUTPUTS[:2, :1], [[0], [2]], {}, ValueError, "y in one column must be 0 or 1, got 2.0 in row 1"),
+    (OUTPUTS[:2, :1], [[0], [2]], {}, ValueError, "y must lie in 0..1, got 2 at index 1"),
     (OUTPUTS, Y, {"classes": 3.0}, TypeError, "classes must be a whole number, got 3.0"),
     (OUTPUTS, Y, {"classes": True}, TypeError, "classes must be a whole number, got True"),
     (Y, Y, {"classes": 0}, ValueError, "y must lie in 0..-1, got 0 at index 0"),
     (OUTPUTS, Y, {"threshold": "a"}, TypeError, "threshold must be a number, got 'a'"),
     (OUTPUTS, Y, {"threshold": math.nan}, ValueError, "threshold must be finite"),
-    (["a"] * 6, Y, {}, TypeError, "predictions must hold real numbers"),
+    (["a"] * 6, Y, {}, TypeError, "predictions must be class numbers, got text such as 'a'"),
     (np.ma.masked_array(Y), Y, {}, TypeError, "predictions must be a plain array, got a masked one"),
 ])
 def test_mistakes_with_classes_are_named(predictions, y, more, error, text):
     for score in (confusion_matrix, precision_recall_f1):
         with pytest.raises(error, match=text):
             score(predictions, y, **more)
+
+
+def test_class_numbers_in_a_column_or_as_floats():
+    """Of a single column of probabilities only those above the threshold count, of integers each is a class."""
+    found, y = labels(seed=1)
+    wish = confusion_matrix(found, y)
+    for kind in (int, np.uint8, np.float32, float):
+        assert (confusion_matrix(found.astype(kind), y.astype(kind)) == wish).all()
+        assert (confusion_matrix(found, y[:, None].astype(kind).tolist()) == wish).all()
+    assert (confusion_matrix(found[:, None], y[:, None]) == wish).all()
+    assert precision_recall_f1(np.eye(6)[found], y[:, None] * 1.0).recall.tolist() == precision_recall_f1(
+        found, y, 6).recall.tolist()
+    for predictions, y in (([[0], [0]], [0, 0]), ([0, 0], [[0], [0]]), ([[0.2], [0.4]], [0, 0])):
+        assert confusion_matrix(predictions, y).tolist() == [[2, 0], [0, 0]]  # a column is of two classes at least
+    assert confusion_matrix([0, 0], [0, 0]).tolist() == [[2]]
 
 
 # ---- numbers
