@@ -56,7 +56,8 @@ In a folder of pictures, the picture's name follows.
 PREDICT_EXAMPLES = """\
 MODEL is what nnjit train --save or Model.save wrote. DATA is one of
 
-  .csv             a sample a line: numbers and commas, no labels; a first line without numbers is a header
+  .csv             a sample a line: numbers and commas, no labels; a first line without numbers is a header, and so is
+                   0,1,2,... over more than one column, as pandas writes it
   -                the same from stdin
   .npy             an array, the first dimension counting the samples
   .npz             one such array, or one of the name X among others

@@ -17,6 +17,7 @@ from .arrays import Array, as_floats
 from .files import read_array, read_member, reason, replacing
 from .layers import Input, Sigmoid, Softmax
 from .model import Model
+from .progress import note
 
 PICTURES = (-1.0, 1.0)  # what 0 and 255 become in pictures, as datasets.fashion_mnist has it
 
@@ -69,31 +70,92 @@ def _scaled(X: Array, low: float, high: float, *, source: str) -> Array:
 def _csv(lines: Iterable[str], source: str) -> Array:
     numbers, columns = array("d"), 0  # an array a row would take a hundred times the memory of short rows
     reader = csv.reader(lines)
-    header = False
+    header: list[str] = []
+    remark = ""
     try:
         for fields in reader:
             if not fields:  # an empty line
                 continue
             if reader.line_num == 1:
                 fields[0] = fields[0].removeprefix("\ufeff")  # of stdin; a file's is decoded
+            place = f"{source}, line {reader.line_num}"
+            first = not numbers and not header
+            if first and _names_columns(fields):
+                header = fields
+                if any(map(_is_number, fields)):
+                    remark = f"{place}: {_short(fields)} is taken as column names, not as a sample{_way_out(fields)}"
+                continue
+            if first and _short(fields) == "0":
+                remark = f"{place}: 0 is taken as a sample: if it is the column's name, delete the line"
             try:
                 row = [float(field) for field in fields]
             except ValueError:
-                texts = [column for column, field in enumerate(fields, 1) if not _is_number(field)]
-                if len(texts) == len(fields) and not numbers and not header:
-                    header = True
-                    continue
-                raise ValueError(f"{source}, line {reader.line_num}, column {texts[0]}: must be a number, got "
-                                 f"{fields[texts[0] - 1][:40]!r}") from None
+                raise ValueError(place + (_other_separator(fields) or _no_number(fields, first))) from None
             if numbers and len(row) != columns:
-                raise ValueError(f"{source}, line {reader.line_num}: {len(row)} columns, but {columns} before")
+                raise ValueError(f"{place}: {len(row)} columns, but {columns} before")
             columns = len(row)
             numbers.extend(row)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{source} is no text with commas: {error}") from error
     if header and not numbers:
-        raise ValueError(f"{source} holds no samples, only a header: numbers must be separated by commas")
+        raise ValueError(f"{source} holds no samples, only " + (
+            f"the column names {_short(header)}{_way_out(header, 'they are a sample')}" if remark
+            else "a header: numbers must be separated by commas"))
+    if remark:
+        note(remark)
     return np.array(numbers).reshape(-1, max(1, columns))
+
+
+MISSING = {"", "na", "n/a", "null", "none", "?", "-"}  # what stands for a number that is not known
+SURELY = 10  # so many whole numbers in a row are no sample
+
+
+def _names_columns(fields: Sequence[str]) -> bool:
+    # pandas numbers columns without names, from 0 if none was taken out; some may have got names later
+    names = [field.strip() for field in fields if not _is_number(field)]
+    numbers = [field.strip() for field in fields if _is_number(field)]
+    known = [name for name in names if name.lower() not in MISSING]
+    if not numbers:
+        return bool(known) and not _other_separator(fields)
+    if len(numbers) < 2 or not numbers[0].isdecimal() or len(known) < len(names):
+        return False
+    first = int(numbers[0][:9])  # Python reads no more than some thousands of digits
+    return (numbers == [str(k) for k in range(first, first + len(numbers))] and (not first or len(fields) >= SURELY)
+            and all(name[0].isalpha() for name in names))
+
+
+def _short(fields: Sequence[str]) -> str:
+    texts = [field.strip() for field in fields]
+    return ",".join(texts if len(texts) <= 4 else [*texts[:3], "...", texts[-1]])
+
+
+def _way_out(fields: Sequence[str], condition: str = "it is one") -> str:
+    # from a line of numbers that is taken as column names
+    return f": if {condition}, write {fields[0].strip()}.0 for its first number" if all(map(_is_number, fields)) else ""
+
+
+SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'", None: "spaces"}
+
+
+def _other_separator(fields: Sequence[str]) -> str:
+    # what is wrong with a line of numbers that something else than commas separates; empty for another line
+    line = ",".join(fields).replace('"', "")
+    for separator, name in SEPARATORS.items():
+        parts = [part.strip() for part in line.split(separator) if part.strip()]
+        if len(parts) > 1 and all(_is_number(part.replace(",", ".")) and part.strip(",") == part for part in parts):
+            decimal = next((part for part in parts if "," in part), "")
+            more = f", and write {decimal.replace(',', '.')} for {decimal}" if decimal else ""
+            return f": separate the numbers by commas, not by {name}{more}"
+    return ""
+
+
+def _no_number(fields: Sequence[str], first: bool) -> str:
+    # what is wrong with a line that does not hold numbers alone
+    column = [_is_number(field) for field in fields].index(False)
+    more = ""
+    if first and not fields[0] and _names_columns(fields[1:]):
+        more = ": if pandas has numbered the rows there, write to_csv(..., index=False)"
+    return f", column {column + 1}: must be a number, got {fields[column][:40]!r}{more}"
 
 
 def _is_number(text: str) -> bool:
@@ -132,8 +194,17 @@ def as_samples(model: Model, X: Array, source: str) -> Array:
     shape = first.shape if isinstance(first, Input) else (dense[0].n_inputs,) if dense else X.shape[1:]
     if math.prod(X.shape[1:]) != math.prod(shape):
         found = f"{X.shape[1]} columns" if X.ndim == 2 else f"samples of {_size(X.shape[1:])} numbers"
-        raise ValueError(f"{source} has {found}, the model takes {_size(shape)} numbers a sample")
+        raise ValueError(f"{source} has {found}, the model takes {_size(shape)} numbers a sample"
+                         f"{_one_more(X) if X.ndim == 2 and X.shape[1] == math.prod(shape) + 1 else ''}")
     return as_floats(X.reshape(len(X), *shape), dense[0].dtype if dense else None, source)
+
+
+def _one_more(X: Array) -> str:
+    # which column to leave out of X (N, C), in words
+    first = X[:, 0].tolist()
+    numbered = len(first) > 1 and first in ([*range(len(first))], [*range(1, len(first) + 1)])
+    return (": the first column numbers the rows, leave it out" if numbered
+            else ": leave out a column of labels or of row numbers") + " (pandas: to_csv(..., index=False))"
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -14,10 +14,16 @@ def bar(total: int, wanted: bool | None) -> Any:
     return tqdm(total=total, unit=" steps", unit_scale=True, delay=1, leave=False, file=sys.stderr)
 
 
-def say(line: str) -> None:
-    """Print a line to stdout, above a running bar if there is one."""
+def say(line: str, file: Any = None) -> None:
+    """Print a line to stdout or another file, above a running bar if there is one."""
     tqdm = sys.modules.get("tqdm")
     if tqdm is None:
-        print(line)
+        print(line, file=file)
     else:
-        tqdm.tqdm.write(line)
+        tqdm.tqdm.write(line, file=file)
+
+
+def note(line: str) -> None:
+    """Print a note of the command's to stderr, above a running bar if there is one."""
+    if sys.stderr is not None:
+        say(f"nnjit: note: {line}", sys.stderr)

@@ -208,11 +208,106 @@ def test_samples_take_the_shape_of_an_input(folder, capsys):
                                        "numbers a sample\n")
 
 
-@pytest.mark.parametrize("text", ("0.1;0.2\n", "a\tb\n"))
-def test_other_separators_are_named(folder, capsys, text):
-    (folder / "points.csv").write_text(text)
-    assert cli.main(["predict", "line.npz", "points.csv"]) == 2
-    assert "points.csv holds no samples, only a header: numbers must be separated by commas" in capsys.readouterr().err
+def predicted(capsys, text, columns, *more):
+    """What the command makes of a file: its code, the outputs, and stderr."""
+    build(nn.Dense(columns, 1, rng=0)).save("any.npz")
+    with open("a.csv", "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+    code = cli.main(["predict", "any.npz", "a.csv", *more])
+    out, err = capsys.readouterr()
+    return code, out.split(), err
+
+
+def outputs(X):
+    return [str(value) for value in nn.Model.load("any.npz").predict(np.array(X, np.float32))[:, 0]]
+
+
+@pytest.mark.parametrize("text, shown", [
+    ("0,1\n5,6\n7,8\n", "0,1"), ("\ufeff0,1,2\n5,6,7\n", "0,1,2"), ('"0"," 1", 2 \r\n5,6,7\r\n', "0,1,2"),
+    ("\n0,1,2,3\n5,6,7,8\n", "0,1,2,3"), ("0,1,2,3,4\n5,6,7,8,9\n", "0,1,2,...,4"),
+    (f"{','.join(map(str, range(1, 11)))}\n{','.join('9' * 10)}\n", "1,2,3,...,10")])
+def test_columns_that_are_numbered_are_names(folder, capsys, text, shown):
+    """As pandas writes them that have no names, also where the first was taken out."""
+    rows = [line.split(",") for line in text.split()[1:] if line[0] in "579"]
+    X = np.array(rows, float)
+    code, found, err = predicted(capsys, text, X.shape[1])
+    assert (code, found) == (0, outputs(X))
+    line = 2 if text[0] == "\n" else 1
+    assert err == (f"nnjit: note: a.csv, line {line}: {shown} is taken as column names, not as a sample: if it is one, "
+                   f"write {shown.split(',')[0]}.0 for its first number\n")
+
+
+@pytest.mark.parametrize("text", ["0.0,1\n5,6\n", "1,2\n5,6\n", "0,2\n5,6\n", "x,y\n0,1\n5,6\n", "00,1\n5,6\n",
+                                  "5,6\n0,1\n", "1,2,3\n4,5,6\n"])
+def test_other_numbers_are_samples(folder, capsys, text):
+    X = [[float(field) for field in line.split(",")] for line in text.split() if line[0] != "x"]
+    assert predicted(capsys, text, len(X[0])) == (0, outputs(X), "")
+
+
+def test_a_single_column_is_no_row_of_names(folder, capsys):
+    code, found, err = predicted(capsys, "0\n0.5\n", 1)
+    assert (code, found) == (0, outputs([[0], [0.5]]))
+    assert err == "nnjit: note: a.csv, line 1: 0 is taken as a sample: if it is the column's name, delete the line\n"
+
+
+def test_names_of_which_one_is_no_number(folder, capsys):
+    """The label's, say: the line is no sample, and the count of columns tells what is wrong."""
+    code, found, err = predicted(capsys, "0,1,label\n5,6,2\n7,8,2\n", 2)
+    assert (code, found) == (2, [])
+    assert err.splitlines() == [
+        "nnjit: note: a.csv, line 1: 0,1,label is taken as column names, not as a sample",
+        "nnjit: error: a.csv has 3 columns, the model takes 2 numbers a sample: leave out a column of labels or of row "
+        "numbers (pandas: to_csv(..., index=False))"]
+
+
+TOO_MANY = "a.csv has 3 columns, the model takes 2 numbers a sample: "
+PANDAS = "(pandas: to_csv(..., index=False))"
+
+
+@pytest.mark.parametrize("text, columns, wish", [
+    ("0,1\n", 2, "a.csv holds no samples, only the column names 0,1: if they are a sample, write 0.0 for its first "
+     "number"),
+    (",0,1\n0,5,6\n", 2, "a.csv, line 1, column 1: must be a number, got '': if pandas has numbered the rows there, "
+     "write to_csv(..., index=False)"),
+    (",x,y\n7,5,6\n3,7,8\n", 2, f"{TOO_MANY}leave out a column of labels or of row numbers {PANDAS}"),
+    ("0,5.5,6\n1,7,8\n", 2, f"{TOO_MANY}the first column numbers the rows, leave it out {PANDAS}"),
+    ('"",x,y\n"1",5,6\n"2",7,8\n', 2, f"{TOO_MANY}the first column numbers the rows, leave it out {PANDAS}"),
+    ("1.5,5,0\n1.5,7,0\n", 2, f"{TOO_MANY}leave out a column of labels or of row numbers {PANDAS}"),
+    ("0.5\n", 3, "a.csv has 1 columns, the model takes 3 numbers a sample"),
+    ("NA,NA\n1,2\n", 2, "a.csv, line 1, column 1: must be a number, got 'NA'"),
+    (",\n1,2\n", 2, "a.csv, line 1, column 1: must be a number, got ''"),
+    ("5, ,6\n", 3, "a.csv, line 1, column 2: must be a number, got ' '"),
+    ("0,1,NA\n1,2,3\n", 3, "a.csv, line 1, column 3: must be a number, got 'NA'"),
+    ("0,1,2O\n1,2,3\n", 3, "a.csv, line 1, column 3: must be a number, got '2O'")])
+def test_what_is_no_sample_is_said_with_its_way_out(folder, capsys, text, columns, wish):
+    assert predicted(capsys, text, columns) == (2, [], f"nnjit: error: {wish}\n")
+
+
+def test_an_array_with_a_column_of_row_numbers(folder, capsys):
+    build(nn.Dense(2, 1, rng=0)).save("any.npz")
+    np.save("a.npy", [[0, 5, 6], [1, 7, 8]])
+    assert cli.main(["predict", "any.npz", "a.npy"]) == 2
+    assert "a.npy has 3 columns, the model takes 2 numbers a sample: the first column num" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text, line, wish", [
+    ("0.1;0.2\n", 1, "';'"), ("0.1\t0.2\n", 1, "tabs"), ("1|2|3\n", 1, "'|'"), ("  0.1   0.2 \n", 1, "spaces"),
+    ("\ufeff1;2\n", 1, "';'"), ("0;1\n5;6\n", 1, "';'"), ("x;y\n1;2\n", 2, "';'"), ("x,y\n1,2\n3;4\n", 3, "';'"),
+    ("1;2;\n", 1, "';'"), ("1; 2\n", 1, "';'"), ("1,5;2,0\n", 1, "';', and write 1.5 for 1,5"),
+    ('"1,5";"2,0"\n', 1, "';', and write 1.5 for 1,5"), ("x;y\n3;-2,25\n", 2, "';', and write -2.25 for -2,25"),
+    ("1,5\t2\n", 1, "tabs, and write 1.5 for 1,5")])
+def test_other_separators_are_named(folder, capsys, text, line, wish, monkeypatch):
+    wish = f"line {line}: separate the numbers by commas, not by {wish}\n"
+    assert predicted(capsys, text, 2) == (2, [], f"nnjit: error: a.csv, {wish}")
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert cli.main(["predict", "any.npz", "-"]) == 2
+    assert capsys.readouterr().err == f"nnjit: error: stdin, {wish}"
+
+
+@pytest.mark.parametrize("text", ["a\tb\n", "x;y\n"])
+def test_a_header_alone(folder, capsys, text):
+    assert predicted(capsys, text, 2) == (2, [], "nnjit: error: a.csv holds no samples, only a header: numbers must be "
+                                          "separated by commas\n")
 
 
 def test_output_has_all_bits(folder, capsys):
@@ -287,7 +382,7 @@ ARRAYS = {"object.npy": np.array([{}], object), "flat.npy": np.ones(2), "zero.np
     (["line.npz", "gap.csv"], "gap.csv, line 2, column 2: must be a number, got ''"),
     (["line.npz", "ragged.csv"], "ragged.csv, line 3: 3 columns, but 2 before"),
     (["line.npz", "wide.csv"], "wide.csv has 3 columns, the model takes 2 numbers a sample"),
-    (["line.npz", "semicolon.csv"], "semicolon.csv, line 2, column 1: must be a number, got '3;4'"),
+    (["line.npz", "semicolon.csv"], "semicolon.csv, line 2: separate the numbers by commas, not by ';'"),
     (["line.npz", "latin.csv"], "latin.csv is no text with commas: 'utf-8' codec"),
     (["line.npz", "long.csv"], "long.csv is no text with commas: field larger than"),
     (["line.npz", "text.npy"], "text.npy holds no samples: "),
