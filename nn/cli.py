@@ -5,7 +5,11 @@ import importlib.util
 import io
 import math
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,8 +45,8 @@ examples:
   nnjit train fashion-mnist --epochs 3 --save clothes.npz
   nnjit train fashion-mnist --data ~/fashion-mnist --backend numpy
 
-The same command gives the same weights each time, to the bit. What --save wrote is for nnjit predict, or in Python for
-nn.Model.load(FILE).
+The same command gives the same weights each time, to the bit. When Ctrl-C ends it, --save keeps what it has reached.
+What --save wrote is for nnjit predict, or in Python for nn.Model.load(FILE).
 """
 PREDICT = """\
 Print what a saved model says of each sample in a file, a line a sample:
@@ -81,6 +85,14 @@ class Mistake(Exception):
     """What the user can mend: printed as one line."""
 
 
+class Ended(KeyboardInterrupt):
+    """A signal that ends the command, which has the exit code that a shell gives."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Mistake(f"{message} (see {self.prog} --help)")
@@ -107,9 +119,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         return _fail(error)
-    except KeyboardInterrupt:
-        print("nnjit: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print(f"nnjit: {str(stop) or 'interrupted'}", file=sys.stderr)
+        return stop.code if isinstance(stop, Ended) else 130
 
 
 def _fail(reason: Exception) -> int:
@@ -264,8 +276,28 @@ def _train(options: argparse.Namespace) -> int:
         data = task.load(options.seed, options.data)
     except ValueError as error:
         raise Mistake(error) from error
-    tasks.train(options, data)
+    with _ended_as_by_ctrl_c():
+        tasks.train(options, data)
     return 0
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    # a job that is ended, or whose terminal is closed, saves what it has; what the user handles or ignores stays so
+    def end(number: int, frame: Any) -> NoReturn:
+        raise Ended(number)
+
+    former: dict[int, Any] = {}
+    try:
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if (number is not None and threading.current_thread() is threading.main_thread()
+                    and signal.getsignal(number) is signal.SIG_DFL):
+                former[number] = signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -1,6 +1,8 @@
 """Pictures of a training: loss and accuracy by epoch, where each class begins in the plane, and a fitted curve."""
 
+import io
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,9 @@ def plot(path: str | os.PathLike[str], model: Model, X: Array, y: Array, *, titl
         figure.suptitle(title)
     if beside is not None:
         beside(spare[0], model, X, y)
-    figure.savefig(path)
+    picture = io.BytesIO()  # drawing takes a second: when Ctrl-C ends it, the old file stays
+    figure.savefig(picture, format=Path(path).suffix[1:])
+    Path(path).write_bytes(picture.getvalue())
 
 
 def _curve(axes: Any, model: Model, X: Array, y: Array) -> None:

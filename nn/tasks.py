@@ -4,6 +4,7 @@ import argparse
 import math
 import shlex
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -93,23 +94,71 @@ def train(options: argparse.Namespace, data: Data) -> None:
     print(f"{options.dataset}: {samples} samples, {batch}; network {network}, Adam at "
           f"{options.learning_rate:g}, {options.epochs} epoch{'s' * (options.epochs > 1)}")
     model = task.model(options)
-    with np.errstate(all="ignore"), warnings.catch_warnings():  # the printed nan says it
-        warnings.simplefilter("ignore", RuntimeWarning)
-        if options.compare:
-            _compare(task, options, data, model)
-        else:
-            _fit(task, model, options.backend, options, data)
-    if math.isnan(model.history["loss"][-1]):
+    trained = False
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():  # the printed nan says it
+            warnings.simplefilter("ignore", RuntimeWarning)
+            if options.compare:
+                _compare(task, options, data, model)
+            else:
+                _fit(task, model, options.backend, options, data)
+        trained = True
+        if options.save:
+            model.save(options.save)
+    except KeyboardInterrupt as stop:
+        stop.args = (_rescue(options, data, model),)
+        raise
+    except OSError:  # of an output, say a closed pipe
+        if options.save and not trained:
+            print(f"nnjit: {_rescue(options, data, model)}", file=sys.stderr)
+        raise
+    if not _sound(model):
         print("the loss is no longer a number: try a smaller --learning-rate")
     if options.save:
-        model.save(options.save)
         path = str(options.save)
         print(f"model: {path} (nnjit predict {shlex.quote(path)} DATA; in Python nn.Model.load({path!r}))")
     if options.plot:
-        from .plot import plot
-        with backend.use(options.backend):
-            plot(options.plot, model, *data.train, title=f"{options.dataset}, {network}")
+        _draw(options, data, model)
         print(f"plot: {options.plot}")
+
+
+def _sound(model: Model) -> bool:
+    return not math.isnan(model.history["loss"][-1])
+
+
+def _draw(options: argparse.Namespace, data: Data, model: Model) -> None:
+    from .plot import plot
+    sizes = "-".join(map(str, TASKS[options.dataset].sizes))
+    with backend.use(options.backend):
+        plot(options.plot, model, *data.train, title=f"{options.dataset}, {sizes}")
+
+
+def _rescue(options: argparse.Namespace, data: Data, model: Model) -> str:
+    # saves and draws what an interrupted training has reached; what was done, in words
+    done = len(model.history["loss"])
+    began = model.optimizer.iterations > 0
+    sound = not done or _sound(model)
+    when = ("before the first step" if not began else f"in epoch {done + 1} of {options.epochs}"
+            if done < options.epochs else f"after epoch {done} of {done}") + f" on {options.backend}" * options.compare
+    text = f"interrupted {when}{'' if sound else ', the loss no longer a number'}: "
+    if not began or not sound:
+        kept = options.save and options.save.exists()
+        return f"{text}nothing is saved{f', {options.save} stays as it was' if kept else ''}"
+    try:
+        if options.save:
+            model.save(options.save)
+        if options.plot and done:
+            _draw(options, data, model)
+    except OSError as error:
+        return f"{text}{error.filename or options.save}: {error}"
+    except KeyboardInterrupt:
+        path = options.save or options.plot
+        return f"interrupted again, while {path} was being written: it is the old file or the new"
+    drawn = f"drawn in {options.plot}" if options.plot and done else ""
+    if options.save:
+        return f"{text}the model as of then is saved to {options.save}{', and ' * bool(drawn)}{drawn}"
+    text += f"the model as of then is {drawn}, but not" if drawn else "nothing is"
+    return f"{text} saved without --save FILE.npz"
 
 
 def _compile(task: Task, options: argparse.Namespace, data: Data) -> None:

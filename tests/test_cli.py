@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +179,186 @@ def test_a_loss_that_explodes_is_said_in_words(capsys):
     assert "the loss is no longer a number: try a smaller --learning-rate" in out and err == ""
 
 
+# ---- interrupts
+
+
+def interrupted(capsys, *arguments, code=130):
+    """What a command that Ctrl-C ends says of it."""
+    assert cli.main(list(arguments)) == code
+    err = capsys.readouterr().err
+    assert err.startswith("nnjit: ") and err.count("\n") == 1
+    return err[7:-1]
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def at_call(number, function=interrupt, error=KeyboardInterrupt):
+    """A function that raises when it is called for that time, and else is `function`."""
+    calls = []
+
+    def call(*args, **more):
+        calls.append(None)
+        if len(calls) == number:
+            raise error
+        return function(*args, **more)
+
+    return call
+
+
+TEN = ["train", "spiral", "--epochs", "10", "--save", "a.npz"]
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch, capsys):
+    """A working directory; of each number of epochs, the file that the command writes."""
+    def after(epochs, *more):
+        assert cli.main(["train", "spiral", "--epochs", str(epochs), "--save", "b.npz", *more]) == 0
+        capsys.readouterr()
+        return Path("b.npz").read_bytes()
+
+    monkeypatch.chdir(tmp_path)
+    return after
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_an_interrupted_training_is_saved(backend, saved, capsys, monkeypatch):
+    more = ["--backend", backend]
+    wish = saved(3, *more), nn.Model.load("b.npz") if saved(4, *more) else None
+    monkeypatch.setattr(tasks, "say", at_call(3, print))
+    assert interrupted(capsys, *TEN, *more) == ("interrupted in epoch 4 of 10: the model as of then is saved to a.npz")
+    assert Path("a.npz").read_bytes() == wish[0]
+    monkeypatch.setattr(tasks, "say", print)
+    evaluate = nn.Model._evaluate
+    monkeypatch.setattr(nn.Model, "_evaluate", at_call(4 + (backend == "numba"), evaluate))  # one to compile
+    assert interrupted(capsys, *TEN, *more) == ("interrupted in epoch 4 of 10: the model as of then is saved to a.npz")
+    model = nn.Model.load("a.npz")
+    assert len(model.history["loss"]) == 3
+    for ours, theirs in zip(model.get_parameters(), wish[1].get_parameters()):
+        assert [each.tobytes() for each in ours] == [each.tobytes() for each in theirs]
+
+
+@pytest.mark.parametrize("arguments, place", [
+    ([], "before the first step"), (["--compare", "--backend", "numpy"], "before the first step on numpy")])
+def test_an_interrupt_before_the_first_step_keeps_the_old_file(arguments, place, saved, capsys, monkeypatch):
+    monkeypatch.setattr(nn.Model, "train", interrupt)
+    assert interrupted(capsys, *TEN, *arguments) == f"interrupted {place}: nothing is saved"
+    assert os.listdir() == []
+    Path("a.npz").write_text("old")
+    assert interrupted(capsys, *TEN, *arguments) == f"interrupted {place}: nothing is saved, a.npz stays as it was"
+    assert Path("a.npz").read_text() == "old"
+
+
+@pytest.mark.parametrize("backend, wish, epochs", [("numba", "after epoch 10 of 10 on numba", 10),
+                                                   ("numpy", "in epoch 4 of 10 on numpy", 3)])
+def test_an_interrupted_comparison_says_whose_model_is_saved(backend, wish, epochs, saved, capsys, monkeypatch):
+    monkeypatch.setattr(tasks, "say", at_call(13, print))
+    text = interrupted(capsys, *TEN, "--compare", "--backend", backend)
+    assert text == f"interrupted {wish}: the model as of then is saved to a.npz"
+    found = Path("a.npz").read_bytes()
+    monkeypatch.setattr(tasks, "say", print)
+    assert found == saved(epochs, "--backend", backend)
+
+
+def test_an_interrupt_while_the_trained_model_is_saved(saved, capsys, monkeypatch):
+    monkeypatch.setattr(np, "savez", at_call(1, np.savez))
+    assert interrupted(capsys, *TEN) == "interrupted after epoch 10 of 10: the model as of then is saved to a.npz"
+    assert Path("a.npz").read_bytes() == saved(10)
+
+
+def test_a_second_interrupt_keeps_the_old_file(saved, capsys, monkeypatch):
+    Path("a.npz").write_text("old")
+    monkeypatch.setattr(np, "savez", interrupt)
+    text = interrupted(capsys, *TEN)
+    assert text == "interrupted again, while a.npz was being written: it is the old file or the new"
+    assert Path("a.npz").read_text() == "old" and os.listdir() == ["a.npz"]
+
+
+def test_an_interrupted_training_that_cannot_be_saved(saved, capsys, monkeypatch):
+    def full(*args, **more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tasks, "say", at_call(3, print))
+    monkeypatch.setattr(np, "savez", full)
+    assert interrupted(capsys, *TEN) == "interrupted in epoch 4 of 10: a.npz: [Errno 28] No space left on device"
+    assert os.listdir() == []
+
+
+def test_an_interrupt_does_not_save_a_model_that_exploded(saved, capsys, monkeypatch):
+    Path("a.npz").write_text("old")
+    monkeypatch.setattr(tasks, "say", at_call(10, print))
+    text = interrupted(capsys, *TEN, "--learning-rate", "1e38")
+    assert text == ("interrupted after epoch 10 of 10, the loss no longer a number: "
+                    "nothing is saved, a.npz stays as it was")
+    assert Path("a.npz").read_text() == "old"
+
+
+def test_an_interrupted_training_is_drawn(saved, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(tasks, "say", at_call(3, print))
+    assert interrupted(capsys, *TEN, "--plot", "a.png") == (
+        "interrupted in epoch 4 of 10: the model as of then is saved to a.npz, and drawn in a.png")
+    assert sorted(os.listdir()) == ["a.npz", "a.png"] and Path("a.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setattr(tasks, "say", at_call(3, print))
+    assert interrupted(capsys, "train", "spiral", "--epochs", "10", "--plot", "b.png") == (
+        "interrupted in epoch 4 of 10: the model as of then is drawn in b.png, but not saved without --save FILE.npz")
+    assert Path("b.png").exists()
+    monkeypatch.setattr(nn.Model, "_evaluate", at_call(2, nn.Model._evaluate))  # the first epoch's: no figure is known
+    assert interrupted(capsys, *TEN, "--plot", "c.png") == (
+        "interrupted in epoch 1 of 10: the model as of then is saved to a.npz")
+    assert not Path("c.png").exists()
+
+
+def test_an_interrupted_drawing_leaves_the_old_picture(saved, capsys, monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure")
+
+    def half(self, to, **more):
+        with open(to, "wb") if isinstance(to, (str, Path)) else to as file:
+            file.write(b"half")
+        raise KeyboardInterrupt
+
+    Path("a.png").write_text("old")
+    monkeypatch.setattr(figure.Figure, "savefig", half)
+    assert interrupted(capsys, *TEN, "--plot", "a.png") == "interrupted"
+    assert Path("a.png").read_text() == "old" and Path("a.npz").exists()
+
+
+def test_a_closed_output_does_not_cost_the_model(saved, capsys, monkeypatch):
+    wish = saved(3)
+    monkeypatch.setattr(tasks, "say", at_call(3, print, OSError(28, "No space left on device")))
+    assert cli.main(TEN) == 2
+    assert capsys.readouterr().err == ("nnjit: interrupted in epoch 4 of 10: the model as of then is saved to a.npz\n"
+                                       "nnjit: error: [Errno 28] No space left on device\n")
+    assert Path("a.npz").read_bytes() == wish
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+@pytest.mark.parametrize("name, code", [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_job_that_is_ended_is_saved(name, code, saved, capsys, monkeypatch):
+    number = getattr(signal, name)
+    former = signal.signal(number, signal.SIG_DFL)
+    try:
+        evaluate = nn.Model._evaluate
+
+        def end(self, *args):
+            found = evaluate(self, *args)
+            if len(self.history["loss"]) == 2:
+                os.kill(os.getpid(), number)
+            return found
+
+        monkeypatch.setattr(nn.Model, "_evaluate", end)
+        assert interrupted(capsys, *TEN, code=code) == (
+            "interrupted in epoch 3 of 10: the model as of then is saved to a.npz")
+        assert signal.getsignal(number) is signal.SIG_DFL
+        assert len(nn.Model.load("a.npz").history["loss"]) == 2
+        signal.signal(number, signal.SIG_IGN)  # as by nohup
+        assert cli.main(TEN) == 0
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, former)
+
+
 # ---- plots
 
 
@@ -219,7 +398,7 @@ def drawn(monkeypatch, model, X, y, tmp_path):
     from nnjit.nn.plot import plot
     figures = []
     real = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, path: (figures.append(self), real(self, path)))
+    monkeypatch.setattr(Figure, "savefig", lambda self, *to, **more: (figures.append(self), real(self, *to, **more)))
     model.history["loss"] = model.history["accuracy"] = [0.5, 0.25]
     plot(tmp_path / "a.png", model, X, y)
     return figures[0].axes[2]
@@ -408,10 +587,11 @@ def test_ctrl_c_is_one_line():
     # a runner in the background ignores the signal, and its children would
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
-        process.stdout.readline()  # training begins
-        time.sleep(0.3)
+        while not process.stdout.readline().startswith("epoch"):
+            assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == "nnjit: interrupted\n"
+        assert re.fullmatch(r"nnjit: interrupted in epoch \d+ of 10000000: nothing is saved without --save FILE.npz\n",
+                            process.stderr.read())
         assert process.wait() == 130
 
 

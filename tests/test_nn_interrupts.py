@@ -236,10 +236,9 @@ def test_an_exception_in_a_callback(name, error, tmp_path):
     usable(model, tmp_path / "a.npz")
 
 
-def test_ctrl_c_in_the_command_keeps_the_old_file(tmp_path):
+def test_ctrl_c_in_the_command_saves_the_model(tmp_path):
     path = tmp_path / "a.npz"
     network().save(path)
-    old = path.read_bytes()
     command = [sys.executable, "-u", "-m", "nnjit.nn", "train", "spiral", "--epochs", "100000000", "--save", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) as process:
@@ -247,9 +246,14 @@ def test_ctrl_c_in_the_command_keeps_the_old_file(tmp_path):
             assert process.poll() is None
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == "nnjit: interrupted\n"
+        text = process.stderr.read()
         assert process.wait() == 130
-    assert path.read_bytes() == old and os.listdir(tmp_path) == ["a.npz"]
+    epoch = int(text.removeprefix("nnjit: interrupted in epoch ").split()[0])
+    assert text == (f"nnjit: interrupted in epoch {epoch} of 100000000: the model as of then is saved to {path}\n")
+    model = nn.Model.load(path)
+    assert len(model.history["loss"]) == epoch - 1 and model.optimizer.iterations in (epoch - 1, epoch)
+    assert os.listdir(tmp_path) == ["a.npz"]
+    model.train(*nn.datasets.spiral(100, 3, seed=0), epochs=2)
 
 
 MEMORY = """
