@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -219,6 +219,23 @@ def finite(name: str, value: float, below: float = math.inf) -> float:
         limit = "finite and at least 0" if below == math.inf else f"at least 0 and below {below:g}"
         raise ValueError(f"{name} must be {limit}, got {found}")
     return found
+
+
+class _Checked:
+    # it has no `__get__`, so that reading takes no call of Python's
+    def __init__(self, check: Callable[[str, Any], Any]) -> None:
+        self._check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        vars(owner)[self._name] = self._check(self._name, value)
+
+
+def checked(check: Callable[[str, Any], Any]) -> Any:
+    """For a class: an attribute that keeps what `check(name, value)` returns for each value that is assigned."""
+    return _Checked(check)
 
 
 def whole(name: str, value: int, least: int = 1, most: float = math.inf) -> int:

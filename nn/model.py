@@ -292,7 +292,7 @@ class Model:
     def _train_step(self, *data: Array) -> tuple[float, float, float | None]:
         optimizer = self.optimizer
         loss, accuracy = self._score(True, *data)
-        penalty = self._criterion.regularization_loss()  # type: ignore[union-attr]
+        penalty = float(self._criterion.regularization_loss())  # type: ignore[union-attr]
         self._penalty += penalty * len(data[0])
         self._backward(*data)
         if self.clip_norm is not None:
@@ -318,7 +318,7 @@ class Model:
         return losses
 
     def _score(self, training: bool, *data: Array) -> tuple[float, float | None]:
-        loss = self.loss.accumulate(self._forward_loss(training, *data))  # type: ignore[union-attr]
+        loss = float(self.loss.accumulate(self._forward_loss(training, *data)))  # type: ignore[union-attr]
         return loss, None if self.accuracy is None else self._measure(self._criterion.output, data[1])  # type: ignore
 
     def _measure(self, output: Any, y: Array) -> float:
@@ -345,8 +345,10 @@ class Model:
             self.accuracy.new_pass()
 
     def _means(self) -> tuple[float, float | None]:
-        loss = self.loss.calculate_accumulated()  # type: ignore[union-attr]
-        return loss, None if self.accuracy is None else self.accuracy.calculate_accumulated()
+        # floats, whatever a user's own classes return: NumPy's numbers cannot go to JSON
+        loss = float(self.loss.calculate_accumulated())  # type: ignore[union-attr]
+        accuracy = None if self.accuracy is None else self.accuracy.calculate_accumulated()
+        return loss, None if accuracy is None else float(accuracy)
 
     @_by_one_thread
     def train(self, X: ArrayLike, y: ArrayLike, *, epochs: int = 1, batch_size: int | None = None,
@@ -475,7 +477,7 @@ class Model:
                    ) -> tuple[float, float | None] | None:
         # prints the epoch's figures behind the title, if there is one; returns those of the validation
         loss, accuracy = self._means()
-        penalty, rate = self._penalty / samples, self.optimizer.current_learning_rate
+        penalty, rate = self._penalty / samples, float(self.optimizer.current_learning_rate)
         if title:
             say(f"{title}, {self._line(loss, penalty, accuracy, rate)}")
         found = {"loss": loss + penalty, "accuracy": accuracy, "learning_rate": rate}

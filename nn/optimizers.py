@@ -7,6 +7,7 @@ change optimizers.
 
 import inspect
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate, repeat
 from operator import mul
 from typing import Any
@@ -15,18 +16,29 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import backend
-from .arrays import Array, aligned, as_floats, finite
+from .arrays import Array, aligned, as_floats, checked, finite, whole
 from .layers import Layer
 from .plan import ALIGNMENT, Parameters
 from .schedules import Schedule, foreseeable
 
 
+def _rate(name: str, value: Any) -> Any:
+    return value if callable(value) else finite(name, value)
+
+
+_share = partial(finite, below=1)
+
+
 class _Optimizer:
     buffers = 0  # arrays of state for each parameter array
+    learning_rate: float | Schedule = checked(_rate)
+    decay: float = checked(finite)
+    current_learning_rate: float = checked(finite)
+    iterations: int = checked(partial(whole, least=0))
 
     def __init__(self, learning_rate: float | Schedule, decay: float) -> None:
-        self.learning_rate = learning_rate if callable(learning_rate) else finite("learning_rate", learning_rate)
-        self.decay = finite("decay", decay)
+        self.learning_rate = learning_rate
+        self.decay = decay
         self.current_learning_rate = self._rate(0)
         self.iterations = 0
         self._states: WeakKeyDictionary[Layer, tuple[Any, ...]] = WeakKeyDictionary()
@@ -47,18 +59,17 @@ class _Optimizer:
 
     def pre_update_params(self) -> None:
         """Set `current_learning_rate`; call once before a step's updates."""
-        self.current_learning_rate = self._rate(self.iterations)
+        vars(self)["current_learning_rate"] = self._rate(self.iterations)  # which is checked, or computed
 
-    def _rate(self, iterations: Any) -> Any:
-        rate: Any = self.learning_rate
+    def _rate(self, iterations: int) -> float:
+        rate = self.learning_rate
         if callable(rate):
-            many = isinstance(iterations, np.ndarray)
-            rate = np.array([rate(i) for i in iterations.tolist()]) if many else rate(iterations)
+            rate = finite(f"the rate that learning_rate returned for iteration {iterations}", rate(iterations))
         return rate / (1 + self.decay * iterations)
 
     def post_update_params(self) -> None:
         """Count the step; call once after its updates."""
-        self.iterations += 1
+        vars(self)["iterations"] += 1
 
     def update_params(self, layer: Layer) -> None:
         """Update `layer.weights` and `layer.biases` in place from `layer.dweights` and `layer.dbiases`."""
@@ -91,11 +102,7 @@ class _Optimizer:
         else:
             _, _, replay, count = parameters.updating
             numbers = self._numbers()  # a nest takes them in the order of step's keywords
-            total = sum(numbers.values())
-            if not isinstance(total, float) or total - total != 0:
-                parameters.updating = None  # not all are finite numbers: the kernel's gate says which
-                return self.update_all(parameters)
-            replay.floats(0, count - len(numbers), list(map(float, numbers.values())))
+            replay.floats(0, count - len(numbers), list(numbers.values()))
             replay.run()
 
     def recorded(self, parameters: Parameters) -> bool:
@@ -109,20 +116,27 @@ class _Optimizer:
         return self.buffers
 
     def ahead(self, steps: int) -> Array | None:
-        """The numbers of the next updates, a row for each, in the order of the kernel's keywords; None if they are not
-        all finite, which `update_all` names, or cannot be told before."""
+        """The numbers of the next updates, a row for each, in the order of the kernel's keywords; None if they cannot
+        be told before."""
         if not foreseeable(self.learning_rate):
             return None
-        self.pre_update_params()
+        try:
+            rates = self._rates(steps)
+        except (TypeError, ValueError):
+            return None  # `pre_update_params` says so when that step's turn comes
         numbers = self._numbers()
-        total = sum(numbers.values())
-        if not isinstance(total, float) or total - total != 0:
-            return None
         table = np.empty((steps, len(numbers)))
         table[:] = list(numbers.values())
-        with np.errstate(all="ignore"):
-            table[:, 0] = self._rate(np.arange(self.iterations, self.iterations + steps))
-        return table if np.isfinite(table).all() else None
+        table[:, 0] = rates
+        return table
+
+    def _rates(self, steps: int) -> Any:
+        # of the next updates
+        rate, first, last = self.learning_rate, self.iterations, self.iterations + steps
+        if callable(rate):
+            return [self._rate(iteration) for iteration in range(first, last)]
+        with np.errstate(over="ignore"):
+            return rate / (1 + self.decay * np.arange(first, last))
 
     def count(self, steps: int) -> None:
         """Count steps whose updates were taken from `ahead`."""
@@ -156,10 +170,12 @@ class SGD(_Optimizer):
     without momentum.
     """
 
+    momentum: float = checked(_share)
+
     def __init__(self, learning_rate: float | Schedule = 1.0, decay: float = 0.0, momentum: float = 0.0,
                  nesterov: bool = False) -> None:
         super().__init__(learning_rate, decay)
-        self.momentum = finite("momentum", momentum, 1)
+        self.momentum = momentum
         if nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         self.nesterov = bool(nesterov)
@@ -188,10 +204,11 @@ class Adagrad(_Optimizer):
     """
 
     buffers = 1
+    epsilon: float = checked(finite)
 
     def __init__(self, learning_rate: float | Schedule = 1.0, decay: float = 0.0, epsilon: float = 1e-7) -> None:
         super().__init__(learning_rate, decay)
-        self.epsilon = finite("epsilon", epsilon)
+        self.epsilon = epsilon
 
     def _numbers(self) -> dict[str, float]:
         return {"learning_rate": self.current_learning_rate, "epsilon": self.epsilon}
@@ -207,12 +224,14 @@ class RMSprop(_Optimizer):
     """
 
     buffers = 1
+    epsilon: float = checked(finite)
+    rho: float = checked(_share)
 
     def __init__(self, learning_rate: float | Schedule = 0.001, decay: float = 0.0, epsilon: float = 1e-7,
                  rho: float = 0.9) -> None:
         super().__init__(learning_rate, decay)
-        self.epsilon = finite("epsilon", epsilon)
-        self.rho = finite("rho", rho, 1)
+        self.epsilon = epsilon
+        self.rho = rho
 
     def _numbers(self) -> dict[str, float]:
         return {"learning_rate": self.current_learning_rate, "rho": self.rho, "epsilon": self.epsilon}
@@ -230,14 +249,18 @@ class Adam(_Optimizer):
     """
 
     buffers = 2
+    epsilon: float = checked(finite)
+    beta_1: float = checked(_share)
+    beta_2: float = checked(_share)
+    weight_decay: float = checked(finite)
 
     def __init__(self, learning_rate: float | Schedule = 0.001, decay: float = 0.0, epsilon: float = 1e-7,
                  beta_1: float = 0.9, beta_2: float = 0.999, weight_decay: float = 0.0) -> None:
         super().__init__(learning_rate, decay)
-        self.epsilon = finite("epsilon", epsilon)
-        self.beta_1 = finite("beta_1", beta_1, 1)
-        self.beta_2 = finite("beta_2", beta_2, 1)
-        self.weight_decay = finite("weight_decay", weight_decay)
+        self.epsilon = epsilon
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.weight_decay = weight_decay
         self._power_1 = self._power_2 = 1.0
         self._powers_at = 0
 

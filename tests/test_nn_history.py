@@ -6,7 +6,9 @@ import math
 import pickle
 import subprocess
 import sys
+from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from nnjit import nn
@@ -57,6 +59,70 @@ def test_a_model_keeps_it(tmp_path):
     model.save(tmp_path / "a.npz")
     for again in (nn.Model.load(tmp_path / "a.npz"), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         assert type(again.history) is nn.History and again.history == model.history
+
+
+class Loss(nn.CategoricalCrossentropy):
+    """Of a user who computes with NumPy; `kind` is that of its numbers."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def accumulate(self, losses):
+        return self.kind(super().accumulate(losses))
+
+    def regularization_loss(self, layer=None):
+        return self.kind(0.1)
+
+    def calculate_accumulated(self, **more):
+        return self.kind(super().calculate_accumulated(**more))
+
+
+class Accuracy:
+    def __init__(self, kind):
+        self.kind = kind
+
+    def new_pass(self):
+        pass
+
+    def calculate(self, outputs, y):
+        return self.kind(0.3)
+
+    def calculate_accumulated(self):
+        return self.kind(0.3)
+
+
+class Optimizer:
+    def __init__(self, kind):
+        self.kind = kind
+
+    def pre_update_params(self):
+        self.current_learning_rate = self.kind(0.1)
+
+    def update_params(self, layer):
+        layer.weights = layer.weights - np.float32(self.current_learning_rate) * layer.dweights
+
+    def post_update_params(self):
+        pass
+
+
+def of_a_user(kind):
+    X, y = nn.datasets.spiral(20, 3, seed=0)
+    model = nn.Model()
+    model.add(nn.Dense(2, 3, rng=0, weight_regularizer_l2=0.1))
+    model.add(nn.Softmax())
+    model.set(loss=Loss(kind), optimizer=Optimizer(kind), accuracy=Accuracy(kind))
+    model.finalize()
+    model.train(X, y, epochs=2, batch_size=25, validation_data=(X, y))
+    return model.history
+
+
+@pytest.mark.parametrize("kind", (np.float32, np.float64, lambda value: np.array(value, np.float32), Fraction))
+def test_it_holds_floats_whatever_a_users_classes_return(kind):
+    history = of_a_user(kind)
+    assert {type(value) for values in history.values() for value in values} == {float}
+    assert all(len(values) == 2 for values in history.values())
+    assert json.loads(json.dumps(history)) == history == of_a_user(lambda value: float(kind(value)))
 
 
 # ---- what is drawn

@@ -3,6 +3,8 @@ import gc
 import math
 import pickle
 import weakref
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -212,6 +214,57 @@ def test_copied_together_optimizer_and_layer_go_on_alike(make, clone):
 def test_mistakes_in_the_constructor(kind, values, text):
     with pytest.raises(ValueError, match=text):
         kind(**values)
+
+
+NUMBERS = (np.float32(0.1), np.float64(0.1), np.float16(0.25), np.array(0.1, np.float32), Decimal("0.1"),
+           Fraction(1, 3), 0, np.int8(0))
+
+
+@pytest.mark.parametrize("make, names", [
+    (lambda: nn.SGD(momentum=0.5), ("learning_rate", "decay", "momentum", "current_learning_rate")),
+    (nn.Adagrad, ("learning_rate", "decay", "epsilon")), (nn.RMSprop, ("learning_rate", "decay", "epsilon", "rho")),
+    (nn.AdamW, ("learning_rate", "decay", "epsilon", "beta_1", "beta_2", "weight_decay")),
+])
+def test_numbers_that_are_assigned_are_checked_and_kept_as_floats(make, names):
+    optimizer = make()
+    for name in names:
+        for value in NUMBERS:
+            setattr(optimizer, name, value)
+            found = getattr(optimizer, name)
+            assert type(found) is float and found == float(value)
+        for wrong, error in ((-1, ValueError), (math.nan, ValueError), (None, TypeError), ("a", TypeError),
+                             (True, TypeError)):
+            with pytest.raises(error, match=f"{name} must be "):
+                setattr(optimizer, name, wrong)
+        assert getattr(optimizer, name) == 0, "a refused value was kept"
+    optimizer.iterations = np.int32(7)
+    assert type(optimizer.iterations) is int and optimizer.iterations == 7
+    for wrong, error in ((-1, ValueError), (5.0, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="iterations must be "):
+            optimizer.iterations = wrong
+
+
+@pytest.mark.parametrize("value", NUMBERS)
+def test_a_schedule_may_return_any_real_number(value):
+    found = []
+    for rate in (lambda iteration: value, lambda iteration: float(value)):
+        layer, optimizer = nn.Dense(3, 2, rng=0), nn.Adam(rate, decay=0.1)
+        steps(optimizer, [layer], 3, np.random.default_rng(0))
+        assert type(optimizer.current_learning_rate) is float
+        found.append((optimizer.current_learning_rate, layer.weights.tobytes()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("value, error", ((math.nan, ValueError), (math.inf, ValueError), (-0.1, ValueError),
+                                          (None, TypeError), ("0.1", TypeError), (np.ones(2), TypeError)))
+def test_a_schedule_that_returns_no_rate_is_named(value, error):
+    with pytest.raises(error, match="the rate that learning_rate returned for iteration 0 must be .*, got "):
+        nn.SGD(lambda iteration: value)
+    layer, optimizer = nn.Dense(3, 2, rng=0), nn.SGD(lambda iteration: 0.1 if iteration < 2 else value)
+    steps(optimizer, [layer], 2, np.random.default_rng(0))
+    with pytest.raises(error, match="the rate that learning_rate returned for iteration 2 must be .*, got "):
+        optimizer.pre_update_params()
+    assert optimizer.current_learning_rate == 0.1
 
 
 def test_adams_powers_are_running_products():

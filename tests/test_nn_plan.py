@@ -2,11 +2,14 @@
 
 import copy
 import gc
+import json
 import math
 import pickle
 import sys
 import threading
 import weakref
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -1059,12 +1062,71 @@ def test_inputs_that_are_the_models_own_arrays(monkeypatch):
 
 @pytest.mark.parametrize("value, error", ((float("nan"), ValueError), ("a", TypeError), (None, TypeError)))
 def test_a_learning_rate_that_is_no_number_is_named(value, error):
-    model = network()
-    model.train(X, Y)
-    model.optimizer.learning_rate = value
-    with pytest.raises(error):
+    model = network(nn.SGD(lambda iteration: 0.1 if iteration < 4 else value))
+    model.train(X, Y, epochs=4)
+    before = bits(model)
+    with pytest.raises(error, match="the rate that learning_rate returned for iteration 4 must be "):
         model.train(X, Y)
-    assert all(np.isfinite(parameter).all() for pair in model.get_parameters() for parameter in pair)
+    assert bits(model) == before
+
+
+def test_a_schedule_beyond_all_floats_is_named_when_its_turn_comes(monkeypatch):
+    at_once(monkeypatch, 10**6)
+    model = network(nn.SGD(nn.schedules.Exponential(2.0**1000, factor=2)))
+    with pytest.warns(RuntimeWarning, match="the loss is nan"), pytest.raises(
+            ValueError, match="the rate that learning_rate returned for iteration 24 must be finite .*, got inf"):
+        model.train(X, Y, epochs=30)
+    assert model.optimizer.iterations == 24
+
+
+@pytest.fixture
+def recordings(monkeypatch):
+    """A list that gets an entry for each recording."""
+    found, known = [], nn.backend.capture
+    monkeypatch.setattr(nn.backend, "capture", lambda: found.append(1) or known())
+    return found
+
+
+@pytest.mark.parametrize("given", ("argument", "attribute", "schedule", "own"))
+@pytest.mark.parametrize("kind", (np.float32, np.float64, lambda value: np.array(value, np.float32), Decimal, Fraction))
+def test_any_number_is_recorded_as_a_float_is(monkeypatch, recordings, kind, given):
+    at_once(monkeypatch, 4)
+
+    def trained(number):
+        rate = number(0.1)
+        if given == "schedule":
+            rate = lambda iteration: number(0.1)  # noqa: E731
+        elif given == "own":
+            rate = nn.schedules.Constant(0.5)
+            rate.rate = number(0.1)
+        model = network(nn.Adam(0.5 if given == "attribute" else rate))
+        if given == "attribute":
+            for name in ("learning_rate", "decay", "epsilon", "beta_1", "beta_2", "weight_decay"):
+                setattr(model.optimizer, name, number(0.1))
+        model.clip_norm = number(0.5)
+        model.train(X, Y, epochs=9)
+        model.train(X, Y, batch_size=14)
+        assert json.loads(json.dumps(model.history)) == model.history
+        assert {type(each) for values in model.history.values() for each in values} == {float}
+        return bits(model), model.history, len(recordings)
+
+    found = trained(kind)
+    assert found[2] == 5  # a step and its clipping, the update, then a step of another size
+    del recordings[:]
+    assert found == trained(lambda value: float(kind(value)))
+
+
+def test_regularizers_of_another_kind_are_recorded_once(recordings):
+    found = []
+    for kind in (np.float32, float):
+        model = network(regularized=True)
+        for layer in model.layers[1:3]:
+            layer.weight_regularizer_l2, layer.bias_regularizer_l1 = kind(0.25), kind(0.125)
+        del recordings[:]
+        model.train(X, Y, epochs=5)
+        assert json.dumps(model.history)
+        found.append((bits(model), model.history, len(recordings)))
+    assert found[0] == found[1] and found[0][2] == 2
 
 
 def test_references_to_parameters_stay_alive():

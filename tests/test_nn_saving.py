@@ -390,8 +390,6 @@ def test_a_setting_changed_after_a_training_is_saved(tmp_path, before, after, st
 
 
 @pytest.mark.parametrize(("part", "name", "value"), (
-    ("optimizer", "learning_rate", -0.1), ("optimizer", "learning_rate", float("nan")), ("optimizer", "beta_1", 1.5),
-    ("optimizer", "iterations", 5.0), ("optimizer", "iterations", -1), ("optimizer", "decay", "a"),
     ("loss", "label_smoothing", 2), ("dense", "weight_regularizer_l2", -1.0), ("dense", "activation", "cosh"),
     ("dense", "n_inputs", 4), ("dropout", "dropped", 1.5), ("dropout", "seed", -1), ("dropout", "seed", 2**64)))
 def test_what_could_not_be_loaded_is_not_saved(tmp_path, part, name, value):
@@ -399,7 +397,7 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path, part, name, value):
     model = network()
     model.save(tmp_path / "a.npz")
     before = (tmp_path / "a.npz").read_bytes()
-    owner = {"dense": model.layers[0], "dropout": model.layers[3]}.get(part) or getattr(model, part)
+    owner = {"dense": model.layers[0], "dropout": model.layers[3], "loss": model.loss}[part]
     setattr(owner, name, value)
     name = {"n_inputs": "weights of layer 0", "dropped": "rate"}.get(name, name)
     with pytest.raises((TypeError, ValueError), match=f"the model cannot be saved.*{name}"):
