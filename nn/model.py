@@ -357,7 +357,10 @@ class Model:
               callback: Callable[[int], Any] | Sequence[Callable[[int], Any]] | None = None,
               sample_weight: ArrayLike | None = None
               ) -> History:
-        """Train on inputs X (N, n_inputs) and labels y, and return `history`, which later trainings continue.
+        """Train on inputs X (N, n_inputs) and labels y, and return `history`.
+
+        Later trainings continue the history, and the optimizer's state and decayed rate: `optimizer.reset()` begins
+        anew.
 
         batch_size: samples a step, the last batch being smaller where they do not divide; None takes all at once.
         print_every: where an epoch is one step, print every so many epochs, and at the end the validation's figures;

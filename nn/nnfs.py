@@ -137,7 +137,7 @@ class _Optimizer(optimizers._Optimizer):
         self._show(layer)
 
     def _show(self, layer: Layer) -> None:
-        state = self._states.get(layer, ())
+        state = self._states[layer].arrays
         for start, kind in ((0, "weight"), (self.buffers, "bias")):
             for name, array in zip(self.shown, state[start:start + self.buffers]):
                 setattr(layer, f"{kind}_{name}", array if kind == "weight" else array.reshape(1, -1))

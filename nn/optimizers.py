@@ -1,16 +1,19 @@
 """Optimizers: `pre_update_params()`, `update_params(layer)` for each layer, `post_update_params()`, once a step.
 
-The learning rate, a number or a schedule (see schedules.py), decays as learning_rate / (1 + decay * iterations). An
-optimizer keeps its state (momentum, moving means) itself, by layer and as long as the layer lives, so that layers can
-change optimizers.
+The learning rate, a number or a schedule (see schedules.py), decays as learning_rate / (1 + decay * iterations);
+`iterations` counts the steps of all trainings. An optimizer keeps its state (momentum, moving means) itself, by layer
+and as long as the layer lives, so that layers can change optimizers. The state of a layer begins at its first update,
+and anew when its parameters get another shape or dtype.
+
+A second training with an optimizer continues where the first one ended; `reset()` lets it begin as the first one did.
 """
 
 import inspect
 from collections.abc import Sequence
 from functools import partial
 from itertools import accumulate, repeat
-from operator import mul
-from typing import Any
+from operator import is_, mul
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -29,8 +32,37 @@ def _rate(name: str, value: Any) -> Any:
 _share = partial(finite, below=1)
 
 
+class _State:
+    # of a layer: arrays for its weights, then for its biases; and what belongs to them of Adam's betas
+    arrays: tuple[Array, ...] = ()
+    powers: tuple[float, ...] = ()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.arrays, self.powers = tuple(map(as_floats, state["arrays"])), state["powers"]
+
+
+class _Recorded(NamedTuple):
+    optimizer: Any
+    kind: Any
+    replay: Any
+    arguments: int  # of the call
+    states: list[_State]
+    arrays: list[tuple[Array, ...]]  # of these states
+
+
+def _alike(states: list[_State]) -> bool:
+    powers = states[0].powers
+    return all(state.powers == powers for state in states)
+
+
+def _count(states: list[_State], powers: tuple[float, ...]) -> None:
+    # by one call of no Python code: Ctrl-C leaves them alike
+    list(map(setattr, states, repeat("powers"), repeat(powers, len(states))))
+
+
 class _Optimizer:
     buffers = 0  # arrays of state for each parameter array
+    powers: tuple[float, ...] = ()  # with which a layer's state begins
     learning_rate: float | Schedule = checked(_rate)
     decay: float = checked(finite)
     current_learning_rate: float = checked(finite)
@@ -41,7 +73,7 @@ class _Optimizer:
         self.decay = decay
         self.current_learning_rate = self._rate(0)
         self.iterations = 0
-        self._states: WeakKeyDictionary[Layer, tuple[Any, ...]] = WeakKeyDictionary()
+        self._states: WeakKeyDictionary[Layer, _State] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
         given = [f"{name}={getattr(self, name)!r}" for name, parameter in
@@ -55,7 +87,7 @@ class _Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._states = WeakKeyDictionary({layer: tuple(map(as_floats, arrays)) for layer, arrays in state["_states"]})
+        self._states = WeakKeyDictionary(dict(state["_states"]))
 
     def pre_update_params(self) -> None:
         """Set `current_learning_rate`; call once before a step's updates."""
@@ -71,63 +103,100 @@ class _Optimizer:
         """Count the step; call once after its updates."""
         vars(self)["iterations"] += 1
 
+    def reset(self) -> None:
+        """Forget the state of all layers, and set `iterations` to 0 and the rate to that of the first step.
+
+        Without it a second training continues where the first one ended: with the rate as it had decayed, and for the
+        layers of the first one with their state.
+        """
+        for state in self._states.values():
+            for array in state.arrays:
+                array[...] = 0
+            state.powers = self.powers
+        self.iterations = 0
+        self.current_learning_rate = self._rate(0)
+
     def update_params(self, layer: Layer) -> None:
         """Update `layer.weights` and `layer.biases` in place from `layer.dweights` and `layer.dbiases`."""
-        weights, biases, n = layer.weights, layer.biases, self.buffers
-        state = self._state(layer)
-        if state is None:
-            state = tuple(np.zeros_like(p) for p in (weights, biases) for _ in range(n))
-            self._states[layer] = state
-        numbers = self._numbers()
-        self._step(weights, layer.dweights, *state[:n], **numbers)
-        self._step(biases, layer.dbiases, *state[n:], **numbers)
+        state, n = self._state(layer), self.buffers
+        powers = self._next(state.powers)
+        numbers = self._numbers(powers)
+        self._step(layer.weights, layer.dweights, *state.arrays[:n], **numbers)
+        self._step(layer.biases, layer.dbiases, *state.arrays[n:], **numbers)
+        state.powers = powers
 
-    def _state(self, layer: Layer) -> tuple[Any, ...] | None:
+    def _kept(self, layer: Layer) -> _State | None:
         # what is kept for a layer, if it fits its parameters
-        state, n = self._states.get(layer), self.buffers
-        if (state is None or len(state) != 2 * n
-                or n and (state[0].shape != layer.weights.shape or state[0].dtype != layer.weights.dtype)):
-            return None
+        state = self._states.get(layer)
+        if state is not None and [(array.shape, array.dtype) for array in state.arrays] == [
+                (values.shape, values.dtype) for values in self._like(layer)]:
+            return state
+        return None
+
+    def _like(self, layer: Layer) -> list[Array]:
+        # for each array of state the parameters that it belongs to
+        return [values for values in (layer.weights, layer.biases) for _ in range(self.buffers)]
+
+    def _state(self, layer: Layer) -> _State:
+        state = self._kept(layer)
+        if state is None:
+            state = self._states.setdefault(layer, _State())
+            state.powers = self.powers
+            state.arrays = tuple(map(np.zeros_like, self._like(layer)))
         return state
 
     def update_all(self, parameters: Parameters) -> None:
-        """The same for all layers of `parameters`, in one pass, by the compiled kernels."""
-        if not self.recorded(parameters):
-            state = self._join(parameters)
+        """The same for all layers of `parameters`, in one pass, by the compiled kernels.
+
+        Layers whose state did not begin at the same update have other corrections: they are updated one by one.
+        """
+        known: Any = parameters.updating if self.recorded(parameters) else None
+        states = [self._state(layer) for layer in parameters.layers] if known is None else known.states
+        if not _alike(states):
+            for layer in parameters.layers:
+                self.update_params(layer)
+            return
+        powers = self._next(states[0].powers)
+        numbers = self._numbers(powers)  # a nest takes them in the order of step's keywords
+        if known is None:
+            whole = self._join(parameters)  # an earlier recording would take the state that was joined before
+            _count(states, powers)
             with backend.capture() as calls:
-                self._step(parameters.values, parameters.gradients, *state, **self._numbers())
-            # an earlier recording would take the state that was joined before
-            parameters.updating = (None if calls.foreign else
-                                   (self, self._kind, backend.Replay(calls), len(calls[0][1])))
+                self._step(parameters.values, parameters.gradients, *whole, **numbers)
+            parameters.updating = None if calls.foreign else _Recorded(
+                self, self._kind, backend.Replay(calls), len(calls[0][1]), states, [state.arrays for state in states])
         else:
-            _, _, replay, count = parameters.updating
-            numbers = self._numbers()  # a nest takes them in the order of step's keywords
-            replay.floats(0, count - len(numbers), list(numbers.values()))
-            replay.run()
+            known.replay.floats(0, known.arguments - len(numbers), list(numbers.values()))
+            _count(states, powers)  # before it is done: Ctrl-C comes in as soon as the call returns
+            known.replay.run()
 
     def recorded(self, parameters: Parameters) -> bool:
         """Whether `update_all` makes a recorded call."""
-        return (parameters.updating is not None and parameters.updating[0] is self
-                and parameters.updating[1] == self._kind and backend.name == "numba")
+        known = parameters.updating
+        return (known is not None and known.optimizer is self and known.kind == self._kind and backend.name == "numba"
+                and all(map(is_, [state.arrays for state in known.states], known.arrays)) and _alike(known.states))
 
     @property
     def _kind(self) -> Any:
         # what chooses the loop nest: a change needs another recording
         return self.buffers
 
-    def ahead(self, steps: int) -> Array | None:
-        """The numbers of the next updates, a row for each, in the order of the kernel's keywords; None if they cannot
-        be told before."""
+    def ahead(self, parameters: Parameters, steps: int) -> Array | None:
+        """The numbers of the next updates by a recorded call, a row for each, in the order of the kernel's keywords;
+        these steps then count. None, and nothing counts, if they cannot be told before."""
         if not foreseeable(self.learning_rate):
             return None
         try:
             rates = self._rates(steps)
         except (TypeError, ValueError):
             return None  # `pre_update_params` says so when that step's turn comes
-        numbers = self._numbers()
+        states = parameters.updating.states
+        numbers = self._numbers(states[0].powers)
         table = np.empty((steps, len(numbers)))
         table[:] = list(numbers.values())
         table[:, 0] = rates
+        _count(states, self._foresee(table, states[0].powers))
+        vars(self).update(iterations=self.iterations + steps, current_learning_rate=table.item(-1, 0))
         return table
 
     def _rates(self, steps: int) -> Any:
@@ -138,24 +207,34 @@ class _Optimizer:
         with np.errstate(over="ignore"):
             return rate / (1 + self.decay * np.arange(first, last))
 
-    def count(self, steps: int) -> None:
-        """Count steps whose updates were taken from `ahead`."""
-        self.iterations += steps - 1
-        self.pre_update_params()
-        self.post_update_params()
-
     def _join(self, parameters: Parameters) -> tuple[Any, ...]:
         # the layers keep their state, now as views of the whole: both kinds of update may follow each other
         whole = tuple(aligned(parameters.values.shape, parameters.values.dtype) for _ in range(self.buffers))
         views = [parameters.cut(buffer) for buffer in whole]
         for number, layer in enumerate(parameters.layers):
-            state = tuple(pairs[number][k] for k in (0, 1) for pairs in views)
-            for view, old in zip(state, self._state(layer) or ()):
+            state = self._state(layer)
+            arrays = tuple(pairs[number][k] for k in (0, 1) for pairs in views)
+            for view, old in zip(arrays, state.arrays):
                 view[...] = old
-            self._states[layer] = state
+            state.arrays = arrays
         return whole
 
-    def _numbers(self) -> dict[str, float]:
+    def _next(self, powers: tuple[float, ...]) -> tuple[float, ...]:
+        # those of a layer's next update
+        return powers
+
+    def _after(self, updates: int) -> tuple[float, ...]:
+        # so many updates with the numbers of now
+        powers, before = self.powers, None
+        while updates and powers != before:  # until they are so small that they stay for ever
+            before, powers, updates = powers, self._next(powers), updates - 1
+        return powers
+
+    def _foresee(self, table: Array, powers: tuple[float, ...]) -> tuple[float, ...]:
+        # the numbers of the next updates that depend on powers, into their rows; returns the last update's powers
+        return powers
+
+    def _numbers(self, powers: tuple[float, ...]) -> dict[str, float]:
         raise NotImplementedError
 
     def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
@@ -166,6 +245,7 @@ class SGD(_Optimizer):
     """w -= learning_rate * dw; with momentum v = momentum * v - learning_rate * dw; w += v; with nesterov too, from
     the new v, w += momentum * v - learning_rate * dw.
 
+    A second training continues with its state and its decayed rate: see `reset`.
     Raises ValueError unless learning_rate and decay are finite and >= 0, and 0 <= momentum < 1, and for nesterov
     without momentum.
     """
@@ -188,7 +268,7 @@ class SGD(_Optimizer):
     def _kind(self) -> Any:
         return self.buffers, self.nesterov
 
-    def _numbers(self) -> dict[str, float]:
+    def _numbers(self, powers: tuple[float, ...]) -> dict[str, float]:
         if self.momentum:
             return {"learning_rate": self.current_learning_rate, "momentum": self.momentum}
         return {"learning_rate": self.current_learning_rate}
@@ -200,6 +280,7 @@ class SGD(_Optimizer):
 class Adagrad(_Optimizer):
     """w -= learning_rate * dw / (sqrt(cache) + epsilon); the cache is the sum of all dw^2 so far (Duchi et al. 2011).
 
+    A second training continues with its state and its decayed rate: see `reset`.
     Raises ValueError unless learning_rate, decay and epsilon are finite and >= 0.
     """
 
@@ -210,7 +291,7 @@ class Adagrad(_Optimizer):
         super().__init__(learning_rate, decay)
         self.epsilon = epsilon
 
-    def _numbers(self) -> dict[str, float]:
+    def _numbers(self, powers: tuple[float, ...]) -> dict[str, float]:
         return {"learning_rate": self.current_learning_rate, "epsilon": self.epsilon}
 
     def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
@@ -220,6 +301,7 @@ class Adagrad(_Optimizer):
 class RMSprop(_Optimizer):
     """w -= learning_rate * dw / (sqrt(cache) + epsilon); the cache is a moving mean of dw^2 (Tieleman, Hinton 2012).
 
+    A second training continues with its state and its decayed rate: see `reset`.
     Raises ValueError unless learning_rate, decay and epsilon are finite and >= 0, and 0 <= rho < 1.
     """
 
@@ -233,7 +315,7 @@ class RMSprop(_Optimizer):
         self.epsilon = epsilon
         self.rho = rho
 
-    def _numbers(self) -> dict[str, float]:
+    def _numbers(self, powers: tuple[float, ...]) -> dict[str, float]:
         return {"learning_rate": self.current_learning_rate, "rho": self.rho, "epsilon": self.epsilon}
 
     def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
@@ -243,12 +325,15 @@ class RMSprop(_Optimizer):
 class Adam(_Optimizer):
     """Moving means of the gradient and of its square, corrected for their start at 0 (Kingma, Ba 2015).
 
-    With weight_decay all parameters are first multiplied by 1 - learning_rate * weight_decay, as `AdamW` does.
+    A layer is corrected by the number of its own updates, as in PyTorch, not by `iterations`. With weight_decay all
+    parameters are first multiplied by 1 - learning_rate * weight_decay, as `AdamW` does.
+    A second training continues with its state and its decayed rate: see `reset`.
     Raises ValueError unless learning_rate, decay, epsilon and weight_decay are finite and >= 0, and both betas >= 0
     and < 1.
     """
 
     buffers = 2
+    powers = (1.0, 1.0)  # the products of the betas of all updates
     epsilon: float = checked(finite)
     beta_1: float = checked(_share)
     beta_2: float = checked(_share)
@@ -261,43 +346,31 @@ class Adam(_Optimizer):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.weight_decay = weight_decay
-        self._power_1 = self._power_2 = 1.0
-        self._powers_at = 0
 
-    def _advance(self) -> None:
+    def _next(self, powers: tuple[float, ...]) -> tuple[float, ...]:
         # beta ** t as a running product: libm's pow differs between machines
-        powers, at = (self._power_1, self._power_2), self._powers_at
-        if at > self.iterations:
-            powers, at = (1.0, 1.0), 0
-        before = None
-        while at <= self.iterations and powers != before:  # until they are so small that they stay for ever
-            before, powers = powers, (powers[0] * self.beta_1, powers[1] * self.beta_2)
-            at += 1
-        # at once, since Ctrl-C may come between two lines
-        self._power_1, self._power_2, self._powers_at = *powers, self.iterations + 1
+        return powers[0] * self.beta_1, powers[1] * self.beta_2
 
-    def _numbers(self) -> dict[str, float]:
-        if self._powers_at != self.iterations + 1:
-            self._advance()
-        return {"learning_rate": self.current_learning_rate, "correction_1": 1 - self._power_1,
-                "correction_2": 1 - self._power_2, "beta_1": self.beta_1, "beta_2": self.beta_2,
+    def _foresee(self, table: Array, powers: tuple[float, ...]) -> tuple[float, ...]:
+        first, second = (list(accumulate(repeat(beta, len(table)), mul, initial=power))[1:]
+                         for beta, power in zip((self.beta_1, self.beta_2), powers))
+        table[:, 1], table[:, 2] = 1 - np.array(first), 1 - np.array(second)
+        return first[-1], second[-1]
+
+    def _numbers(self, powers: tuple[float, ...]) -> dict[str, float]:
+        return {"learning_rate": self.current_learning_rate, "correction_1": 1 - powers[0],
+                "correction_2": 1 - powers[1], "beta_1": self.beta_1, "beta_2": self.beta_2,
                 "epsilon": self.epsilon, "weight_decay": self.weight_decay}
-
-    def ahead(self, steps: int) -> Array | None:
-        table = super().ahead(steps)
-        if table is not None:
-            powers_1 = list(accumulate(repeat(self.beta_1, steps - 1), mul, initial=self._power_1))
-            powers_2 = list(accumulate(repeat(self.beta_2, steps - 1), mul, initial=self._power_2))
-            table[:, 1], table[:, 2] = 1 - np.array(powers_1), 1 - np.array(powers_2)
-            self._power_1, self._power_2, self._powers_at = powers_1[-1], powers_2[-1], self.iterations + steps
-        return table
 
     def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
         backend.ops.adam.step(values, gradients, *state, **numbers)
 
 
 class AdamW(Adam):
-    """Adam with weight decay (Loshchilov, Hutter 2019), by default as much as PyTorch's; biases decay too, as there."""
+    """Adam with weight decay (Loshchilov, Hutter 2019), by default as much as PyTorch's; biases decay too, as there.
+
+    A second training continues with its state and its decayed rate: see `reset`.
+    """
 
     def __init__(self, learning_rate: float | Schedule = 0.001, decay: float = 0.0, epsilon: float = 1e-7,
                  beta_1: float = 0.9, beta_2: float = 0.999, weight_decay: float = 0.01) -> None:

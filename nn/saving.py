@@ -12,7 +12,7 @@ import numpy as np
 
 from . import layers, losses, metrics, nnfs, optimizers, schedules
 from . import model as models
-from .arrays import Array
+from .arrays import Array, real
 from .files import read, write
 
 FORMAT = "nnjit model 1"
@@ -102,6 +102,9 @@ def _figures(name: Any, values: Any) -> Array:
 def save(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a model: layers, loss, optimizer with its state, accuracy and history. See `Model.save`."""
     optimizer = model.optimizer
+    ours = isinstance(optimizer, optimizers._Optimizer)
+    # one that does not fit, since a momentum was switched off, say, begins anew at the next step
+    states = [optimizer._kept(layer) if ours and hasattr(layer, "held") else None for layer in model.layers]
     if type(model) not in NAMES:
         raise TypeError(f"{type(model).__name__} cannot be saved: it is not nn.Model, but a class made from it")
     figures = {str(name): _figures(name, values) for name, values in model.history.items()}
@@ -113,16 +116,16 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
                    "history": {name: [] for name in figures},
                    "iterations": _describe(getattr(optimizer, "iterations", 0)),
                    "learning_rate": _describe(getattr(optimizer, "current_learning_rate", 0.0)),
-                   "calls": [_describe(getattr(each, "calls", None)) for each in model.layers]}
+                   "calls": [_describe(getattr(each, "calls", None)) for each in model.layers],
+                   "powers": [state and state.powers for state in states]}
     arrays = {DESCRIPTION: np.frombuffer(json.dumps(description, default=_describe).encode(), np.uint8)}
     # by number, since a name may be anything
     arrays.update({f"history{number}": values for number, values in enumerate(figures.values()) if len(values)})
-    for number, layer in enumerate(model.layers):
+    for number, (layer, state) in enumerate(zip(model.layers, states)):
         if hasattr(layer, "held"):
             arrays[f"layer{number}.weights"], arrays[f"layer{number}.biases"] = layer.held()
-            # one that does not fit, since a momentum was switched off, say, begins anew at the next step
-            for place, state in enumerate(optimizer._state(layer) or () if optimizer else ()):
-                arrays[f"layer{number}.state{place}"] = state
+            for place, array in enumerate(state.arrays if state else ()):
+                arrays[f"layer{number}.state{place}"] = array
     try:
         _restore(dict(arrays))
     except (TypeError, ValueError) as error:  # an attribute was set to what no argument may be
@@ -134,6 +137,13 @@ def _whole(name: str, value: Any, below: int) -> int:
     if type(value) is not int or not 0 <= value < below:
         raise ValueError(f"{name} must be a whole number of at least 0 and below {below}, got {str(value)[:40]}")
     return value
+
+
+def _powers(number: int, values: Any, count: int) -> tuple[float, ...]:
+    found = tuple(real(f"powers of layer {number}", value) for value in values)
+    if len(found) != count or not all(0 <= power <= 1 for power in found):
+        raise ValueError(f"powers of layer {number} must be {count} numbers in 0..1, got {str(values)[:40]}")
+    return found
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -163,6 +173,11 @@ def _restore(arrays: dict[str, Array]) -> Any:
     if description.get("precision_given") is False:
         model.accuracy._given = False  # a training with other targets takes another
     optimizer = model.optimizer
+    if optimizer is not None:
+        optimizer.iterations = _whole("iterations", description["iterations"], 2**53)
+        optimizer.current_learning_rate = description["learning_rate"]
+        # in files without powers all layers were updated in each step
+        powers = description.get("powers") or [optimizer._after(optimizer.iterations)] * len(model.layers)
     for number, (layer, calls) in enumerate(zip(model.layers, description["calls"], strict=True)):
         if calls is not None:
             if not hasattr(layer, "calls"):
@@ -179,10 +194,9 @@ def _restore(arrays: dict[str, Array]) -> Any:
             wish = [values.shape for values in (layer.weights, layer.biases) for _ in range(buffers)]
             if [values.shape for values in state] != wish:
                 raise ValueError(f"the optimizer's state of layer {number} does not fit the layer")
-            optimizer._states[layer] = tuple(state)
-    if optimizer is not None:
-        optimizer.iterations = _whole("iterations", description["iterations"], 2**53)
-        optimizer.current_learning_rate = float(description["learning_rate"])
+            kept = optimizers._State()
+            kept.arrays, kept.powers = tuple(state), _powers(number, powers[number], len(optimizer.powers))
+            optimizer._states[layer] = kept
     for number, (name, values) in enumerate(description["history"].items()):
         if not values and f"history{number}" in arrays:  # older files have the figures in the description
             figures = arrays[f"history{number}"]

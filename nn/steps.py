@@ -136,13 +136,13 @@ class Steps:
         # recorded steps by one call: losses, penalties, hits and learning rates; None if they must be made one by one
         plan, parameters, optimizer = self.plans.get(batch), self.parameters, self._model.optimizer
         if (steps <= 1 or not self._plannable or backend.name != "numba" or plan is None or parameters is None
-                or not optimizer.recorded(parameters) or not plan.repeatable(parameters.updating[2])):
+                or not optimizer.recorded(parameters) or not plan.repeatable(parameters.updating.replay)):
             return None
-        numbers = optimizer.ahead(steps)
+        numbers = optimizer.ahead(parameters, steps)
         if numbers is None:
             return None
-        optimizer.count(steps)  # before they are done: Ctrl-C comes in as soon as the call returns
-        found = plan.repeat(data, batch, parameters.updating[2], numbers)
+        # the steps count before they are done: Ctrl-C comes in as soon as the call returns
+        found = plan.repeat(data, batch, parameters.updating.replay, numbers)
         self._show(plan)
         return *found, numbers[:, 0].tolist()
 

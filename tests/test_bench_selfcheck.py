@@ -100,7 +100,7 @@ def test_a_model_that_loads_as_another(monkeypatch):
 
     def forgetful(path):
         model = load(path)
-        model.optimizer.iterations = 0
+        model.optimizer.reset()
         return model
 
     monkeypatch.setattr(nn.Model, "load", forgetful)

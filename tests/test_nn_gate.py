@@ -457,7 +457,7 @@ for kind, knobs in ((nn.SGD, {"momentum": SHARE, "nesterov": FLAG}), (nn.Adagrad
             **knobs)
     for method, arguments in (("update_params", ["layer"]), ("update_all", ["parameters"]),
                               ("recorded", ["parameters"]),
-                              ("ahead", ["steps"]), ("count", ["steps"])):
+                              ("ahead", ["parameters", "steps"])):
         declare(f"{kind.__name__}.{method}", DUCK, **dict.fromkeys(arguments, DUCK))
 declare("clip_gradients", lambda max_norm: clipped(max_norm), layers=DUCK, max_norm=Number())
 

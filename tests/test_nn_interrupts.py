@@ -163,22 +163,21 @@ def test_a_handler_that_computes_at_any_line(name, count, three_at_once):
         assert trained(at)[1] == expected, f"line {at}"
 
 
-def test_an_interrupt_at_any_line_of_adams_corrections():
-    def late(iterations):
-        optimizer = nn.Adam()
-        optimizer.iterations = iterations
-        return optimizer
-
-    for at in range(1, 100):
-        optimizer = late(5)
+def test_an_interrupt_at_any_line_of_many_updates():
+    """The layers stay alike: they would be updated one by one from then on."""
+    model = network()
+    model.train(X, Y, epochs=2)
+    parameters, optimizer = model._steps.parameters, model.optimizer
+    for at in range(1, 200):
         with suppress(KeyboardInterrupt), Interrupter(at) as lines:
-            optimizer._numbers()
-        assert optimizer._numbers() == late(5)._numbers()
-        optimizer.iterations = 6
-        assert optimizer._numbers() == late(6)._numbers()
+            optimizer.ahead(parameters, 3)
+            optimizer.pre_update_params()
+            optimizer.update_all(parameters)
+            optimizer.post_update_params()
+        assert optimizer.recorded(parameters)
         if lines.lines < at:
             break
-    assert at > 20
+    assert at > 40
 
 
 # a file that is open is closed by its end, with a warning

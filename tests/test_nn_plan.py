@@ -1435,6 +1435,131 @@ def test_a_frozen_layer(monkeypatch):
     assert list(same_training(monkeypatch, network, train)._steps.plans) == [SAMPLES]
 
 
+def thawed(model, between=lambda model: model, wait=lambda model: None):
+    """A training with the first layer frozen for a while, and another one behind; `between` may exchange the model."""
+    for frozen, epochs in (([], 3), ([0], 4), ([], 3), ([1], 2), ([0, 2], 2), ([], 5)):
+        model = between(model)
+        model.trainable_layers = [layer for number, layer in enumerate(model._trainable()) if number not in frozen]
+        model.train(X, Y, epochs=epochs, batch_size=20)
+        model.train(X, Y, epochs=epochs)
+        wait(model)
+    return model
+
+
+FROZEN = {"adam": nn.Adam, "adamw": lambda: nn.AdamW(0.01, decay=0.01), "momentum": lambda: nn.SGD(0.1, momentum=0.9),
+          "adagrad": lambda: nn.Adagrad(0.1), "rmsprop": lambda: nn.RMSprop(0.01)}
+
+
+@pytest.mark.parametrize("optimizer", FROZEN)
+def test_layers_frozen_and_thawed(monkeypatch, optimizer, tmp_path):
+    def loaded(model):
+        model.save(tmp_path / "a.npz")
+        return nn.Model.load(tmp_path / "a.npz")
+
+    def build():
+        return network(FROZEN[optimizer]())
+
+    model = same_training(monkeypatch, build, thawed)
+    assert model._steps.plans[SAMPLES].usable
+    # only what has no corrections, which differ, is updated by one recorded call
+    assert model.optimizer.recorded(model._steps.parameters) == ("adam" not in optimizer)
+    for between in (loaded, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))):
+        other = thawed(build(), between)
+        assert bits(other) == bits(model) and other.history == model.history
+
+
+@pytest.mark.parametrize("optimizer, theirs", (
+    (lambda: nn.Adam(0.01), lambda torch, p: torch.optim.Adam(p, 0.01, eps=1e-7)),
+    (lambda: nn.AdamW(0.01, weight_decay=0.1), lambda torch, p: torch.optim.AdamW(p, 0.01, eps=1e-7, weight_decay=0.1)),
+    (lambda: nn.SGD(0.1, momentum=0.9), lambda torch, p: torch.optim.SGD(p, 0.1, momentum=0.9)),
+    (lambda: nn.RMSprop(0.01), lambda torch, p: torch.optim.RMSprop(p, 0.01, alpha=0.9, eps=1e-7))))
+def test_layers_frozen_and_thawed_as_in_pytorch(torch, optimizer, theirs):
+    model = network(optimizer(), dtype=np.float64)
+    parameters = [torch.tensor(p, requires_grad=True) for pair in model.get_parameters() for p in pair]
+    inputs, labels, other = torch.tensor(X.astype(float)), torch.tensor(Y), theirs(torch, parameters)
+    w1, b1, w2, b2, w3, b3 = parameters
+    for frozen, epochs in (([0], 5), ([], 3), ([1, 2], 4), ([], 10)):
+        model.trainable_layers = [layer for number, layer in enumerate(model._trainable()) if number not in frozen]
+        model.train(X.astype(float), Y, epochs=epochs)
+        for _ in range(epochs):
+            other.zero_grad()
+            scores = torch.tanh(torch.relu(inputs @ w1 + b1) @ w2 + b2) @ w3 + b3
+            torch.nn.functional.cross_entropy(scores, labels).backward()
+            for number in frozen:
+                parameters[2 * number].grad = parameters[2 * number + 1].grad = None
+            other.step()
+    for mine, leaf in zip([p for pair in model.get_parameters() for p in pair], parameters):
+        np.testing.assert_allclose(mine, leaf.detach().numpy(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", FROZEN)
+def test_a_model_under_an_optimizer_that_has_run(monkeypatch, optimizer):
+    """It trains as under a new one, and so do both, in turn, from then on."""
+    def trained(share):
+        first = network(FROZEN[optimizer]())
+        second = network(FROZEN[optimizer](), one_loss=True)
+        for each in (first, second):
+            each.optimizer.decay = 0.0
+        if share:
+            second.optimizer = first.optimizer
+        for epochs in (9, 1, 4):
+            first.train(X, Y, epochs=epochs)
+            second.train(X[::2], Y[::2], epochs=epochs + 2)
+        return bits(first), bits(second), first.history, second.history
+
+    assert trained(True) == trained(False)
+    with monkeypatch.context() as patch:
+        layer_by_layer(patch)
+        plain = trained(True)
+    assert plain == trained(True)
+
+
+def test_layers_that_joined_at_once_are_updated_by_one_call(monkeypatch, recordings):
+    """Which is recorded once, and repeated."""
+    repeats, repeat = [], plan.Plan.repeat
+    monkeypatch.setattr(plan.Plan, "repeat", lambda self, *args: repeats.append(1) or repeat(self, *args))
+    at_once(monkeypatch, 4)
+    model = network()
+    model.train(X, Y, epochs=9)
+    assert (len(recordings), len(repeats)) == (2, 2) and model.optimizer.recorded(model._steps.parameters)
+    model.trainable_layers = model.trainable_layers[1:]
+    model.train(X, Y)
+    model.trainable_layers = model._trainable()
+    del recordings[:], repeats[:]
+    model.train(X, Y, epochs=9)
+    assert (len(recordings), len(repeats)) == (1, 0), "the update of one by one is not recorded"
+
+
+def test_a_reset_in_a_callback(monkeypatch):
+    def train(model):
+        model.train(X, Y, epochs=6, batch_size=40, callback=lambda epoch: epoch % 3 or model.optimizer.reset())
+        model.optimizer.reset()
+        model.train(X, Y, epochs=3)
+
+    for optimizer in FROZEN.values():
+        model = same_training(monkeypatch, lambda: network(optimizer()), train)
+        assert model.optimizer.iterations == 3
+        other = network(optimizer())
+        other.train(X, Y, epochs=3)
+        fresh = network(optimizer())
+        model.optimizer.reset()
+        model.set_parameters(fresh.get_parameters())
+        model.train(X, Y, epochs=3)
+        assert bits(model) == bits(other)
+
+
+def test_momentum_of_before_it_was_switched_off_does_not_come_back(monkeypatch):
+    def train(model):
+        for momentum in (0.9, 0.0, 0.9):
+            model.optimizer.momentum = momentum
+            if momentum:
+                model.train(X, Y, epochs=3)
+            else:
+                update_by_hand(model)
+
+    same_training(monkeypatch, lambda: network(nn.SGD(0.1, momentum=0.9)), train)
+
+
 def square():
     model = nn.Model()
     for seed in range(2):
