@@ -24,14 +24,14 @@ from .history import History
 from .layers import (ELU, GELU, Dense, Dropout, Flatten, Input, LeakyReLU, Linear, LogSoftmax, ReLU, Sequential, SiLU,
                      Sigmoid, Softmax, Softplus, Step, Tanh)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
-                     SoftmaxCategoricalCrossentropy)
+                     NegativeLogLikelihood, SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy)
 from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy, TopKAccuracy
 from .model import Model, StopTraining
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, clip_gradients
 
 __all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "BinaryAccuracy", "BinaryCrossentropy",
            "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "History", "Huber", "Input", "LeakyReLU", "Linear",
-           "LogSoftmax", "MeanAbsoluteError", "MeanSquaredError", "Model", "RMSprop", "ReLU", "RegressionAccuracy",
-           "Sequential", "SiLU", "Sigmoid", "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus", "Step",
-           "StopTraining", "Tanh", "TopKAccuracy", "callbacks", "check_gradients", "clip_gradients", "datasets",
-           "initializers", "preparation", "schedules", "scores", "use"]
+           "LogSoftmax", "MeanAbsoluteError", "MeanSquaredError", "Model", "NegativeLogLikelihood", "RMSprop", "ReLU",
+           "RegressionAccuracy", "Sequential", "SiLU", "Sigmoid", "SigmoidBinaryCrossentropy", "Softmax",
+           "SoftmaxCategoricalCrossentropy", "Softplus", "Step", "StopTraining", "Tanh", "TopKAccuracy", "callbacks",
+           "check_gradients", "clip_gradients", "datasets", "initializers", "preparation", "schedules", "scores", "use"]

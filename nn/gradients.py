@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arrays import FLOAT32, FLOAT64, Array, as_floats, finite, generator, whole
-from .layers import Layer
+from .layers import Dense, Layer
 from .model import Model, _kept
 from .progress import say
 
@@ -79,9 +79,9 @@ def check_gradients(model: Model, X: ArrayLike, y: ArrayLike, *, numbers: int | 
 
     For each layer, the gradients with respect to its inputs, weights and biases are compared with the differences of
     sum(dy * outputs) plus the penalties of its regularizers, dy being the gradient that `backward` hands to the layer;
-    those of the loss, with its mean. A joined Softmax and CategoricalCrossentropy are one. Layers are as in training;
-    whole numbers among a layer's attributes, such as Dropout's `calls`, and NumPy Generators are set back before each
-    forward, so that masks stay.
+    those of the loss, with its mean. A softmax or sigmoid that is joined with the loss is one with it, and no part of a
+    Dense. Layers are as in training; whole numbers among a layer's attributes, such as Dropout's `calls`, and NumPy
+    Generators are set back before each forward, so that masks stay.
 
     The error of an entry is its difference from backward over the largest gradient of its array, so that entries near 0
     are not judged by rounding alone. An entry is skipped, not failed, where the slope changes within the step by half
@@ -127,6 +127,8 @@ def _float64(model: Model, rng: np.random.Generator) -> Model:
         for name in PARAMETERS:
             values = getattr(layer, name)
             setattr(layer, name, values + rng.normal(0, SHIFT, values.shape))
+    if isinstance(twin._joined, Dense):
+        twin._joined.activation = None
     return twin
 
 
@@ -145,7 +147,8 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
     criterion: Any = model._criterion
     inputs, states = [], []
     x = X.copy()
-    for number, layer in enumerate(model._scoring, 1):
+    layers = list(enumerate(model.layers[:len(model._scoring)], 1))
+    for number, layer in layers:
         inputs.append(x.copy())
         states.append(_state(layer))
         x = _kept(layer.forward(x, True), layer, "output")
@@ -156,9 +159,11 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
     losses = criterion.forward(x, y)
     gradient = _copy(_kept(criterion.backward(criterion.output, y), criterion, "dinputs") * weights[:, None])
     name = type(model.loss).__name__
-    arrays = [_Checked(name if model._softmax is None else f"Softmax, {name}", "inputs", outputs, gradient,
+    if model._joined is not None:
+        name = f"{'Sigmoid' if isinstance(model._joined, Dense) else type(model._joined).__name__}, {name}"
+    arrays = [_Checked(name, "inputs", outputs, gradient,
                        lambda x: criterion.forward(x, y) * weights / len(losses))]
-    for number, layer in reversed(list(enumerate(model._scoring, 1))):
+    for number, layer in reversed(layers):
         if np.shape(gradient) != x.shape:
             break  # it fails, and nothing can be said of the layers before
         x, dy = inputs.pop(), gradient

@@ -17,6 +17,8 @@ from . import backend, initializers
 from .arrays import Array, Calling, as_array, as_floats, finite, float_dtype, generator, real, whole
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
+# what outputs are to a loss; endings.py checks that it takes them
+PROBABILITIES, LOGARITHMS, NUMBERS, PASSED = "probabilities", "log-probabilities", "other numbers", "what it gets"
 
 
 class _Layer(Calling):
@@ -115,10 +117,17 @@ class Dense(_Layer):
             raise ValueError(f"{name} must have shape {shape}, got {found.shape}")
         return np.array(found, order="C", copy=True)[:]  # a view: `resize` would free what recorded calls read
 
+    @property
+    def _gives(self) -> str:
+        return PROBABILITIES if self.activation == "sigmoid" else NUMBERS
+
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The outputs (N, n_neurons) for inputs (N, n_inputs)."""
+        return self._forward(inputs, self.activation)
+
+    def _forward(self, inputs: ArrayLike, activation: str | None) -> Array:
         self.inputs = inputs = as_floats(inputs, self.dtype)
-        self.output = y = backend.ops.dense.forward(inputs, self._weights, self._biases, activation=self.activation)
+        self.output = y = backend.ops.dense.forward(inputs, self._weights, self._biases, activation=activation)
         return y
 
     def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
@@ -126,11 +135,14 @@ class Dense(_Layer):
 
         Sets `dweights` and `dbiases`. `input_gradient=False` saves a product and returns None: for a first layer.
         """
+        return self._backward(dvalues, self.activation, input_gradient)
+
+    def _backward(self, dvalues: ArrayLike, activation: str | None, input_gradient: bool) -> Array | None:
         if self.inputs is None:
             raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, self.dtype, "dvalues")
         self.dinputs, self.dweights, biases = backend.ops.dense.backward(
-            dvalues, self.inputs, self._weights, self.output, activation=self.activation, input_gradient=input_gradient)
+            dvalues, self.inputs, self._weights, self.output, activation=activation, input_gradient=input_gradient)
         for gradient, values, (l1, l2) in zip((self.dweights, biases), self.held(), self.regularizers()):
             if l1 or l2:
                 backend.ops.penalty.backward(gradient, values, l1=l1, l2=l2, out=gradient)
@@ -142,6 +154,7 @@ class _Activation(_Layer):
     # a subclass names its operation, and whether that one's backward takes x instead of y
     operation = ""
     of_inputs = False
+    _gives = NUMBERS
 
     def __init__(self) -> None:
         self._knobs: dict[str, float] = {}
@@ -173,6 +186,7 @@ class Linear(_Activation):
     """y = x."""
 
     operation = "linear"
+    _gives = PASSED
 
 
 class Step(_Activation):
@@ -235,9 +249,13 @@ class Softplus(_Activation):
 
 
 class Sigmoid(_Activation):
-    """y = 1 / (1 + exp(-x))."""
+    """y = 1 / (1 + exp(-x)).
+
+    A Model joins it with BinaryCrossentropy behind it into one operation.
+    """
 
     operation = "sigmoid"
+    _gives = PROBABILITIES
 
     def predictions(self, outputs: ArrayLike) -> Array:
         return (as_array(outputs, "outputs") > 0.5) * 1
@@ -256,15 +274,17 @@ class Softmax(_Activation):
     """
 
     operation = "softmax"
+    _gives = PROBABILITIES
 
     def predictions(self, outputs: ArrayLike) -> Array:
         return as_array(outputs, "outputs").argmax(axis=1)
 
 
 class LogSoftmax(_Activation):
-    """The logarithm of softmax."""
+    """The logarithm of softmax: log-probabilities, which NegativeLogLikelihood takes."""
 
     operation = "log_softmax"
+    _gives = LOGARITHMS
 
     def predictions(self, outputs: ArrayLike) -> Array:
         return as_array(outputs, "outputs").argmax(axis=1)
@@ -275,6 +295,8 @@ class Input(_Layer):
 
     Raises TypeError or ValueError for sizes that are not whole numbers of at least 1.
     """
+
+    _gives = PASSED
 
     def __init__(self, shape: int | Sequence[int]) -> None:
         sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
@@ -303,6 +325,8 @@ class Input(_Layer):
 
 class Flatten(_Layer):
     """y (N, everything else) from x (N, ...): images become rows."""
+
+    _gives = PASSED
 
     def __repr__(self) -> str:
         return "Flatten()"
@@ -344,6 +368,7 @@ class Dropout(_Activation):
     """
 
     operation = "dropout"
+    _gives = PASSED
     binary_mask: Array | None = None
 
     def __init__(self, rate: float, *, seed: int | None = None) -> None:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from . import backend
 from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, finite, within
+from .layers import LOGARITHMS, NUMBERS, PROBABILITIES
 from .targets import (BALANCED, ClassWeights, as_class_weights, as_weights, balanced, check_count, check_shares,
                       weights_of, within_unit)
 
@@ -40,6 +41,7 @@ def _penalties(layer: Any) -> list[float]:
 class Loss(Calling):
     """What losses share: the mean of a batch, and of all batches since `new_pass`."""
 
+    _takes: str | None = None  # which outputs; None: any
     output: Array | None = None
     dinputs: Array | None = None
     accumulated_sum: float = 0.0
@@ -281,6 +283,8 @@ class CategoricalCrossentropy(_Categorical):
     Rows of labels must lie in 0..1 and add up to 1.
     """
 
+    _takes = PROBABILITIES
+
     def _losses(self, p: Array, y: Array) -> Array:
         self.output = p
         losses: Array = backend.ops.categorical_cross_entropy.forward(p, y)
@@ -298,12 +302,32 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
     those of `CategoricalCrossentropy`.
     """
 
+    _takes = NUMBERS
+
     def _losses(self, x: Array, y: Array) -> Array:
         losses, self.output = backend.ops.softmax_cross_entropy.forward(x, y)
         return losses
 
     def _gradient(self, p: Array, y: Array) -> Array:
         dx: Array = backend.ops.softmax_cross_entropy.backward(p, y)
+        return dx
+
+
+class NegativeLogLikelihood(_Categorical):
+    """-x of the log-probability x (N, C) that the labelled class got, such as those of LogSoftmax, with no clip.
+
+    `label_smoothing` and `class_weights` are those of `CategoricalCrossentropy`.
+    """
+
+    _takes = LOGARITHMS
+
+    def _losses(self, x: Array, y: Array) -> Array:
+        self.output = x
+        losses: Array = backend.ops.negative_log_likelihood.forward(x, y)
+        return losses
+
+    def _gradient(self, x: Array, y: Array) -> Array:
+        dx: Array = backend.ops.negative_log_likelihood.backward(x, y)
         return dx
 
 
@@ -345,6 +369,7 @@ class BinaryCrossentropy(_Elementwise):
     """
 
     operation = "binary_cross_entropy"
+    _takes = PROBABILITIES
 
     def __init__(self, *, class_weights: ArrayLike | Mapping[int, float] | str | None = None) -> None:
         super().__init__(class_weights)
@@ -363,6 +388,21 @@ class BinaryCrossentropy(_Elementwise):
 
     def _count(self, y: Array, outputs: int | None) -> int:
         return 2
+
+
+class SigmoidBinaryCrossentropy(BinaryCrossentropy):
+    """Sigmoid and binary cross-entropy in one operation: of scores x (N, C), with no clip and no overflow.
+
+    `output` holds the probabilities after `forward`; `backward` takes them. `class_weights` are those of
+    `BinaryCrossentropy`.
+    """
+
+    operation = "sigmoid_cross_entropy"
+    _takes = NUMBERS
+
+    def _losses(self, x: Array, y: Array) -> Array:
+        losses, self.output = backend.ops.sigmoid_cross_entropy.forward(x, y)
+        return losses
 
 
 class MeanSquaredError(_Elementwise):

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import backend
+from . import backend, endings
 from . import layers as _layers
 from .arrays import FLOAT32, Array, as_floats, finite, float_dtype, generator, whole
 from .files import read, write
 from .history import History
-from .losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
+from .losses import Loss
 from .metrics import _Counting
 from .optimizers import clip_gradients
 from .plan import METHODS, Forward, Parameters, recordable, unchanged, writeable
@@ -134,10 +134,11 @@ class Model:
         self._finalized = None
 
     def finalize(self) -> None:
-        """Check that the layers fit, and join a last Softmax with CategoricalCrossentropy into one operation.
+        """Check that layers and loss fit, and join them into one operation at the end: Softmax with
+        CategoricalCrossentropy, and Sigmoid, or the sigmoid of a Dense, with BinaryCrossentropy.
 
         A model without loss and optimizer can predict, but not train. Raises ValueError for no layers, for layers that
-        do not fit, and for a softmax that would be taken twice.
+        do not fit, for a loss that does not take what they give, and for a softmax of a single output.
         """
         if not self.layers:
             raise ValueError("the model has no layers: add some before finalize")
@@ -160,27 +161,22 @@ class Model:
                 width = math.prod(shape)
             elif not isinstance(layer, _layers._Activation):
                 width = None
+            endings.check_single(number, layer, width)
+        endings.check(self.layers, self.loss, width)
         self._outputs = width
         # Input and Flatten pass on what they get: a float64 batch would be converted at each step, and not recorded
         self._taker = next((layer for layer in self.layers if type(layer) not in (_layers.Input, _layers.Flatten)),
                            None)
         self._dtype = getattr(self.trainable_layers[-1], "dtype", FLOAT32) if self.trainable_layers else FLOAT32
         last = self.layers[-1]
-        self._softmax = None
-        if isinstance(last, _layers.Softmax):
-            if isinstance(self.loss, SoftmaxCategoricalCrossentropy):
-                raise ValueError("SoftmaxCategoricalCrossentropy takes the softmax itself: leave the last layer out, "
-                                 "or take CategoricalCrossentropy, which is joined with it")
-            if type(self.loss) is CategoricalCrossentropy and recordable(last, self.loss):
-                self._softmax = last
-        elif isinstance(last, _layers.Dense) and isinstance(self.loss, CategoricalCrossentropy):
-            if last.activation != "sigmoid":
-                raise ValueError("CategoricalCrossentropy takes probabilities: add Softmax() as the last layer, or "
-                                 "take SoftmaxCategoricalCrossentropy")
+        joined = endings.joined(last, self.loss)
+        self._joined = None if joined is None else last  # its outputs are those of `_criterion`
         # of labels and weights as `_samples` prepares them
-        self._criterion = (SoftmaxCategoricalCrossentropy() if self._softmax is not None else
-                           None if self.loss is None else self.loss.plain())
-        self._scoring = self.layers if self._softmax is None else self.layers[:-1]
+        self._criterion = joined or (None if self.loss is None else self.loss.plain())
+        # what comes before the criterion
+        self._scoring = [*self.layers] if joined is None else self.layers[:-1]
+        if joined is not None and isinstance(last, _layers.Dense):
+            self._scoring.append(endings.Unactivated(last))
         self._penalized = self.trainable_layers
         self._remember_penalized()
         self._finalized = list(self.layers)
@@ -204,7 +200,7 @@ class Model:
         for part in parts:
             if getattr(self, part) is None:
                 raise RuntimeError(f"the model has no {part}: call model.set({part}=...) and model.finalize()")
-        if self._finalized != self.layers:
+        if self._finalized != self.layers or getattr(self._joined, "activation", "sigmoid") != "sigmoid":
             raise RuntimeError("the model is not finalized: call model.finalize() after the last add and set")
         if "loss" in parts:  # it may have been given weights since finalize
             self._criterion = self._criterion.plain()  # type: ignore[union-attr]
@@ -260,16 +256,16 @@ class Model:
         if weights is not None:
             gradient = backend.ops.scale_rows.backward(gradient, as_floats(weights, gradient.dtype))
             criterion.dinputs = gradient
-        if self._softmax is not None:
-            self._softmax.dinputs = gradient
+        if self._joined is not None:
+            self._joined.dinputs = gradient  # a Dense's own follows
         first = None if input_gradient or not self.trainable_layers else self.trainable_layers[0]
-        for layer in reversed(self._scoring):
+        for layer, part in reversed(list(zip(self.layers, self._scoring))):
             if first is not None and layer is first:
                 if isinstance(layer, _layers.Dense):
-                    return layer.backward(gradient, input_gradient=False)
-                layer.backward(gradient)
+                    return part.backward(gradient, input_gradient=False)
+                part.backward(gradient)
                 return None
-            gradient = _kept(layer.backward(gradient), layer, "dinputs")
+            gradient = _kept(part.backward(gradient), layer, "dinputs")
         return gradient
 
     def _backward(self, *data: Array) -> None:
@@ -311,8 +307,8 @@ class Model:
             output = _kept(layer.forward(output, training), layer, "output")
         criterion.output = output  # in case that a user's own loss does not set it
         losses: Array = criterion.forward(output, y)
-        if self._softmax is not None:
-            self._softmax.output = criterion.output
+        if self._joined is not None:
+            self._joined.output = criterion.output
         if weights is not None:
             losses = backend.ops.scale_rows.forward(losses, as_floats(weights, losses.dtype))
         return losses

@@ -254,7 +254,7 @@ class Model(model.Model):
     """
 
     def finalize(self) -> None:
-        """Connect the layers, and join a last softmax with categorical cross-entropy.
+        """Connect the layers, and join a last softmax with categorical cross-entropy, a sigmoid with the binary one.
 
         Raises ValueError as `nn.Model.finalize`, and for the accuracy of classes with a single output.
         """
@@ -263,7 +263,7 @@ class Model(model.Model):
             raise ValueError("a single output is no class number: write Accuracy_Categorical(binary=True)")
         self.input_layer = Layer_Input()
         self.output_layer_activation = self.layers[-1]
-        self.softmax_classifier_output = None if self._softmax is None else self._criterion
+        self.softmax_classifier_output = self._criterion if isinstance(self._joined, Activation_Softmax) else None
         chain = [self.input_layer, *self.layers, self.loss]
         for before, layer, behind in zip(chain, self.layers, chain[2:]):
             layer.prev, layer.next = before, behind

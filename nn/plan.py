@@ -231,10 +231,10 @@ class Plan(_Recording):
             call = self._places(layer.binary_mask)[0][0]
             self._streams.append((layer, call, len(calls[call][1]) - 1))
         self._prepare((*model.layers, criterion), (*data, parameters.values, parameters.gradients), LAST)
-        # what a step leaves as it is: gradients before the first parameters, inputs of a softmax joined with the loss
+        # what a step leaves as it is: gradients before the first parameters, inputs of a layer joined with the loss
         for _, arrays in self._parts[:model.layers.index(parameters.layers[0])]:
             arrays.pop("dinputs", None)
-        if model._softmax is not None:
+        if len(model._scoring) < len(model.layers):
             self._parts[-2][1].pop("inputs", None)
 
     def run(self, *data: Array) -> tuple[float, float, int | None]:

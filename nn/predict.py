@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from . import images
+from . import backend, endings, images
 from .arrays import Array, as_floats
 from .files import read_array, read_member, reason, replacing
-from .layers import Input, Sigmoid, Softmax
+from .layers import Input, LogSoftmax, Sigmoid, Softmax
+from .losses import SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy
 from .model import Model
 from .progress import note
 
@@ -213,14 +214,21 @@ def _size(shape: Sequence[int]) -> str:
 
 def describe(model: Model, outputs: Array, names: Sequence[str] = ()) -> Iterator[str]:
     """What the model's outputs (N, C) say: of a softmax the class and its probability, of a sigmoid the probability
-    and 0 or 1, else the outputs; then the sample's name if there are names."""
-    last = model.layers[-1]
+    and 0 or 1, whether the last layer or the loss takes them, else the outputs; then the sample's name if there are
+    names."""
+    last, loss = endings.source(model.layers), model.loss
     threshold = getattr(model.accuracy, "threshold", 0.5)
+    softmax = isinstance(last, (Softmax, LogSoftmax))
+    sigmoid = isinstance(last, Sigmoid) or getattr(last, "activation", None) == "sigmoid"
+    if isinstance(loss, SoftmaxCategoricalCrossentropy) or isinstance(last, LogSoftmax):  # of whose outputs it is exp
+        outputs, softmax = backend.ops.softmax.forward(outputs), True
+    elif isinstance(loss, SigmoidBinaryCrossentropy):
+        outputs, sigmoid = backend.ops.sigmoid.forward(outputs), True
     for place, row in enumerate(outputs):
-        if isinstance(last, Softmax):
+        if softmax:
             k = row.argmax()
             said = [str(k) if row[k] == row[k] else "nan", f"{row[k]:.4f}"]
-        elif isinstance(last, Sigmoid) or getattr(last, "activation", None) == "sigmoid":
+        elif sigmoid:
             said = [f"{p:.4f}" for p in row] + ["nan" if p != p else str(int(p > threshold)) for p in row]
         else:
             said = [str(value) for value in row]

@@ -9,7 +9,7 @@ SHAPES = ((1, 2), (3, 2), (17, 3), (33, 10), (65, 8), (70, 16), (40, 17), (9, 10
 
 
 def bound(function, u, expected, *args):
-    """What a label picks is exact; of rows the products and the sum are rounded, of the gradient 1 / N and a product."""
+    """What a label picks is exact. Of rows, products and sum are rounded; of the gradient, 1 / N and a product."""
     x, labels = args
     if function == "backward":
         return [gamma(2, u) * np.abs(expected[0])]

@@ -399,9 +399,10 @@ declare("Sequential.predictions", DUCK, outputs=DUCK)
 
 # losses, and what Model asks of them with arguments that it has checked
 WEIGHTS = Floats(np.array([0.0, 1, 2, 1]), none=True, finite=True)
-for kind in (nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy, nn.BinaryCrossentropy, nn.MeanSquaredError,
-             nn.MeanAbsoluteError, nn.Huber):
-    name, classes = kind.__name__, "Categorical" in kind.__name__
+CATEGORICAL = (nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy, nn.NegativeLogLikelihood)
+BINARY = (nn.BinaryCrossentropy, nn.SigmoidBinaryCrossentropy)
+for kind in (*CATEGORICAL, *BINARY, nn.MeanSquaredError, nn.MeanAbsoluteError, nn.Huber):
+    name, classes = kind.__name__, kind in CATEGORICAL
     unit = GRID.clip(0, 1)
     wish = Labels() if classes else Floats(unit, named="y|X and y|t")
     for method, first in (("forward", "y_pred"), ("backward", "dvalues")):
@@ -420,13 +421,14 @@ for kind in (nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy, nn.B
                               ("weights", ["y", "sample_weight", "dtype"])):
         declare(f"{name}.{method}", DUCK, **dict.fromkeys(arguments, DUCK))
 CLASS_WEIGHTS = Floats(np.array([0.0, 1, 2]), none=True, finite=True, shapes=((4,),))
-for kind in (nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy):
+for kind in CATEGORICAL:
     declare(kind.__name__, lambda kind=kind, **given: state(kind(**given)), label_smoothing=Number(below=1),
             class_weights=CLASS_WEIGHTS)
     declare(f"{kind.__name__}, smoothing", lambda y, kind=kind: kind(
         label_smoothing=0.5, class_weights=[1, 2, 3]).forward(unit.astype("f4"), y), y=Labels())
-declare("BinaryCrossentropy", lambda class_weights: nn.BinaryCrossentropy(class_weights=class_weights).class_weights,
-        class_weights=Floats(np.array([0.0, 1]), none=True, finite=True))
+for kind in BINARY:
+    declare(kind.__name__, lambda class_weights, kind=kind: kind(class_weights=class_weights).class_weights,
+            class_weights=Floats(np.array([0.0, 1]), none=True, finite=True))
 declare("MeanSquaredError", DUCK)
 declare("MeanAbsoluteError", DUCK)
 declare("Huber", lambda delta: nn.Huber(delta).delta, delta=Number(zero=False))
@@ -709,7 +711,7 @@ def test_a_wrong_label_does_not_fill_the_memory(call):
 
 
 def test_no_length_no_columns():
-    for loss in (nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy):
+    for loss in CATEGORICAL:
         with pytest.raises(ValueError, match=r"labels must have shape \(N,\) or \(N, C\), got \(4, 0\)"):
             loss(label_smoothing=0.1).forward(unit.astype("f4"), np.zeros((4, 0)))
 

@@ -81,6 +81,11 @@ def test_dense_passes_with_each_activation_and_regularizer(activation, knobs):
     assert found and max(row.error for row in found.rows) < 1e-9, str(found)
 
 
+def ending(name):
+    """What gives a loss what it takes."""
+    return nn.LogSoftmax() if name == "NegativeLogLikelihood" else nn.Linear() if name.startswith("S") else nn.Sigmoid()
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_passes_with_all_labels_it_takes(name):
     taken = 0
@@ -90,9 +95,10 @@ def test_every_loss_passes_with_all_labels_it_takes(name):
             loss.targets(y, N, 3, np.dtype(float))
         except (TypeError, ValueError):
             continue
-        found = check(model_of(nn.Dense(4, 3, activation="sigmoid", rng=0), loss=loss), X / 3, y)
+        found = check(model_of(nn.Dense(4, 3, rng=0), ending(name), loss=loss), X / 3, y)
         assert found, str(found)
-        assert found.rows[-1][:4] == (name, "inputs", (N, 3), 3 * N)
+        joined = "Sigmoid, " * (name == "BinaryCrossentropy")
+        assert found.rows[-1][:4] == (joined + name, "inputs", (N, 3), 3 * N)
         assert found.rows[-1].error < (1e-7 if getattr(y, "dtype", None) == np.float32 else 1e-8)  # their sum is not 1
         taken += 1
     assert taken >= 2
@@ -106,10 +112,10 @@ def test_weights_and_smoothed_labels_pass(joined, knobs):
     assert found and found.rows[-1].error < 1e-8, str(found)
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if "Categorical" not in name])
+@pytest.mark.parametrize("name", [name for name in LOSSES if "Categorical" not in name and "Log" not in name])
 @pytest.mark.parametrize("shape", ((N,), (N, 1)))
 def test_one_column(name, shape):
-    found = check(model_of(nn.Dense(4, 1, activation="sigmoid", rng=0), loss=getattr(nn, name)()),
+    found = check(model_of(nn.Dense(4, 1, rng=0), ending(name), loss=getattr(nn, name)()),
                   y=SHARES[:, 0].reshape(shape))
     assert found and found.rows[-1].shape == (N, 1)
 
@@ -120,10 +126,30 @@ def test_softmax_with_cross_entropy_joined_or_not(y):
         """Not joined."""
     for loss, last in ((nn.CategoricalCrossentropy(), "Softmax, CategoricalCrossentropy"), (Own(), "Own")):
         model = model_of(nn.Dense(4, 3, rng=0), nn.Softmax(), loss=loss)
-        assert (model._softmax is None) == (last == "Own")
+        assert (model._joined is None) == (last == "Own")
         found = check(model, y=y)
         assert found and found.rows[-1].layer == last
         assert len(found.rows) == (5 if last == "Own" else 4)
+
+
+@pytest.mark.parametrize("last", ([nn.Dense(4, 3, rng=0), nn.Sigmoid()], [nn.Dense(4, 3, activation="sigmoid", rng=0)]),
+                         ids=("layer", "activation"))
+def test_sigmoid_with_binary_cross_entropy_joined_or_not(last):
+    class Own(nn.BinaryCrossentropy):
+        """Not joined."""
+    before = repr(last)
+    for loss, name, dense in ((nn.BinaryCrossentropy(class_weights=None), "Sigmoid, BinaryCrossentropy", "Dense(4, 3)"),
+                              (Own(), "Own", repr(last[0]))):
+        found = check(model_of(*last, loss=loss))
+        assert found and found.rows[-1].layer == name, str(found)
+        assert [row.name for row in found.rows if row.layer == f"1 {dense}"] == ["inputs", "weights", "biases"]
+    assert repr(last) == before
+
+
+def test_log_softmax_with_the_loss_of_log_probabilities():
+    for y in (CLASSES, ONE_HOT, SHARES):
+        found = check(model_of(nn.Dense(4, 3, rng=0), nn.LogSoftmax(), loss=nn.NegativeLogLikelihood()), y=y)
+        assert found and found.rows[-1].layer == "NegativeLogLikelihood", str(found)
 
 
 def test_images_and_the_books_classes():

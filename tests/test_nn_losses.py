@@ -5,7 +5,7 @@ import pytest
 
 from nnjit import nn
 
-LOSSES = [nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy]
+LOSSES = [nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy, nn.NegativeLogLikelihood]
 P = np.array([[.7, .1, .2], [.1, .5, .4], [.02, .9, .08]])
 Y = np.array([0, 1, 1])
 
@@ -56,8 +56,8 @@ def test_gradient_of_the_mean_is_the_central_difference(kind, sparse, rng):
 def test_soft_labels(rng):
     p, t = probabilities(rng, (6, 3)), probabilities(rng, (6, 3))
     np.testing.assert_allclose(nn.CategoricalCrossentropy().forward(p, t), -(t * np.log(p)).sum(axis=1), rtol=1e-13)
-    np.testing.assert_allclose(nn.SoftmaxCategoricalCrossentropy().forward(np.log(p), t), -(t * np.log(p)).sum(axis=1),
-                               rtol=1e-13)
+    for kind in (nn.SoftmaxCategoricalCrossentropy, nn.NegativeLogLikelihood):
+        np.testing.assert_allclose(kind().forward(np.log(p), t), -(t * np.log(p)).sum(axis=1), rtol=1e-13)
 
 
 def test_fused_is_softmax_then_cross_entropy(rng):
@@ -67,6 +67,30 @@ def test_fused_is_softmax_then_cross_entropy(rng):
     np.testing.assert_allclose(fused.forward(x, y), loss.forward(p, y), rtol=1e-12)
     np.testing.assert_allclose(fused.output, p, rtol=1e-13)
     np.testing.assert_allclose(fused.backward(fused.output, y), softmax.backward(loss.backward(p, y)), atol=1e-15)
+
+
+def test_fused_is_sigmoid_then_binary_cross_entropy(rng):
+    x, t = 3 * rng.standard_normal((20, 3)), rng.random((20, 3))
+    sigmoid, loss, fused = nn.Sigmoid(), nn.BinaryCrossentropy(), nn.SigmoidBinaryCrossentropy()
+    p = sigmoid.forward(x)
+    np.testing.assert_allclose(fused.forward(x, t), loss.forward(p, t), rtol=1e-12)
+    np.testing.assert_allclose(fused.output, p, rtol=1e-13)
+    np.testing.assert_allclose(fused.backward(fused.output, t), sigmoid.backward(loss.backward(p, t)), atol=1e-15)
+    assert fused.forward([[20.0], [-20.0], [800.0]], [0, 1, 0]) == pytest.approx([20, 20, 800])
+    assert fused.backward(fused.output, [0, 1, 0]).ravel() * 3 == pytest.approx([1, -1, 1])
+
+
+def test_log_softmax_then_likelihood_is_fused_softmax(rng):
+    x, y = 3 * rng.standard_normal((20, 10)), rng.integers(0, 10, 20)
+    softmax, loss, fused = nn.LogSoftmax(), nn.NegativeLogLikelihood(), nn.SoftmaxCategoricalCrossentropy()
+    logarithms = softmax.forward(x)
+    np.testing.assert_allclose(loss.forward(logarithms, y), fused.forward(x, y), rtol=1e-12)
+    assert loss.output is logarithms
+    dx = softmax.backward(loss.backward(logarithms, y))
+    np.testing.assert_allclose(dx, fused.backward(fused.output, y), atol=1e-15)
+    sure = np.array([[0, -np.inf]])  # a share of 0 of an impossible class costs nothing
+    for labels in ([0], [[1, 0]]):
+        assert loss.forward(sure, labels) == 0
 
 
 @pytest.mark.parametrize("kind", LOSSES)
@@ -182,9 +206,10 @@ def test_accuracy_of_nothing_or_of_other_lengths():
 
 
 def torch_loss(torch, kind, scores, y, smoothing=0.0):
-    """The losses (N,) of PyTorch, in float64, of a leaf with scores or, for CategoricalCrossentropy, probabilities."""
+    """The losses (N,) of PyTorch, in float64, of a leaf with what this kind of loss takes."""
     leaf = torch.tensor(scores, requires_grad=True)
-    logarithms = leaf.log() if kind is nn.CategoricalCrossentropy else torch.log_softmax(leaf, 1)
+    logarithms = (leaf.log() if kind is nn.CategoricalCrossentropy else
+                  leaf + 0 if kind is nn.NegativeLogLikelihood else torch.log_softmax(leaf, 1))
     shares = torch.full(scores.shape, smoothing / scores.shape[1], dtype=torch.float64)
     shares[range(len(y)), y] += 1 - smoothing
     return leaf, -(shares * logarithms).sum(1)
@@ -216,7 +241,8 @@ def test_weights_and_smoothing_against_torch(torch, kind, sparse, smoothing, rng
             np.mean(losses.detach().numpy() / (1 if sample_weight is None else sample_weight)), rel=1e-12)
 
 
-@pytest.mark.parametrize("kind", (nn.BinaryCrossentropy, nn.MeanSquaredError, nn.MeanAbsoluteError, nn.Huber))
+@pytest.mark.parametrize("kind", (nn.BinaryCrossentropy, nn.SigmoidBinaryCrossentropy, nn.MeanSquaredError,
+                                  nn.MeanAbsoluteError, nn.Huber))
 @pytest.mark.parametrize("columns", (1, 3))
 def test_sample_weights_of_outputs(kind, columns, rng):
     outputs, targets, weights = rng.random((20, columns)), rng.random((20, columns)), rng.random(20)
@@ -227,16 +253,18 @@ def test_sample_weights_of_outputs(kind, columns, rng):
                                plain.backward(outputs, targets) * weights[:, None], rtol=1e-15)
 
 
-def test_class_weights_of_a_binary_loss_against_torch(torch, rng):
+@pytest.mark.parametrize("kind", (nn.BinaryCrossentropy, nn.SigmoidBinaryCrossentropy))
+def test_class_weights_of_a_binary_loss_against_torch(torch, kind, rng):
     p, y = rng.random((40, 1)), rng.integers(0, 2, 40)
     leaf, t = torch.tensor(p, requires_grad=True), torch.tensor(y[:, None], dtype=torch.float64)
-    losses = -(3.0 * t * leaf.log() + 0.5 * (1 - t) * (1 - leaf).log())
+    likely = leaf if kind is nn.BinaryCrossentropy else torch.sigmoid(leaf)
+    losses = -(3.0 * t * likely.log() + 0.5 * (1 - t) * (1 - likely).log())
     losses.mean().backward()
-    loss = nn.BinaryCrossentropy(class_weights=(0.5, 3))
+    loss = kind(class_weights=(0.5, 3))
     for targets in (y, y[:, None].astype(float)):
         np.testing.assert_allclose(loss.forward(p, targets), losses.detach().numpy()[:, 0], rtol=1e-12)
-        np.testing.assert_allclose(loss.backward(p, targets), leaf.grad.numpy(), rtol=1e-12)
-    assert repr(loss) == "BinaryCrossentropy(class_weights=[0.5, 3.0])"
+        np.testing.assert_allclose(loss.backward(loss.output, targets), leaf.grad.numpy(), rtol=1e-12)
+    assert repr(loss) == f"{kind.__name__}(class_weights=[0.5, 3.0])"
     with pytest.raises(ValueError, match="class_weights are for a single output, got 2"):
         loss.forward(p.reshape(20, 2), y.reshape(20, 2))
 

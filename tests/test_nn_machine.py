@@ -27,11 +27,32 @@ LAYERS = {
     "sigmoid": lambda seed: nn.Dense(WIDTH, WIDTH, activation="sigmoid", bias_regularizer_l1=1e-3, rng=seed),
     "tanh": lambda seed: nn.Tanh(), "dropout": lambda seed: nn.Dropout(0.25, seed=seed),
     "flatten": lambda seed: nn.Flatten(), "softmax": lambda seed: nn.Softmax()}
-LOSSES = (nn.SoftmaxCategoricalCrossentropy, nn.CategoricalCrossentropy, nn.MeanSquaredError,
+LOSSES = (nn.SoftmaxCategoricalCrossentropy, nn.CategoricalCrossentropy, nn.MeanSquaredError, nn.BinaryCrossentropy,
+          nn.SigmoidBinaryCrossentropy,
           lambda: nn.SoftmaxCategoricalCrossentropy(label_smoothing=0.125, class_weights=[1, 2, 0.5, 1]))
 OPTIMIZERS = (lambda: nn.SGD(0.05), lambda: nn.SGD(0.05, momentum=0.5, nesterov=True),
               lambda: nn.Adam(0.01, decay=1e-2),
               lambda: nn.RMSprop(nn.schedules.Cosine(0.01, steps=50)), lambda: nn.AdamW(0.01), lambda: nn.Adagrad(0.02))
+
+
+class Bare:
+    """A sigmoid layer without its activation."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def without(self, method, *arguments):
+        self.layer.activation = None
+        try:
+            return method(*arguments)
+        finally:
+            self.layer.activation = "sigmoid"
+
+    def forward(self, x, training):
+        return self.without(self.layer.forward, x)
+
+    def backward(self, gradient):
+        return self.without(self.layer.backward, gradient)
 
 
 class Reader:
@@ -47,11 +68,11 @@ class Reader:
 
     def error(self):
         """Whether finalize must refuse."""
-        last = self.layers[-1] if self.layers else None
-        if isinstance(last, nn.Softmax):
-            return isinstance(self.loss, nn.SoftmaxCategoricalCrossentropy)
-        return last is None or (isinstance(last, nn.Dense) and last.activation != "sigmoid"
-                                and isinstance(self.loss, nn.CategoricalCrossentropy))
+        if not self.layers or self.loss is None or isinstance(self.loss, nn.MeanSquaredError):
+            return not self.layers
+        giving = [layer for layer in self.layers if not isinstance(layer, (nn.Dropout, nn.Flatten))]
+        probable = giving and (isinstance(giving[-1], nn.Softmax) or getattr(giving[-1], "activation", "") == "sigmoid")
+        return bool(giving) and probable != (type(self.loss) in (nn.CategoricalCrossentropy, nn.BinaryCrossentropy))
 
     def forward(self, x, training=False):
         for layer in self.layers:
@@ -61,6 +82,8 @@ class Reader:
     def parts(self):
         if isinstance(self.layers[-1], nn.Softmax) and isinstance(self.loss, nn.CategoricalCrossentropy):
             return self.layers[:-1], nn.SoftmaxCategoricalCrossentropy()
+        if getattr(self.layers[-1], "activation", None) == "sigmoid" and type(self.loss) is nn.BinaryCrossentropy:
+            return [*self.layers[:-1], Bare(self.layers[-1])], nn.SigmoidBinaryCrossentropy()
         return self.layers, self.loss
 
     def scores(self, x, y, weights, training):
@@ -119,7 +142,7 @@ class Machine(RuleBasedStateMachine):
         for name in names:
             self.add(name)
         if complete:
-            self.add("sigmoid")
+            self.add("sigmoid" if loss in (nn.CategoricalCrossentropy, nn.BinaryCrossentropy) else "dense")
             self.set_loss(loss)
             self.set_optimizer(optimizer)
             self.finalize()
@@ -165,7 +188,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def finalize(self):
         if self.reader.error():
-            with pytest.raises(ValueError, match="no layers|takes the softmax itself|takes probabilities"):
+            with pytest.raises(ValueError, match="no layers|takes scores, but|takes probabilities, but"):
                 self.model.finalize()
         else:
             self.model.finalize()

@@ -310,20 +310,171 @@ def test_what_finalize_finds():
         build()
     with pytest.raises(ValueError, match=r"layer 3, Dense\(4, 3\), must take the 5 outputs of the layer before it"):
         build(nn.Dense(2, 5), nn.ReLU(), nn.Dense(4, 3))
-    with pytest.raises(ValueError, match="takes the softmax itself"):
-        build(nn.Dense(2, 3), nn.Softmax(), loss=nn.SoftmaxCategoricalCrossentropy)
     layer = nn.Dense(2, 2)
     with pytest.raises(ValueError, match="added twice"):
         build(layer, layer)
     build(nn.Dense(2, 5), Spy(), nn.Dense(4, 3), nn.Softmax())  # a user's layer may change the width
-    with pytest.raises(ValueError, match=r"takes probabilities: add Softmax\(\) as the last layer, or take SoftmaxCat"):
-        build(nn.Dense(2, 5), nn.Dense(5, 3))
-    for last in (nn.Dense(2, 3, activation="sigmoid"), Spy()):  # what may be probabilities
-        build(last)
     half = Spy()
     half.weights = np.ones((2, 2))
     with pytest.raises(ValueError, match="has weights, but no biases: a layer with parameters must have both"):
         build(half)
+
+
+GIVEN = {  # by what a layer of 3 outputs gives
+    "probabilities": (nn.Softmax, nn.Sigmoid, lambda: nn.Dense(3, 3, activation="sigmoid")),
+    "log-probabilities": (nn.LogSoftmax,),
+    "other numbers": (nn.Linear, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Step,
+                      lambda: nn.Dense(3, 3), lambda: nn.Dense(3, 3, activation="relu"),
+                      lambda: nn.Dense(3, 3, activation="tanh"))}
+INSTEAD = {  # of a loss: what it takes, and what to write where something else stands
+    nn.CategoricalCrossentropy: ("probabilities", {
+        "log-probabilities": "use NegativeLogLikelihood()",
+        "other numbers": "add Softmax() as the last layer, or use SoftmaxCategoricalCrossentropy()"}),
+    nn.BinaryCrossentropy: ("probabilities", {
+        "log-probabilities": "write Sigmoid() in place of LogSoftmax(), or use NegativeLogLikelihood()",
+        "other numbers": "add Sigmoid() as the last layer, or use SigmoidBinaryCrossentropy()"}),
+    nn.NegativeLogLikelihood: ("log-probabilities", {
+        "probabilities": "write LogSoftmax() in place of {}, or use CategoricalCrossentropy()",
+        "other numbers": "add LogSoftmax() as the last layer, or use SoftmaxCategoricalCrossentropy()"}),
+    nn.SoftmaxCategoricalCrossentropy: ("scores", {
+        "probabilities": "leave {} out, or use CategoricalCrossentropy()",
+        "log-probabilities": "leave LogSoftmax() out, or use NegativeLogLikelihood()"}),
+    nn.SigmoidBinaryCrossentropy: ("scores", {
+        "probabilities": "leave {} out, or use BinaryCrossentropy()",
+        "log-probabilities": "leave LogSoftmax() out, or use NegativeLogLikelihood()"})}
+
+
+@pytest.mark.parametrize("behind", ((), (nn.Linear,), (lambda: nn.Dropout(0.5, seed=0), nn.Flatten)),
+                         ids=("last", "Linear", "Dropout, Flatten"))
+@pytest.mark.parametrize("loss", INSTEAD)
+@pytest.mark.parametrize("gives", GIVEN)
+def test_a_loss_takes_what_the_layers_give(gives, loss, behind):
+    takes, instead = INSTEAD[loss]
+    for make in GIVEN[gives]:
+        last, rest = make(), [each() for each in behind]
+        if gives not in instead:
+            build(nn.Dense(2, 3), last, *rest, loss=loss)
+            continue
+        with pytest.raises(ValueError) as caught:
+            build(nn.Dense(2, 3), last, *rest, loss=loss)
+        named = "Dense(2, 3)" if isinstance(last, nn.Linear) else repr(last)
+        left = f"activation={last.activation!r}" if isinstance(last, nn.Dense) else repr(last)
+        assert str(caught.value) == f"{loss.__name__} takes {takes}, but {named} gives {gives}: " + (
+            instead[gives].format(left))
+
+
+def test_other_losses_and_what_is_not_ours_is_not_judged():
+    class Own(nn.ReLU):
+        pass
+
+    class Likelihood(nn.CategoricalCrossentropy):
+        pass
+
+    for kinds in GIVEN.values():
+        for make in kinds:
+            for loss in (nn.MeanSquaredError, nn.MeanAbsoluteError, nn.Huber, Likelihood, nn.losses.Loss, None):
+                build(nn.Dense(2, 3), make(), loss=loss)
+    for last in ((Spy(),), (Own(),), (nn.ReLU(), Spy(), nn.Flatten()), (nn.Softmax(), Spy())):
+        for loss in INSTEAD:
+            build(nn.Dense(2, 3), *last, loss=loss)
+    for loss in INSTEAD:
+        build(nn.Input(3), nn.Flatten(), loss=loss)  # of what the data hold
+
+
+def test_a_single_output_is_no_class():
+    for loss, last, better in (
+            (nn.CategoricalCrossentropy, nn.Dense(2, 1), "SigmoidBinaryCrossentropy"),
+            (nn.CategoricalCrossentropy, nn.Dense(2, 1, activation="sigmoid"), "BinaryCrossentropy"),
+            (nn.SoftmaxCategoricalCrossentropy, nn.Dense(2, 1), "SigmoidBinaryCrossentropy"),
+            (nn.NegativeLogLikelihood, nn.Dense(2, 1), "SigmoidBinaryCrossentropy")):
+        with pytest.raises(ValueError, match=rf"{loss.__name__} needs an output for each class, but the model has a "
+                                             rf"single one: use {better}\(\), or give the last layer with weights"):
+            build(last, loss=loss)
+    for layers, named in (([nn.Dense(2, 1), nn.Softmax()], r"2, Softmax\(\), of a single output is always 1"),
+                          ([nn.Dense(2, 1), nn.LogSoftmax()], r"2, LogSoftmax\(\), of a single output is always 0"),
+                          ([nn.Dense(2, 1), nn.ReLU(), nn.Softmax(), nn.Dense(1, 3), nn.Softmax()], "3, Softmax"),
+                          ([nn.Input((1, 1)), nn.Flatten(), nn.Softmax()], "3, Softmax")):
+        for loss in (nn.CategoricalCrossentropy, nn.BinaryCrossentropy, nn.NegativeLogLikelihood, nn.MeanSquaredError,
+                     None):
+            with pytest.raises(ValueError, match=f"layer {named}.*: use Sigmoid.* and BinaryCrossentropy"):
+                build(*layers, loss=loss)
+    build(nn.Dense(2, 1), Spy(), nn.Softmax())  # it may make more of it
+
+
+# ---- a sigmoid and the loss behind it
+
+
+def sigmoid_models(**more):
+    """A single neuron with sigmoid and binary cross-entropy in the three ways to write it."""
+    for layers, loss in (((nn.Dense(1, 1, rng=0), nn.Sigmoid()), nn.BinaryCrossentropy),
+                         ((nn.Dense(1, 1, rng=0, activation="sigmoid"),), nn.BinaryCrossentropy),
+                         ((nn.Dense(1, 1, rng=0),), nn.SigmoidBinaryCrossentropy)):
+        yield build(*layers, loss=loss, accuracy=nn.BinaryAccuracy, **more)
+
+
+def test_a_wrong_sigmoid_is_learnt_from_however_sure_it_is(twin):
+    X, y = np.array([[100.0], [-100.0]]), np.array([0, 1])
+    for model in sigmoid_models(optimizer=nn.SGD(0.015)):
+        layer = model.layers[0]
+        layer.weights = [[1.0]]
+        outputs = model.forward(X)
+        if isinstance(model.loss, nn.SigmoidBinaryCrossentropy):
+            np.testing.assert_array_equal(outputs, X)
+            outputs = nn.Sigmoid().forward(outputs)
+        np.testing.assert_allclose(outputs, [[1], [0]], atol=1e-30)
+        model.backward(outputs, y)
+        assert layer.dweights.tolist() == [[100.0]] and layer.dbiases.tolist() == [[0.0]]
+        assert model.evaluate(X, y) == (100.0, 0.0)
+        model.train(X, y, epochs=3)
+        assert model.history["accuracy"] == [0.0, 1.0, 1.0] and model.evaluate(X, y)[0] < 1e-20
+
+
+def test_the_sigmoid_that_is_joined_shows_its_arrays(twin):
+    X, y = np.linspace(-2, 2, 7)[:, None], np.arange(7) % 2
+    dense = nn.Dense(1, 1, rng=0)
+    p = nn.Sigmoid().forward(dense.forward(X))
+    for model in list(sigmoid_models())[:2]:
+        last, slope = model.layers[-1], (p - y[:, None]) / 7
+        np.testing.assert_allclose(model.forward(X), p, rtol=1e-6)
+        np.testing.assert_allclose(model.backward(last.output, y), slope @ dense.weights.T, rtol=1e-6)
+        model.train_step(X, y)
+        np.testing.assert_allclose(last.output, p, rtol=1e-6)
+        if isinstance(last, nn.Sigmoid):
+            np.testing.assert_allclose(last.dinputs, slope, rtol=1e-6)
+        np.testing.assert_allclose(model.layers[0].dbiases, [slope.sum(axis=0)], rtol=1e-5)
+
+
+def test_unscaled_features_do_not_stop_a_sigmoid():
+    datasets = pytest.importorskip("sklearn.datasets")
+    X, y = datasets.load_breast_cancer(return_X_y=True)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        model = build(nn.Dense(30, 16, activation="relu", rng=rng), nn.Dense(16, 1, rng=rng), nn.Sigmoid(),
+                      loss=nn.BinaryCrossentropy, optimizer=nn.Adam(0.01), accuracy=nn.BinaryAccuracy)
+        model.train(X, y, epochs=100, batch_size=64, shuffle=True, seed=seed)
+        assert model.evaluate(X, y)[1] > 0.8, seed  # the majority is 0.63
+
+
+def test_an_activation_that_is_joined_may_not_change_unseen():
+    model = build(nn.Dense(1, 1, activation="sigmoid"), loss=nn.BinaryCrossentropy, accuracy=nn.BinaryAccuracy)
+    model.layers[-1].activation = "tanh"
+    with pytest.raises(RuntimeError, match="not finalized"):
+        model.train(np.ones((2, 1)), [0, 1])
+    with pytest.raises(ValueError, match="BinaryCrossentropy takes probabilities"):
+        model.finalize()
+
+
+def test_a_joined_sigmoid_is_copied_with_its_model(tmp_path):
+    X, y = np.linspace(-2, 2, 7)[:, None], np.arange(7) % 2
+    for model in sigmoid_models():
+        model.train(X, y, epochs=2)
+        model.save(tmp_path / "a.npz")
+        others = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), nn.Model.load(tmp_path / "a.npz")]
+        model.train(X, y, epochs=5)
+        for other in others:
+            other.train(X, y, epochs=5)
+            assert bits(other) == bits(model) and repr(other.loss) == repr(model.loss)
+            np.testing.assert_array_equal(other.layers[-1].output, model.layers[-1].output)
 
 
 def test_a_layer_that_gives_nothing_is_named():

@@ -313,6 +313,21 @@ def test_classes_of_a_single_output_are_refused():
         small(nnfs.Activation_Sigmoid(), nnfs.Loss_BinaryCrossentropy(), outputs=1)
 
 
+def test_a_sigmoid_is_joined_with_binary_cross_entropy():
+    class Activation_Own(nnfs.Activation_Sigmoid):
+        pass
+
+    X, y = np.array([[100.0, 0], [-100, 0]]), np.array([0, 1])  # both start on the wrong side
+    for activation, learns in ((nnfs.Activation_Sigmoid(), True), (Activation_Own(), False)):
+        model = small(activation, nnfs.Loss_BinaryCrossentropy(), outputs=1,
+                      accuracy=nnfs.Accuracy_Categorical(binary=True))
+        model.layers[0].weights = [[1], [0]]
+        model.train(X, y, epochs=100, print_every=None)
+        assert model.history["accuracy"][-1] == learns and model.softmax_classifier_output is None
+        np.testing.assert_allclose(activation.output[:, 0], [1 - learns, learns], atol=1e-3)
+        assert activation.dinputs.shape == (2, 1)
+
+
 def test_a_readers_accuracy_and_predictions_decide():
     class Accuracy_Of_Parity(nnfs.Accuracy_Categorical):
         def compare(self, predictions, y):

@@ -1321,9 +1321,10 @@ def test_a_regularizer_set_in_a_callback(monkeypatch):
         assert model.history["regularization_loss"][-1] > 0
 
 
-@pytest.mark.parametrize("loss", (nn.MeanSquaredError, nn.MeanAbsoluteError, lambda: nn.Huber(0.5),
-                                  nn.BinaryCrossentropy))
-@pytest.mark.parametrize("last", (nn.Sigmoid, nn.Linear))
+@pytest.mark.parametrize("loss, last", (
+    *[(loss, last) for loss in (nn.MeanSquaredError, nn.MeanAbsoluteError, lambda: nn.Huber(0.5))
+      for last in (nn.Sigmoid, nn.Linear)],
+    (nn.BinaryCrossentropy, nn.Sigmoid), (nn.SigmoidBinaryCrossentropy, nn.Linear)))
 @pytest.mark.parametrize("columns", (1, 3))
 def test_losses_of_the_outputs_are_recorded_too(monkeypatch, loss, last, columns):
     targets = np.random.default_rng(3).random((SAMPLES, columns))
@@ -1344,6 +1345,62 @@ def test_losses_of_the_outputs_are_recorded_too(monkeypatch, loss, last, columns
     model = same_training(monkeypatch, build, train)
     assert model._steps.plans[SAMPLES].usable and model.history["loss"][-1] < model.history["loss"][0]
     assert all(0 <= share <= 1 for share in model.history["accuracy"])
+
+
+@pytest.mark.parametrize("apart", (True, False), ids=("layer", "activation"))
+@pytest.mark.parametrize("depth", (0, 1))
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+def test_a_sigmoid_that_is_joined_with_its_loss(monkeypatch, apart, depth, dtype):
+    x, y = X.astype(dtype), (Y % 2)[:, None]
+
+    def build():
+        model, random = nn.Model(), np.random.default_rng(1)
+        if depth:
+            model.add(nn.Dense(6, 6, activation="tanh", rng=random, dtype=dtype))
+        model.add(nn.Dense(6, 1, rng=random, dtype=dtype, weight_regularizer_l2=1e-3,
+                           activation=None if apart else "sigmoid"))
+        if apart:
+            model.add(nn.Sigmoid())
+        model.set(loss=nn.BinaryCrossentropy(class_weights=[1, 2]), optimizer=nn.Adam(0.01),
+                  accuracy=nn.BinaryAccuracy(), clip_norm=0.5)
+        model.finalize()
+        return model
+
+    def train(model):
+        model.train(x, y, epochs=3, batch_size=32, validation_data=(x[:9], y[:9]), shuffle=True, seed=0)
+        model.predict(x[:5])
+        model.train(x, y, epochs=6, sample_weight=WEIGHTS)
+
+    model = same_training(monkeypatch, build, train)
+    assert model._steps.plans[SAMPLES].usable
+    last = model.layers[-1]
+    assert ((last.output > 0) & (last.output < 1)).all()
+    outputs = last.output.copy()
+    again = build()
+    again.set_parameters(model.get_parameters())
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    model.train_step(x, y)  # layer by layer: the outputs are those of before the update
+    np.testing.assert_array_equal(last.output, again.predict(x))
+    assert outputs.shape == last.output.shape
+
+
+def test_log_probabilities_are_recorded_too(monkeypatch):
+    def build():
+        model = network(one_loss=True)
+        model.add(nn.LogSoftmax())
+        model.set(loss=nn.NegativeLogLikelihood())
+        model.finalize()
+        return model
+
+    def train(model):
+        model.train(X, Y, epochs=3, batch_size=32, validation_data=(X, Y))
+        model.train(X, np.eye(4)[Y], epochs=6)
+
+    model, joined = same_training(monkeypatch, build, train), network()
+    train(joined)
+    assert model._steps.plans[SAMPLES].usable
+    np.testing.assert_allclose(model.history["loss"], joined.history["loss"], rtol=1e-4)
+    assert model.history["accuracy"] == joined.history["accuracy"]
 
 
 def test_a_precision_set_in_a_callback(monkeypatch):

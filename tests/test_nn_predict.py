@@ -85,6 +85,25 @@ def test_a_sigmoid_gives_probability_and_decision(folder, capsys):
     assert [line[2:] for line in found] == [[str(int(a > threshold)), str(int(1 - a > threshold))] for a in p]
 
 
+def test_scores_are_said_as_what_the_loss_makes_of_them(folder, capsys):
+    np.save("a.npy", POINTS)
+    dense = nn.Model.load("classes.npz").layers[0], nn.Model.load("yes.npz").layers[0]
+    for layers, loss, other in (((dense[0],), nn.SoftmaxCategoricalCrossentropy(), "classes.npz"),
+                                ((dense[0], nn.LogSoftmax()), None, "classes.npz"),
+                                ((dense[0], nn.LogSoftmax()), nn.NegativeLogLikelihood(), "classes.npz"),
+                                ((dense[0], nn.Softmax(), nn.Flatten()), None, "classes.npz"),
+                                ((dense[1],), nn.SigmoidBinaryCrossentropy(), "yes.npz"),
+                                ((dense[1], nn.Sigmoid(), nn.Linear()), nn.BinaryCrossentropy(), "yes.npz")):
+        model = nn.Model()
+        for layer in layers:
+            model.add(layer)
+        model.set(loss=loss)
+        model.finalize()
+        model.save("b.npz")
+        assert run(capsys, "b.npz", "a.npy", "--output", "o.npy") == run(capsys, other, "a.npy")
+        np.testing.assert_array_equal(np.load("o.npy"), model.predict(POINTS))  # as they are
+
+
 def test_else_the_outputs_without_loss(folder, capsys):
     np.save("a.npy", POINTS)
     found = np.array(run(capsys, "line.npz", "a.npy")).astype(np.float32)

@@ -1,0 +1,91 @@
+"""What a model may end in: which losses take what its last layers give, and which layers are joined with their loss.
+
+Each loss of this package says what it takes (`_takes`) and each layer what it gives (`_gives`). Layers and losses of a
+user's own are not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .layers import LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, Dense, Layer, LogSoftmax, Sigmoid, Softmax
+from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Loss, NegativeLogLikelihood,
+                     SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy, _Categorical)
+from .plan import recordable
+
+# what to write in place of a loss and a layer that do not go together; {} is the layer, or the activation of a Dense
+INSTEAD: dict[type[Loss], dict[str, str]] = {
+    CategoricalCrossentropy: {
+        NUMBERS: "add Softmax() as the last layer, or use SoftmaxCategoricalCrossentropy()",
+        LOGARITHMS: "use NegativeLogLikelihood()"},
+    BinaryCrossentropy: {
+        NUMBERS: "add Sigmoid() as the last layer, or use SigmoidBinaryCrossentropy()",
+        LOGARITHMS: "write Sigmoid() in place of {}, or use NegativeLogLikelihood()"},
+    NegativeLogLikelihood: {
+        NUMBERS: "add LogSoftmax() as the last layer, or use SoftmaxCategoricalCrossentropy()",
+        PROBABILITIES: "write LogSoftmax() in place of {}, or use CategoricalCrossentropy()"},
+    SoftmaxCategoricalCrossentropy: {
+        PROBABILITIES: "leave {} out, or use CategoricalCrossentropy()",
+        LOGARITHMS: "leave {} out, or use NegativeLogLikelihood()"},
+    SigmoidBinaryCrossentropy: {
+        PROBABILITIES: "leave {} out, or use BinaryCrossentropy()",
+        LOGARITHMS: "leave {} out, or use NegativeLogLikelihood()"}}
+
+
+def _given(layer: Layer | None) -> str | None:
+    # None if nobody knows
+    return getattr(layer, "_gives", None) if recordable(layer) else None
+
+
+def source(layers: Sequence[Layer]) -> Layer | None:
+    """The layer whose outputs the last one gives or passes on; None where all pass on what they get."""
+    return next((layer for layer in reversed(layers) if _given(layer) != PASSED), None)
+
+
+def check(layers: Sequence[Layer], loss: Loss | None, outputs: int | None) -> None:
+    """Raise ValueError for a loss that does not take what the layers give, or needs more than a single output."""
+    if loss is None or not recordable(loss):
+        return
+    last, name = source(layers), type(loss).__name__
+    gives = _given(last)
+    if isinstance(loss, _Categorical) and outputs == 1:
+        better = "BinaryCrossentropy" if gives == PROBABILITIES else "SigmoidBinaryCrossentropy"
+        raise ValueError(f"{name} needs an output for each class, but the model has a single one: use {better}(), or "
+                         "give the last layer with weights as many outputs as there are classes")
+    if None in (gives, loss._takes) or gives == loss._takes:
+        return
+    instead = next(INSTEAD[kind] for kind in type(loss).__mro__ if kind in INSTEAD)[gives]
+    what = f"activation={last.activation!r}" if isinstance(last, Dense) else repr(last)
+    numbers = "scores" if loss._takes == NUMBERS else loss._takes
+    raise ValueError(f"{name} takes {numbers}, but {last!r} gives {gives}: {instead.format(what)}")
+
+
+def check_single(number: int, layer: Layer, outputs: int | None) -> None:
+    """Raise ValueError for a softmax over a single output, which says nothing."""
+    if outputs == 1 and isinstance(layer, (Softmax, LogSoftmax)) and recordable(layer):
+        raise ValueError(f"layer {number}, {layer}, of a single output is always {int(isinstance(layer, Softmax))}: "
+                         "use Sigmoid() and BinaryCrossentropy(), or give the layer before it an output for each class")
+
+
+def joined(last: Layer, loss: Loss | None) -> Loss | None:
+    """The loss of scores that does what this last layer, or its activation, and this loss do; None if there is none."""
+    if not recordable(last, loss):
+        return None
+    if isinstance(last, Softmax) and type(loss) is CategoricalCrossentropy:
+        return SoftmaxCategoricalCrossentropy()
+    sigmoid = isinstance(last, Sigmoid) or isinstance(last, Dense) and last.activation == "sigmoid"
+    return SigmoidBinaryCrossentropy() if sigmoid and type(loss) is BinaryCrossentropy else None
+
+
+class Unactivated:
+    """A Dense without its activation, for a loss that is joined with it. Its arrays are those of the layer."""
+
+    def __init__(self, layer: Dense) -> None:
+        self.layer = layer
+
+    def forward(self, inputs: Any, training: bool = True) -> Any:
+        return self.layer._forward(inputs, None)
+
+    def backward(self, dvalues: Any, *, input_gradient: bool = True) -> Any:
+        return self.layer._backward(dvalues, None, input_gradient)
