@@ -9,6 +9,7 @@ import sys
 import threading
 import types
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 import numba
@@ -19,6 +20,7 @@ from numba.core.registry import CPUDispatcher
 from numba.np.ufunc import parallel as pool
 
 from .cache import DIGESTED, Cache, cache_folder, distrusted
+from .signals import Postponed
 
 if getattr(numba.config, "DISABLE_JIT", False):
     raise ImportError("nnjit's kernels are compiled code: unset NUMBA_DISABLE_JIT to use them")
@@ -34,6 +36,7 @@ def _compile(function, variant, **options):
     copy.__module__ = function.__module__
     copy.__doc__ = function.__doc__
     dispatcher = numba.njit(**OPTIONS, **options)(copy)
+    dispatcher.__class__ = _Outer
     name = f"{function.__module__}.{copy.__qualname__}"
     # the digest knows no other sources, nor what was edited since and is loaded again
     if Path(function.__code__.co_filename) in DIGESTED and name not in _compiled:
@@ -43,6 +46,43 @@ def _compile(function, variant, **options):
 
 
 _compiled: set[str] = set()
+
+
+# A thread must not enter Numba's compiler and LLVM twice, though their locks allow it: LLVM calls Python in the midst
+# of its work, and aborts the process. Nor must an exception come in there, since Numba's tables would stay half filled.
+# So handlers of signals wait, Ctrl-C too, for a second or two. Other code that comes in can't wait, and gets an error:
+# callbacks of the garbage collector, `__del__`, functions that trace.
+
+
+def _inside():
+    """Whether this thread is in Numba's compiler, for a kernel or for another function. The lock alone does not tell:
+    it may still be held after Ctrl-C in the compilation of a user's function."""
+    if global_compiler_lock.is_locked():
+        frame: types.FrameType | None = sys._getframe()
+        while frame is not None:
+            if str(frame.f_globals.get("__name__")).startswith("numba."):
+                return True
+            frame = frame.f_back
+    return False
+
+
+def _alone(function, *args):
+    """Call what compiles, loads compiled code or starts threads."""
+    if _inside():
+        raise RuntimeError("a kernel can't be compiled or loaded by code that interrupts the compilation of another "
+                           "function, as a signal's handler, a callback of the garbage collector or __del__ may: call "
+                           "the kernel once before, with arrays of the same dtype and number of dimensions")
+    waiting = Postponed()
+    try:
+        with global_compiler_lock._lock, waiting:  # a lock in C: no handler comes in between it and what follows
+            return function(*args)
+    finally:
+        waiting.deliver()
+
+
+class _Outer(CPUDispatcher):
+    def _compile_for_args(self, *args):  # Numba calls it where there is no compiled code for these arguments
+        return _alone(super()._compile_for_args, *args)
 
 
 # What kernels call holds no reference to an array, so it need not count any: an atomic add and a spilled register each
@@ -90,6 +130,8 @@ class loops:
         if _forked:
             return self.serial(*args)
         if not _launched:
+            if _inside():
+                return self.serial(*args)
             _launch()
         if _lock is not None and type(threading.current_thread()) is threading._DummyThread:
             return self.serial(*args)  # no thread of Python's, so one of workqueue's: these abort when they enter again
@@ -168,30 +210,42 @@ def _noting(variant):
 
 def signature_and_address(function, kinds):
     """Of a compiled function for arguments of these kinds: its signature and where its machine code begins."""
+    found = _addresses.get((function, kinds))
+    if found is None:
+        found = _addresses[function, kinds] = _alone(_look_up, function, kinds)
+    return found
+
+
+def _look_up(function, kinds):
     function.compile(kinds)
     compiled = function.overloads[kinds]
     return compiled.signature, compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 
 
+_addresses: dict[Any, Any] = {}
+
+
 # ---- threads
 
 _launched = False
-_starting = threading.RLock()  # two threads may come here first at once, or the handler of a signal
 _lock = None
 _forked = False
 
 
 def _launch():
     """Start Numba's threads in the layer the user chose, or Numba's first choice."""
+    _alone(_launch_once)
+
+
+def _launch_once():
     global _launched, _lock
-    with _starting:
-        if _launched:
-            return
-        with _launching(GOMP_SPINCOUNT=SPIN_COUNT):
-            pool._launch_threads()
-        if pool._threading_layer == "workqueue":
-            _lock = threading.RLock()  # workqueue aborts the process when two threads enter
-        _launched = True
+    if _launched:  # by another thread
+        return
+    with _launching(GOMP_SPINCOUNT=SPIN_COUNT):
+        pool._launch_threads()
+    if pool._threading_layer == "workqueue":
+        _lock = threading.RLock()  # workqueue aborts the process when two threads enter
+    _launched = True
 
 
 # libgomp's threads spin after a parallel region, and then fight OpenBLAS's for the cores. A loop of np.matmul and tanh

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import signal
 import threading
 
 import numpy as np
@@ -10,6 +11,7 @@ from probed import NO_HOME, PACKAGE, PRELUDE, THREADS, child
 
 from nnjit import kernels
 from nnjit.kernels import jit, relu, softmax
+from nnjit.kernels.signals import Postponed
 
 SOURCES = sorted((PACKAGE / "kernels").glob("*.py"))
 
@@ -138,6 +140,169 @@ def test_capture_ends_with_an_error():
         raise KeyError
     jit.pick(Nest(), True, False)(1)
     assert calls == [] and not jit._captures
+
+
+# ---- code that comes in while a kernel is compiled or loaded
+
+# It comes in where LLVM calls Python, where compiled code is read and kept, and at other points of Numba's compiler.
+COMING_IN = """
+import contextlib, gc, signal
+import numba
+from pathlib import Path
+from nnjit.kernels import elu, gelu, leaky_relu, relu, silu, softplus
+
+POINTS = {"_object_compiled_hook", "_object_getbuffer_hook", "add_overload", "_rebuild", "save_overload", "finalize",
+          "add_linking_library", "run_pass", "insert_user_function", "lower", "refresh"}
+X = np.linspace(-2, 2, 50, dtype=np.float32)
+came = []
+
+def at_points(do, most=12):
+    "Call `do` at the first calls of each point, and some later ones."
+    seen = {}
+    def profile(frame, event, argument):
+        name = frame.f_code.co_name
+        if event == "call" and name in POINTS and frame.f_globals["__name__"].startswith(("numba.", "nnjit.")):
+            seen[name] = seen.get(name, 0) + 1
+            if seen[name] in (1, 2, 5, 40) and len(came) < most:
+                sys.setprofile(None)
+                came.append(name)
+                try:
+                    do()
+                finally:
+                    sys.setprofile(profile)
+    return profile
+
+@contextlib.contextmanager
+def coming_in(do, most=12):
+    sys.setprofile(at_points(do, most))
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+def inside():
+    "Whether the caller interrupts Numba."
+    frame = sys._getframe()
+    while frame and not frame.f_globals["__name__"].startswith("numba."):
+        frame = frame.f_back
+    return frame is not None
+
+def digest(y):
+    return hashlib.sha256(y).hexdigest()
+
+def left():
+    return [path.name for path in Path(os.environ["NNJIT_CACHE_DIR"]).rglob("*.tmp")]
+"""
+
+
+def test_a_signals_handler_that_needs_another_kernel(copied, tmp_path):
+    """It would enter LLVM where that calls Python: with an empty cache, then with a full one."""
+    for _ in range(2):
+        found = child(copied, tmp_path, """
+            others, handled, found = [elu, gelu, relu], [], []
+            def handle(*_):
+                number = len(handled)
+                handled.append(None)  # it is interrupted, too
+                handled[number] = [inside(), digest(others[number % 3].forward(X))]
+            signal.signal(signal.SIGTERM, handle)
+            work = [(leaky_relu, X), (leaky_relu, X.astype("f8")), (silu, X)]
+            for kernel, x in work:
+                came.clear()
+                with coming_in(lambda: signal.raise_signal(signal.SIGTERM)):
+                    found.append(digest(kernel.forward(x)))
+                assert len(came) > 3
+            right = [[False, digest(others[number % 3].forward(X))] for number in range(len(handled))]
+            report(handled=len(handled) >= 3 and handled == right,
+                   found=found == [digest(kernel.forward(x)) for kernel, x in work],
+                   handler=signal.getsignal(signal.SIGTERM) is handle)
+        """, PRELUDE + COMING_IN)
+        assert found == {"handled": True, "found": True, "handler": True}
+
+
+def test_ctrl_c_while_a_kernel_is_compiled_or_loaded(copied, tmp_path):
+    """It ends the call, not the compilation: what is half registered would be wrong for ever."""
+    expected = relu.forward(np.linspace(-2, 2, 50, dtype=np.float32)).tobytes()
+    for _ in range(2):
+        found = child(copied, tmp_path, """
+            interrupted = []
+            for number in range(4):
+                came.clear()
+                kernel, x = (relu, gelu)[number % 2], X.astype(("f4", "f8")[number // 2 % 2])
+                with coming_in(lambda: signal.raise_signal(signal.SIGINT), 3 * number + 1):
+                    try:
+                        kernel.forward(x)
+                    except KeyboardInterrupt:
+                        interrupted.append(inside())
+            with numba.core.event.install_recorder("numba:compile") as recorder:
+                y = relu.forward(X)
+            report(interrupted=interrupted, y=y.tobytes().hex(), compiled=len(recorder.buffer), left=left(),
+                   locked=jit.global_compiler_lock.is_locked(),
+                   handler=signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+        """, PRELUDE + COMING_IN)
+        assert found == {"interrupted": [False] * 4, "y": expected.hex(), "compiled": 0, "left": [], "locked": False,
+                         "handler": True}
+
+
+@pytest.mark.parametrize("who", ["a function that traces", "a callback of the garbage collector",
+                                 "a handler in a compilation of the user's own"])
+def test_who_comes_in_otherwise_is_told(copied, tmp_path, who):
+    found = child(copied, tmp_path, f"""
+        who, errors = "{who}", set()
+        softplus.forward(X)
+        def other(*_):
+            assert inside()
+            assert softplus.forward(X).size == 50  # loaded
+            assert softplus.forward(X, parallel=True).size == 50  # serially: no threads are started now
+            try:
+                relu.forward(X)
+            except RuntimeError as error:
+                errors.add(str(error))
+        if "garbage" in who:
+            gc.callbacks.append(other)
+            do = gc.collect
+        elif "handler" in who:
+            signal.signal(signal.SIGTERM, other)
+            do = lambda: signal.raise_signal(signal.SIGTERM)
+        else:
+            do = other
+        with coming_in(do):
+            if "own" in who:
+                numba.njit(lambda x: x + 1)(1)
+            else:
+                first = tanh.forward(X)
+        gc.callbacks.clear()
+        same = "own" in who or first.tobytes() == tanh.forward(X).tobytes()
+        report(errors=sorted(errors), same=same, many=len(came) > 3, after=relu.forward(X).size,
+               layer=jit.info()["threading layer"])
+    """, PRELUDE + COMING_IN)
+    (error,) = found.pop("errors")
+    assert error.startswith("a kernel can't be compiled or loaded by code that interrupts the compilation of another ")
+    assert found == {"same": True, "many": True, "after": 50, "layer": "not started"}
+
+
+def test_a_handler_that_is_postponed():
+    """All of them run once in the end, whatever one raises, and are back before."""
+    ran, numbers = [], (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
+
+    def handle(number, frame):
+        ran.append((number, [signal.getsignal(each) is handle for each in numbers]))
+        raise KeyError(number)
+
+    former = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        with Postponed() as waiting:
+            for number in numbers * 2:
+                signal.raise_signal(number)
+            assert not ran
+        assert not ran and all(signal.getsignal(number) is handle for number in numbers)
+        with pytest.raises(KeyError):
+            waiting.deliver()
+        assert sorted(ran) == sorted((number, [True] * 3) for number in numbers)
+        waiting.deliver()
+        assert len(ran) == 3
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 # ---- threads

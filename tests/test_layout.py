@@ -13,7 +13,7 @@ from nnjit.kernels import reference
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = contract.operations()
-SHARED = {"cache", "check", "elementary", "jit", "narrow", "philox", "replay", "simd"}  # no operations
+SHARED = {"cache", "check", "elementary", "jit", "narrow", "philox", "replay", "signals", "simd"}  # no operations
 # for bench/ only
 PEERS = {"jax", "mkl", "nnfs", "psutil", "pytest", "pytest_benchmark", "threadpoolctl", "torch", "tqdm"}
 
