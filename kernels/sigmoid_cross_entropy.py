@@ -73,10 +73,10 @@ def forward(x, targets, *, out=None, parallel=None):
     costs nothing on the right side of a target of 0 or 1, and else infinity.
     Formula and source: kernels/reference/sigmoid_cross_entropy.py
     """
+    losses, y = check.outs(out, 2)
     x = check.array("x", x, 2)
     check.columns("x", x)
     targets = check.same("targets", targets, "x", x)
-    losses, y = check.outs(out, 2)
     losses = check.out("out[0]", losses, x.shape[:1], x.dtype, x, targets)
     y = check.out("out[1]", y, x.shape, x.dtype, x, targets, losses)
     pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)(x, targets, losses, y)

@@ -167,9 +167,10 @@ def test_a_column_is_of_class_numbers_unless_there_is_one_output(kind):
         assert loss.forward(values, column).tolist() == loss.forward(values, [2, 0, 1]).tolist()
         assert loss.backward(loss.output, column).tolist() == loss.backward(loss.output, [2, 0, 1]).tolist()
     one = P[:, :1]
-    shares = np.array([[1.0], [0.0], [0.5]])
-    wish = -shares * np.log(one) if kind is nn.CategoricalCrossentropy else 0 * shares  # softmax of one is 1
-    np.testing.assert_allclose(loss.forward(one, shares), wish[:, 0], rtol=1e-6, atol=1e-15)
+    wish = -np.log(one) if kind is nn.CategoricalCrossentropy else 0 * one  # softmax of one is 1
+    np.testing.assert_allclose(loss.forward(one, np.ones((3, 1))), wish[:, 0], rtol=1e-6, atol=1e-15)
+    with pytest.raises(ValueError, match="must add up to 1 in each row, got 0 in row 1"):
+        loss.forward(one, [[1.0], [0.0], [1.0]])
 
 
 @pytest.mark.parametrize("kind", LOSSES)
