@@ -17,6 +17,7 @@ import os
 import sys
 from pathlib import Path
 
+from ..nn.files import reading
 from . import against, peers, roofline
 from .figures import Failure, Report
 from .running import measure, say
@@ -28,7 +29,8 @@ NEEDED = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark", "threadpoo
 def load(path: str) -> Report:
     """Read a JSON report."""
     try:
-        report = json.loads(Path(path).read_text())
+        with reading(path) as file:
+            report = json.loads(file.read())
     except OSError as error:
         raise Failure(f"{path} cannot be read: {error.strerror}", 2) from error
     except (ValueError, RecursionError) as error:

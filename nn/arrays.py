@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
+MOST = 2**63 - 1
 SHOWN = 40  # letters of a text, in an error
 
 Array = np.ndarray[Any, np.dtype[Any]]

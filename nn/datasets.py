@@ -15,6 +15,7 @@ from typing import IO
 import numpy as np
 
 from .arrays import Array, whole
+from .files import LARGEST, reading
 from .images import image_folder, train_test_images
 
 __all__ = ["CLASSES", "fashion_mnist", "image_folder", "load_idx", "sine", "spiral", "train_test_images", "vertical"]
@@ -72,7 +73,6 @@ def _points(create: Callable[[int, int], Pair], samples: int, classes: int, seed
 # ---- IDX files, MNIST's format
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-LARGEST = 1 << 30  # bytes that a header may promise
 DIMENSIONS = 64  # the most that NumPy has
 
 
@@ -86,7 +86,7 @@ def load_idx(path: str | os.PathLike[str]) -> Array:
     """
     path = os.fsdecode(os.fspath(path))  # a number would be a file that is open
     try:
-        with open(path, "rb") as file:
+        with reading(path) as file:
             zipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             return _idx(gzip.open(file) if zipped else file)
@@ -96,7 +96,7 @@ def load_idx(path: str | os.PathLike[str]) -> Array:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _idx(file: IO[bytes]) -> Array:
+def _idx(file: IO[bytes] | gzip.GzipFile) -> Array:
     # two zero bytes, one of the type, one of the number of dimensions, each of them as 4 bytes big-endian, the data
     start = file.read(4)
     if len(start) < 4 or start[:2] != bytes(2):
@@ -137,6 +137,7 @@ BASE_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"  # plai
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
 CLASSES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 TIMEOUT = 20  # seconds without a byte
+DOWNLOAD = 1 << 26  # bytes of a file, the largest of which has 26 MB
 
 
 def fashion_mnist(folder: str | os.PathLike[str] | None = None) -> tuple[Pair, Pair]:
@@ -228,6 +229,8 @@ def _download(name: str, digest: str, folder: Path) -> None:
                 while block := answer.read(1 << 20):
                     state.update(block)
                     file.write(block)
+                    if file.tell() > DOWNLOAD:
+                        raise ValueError(f"{name} has more than {DOWNLOAD} bytes")
             if state.hexdigest() != digest:
                 raise ValueError(f"{name} has SHA-256 {state.hexdigest()}, not {digest}")
             file.close()

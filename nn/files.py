@@ -1,20 +1,29 @@
-"""Files written so that nothing is lost, and npz files read so that nothing in them is run."""
+"""Files written so that nothing is lost, and files read that may be of any kind, so that reading ends and runs nothing.
+
+Of a regular file its own size is the limit; what has none has one here.
+"""
 
 import errno
 import glob
+import io
 import os
 import shutil
+import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 import numpy as np
 
 from .arrays import Array
 
 STALE = 3600  # seconds after which what a killed process was writing is removed
+PIPE = 1 << 28  # the most bytes that may come out of a pipe
+LINE = 1 << 24  # the most characters of a line
+LARGEST = 1 << 30  # the most bytes that compressed data may become, or
+BOMB = 100  # times as many as they have
 
 
 @contextmanager
@@ -65,10 +74,72 @@ def write(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_member(file: zipfile.ZipFile, name: str | zipfile.ZipInfo) -> Array:
+@contextmanager
+def reading(path: str | os.PathLike[str], pipes: bool = True) -> Iterator[IO[bytes]]:
+    """A file to read, in which one can seek: a regular one, or all that comes out of a pipe.
+
+    Raises OSError when it cannot be read, ValueError, which does not name it, for a device or a socket, a pipe without
+    `pipes`, or one out of which come more than `PIPE` bytes.
+    """
+    path = os.fspath(path)  # a number would be a file that is open
+    mode = os.stat(path).st_mode  # opening a device may do something
+    _check_kind(mode, pipes)
+    with open(path, "rb") as stream:
+        if not stat.S_ISFIFO(mode):
+            yield stream
+            return
+        content = io.BytesIO()
+        while block := stream.read(1 << 20):
+            content.write(block)
+            _check_pipe(content.tell())
+    content.seek(0)
+    yield content
+
+
+def lines(stream: TextIO) -> Iterator[str]:
+    """The lines of a text, such as stdin, which may also be a terminal or a socket. Raises ValueError as `reading`, and
+    for a line of more than `LINE` characters."""
+    try:
+        mode = os.fstat(stream.fileno()).st_mode
+    except OSError:  # it is no file at all
+        mode = stat.S_IFREG
+    if not stat.S_ISSOCK(mode) and not stream.isatty():
+        _check_kind(mode, pipes=True)
+    read = 0
+    while line := stream.readline(LINE + 1):
+        if len(line) > LINE:
+            raise ValueError(f"it has a line of more than {LINE} characters")
+        read += len(line)
+        if not stat.S_ISREG(mode):
+            _check_pipe(read)
+        yield line
+
+
+def _check_kind(mode: int, pipes: bool) -> None:
+    kind = ("a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else
+            "a device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "")
+    if kind and not (pipes and kind == "a pipe"):
+        raise ValueError(f"it is {kind}, must be a regular file{' or a pipe' if pipes else ''}")
+
+
+def _check_pipe(size: int) -> None:
+    if size > PIPE:
+        raise ValueError(f"more than {PIPE} bytes come out of the pipe: write them to a file")
+
+
+def read_member(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
     """An array in an npz file. Raises an error of some kind when it is damaged or something else."""
-    with file.open(name) as stream:
+    with file.open(member) as stream:
         return read_array(stream)
+
+
+def check_expansion(member: zipfile.ZipInfo, size: int) -> None:
+    """Raises ValueError if a part of an npz file of that size fills the memory when it is expanded, or may do so."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # 4 kB of bzip2 become 4 GB at once
+        raise ValueError("it is compressed in another way than by numpy.savez_compressed")
+    if member.file_size > max(LARGEST, BOMB * size):
+        raise ValueError(f"it would expand to {member.file_size} bytes, more than {BOMB} times its size: save it by "
+                         "numpy.savez")
 
 
 def read_array(stream: IO[bytes]) -> Array:
@@ -95,10 +166,10 @@ def read(path: str | os.PathLike[str], take: Callable[[dict[str, Array]], Any], 
     that it holds no `what`, and why."""
     path = os.fspath(path)  # a number would be a file that is open
     try:
-        with open(path, "rb") as stream, zipfile.ZipFile(stream) as file:
+        with reading(path) as stream, zipfile.ZipFile(stream) as file:
             members = file.infolist()
             if (any(each.compress_type for each in members)
-                    or sum(each.file_size for each in members) > os.fstat(stream.fileno()).st_size):
+                    or sum(each.file_size for each in members) > stream.seek(0, os.SEEK_END)):
                 raise ValueError("its parts are compressed, or overlap")  # and could fill the memory
             arrays = {each.filename.removesuffix(".npy"): read_member(file, each) for each in members}
         for name, values in arrays.items():

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import INT64, Array, whole
+from .files import reading
 
 # suffix, and the only format that such files may have: among Pillow's others are some that start programs
 FORMATS = {".bmp": "BMP", ".gif": "GIF", ".jpeg": "JPEG", ".jpg": "JPEG", ".pgm": "PPM", ".png": "PNG", ".ppm": "PPM",
@@ -171,8 +172,9 @@ def _picture(path: Path) -> Iterator[Any]:
     from PIL import Image, UnidentifiedImageError
     kind = FORMATS[path.suffix.lower()]
     try:
-        with open(path, "rb") as stream, Image.open(stream, formats=[kind]) as picture:  # a path's tiff may be mapped,
-            yield picture  # with its width for its height if it must be turned
+        # not of a path, whose tiff may be mapped, with its width for its height if it must be turned
+        with reading(path, pipes=False) as stream, Image.open(stream, formats=[kind]) as picture:  # twice, so no pipe
+            yield picture
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: it is damaged, or no {kind} picture") from error
     except Exception as error:  # decoders fail in a dozen ways

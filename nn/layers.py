@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import backend, initializers
-from .arrays import Array, Calling, as_array, as_floats, finite, float_dtype, generator, real, whole
+from .arrays import MOST, Array, Calling, as_array, as_floats, finite, float_dtype, generator, real, whole
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
+DIMENSIONS = 63  # the most of a sample: NumPy's arrays have 64
 # what outputs are to a loss; endings.py checks that it takes them
 PROBABILITIES, LOGARITHMS, NUMBERS, PASSED = "probabilities", "log-probabilities", "other numbers", "what it gets"
 
@@ -293,7 +294,8 @@ class LogSoftmax(_Activation):
 class Input(_Layer):
     """Samples as they are, (N, *shape), checked for their shape: `Input(784)`, `Input((28, 28))`.
 
-    Raises TypeError or ValueError for sizes that are not whole numbers of at least 1.
+    Raises TypeError or ValueError for sizes that are not whole numbers of at least 1, ValueError for more of them, or
+    a larger product, than an array has.
     """
 
     _gives = PASSED
@@ -305,6 +307,9 @@ class Input(_Layer):
                 raise TypeError(f"shape must be a whole number or several, got {shape!r}")
             if size < 1:
                 raise ValueError(f"shape must be of numbers of at least 1, got {shape!r}")
+        if len(sizes) > DIMENSIONS or math.prod(map(int, sizes)) > MOST:  # a file's would take as long as it likes
+            raise ValueError(f"shape must be of at most {DIMENSIONS} numbers with a product below 2^63, got "
+                             f"{str(shape)[:40]}")
         self.shape = tuple(map(int, sizes))
 
     def __repr__(self) -> str:

@@ -615,9 +615,9 @@ class Model:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Model:
-        """The model that `save` wrote, finalized. Runs no code from the file.
+        """The model that `save` wrote, finalized. Runs no code from the file, which may also be a pipe.
 
-        Raises OSError when it cannot be read, ValueError when it is no such file.
+        Raises OSError when it cannot be read, ValueError when it is no such file, or a device.
         """
         from .saving import load
         found: Model = load(path)

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import io
 import math
 import os
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 
 from . import backend, endings, images
 from .arrays import Array, as_floats
-from .files import read_array, read_member, reason, replacing
+from .files import check_expansion, lines, read_array, read_member, reading, reason, replacing
 from .layers import Input, LogSoftmax, Sigmoid, Softmax
 from .losses import SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy
 from .model import Model
@@ -38,9 +39,7 @@ def read(source: str, scale: Sequence[float] | None = None, background: int | No
     if background is not None and not path.is_dir() and suffix not in images.FORMATS:
         raise ValueError(f"--background goes with pictures, got {source}")
     if source == "-":
-        if sys.stdin is None:
-            raise ValueError("stdin is closed")
-        X = _csv(sys.stdin, "stdin")
+        X = _csv(_lines(source, "stdin"), "stdin")
     elif path.is_dir():
         paths = images.find_images(path)
         if not paths:
@@ -51,8 +50,7 @@ def read(source: str, scale: Sequence[float] | None = None, background: int | No
         X = images.read_images([path], color=False, background=behind)
         scale = scale or PICTURES
     elif suffix == ".csv":
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            X = _csv(file, source)
+        X = _csv(_lines(source, source), source)
     elif suffix in (".npy", ".npz"):
         X = _array(path)
     else:
@@ -66,6 +64,22 @@ def _scaled(X: Array, low: float, high: float, *, source: str) -> Array:
     if ((X < 0) | (X > 255)).any():  # false for nan
         raise ValueError(f"--scale takes numbers in 0..255, {source} holds {X.min():g} to {X.max():g}")
     return low + X.astype(np.float64) * (high - low) / 255
+
+
+def _lines(source: str, name: str) -> Iterator[str]:
+    # of a file or, for "-", of stdin
+    if source == "-" and sys.stdin is None:
+        raise ValueError("stdin is closed")
+    try:
+        if source == "-":
+            yield from lines(sys.stdin)
+        else:
+            with reading(source) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+                yield from lines(text)
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _csv(lines: Iterable[str], source: str) -> Array:
@@ -169,14 +183,16 @@ def _is_number(text: str) -> bool:
 
 def _array(path: Path) -> Array:
     try:
-        with open(path, "rb") as stream:
+        with reading(path) as stream:
             if path.suffix.lower() == ".npy":
                 return read_array(stream)
             with zipfile.ZipFile(stream) as file:
                 names = [name.removesuffix(".npy") for name in file.namelist()]
                 if "X" not in names and len(names) != 1:
                     raise ValueError(f"it must hold an array X, or a single one, got {', '.join(names) or 'none'}")
-                return read_member(file, file.namelist()[names.index("X") if "X" in names else 0])
+                member = file.infolist()[names.index("X") if "X" in names else 0]
+                check_expansion(member, stream.seek(0, os.SEEK_END))
+                return read_member(file, member)
     except Exception as error:  # a damaged zip fails in a dozen ways
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise

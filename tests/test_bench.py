@@ -505,6 +505,8 @@ def test_what_is_no_report_is_refused(tmp_path):
         path.write_text(content)
         with pytest.raises(figures.Failure, match=message):
             report.load(str(path))
+    with pytest.raises(figures.Failure, match="^/dev/null is no JSON file: it is a device"):
+        report.load("/dev/null")
 
 
 def test_the_readme_is_rewritten_between_its_markers():

@@ -388,6 +388,13 @@ def test_a_download_of_other_bytes_is_thrown_away(server, nowhere):
     assert asked == [f"/{name}.gz" for name in NAMES[2:]]  # the good ones are kept
 
 
+def test_an_endless_download_ends(server, nowhere, monkeypatch):
+    monkeypatch.setattr(datasets, "DOWNLOAD", 1000)
+    with pytest.raises(FileNotFoundError, match=f"{NAMES[0]}.gz has more than 1000 bytes"):
+        datasets.fashion_mnist()
+    assert list((nowhere / "cache" / "nnjit" / "fashion-mnist").iterdir()) == []
+
+
 def test_a_missing_file_on_the_server(server):
     (server[0] / f"{NAMES[0]}.gz").unlink()
     with pytest.raises(FileNotFoundError, match="HTTP Error 404"):

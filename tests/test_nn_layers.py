@@ -345,6 +345,8 @@ def test_input_passes_on_what_fits():
 @pytest.mark.parametrize("make, error, text", (
     (lambda: nn.Input(0), ValueError, "shape must be of numbers of at least 1, got 0"),
     (lambda: nn.Input((3, -1)), ValueError, r"shape must be of numbers of at least 1, got \(3, -1\)"),
+    (lambda: nn.Input([1] * 64), ValueError, "shape must be of at most 63 numbers with a product below 2.63, got .1"),
+    (lambda: nn.Input((2**32, 2**31)), ValueError, "shape must be of at most 63 numbers with a product below 2.63"),
     (lambda: nn.Input(2.5), TypeError, "shape must be a whole number or several, got 2.5"),
     (lambda: nn.Input((3, True)), TypeError, r"shape must be a whole number or several, got \(3, True\)"),
     (lambda: nn.Input((4, 5)).forward(np.ones((3, 20))), ValueError,

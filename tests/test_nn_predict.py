@@ -1,17 +1,23 @@
 """`nnjit predict`: what it reads, what it prints and writes, and what it refuses."""
 
 import io
+import itertools
 import os
 import re
+import socket
 import stat
+import subprocess
 import sys
+import threading
 import tracemalloc
+import zipfile
 
+import children
 import numpy as np
 import pytest
 
 from nnjit import nn
-from nnjit.nn import cli, nnfs, predict
+from nnjit.nn import cli, files, nnfs, predict
 
 rng = np.random.default_rng(4)
 POINTS = rng.standard_normal((6, 2)).astype(np.float32)
@@ -509,3 +515,209 @@ def test_samples_that_hold_nan_are_counted_not_their_rows(tmp_path, capsys):
     np.save(tmp_path / "x.npy", X)
     assert cli.main(["predict", str(tmp_path / "a.npz"), str(tmp_path / "x.npy")]) == 0
     assert "warning: 1 of 2 samples hold nan or infinity, the first is number 2:" in capsys.readouterr().err
+
+
+# ---- what has no end
+
+
+DEVICE = "is a device, must be a regular file or a pipe"
+TOO_MUCH = "more than 1048576 bytes come out of the pipe: write them to a file"
+
+
+DEVICES = """
+import io, json, os, resource, sys
+from nnjit import nn
+from nnjit.nn import cli
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (600 << 20), resource.RLIM_INFINITY))
+found = {}
+model = nn.Model.load("line.npz")
+for device in sys.argv[1:]:
+    sys.stderr = io.StringIO()
+    for suffix in ("csv", "npy", "npz"):
+        os.symlink(device, "device." + suffix)
+        assert cli.main(["predict", "line.npz", "device." + suffix]) == 2
+        os.unlink("device." + suffix)
+    with open(device) as sys.stdin:
+        assert cli.main(["predict", "line.npz", "-"]) == 2
+    assert cli.main(["predict", device, "device.csv"]) == 2
+    for load in (model.load_parameters, nn.datasets.load_idx):
+        try:
+            load(device)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+    found[device] = sys.stderr.getvalue().splitlines()
+print(json.dumps(found))
+"""
+
+
+def test_devices_are_refused(folder):
+    devices = [each for each in ("/dev/zero", "/dev/urandom", "/dev/full", "/dev/null") if os.path.exists(each)]
+    found = children.finish(children.start("-c", DEVICES, *devices))
+    for device in devices:
+        assert found[device] == [
+            f"nnjit: error: device.csv: it {DEVICE}", f"nnjit: error: device.npy holds no samples: it {DEVICE}",
+            f"nnjit: error: device.npz holds no samples: it {DEVICE}", f"nnjit: error: stdin: it {DEVICE}",
+            f"nnjit: error: {device} holds no model: it {DEVICE}",
+            f"{device} holds no parameters of this model: it {DEVICE}", f"{device}: it {DEVICE}"]
+
+
+def test_sockets_are_refused(folder, capsys):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("a.csv")
+        assert cli.main(["predict", "line.npz", "a.csv"]) == 2
+    assert capsys.readouterr().err == "nnjit: error: a.csv: it is a socket, must be a regular file or a pipe\n"
+
+
+def test_a_socket_as_stdin(folder, capsys, monkeypatch):
+    """As Node.js gives it to its children."""
+    points_csv(folder / "a.csv")
+    wish = run(capsys, "line.npz", "a.csv")
+    ours, theirs = socket.socketpair()
+    with ours, theirs, theirs.makefile() as file:
+        ours.sendall((folder / "a.csv").read_bytes())
+        ours.shutdown(socket.SHUT_WR)
+        monkeypatch.setattr("sys.stdin", file)
+        assert run(capsys, "line.npz", "-") == wish
+
+
+def pour(path, content):
+    """Write into a pipe from another thread, until its reader has gone."""
+    def write():
+        try:
+            with open(path, "wb", buffering=0) as file:
+                for block in content:
+                    file.write(block)
+        except BrokenPipeError:
+            pass
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    return thread
+
+
+def endless(block):
+    """Far more than a pipe may give; a test must end."""
+    return itertools.repeat(block, (16 << 20) // len(block))
+
+
+@pytest.fixture
+def small_pipes(monkeypatch):
+    monkeypatch.setattr(files, "PIPE", 1 << 20)
+
+
+@pytest.mark.parametrize("name, start", [("a.csv", b"1,2\n"), ("a.npy", b"\x93NUMPY"), ("a.npz", b"PK\3\4")])
+def test_endless_pipes_end(folder, capsys, small_pipes, name, start):
+    os.mkfifo(name)
+    writer = pour(name, endless(start * 1000))
+    assert cli.main(["predict", "line.npz", name]) == 2
+    assert re.fullmatch(f"nnjit: error: {name}.*: {TOO_MUCH}\n", capsys.readouterr().err)
+    writer.join(60)
+    writer = pour(name, endless(start * 1000))
+    with pytest.raises(ValueError, match=f"{name}.*: {TOO_MUCH}"):
+        (nn.datasets.load_idx if name == "a.npy" else nn.Model.load)(name)
+    writer.join(60)
+
+
+def test_pipes_of_known_end_are_read(folder, capsys, small_pipes):
+    np.save("a.npy", POINTS)
+    np.savez_compressed("a.npz", POINTS)
+    points_csv(folder / "a.csv")
+    wish = run(capsys, "line.npz", "a.npy")
+    for suffix in ("csv", "npy", "npz"):
+        os.mkfifo(f"pipe.{suffix}")
+        writer = pour(f"pipe.{suffix}", [(folder / f"a.{suffix}").read_bytes()])
+        assert run(capsys, "line.npz", f"pipe.{suffix}") == wish
+        writer.join(60)
+        writer = pour(f"pipe.{suffix}", [(folder / "line.npz").read_bytes()])
+        assert run(capsys, f"pipe.{suffix}", "a.npy") == wish
+        writer.join(60)
+    model = nn.Model.load("line.npz")
+    model.save_parameters("weights.npz")
+    writer = pour("pipe.npz", [(folder / "weights.npz").read_bytes()])
+    model.load_parameters("pipe.npz")
+    writer.join(60)
+
+
+def test_pictures_must_be_regular_files(folder):
+    pytest.importorskip("PIL")
+    os.mkfifo("pipe.png")
+    os.symlink("/dev/zero", "device.png")
+    for name, kind in (("pipe.png", "a pipe"), ("device.png", "a device")):  # which are read twice
+        done = subprocess.run([sys.executable, "-m", "nnjit.nn", "predict", "line.npz", name], capture_output=True,
+                              text=True, timeout=120)
+        assert (done.returncode, done.stderr) == (2, f"nnjit: error: {name}: it is {kind}, must be a regular file\n")
+
+
+SHELL = """
+nnjit="$PYTHON -m nnjit.nn"
+$nnjit predict /dev/stdin a.csv < line.npz
+cat line.npz | $nnjit predict /dev/stdin a.csv
+$nnjit predict <(cat line.npz) - < a.csv
+cat a.csv | $nnjit predict line.npz -
+"""
+
+
+def test_what_a_shell_hands_over(folder, capsys):
+    points_csv(folder / "a.csv")
+    wish = run(capsys, "line.npz", "a.csv")
+    done = subprocess.run(["bash", "-c", SHELL], capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "PYTHON": sys.executable})
+    assert (done.stderr, [line.split() for line in done.stdout.splitlines()]) == ("", wish * 4)
+
+
+@pytest.mark.parametrize("block, text", [
+    ("1,2\n" * 1000, TOO_MUCH), ("\n" * 1000, TOO_MUCH),
+    ("1," * 1000, "it has a line of more than 65536 characters")])
+def test_endless_stdin_ends(folder, capsys, monkeypatch, small_pipes, block, text):
+    monkeypatch.setattr(files, "LINE", 1 << 16)
+    os.mkfifo("a")
+    writer = pour("a", endless(block.encode()))
+    with open("a") as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert cli.main(["predict", "line.npz", "-"]) == 2
+    assert capsys.readouterr().err == f"nnjit: error: stdin: {text}\n"
+    writer.join(60)
+
+
+def test_a_line_without_end_in_a_file(folder, capsys):
+    with open("a.csv", "wb") as file:
+        file.truncate(1 << 40)  # takes no room
+    assert cli.main(["predict", "line.npz", "a.csv"]) == 2
+    assert capsys.readouterr().err == f"nnjit: error: a.csv: it has a line of more than {files.LINE} characters\n"
+
+
+def test_a_terminal_may_be_typed_at(folder, monkeypatch, capsys):
+    points_csv(folder / "a.csv")
+    wish = run(capsys, "line.npz", "a.csv")
+    ours, theirs = os.openpty()
+    os.write(ours, (folder / "a.csv").read_bytes() + b"\4")  # Ctrl-D
+    with open(theirs) as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert run(capsys, "line.npz", "-") == wish
+    os.close(ours)
+
+
+def test_a_bomb_of_an_npz_is_refused(folder, capsys, monkeypatch):
+    monkeypatch.setattr(files, "LARGEST", 1 << 20)
+    np.savez_compressed("zeros.npz", np.zeros((1 << 18, 2)))
+    assert cli.main(["predict", "line.npz", "zeros.npz"]) == 2
+    assert capsys.readouterr().err == ("nnjit: error: zeros.npz holds no samples: it would expand to 4194432 bytes, "
+                                       "more than 100 times its size: save it by numpy.savez\n")
+    np.savez("zeros.npz", np.zeros((1 << 18, 2)))
+    assert len(predict.read("zeros.npz")[0]) == 1 << 18
+    numbers = np.random.default_rng(0).integers(0, 256, (1 << 18, 2))  # an eighth of the bytes: no bomb
+    np.savez_compressed("numbers.npz", numbers)
+    np.testing.assert_array_equal(predict.read("numbers.npz")[0], numbers)
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_npz_compressed_in_other_ways_is_refused(folder, capsys, kind):
+    """Python expands a part of these at once, however large it becomes: 4 kB of bzip2 to 4 GB."""
+    np.save("a.npy", POINTS)
+    with zipfile.ZipFile("a.npz", "w", kind) as file:
+        file.write("a.npy")
+    assert cli.main(["predict", "line.npz", "a.npz"]) == 2
+    assert capsys.readouterr().err == ("nnjit: error: a.npz holds no samples: it is compressed in another way than by "
+                                       "numpy.savez_compressed\n")
