@@ -55,6 +55,8 @@ Print what a saved model says of each sample in a file, a line a sample:
   after sigmoid    the probability of 1, and whether it is 1 or 0
   else             the outputs
 
+A softmax or sigmoid that the model's loss takes counts, too.
+
 In a folder of pictures, the picture's name follows.
 """
 PREDICT_EXAMPLES = """\

@@ -53,7 +53,7 @@ def check(layers: Sequence[Layer], loss: Loss | None, outputs: int | None) -> No
         better = "BinaryCrossentropy" if gives == PROBABILITIES else "SigmoidBinaryCrossentropy"
         raise ValueError(f"{name} needs an output for each class, but the model has a single one: use {better}(), or "
                          "give the last layer with weights as many outputs as there are classes")
-    if None in (gives, loss._takes) or gives == loss._takes:
+    if gives is None or loss._takes in (None, gives):
         return
     instead = next(INSTEAD[kind] for kind in type(loss).__mro__ if kind in INSTEAD)[gives]
     what = f"activation={last.activation!r}" if isinstance(last, Dense) else repr(last)
