@@ -22,7 +22,9 @@ from . import backend
 from .arrays import Array, aligned, as_floats, checked, finite, whole
 from .layers import Layer
 from .plan import ALIGNMENT, Parameters
-from .schedules import Schedule, foreseeable
+from .schedules import Schedule, _power, foreseeable
+
+MOST = 10**7  # updates whose betas are multiplied one by one, in half a second
 
 
 def _rate(name: str, value: Any) -> Any:
@@ -225,10 +227,7 @@ class _Optimizer:
 
     def _after(self, updates: int) -> tuple[float, ...]:
         # so many updates with the numbers of now
-        powers, before = self.powers, None
-        while updates and powers != before:  # until they are so small that they stay for ever
-            before, powers, updates = powers, self._next(powers), updates - 1
-        return powers
+        return self.powers
 
     def _foresee(self, table: Array, powers: tuple[float, ...]) -> tuple[float, ...]:
         # the numbers of the next updates that depend on powers, into their rows; returns the last update's powers
@@ -322,6 +321,16 @@ class RMSprop(_Optimizer):
         backend.ops.rmsprop.step(values, gradients, *state, **numbers)
 
 
+def _product(beta: float, count: int) -> float:
+    """beta ** count, up to MOST with the bits of `Adam._next`; a file that claims more updates loads at once, too."""
+    power = 1.0
+    for _ in range(min(count, MOST)):
+        before, power = power, power * beta
+        if power == before:  # so small that it stays for ever
+            return power
+    return power * _power(beta, max(0, count - MOST))
+
+
 class Adam(_Optimizer):
     """Moving means of the gradient and of its square, corrected for their start at 0 (Kingma, Ba 2015).
 
@@ -350,6 +359,9 @@ class Adam(_Optimizer):
     def _next(self, powers: tuple[float, ...]) -> tuple[float, ...]:
         # beta ** t as a running product: libm's pow differs between machines
         return powers[0] * self.beta_1, powers[1] * self.beta_2
+
+    def _after(self, updates: int) -> tuple[float, ...]:
+        return _product(self.beta_1, updates), _product(self.beta_2, updates)
 
     def _foresee(self, table: Array, powers: tuple[float, ...]) -> tuple[float, ...]:
         first, second = (list(accumulate(repeat(beta, len(table)), mul, initial=power))[1:]

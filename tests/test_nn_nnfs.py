@@ -562,6 +562,20 @@ def test_defect_6_an_optimizer_starts_afresh(first, second):
             assert getattr(used, name).tobytes() == getattr(fresh, name).tobytes()
 
 
+def test_defect_6_the_first_step_of_a_new_layer_is_as_long_as_any():
+    """Of Adam it is the rate, whichever steps the optimizer made before."""
+    optimizer = nnfs.Optimizer_Adam(0.25)
+    for layer in nnfs.Layer_Dense(2, 3), nnfs.Layer_Dense(2, 3):
+        for _ in range(5):
+            before = layer.weights.copy()
+            layer.forward(np.ones((4, 2)))
+            layer.backward(np.ones((4, 3)))
+            optimizer.pre_update_params()
+            optimizer.update_params(layer)
+            optimizer.post_update_params()
+            np.testing.assert_allclose(before - layer.weights, 0.25, rtol=1e-6)
+
+
 def test_defect_7_sigmoid_and_training():
     with np.errstate(all="raise"):
         y = nnfs.Activation_Sigmoid().forward(np.array([[-1000, -20, 0, 20, 1000]], np.float32))

@@ -1587,6 +1587,19 @@ def test_layers_that_joined_at_once_are_updated_by_one_call(monkeypatch, recordi
     assert (len(recordings), len(repeats)) == (1, 0), "the update of one by one is not recorded"
 
 
+def test_one_layer_updated_by_hand_in_a_callback(monkeypatch):
+    def train(model):
+        def update(epoch):
+            if epoch == 2:
+                model.optimizer.update_params(model.layers[1])
+
+        model.train(X, Y, epochs=5, batch_size=10, callback=update)
+        model.train(X, Y, epochs=5)
+
+    for optimizer in FROZEN.values():
+        same_training(monkeypatch, lambda: network(optimizer()), train)
+
+
 def test_a_reset_in_a_callback(monkeypatch):
     def train(model):
         model.train(X, Y, epochs=6, batch_size=40, callback=lambda epoch: epoch % 3 or model.optimizer.reset())

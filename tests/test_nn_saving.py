@@ -13,6 +13,7 @@ import threading
 import time
 import zipfile
 
+import children
 import numpy as np
 import pytest
 
@@ -436,6 +437,48 @@ def test_a_file_of_before_layers_counted_their_updates(tmp_path, name):
     assert bits(loaded) == bits(model) and loaded.history == model.history
 
 
+COUNTED = """
+import sys
+import numpy as np
+from nnjit import nn
+for path in sys.argv[1:]:
+    model = nn.Model.load(path)
+    for training in range(2):
+        model.train(np.ones((3, 5), np.float32), [0, 1, 2], epochs=3)
+        model.optimizer.iterations = 2**52
+    model.layers[0] = nn.Dense(5, 8, rng=0)
+    model.finalize()
+    model.train(np.ones((3, 5), np.float32), [0, 1, 2], epochs=3)
+    assert all(np.isfinite(array).all() for pair in model.get_parameters() for array in pair)
+print(model.optimizer.iterations)
+"""
+
+
+def test_a_count_of_steps_beyond_all_powers_takes_no_time(tmp_path):
+    """A file may claim any, and betas near 1: the powers are not taken one by one for ever."""
+    files = []
+    for number, beta in enumerate((0.999, 1 - 1e-9, 1 - 2**-53)):
+        model = network(nn.Adam(0.01, beta_1=beta, beta_2=beta))
+        model.train(X, Y)
+        for old in (True, False):
+            model.save(tmp_path / "a.npz")
+            files.append(tmp_path / f"{number}{old}.npz")
+            changed(tmp_path / "a.npz", lambda d, a: d.update(iterations=2**52) or old and d.pop("powers")).rename(
+                files[-1])
+    assert children.finish(children.start("-c", COUNTED, *files)) == 2**52 + 3
+
+
+def test_powers_of_old_files_are_running_products_as_far_as_anyone_trains(monkeypatch):
+    optimizer, powers = nn.Adam(), (1.0, 1.0)
+    for updates in range(400):
+        assert optimizer._after(updates) == powers
+        powers = powers[0] * 0.9, powers[1] * 0.999
+    assert optimizer._after(800_000) == optimizer._after(2**52)  # they stay
+    monkeypatch.setattr(nn.optimizers, "MOST", 300)
+    assert optimizer._after(399) == pytest.approx((0.9**399, 0.999**399), rel=1e-12)
+    assert nn.SGD()._after(2**52) == ()
+
+
 def test_a_beta_changed_in_a_training_is_remembered(tmp_path):
     model = network(nn.Adam(0.01))
     for beta in (0.9, 0.5, 0.75):
@@ -611,6 +654,17 @@ def changed(path, change):
     (lambda d, a: d.update(iterations="many"), "iterations must be a whole number .*, got many"),
     (lambda d, a: d.update(iterations=10**400), "iterations must be a whole number .*, got 1000"),
     (lambda d, a: d.update(iterations=-1), "iterations must be a whole number .*, got -1"),
+    (lambda d, a: d["powers"].__setitem__(0, [0.5, 1.5]), "powers of layer 0 must be 2 numbers in 0..1, got .0.5, 1.5"),
+    (lambda d, a: d["powers"].__setitem__(0, [0.5, float("nan")]), "powers of layer 0 must be 2 numbers in 0..1"),
+    (lambda d, a: d["powers"].__setitem__(1, [-0.5, 0.5]), "powers of layer 1 must be 2 numbers in 0..1"),
+    (lambda d, a: d["powers"].__setitem__(1, [0.5]), "powers of layer 1 must be 2 numbers in 0..1, got .0.5"),
+    (lambda d, a: d["powers"].__setitem__(1, [10**400, 0]), "powers of layer 1 must be 2 numbers in 0..1"),
+    (lambda d, a: d["powers"].__setitem__(1, "ab"), "powers of layer 1 must be a number, got 'a'"),
+    (lambda d, a: d["powers"].__setitem__(1, None), ""),
+    (lambda d, a: d.update(powers=[[0.5, 0.5]]), ""),
+    (lambda d, a: d.update(learning_rate=float("nan")), "learning_rate must be finite and at least 0, got nan"),
+    (lambda d, a: d.update(learning_rate=10**400), "learning_rate must be finite and at least 0, got inf"),
+    (lambda d, a: d.update(learning_rate=-1), "learning_rate must be finite and at least 0, got -1"),
     (lambda d, a: d["calls"].__setitem__(3, -2), "calls must be a whole number .*, got -2"),
     (lambda d, a: d["calls"].__setitem__(3, 1.5), "calls must be a whole number .*, got 1.5"),
     (lambda d, a: d.update(clip_norm="a"), "clip_norm must be a number, got 'a'"),
