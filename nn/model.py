@@ -349,7 +349,7 @@ class Model:
     @_by_one_thread
     def train(self, X: ArrayLike, y: ArrayLike, *, epochs: int = 1, batch_size: int | None = None,
               print_every: int | None = None, validation_data: tuple[ArrayLike, ArrayLike] | None = None,
-              shuffle: bool = False, seed: int | np.random.Generator | None = None, progress: bool | None = None,
+              shuffle: bool | None = None, seed: int | np.random.Generator | None = 0, progress: bool | None = None,
               callback: Callable[[int], Any] | Sequence[Callable[[int], Any]] | None = None,
               sample_weight: ArrayLike | None = None
               ) -> History:
@@ -362,7 +362,11 @@ class Model:
         print_every: where an epoch is one step, print every so many epochs, and at the end the validation's figures;
             with more steps print each epoch, every so many of its steps and the last; None prints nothing.
         validation_data: (X, y) or (X, y, sample_weight) to evaluate after each epoch.
-        shuffle: take the samples of each epoch in a new random order, drawn from `seed` (a number or a Generator).
+        shuffle: take the samples of each epoch in a new random order; False takes them as they are, and None, the
+            default, shuffles where an epoch has more than one batch.
+        seed: a whole number, from which and from the number of epochs in `history` an epoch's order follows, so that
+            runs repeat, and two trainings of 5 epochs are one of 10; a Generator, which gives one order after another;
+            or None for other orders in each run.
         progress: a bar on stderr after a second; None shows it on a terminal.
         callback: called with the epoch's number, from 1, when its figures stand in `history`; or several of them, in
             their order. One that raises StopTraining ends the training. Its methods `begin` and `finish`, if any, are
@@ -390,8 +394,10 @@ class Model:
         if not isinstance(callbacks, (tuple, list)) or not all(map(callable, callbacks)):
             raise TypeError(f"callback must be callable, or a list of what is, got {callback!r}")
         validation = None if validation_data is None else self._samples("validation", *validation_data)
-        random = generator("seed", seed) if shuffle else None
         steps = -(-len(X) // batch)
+        shuffle = steps > 1 if shuffle is None else shuffle
+        random = generator("seed", seed) if shuffle else None
+        before = len(self.history.get("loss", ()))
         making = self._steps
         for each in callbacks:
             if hasattr(each, "begin"):
@@ -431,6 +437,8 @@ class Model:
                 if by_step:
                     say(f"epoch: {epoch}")
                 self._new_pass()
+                if random is not None and isinstance(seed, (int, np.integer)):
+                    random = np.random.default_rng([int(seed), before + epoch - 1])
                 order = None if random is None else random.permutation(len(X))
                 step = 0
                 while step < steps:

@@ -278,9 +278,10 @@ class Model(model.Model):
         """Train, print every `print_every`-th epoch, or with mini-batches each epoch and every `print_every`-th of its
         steps, and evaluate after each epoch.
 
-        The other arguments, epochs, batch_size, validation_data and more, are those of `nn.Model.train`.
+        The other arguments, epochs, batch_size, validation_data and more, are those of `nn.Model.train`; but as in the
+        book, the samples come in their order unless `shuffle=True` is given.
         """
-        history = super().train(X, y, print_every=print_every, **{"progress": False, **more})
+        history = super().train(X, y, print_every=print_every, **{"progress": False, "shuffle": False, **more})
         self.input_layer.output = getattr(self.layers[0], "inputs", None)
         return history
 

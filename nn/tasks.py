@@ -191,7 +191,7 @@ def _fit(task: Task, model: Model, twin: str, options: argparse.Namespace, data:
 
     with backend.use(twin):
         model.train(*data.train, epochs=options.epochs, batch_size=options.batch_size, validation_data=data.validation,
-                    shuffle=options.batch_size < len(data.train[0]), seed=options.seed, callback=report)
+                    seed=options.seed, callback=report)
     print(f"{time.perf_counter() - start:.3f} s on {twin}, validation included")
 
 
@@ -236,9 +236,10 @@ def _race(task: Task, options: argparse.Namespace, data: Data) -> tuple[float, d
             time.sleep(REST)
             with backend.use(twin):
                 if turn:  # wake the threads
-                    model.train(X, y, epochs=COMPARED_STEPS // steps, batch_size=batch, progress=False)
+                    model.train(X, y, epochs=COMPARED_STEPS // steps, batch_size=batch, shuffle=False,
+                                progress=False)
                 start = time.perf_counter()
-                model.train(X, y, epochs=COMPARED_STEPS // steps, batch_size=batch, progress=False)
+                model.train(X, y, epochs=COMPARED_STEPS // steps, batch_size=batch, shuffle=False, progress=False)
                 times[twin].append((time.perf_counter() - start) / COMPARED_STEPS)
         if turn == 0:
             parameters = [model.get_parameters() for model in models.values()]

@@ -549,7 +549,7 @@ def test_a_readers_own_classes(precise):
                            initializer=lambda *sizes, w=w: w))
     model.set(loss=nn.Huber(), optimizer=nn.Adam(0.02), accuracy=nn.RegressionAccuracy(np.std(y) / 10))
     model.finalize()
-    model.train(X, y, epochs=40, batch_size=300, validation_data=(X, y))
+    model.train(X, y, epochs=40, batch_size=300, shuffle=False, validation_data=(X, y))
     own = found["regression"]
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
         within = precise.loss if "loss" in name else precise.accuracy

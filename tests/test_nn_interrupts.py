@@ -337,7 +337,7 @@ def test_the_first_loss_that_is_no_number_is_reported_once(rate, batch, at_once,
     model = exploding(nn.SGD(rate))
     for wish in ((epoch, step), (1, 0)):  # from then on it stays so
         with pytest.warns(RuntimeWarning) as found:
-            model.train(X, y, epochs=60, batch_size=batch)
+            model.train(X, y, epochs=60, batch_size=batch, shuffle=False)
         assert len(found) == 1 and found[0].filename == __file__
         assert f"in epoch {wish[0]}, step {wish[1]}: " in str(found[0].message)
     assert len(model.history["loss"]) == 120
@@ -348,7 +348,7 @@ def test_nan_in_the_data_is_reported_with_its_batch():
     x[25, 1] = np.nan
     model = network()
     with pytest.warns(RuntimeWarning, match="the loss is nan in epoch 1, step 3: try a smaller") as found:
-        model.train(x, Y, epochs=3, batch_size=8, print_every=None)
+        model.train(x, Y, epochs=3, batch_size=8, shuffle=False, print_every=None)
     assert len(found) == 1
 
 
@@ -365,7 +365,8 @@ def test_a_training_ends_on_nan(batch):
     epoch, _ = first_bad(exploding(nn.SGD(4.0)), X, y, batch, 60)
     model = exploding(nn.SGD(4.0))
     with pytest.warns(RuntimeWarning, match=f"epoch {epoch}, "):
-        model.train(X, y, epochs=60, batch_size=batch, callback=nn.callbacks.TerminateOnNaN(model))
+        model.train(X, y, epochs=60, batch_size=batch, shuffle=False,
+                    callback=nn.callbacks.TerminateOnNaN(model))
     assert len(model.history["loss"]) == epoch < 60
     assert np.isfinite(model.history["loss"][:-1]).all()
     model = network()

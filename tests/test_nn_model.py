@@ -155,7 +155,7 @@ def test_batches_cover_the_samples_in_order_and_the_last_is_smaller(spiral):
     spy = Spy()
     model = build(spy, nn.Dense(2, 3), nn.Softmax())
     with nn.use("numpy"):
-        model.train(*spiral, epochs=2, batch_size=128)
+        model.train(*spiral, epochs=2, batch_size=128, shuffle=False)
     assert [len(x) for x, _ in spy.seen] == [128, 128, 44] * 2
     assert all(training for _, training in spy.seen)
     np.testing.assert_array_equal(np.concatenate([x for x, _ in spy.seen[:3]]), spiral[0])
@@ -180,6 +180,80 @@ def test_shuffling_takes_every_sample_once_an_epoch_with_its_label(spiral):
         assert sorted(epoch) == list(range(300)) and list(epoch) != list(range(300))
     assert list(epochs[0]) != list(epochs[1])
     np.testing.assert_array_equal(np.concatenate(labels), np.concatenate(epochs) % 3)
+
+
+def orders(epochs, model=nn.Model, **given):
+    """The order in which 10 samples come in each of so many epochs of one or several trainings, and the model."""
+    X, spy = np.arange(10, dtype=np.float32)[:, None], Spy()
+    made = build(spy, nn.Dense(1, 2, rng=0), nn.Softmax(), model=model)
+    with nn.use("numpy"):
+        for each in epochs:
+            made.train(X, np.arange(10) % 2, epochs=each, **{"batch_size": 4, "progress": False, **given})
+    seen = np.concatenate([x[:, 0] for x, _ in spy.seen]).astype(int).reshape(-1, 10).tolist()
+    assert all(sorted(order) == list(range(10)) for order in seen) and len(seen) == sum(epochs)
+    return seen, made
+
+
+def test_mini_batches_are_shuffled_unless_told_otherwise(capsys):
+    found, _ = orders([6])
+    assert len(set(map(tuple, found))) == 6 and list(range(10)) not in found
+    assert found == orders([6])[0] == orders([6], shuffle=True, seed=0)[0]
+    assert found != orders([6], seed=1)[0] != orders([6], seed=None)[0] != orders([6], seed=None)[0]
+    in_order = [list(range(10))] * 2
+    assert in_order == orders([2], shuffle=False)[0] == orders([2], model=nnfs.Model)[0]
+    assert orders([6], model=nnfs.Model, shuffle=True)[0] == found
+    for batch_size in (None, 10, 11, 10**9):  # one batch: there is nothing to shuffle
+        assert orders([2], batch_size=batch_size)[0] == in_order == orders([2], batch_size=batch_size, seed=5)[0]
+    assert orders([2], batch_size=None, shuffle=True)[0] == found[:2]
+
+
+@pytest.mark.parametrize("seed", (0, 7, np.int64(2**40), 2**90))
+def test_the_orders_go_on_in_the_next_training(seed):
+    once, model = orders([6], seed=seed)
+    for epochs in ([3, 3], [1] * 6, [5, 1]):
+        found, other = orders(epochs, seed=seed)
+        assert found == once and bits(other) == bits(model)
+    assert once[0] == np.random.default_rng(seed).permutation(10).tolist()
+
+
+def test_a_generator_gives_the_orders_one_after_another():
+    random, same = np.random.default_rng(3), np.random.default_rng(3)
+    assert orders([2, 2], seed=random)[0] == [same.permutation(10).tolist() for _ in range(4)]
+    assert random.integers(2**60) == same.integers(2**60)
+    orders([2], batch_size=None, seed=random)
+    assert random.integers(2**60) == same.integers(2**60), "one batch is not shuffled"
+
+
+def test_a_history_that_is_emptied_does_not_stop_the_orders():
+    X, spy = np.arange(10, dtype=np.float32)[:, None], Spy()
+    model = build(spy, nn.Dense(1, 2, rng=0), nn.Softmax())
+    model.train(X, np.arange(10) % 2, epochs=6, batch_size=4, callback=lambda epoch: model.history.clear())
+    assert np.concatenate([x[:, 0] for x, _ in spy.seen]).reshape(-1, 10).tolist() == orders([6])[0]
+
+
+@pytest.mark.parametrize("kept", (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), None))
+def test_a_model_that_was_kept_trains_on_in_the_same_orders(twin, spiral, tmp_path, kept):
+    once, model = small(), small()
+    once.train(*spiral, epochs=5, batch_size=64)
+    model.train(*spiral, epochs=2, batch_size=64)
+    model.save(tmp_path / "a.npz")
+    model = nn.Model.load(tmp_path / "a.npz") if kept is None else kept(model)
+    model.train(*spiral, epochs=3, batch_size=64)
+    assert bits(model) == bits(once) and model.history == once.history
+
+
+def test_data_sorted_by_class_is_learned_by_mini_batches(twin, capsys):
+    """In its own order each batch is of one class, and only the last one is remembered."""
+    X, y = nn.datasets.vertical(100, 3, seed=0)
+    assert (np.diff(y) >= 0).all()
+
+    def accuracy(model=nn.Model, **given):
+        made = build(nn.Dense(2, 16, activation="relu", rng=0), nn.Dense(16, 3, rng=1), nn.Softmax(), model=model,
+                     optimizer=nn.SGD(1.0))
+        made.train(X, y, epochs=30, batch_size=50, progress=False, **given)
+        return made.evaluate(X, y)[1]
+
+    assert accuracy() > 0.8 > 0.4 > accuracy(shuffle=False) == accuracy(nnfs.Model)
 
 
 def test_figures_of_an_epoch_are_means_over_its_samples(twin, spiral):

@@ -150,7 +150,8 @@ def test_epochs_between_two_printed_ones_are_one_call(monkeypatch, capsys):
 
 def test_attributes_are_those_of_the_last_of_many_steps(monkeypatch):
     def train(model):
-        model.train(X, Y, epochs=3, batch_size=10, callback=lambda epoch: epoch < 3 and model.forward(X[:3]))
+        model.train(X, Y, epochs=3, batch_size=10, shuffle=False,
+                    callback=lambda epoch: epoch < 3 and model.forward(X[:3]))
 
     same_training(monkeypatch, network, train)
 
@@ -215,7 +216,7 @@ def test_threads_are_started_by_python(monkeypatch):
 def test_data_of_another_kind_in_the_next_training(monkeypatch):
     def train(model):
         for x, y in ((X, Y), (X, np.eye(4)[Y]), (X.astype(np.float64), Y), (X, Y)):
-            model.train(x, y, epochs=2, batch_size=32)
+            model.train(x, y, epochs=2, batch_size=32, shuffle=False)
 
     same_training(monkeypatch, network, train)
     same_training(monkeypatch, lambda: network(loose=True), train)
@@ -259,9 +260,9 @@ def test_a_kernel_that_somebody_wrapped_is_not_recorded(monkeypatch, operation, 
 def changes(change, epochs=3):
     """A training with a change of the model after its second epoch."""
     def train(model):
-        model.train(X, Y, epochs=epochs, batch_size=40,
+        model.train(X, Y, epochs=epochs, batch_size=40, shuffle=False,
                     callback=lambda epoch: change(model) if epoch == 2 else None)
-        model.train(X, Y, epochs=2, batch_size=40)
+        model.train(X, Y, epochs=2, batch_size=40, shuffle=False)
     return train
 
 
@@ -368,21 +369,21 @@ def test_another_optimizer_and_back(monkeypatch):
 def test_a_copy_trains_on_as_its_original(monkeypatch):
     for clone in (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))):
         model = network()
-        model.train(X, Y, epochs=3, batch_size=32)
+        model.train(X, Y, epochs=3, batch_size=32, shuffle=False)
         other = clone(model)
         before = bits(model)
-        other.train(X, Y, epochs=3, batch_size=32)
+        other.train(X, Y, epochs=3, batch_size=32, shuffle=False)
         assert bits(model) == before, "a copy shares arrays with its original"
-        model.train(X, Y, epochs=3, batch_size=32)
+        model.train(X, Y, epochs=3, batch_size=32, shuffle=False)
         assert bits(other) == bits(model)
 
 
 def test_backend_in_the_middle(monkeypatch):
     def numpy_between(model):
-        model.train(X, Y, epochs=2, batch_size=40)
+        model.train(X, Y, epochs=2, batch_size=40, shuffle=False)
         with nn.use("numpy"):
-            model.train(X, Y, epochs=2, batch_size=40)
-        model.train(X, Y, epochs=2, batch_size=40)
+            model.train(X, Y, epochs=2, batch_size=40, shuffle=False)
+        model.train(X, Y, epochs=2, batch_size=40, shuffle=False)
 
     same_training(monkeypatch, network, numpy_between)
 
@@ -456,7 +457,7 @@ def test_data_of_any_kind(monkeypatch, kind):
          "list": X.tolist()}[kind]
     if kind == "readonly":
         x.flags.writeable = False
-    same_training(monkeypatch, network, lambda model: model.train(x, Y, epochs=3, batch_size=32))
+    same_training(monkeypatch, network, lambda model: model.train(x, Y, epochs=3, batch_size=32, shuffle=False))
 
 
 class Doubled(nn.Dense):
@@ -607,7 +608,7 @@ def test_dropout_has_a_mask_for_each_step(monkeypatch, steps):
     # an epoch has three batches, of 30, 30 and 10
     at_once(monkeypatch, steps)
     model, masks = dropping(), []
-    model.train(X, Y, epochs=3, batch_size=30, validation_data=(X, Y),
+    model.train(X, Y, epochs=3, batch_size=30, shuffle=False, validation_data=(X, Y),
                 callback=lambda epoch: masks.append((model.layers[1].calls, model.layers[1].binary_mask)))
     assert masks == [(3, None), (6, None), (9, None)]  # the validation came last, and drops nothing
     assert [*model._steps.plans] == [30, 10]
@@ -627,7 +628,7 @@ def test_a_change_of_dropout_in_a_callback_is_noticed(monkeypatch, change):
     value = 0.8 if change == "rate" else 5
 
     def train(model):
-        model.train(X, Y, epochs=6, batch_size=30,
+        model.train(X, Y, epochs=6, batch_size=30, shuffle=False,
                     callback=lambda epoch: epoch == 3 and setattr(model.layers[1], change, value))
 
     model = same_training(monkeypatch, dropping, train)
@@ -708,7 +709,7 @@ def test_weights_that_lie_in_the_memory_of_the_inputs(monkeypatch):
     def train(model):
         for weights in (x[:, 0], np.linspace(0, 2, SAMPLES, dtype=np.float32)):
             model.train(x, y, epochs=3, sample_weight=weights)
-            model.train(x, y, epochs=2, batch_size=30, sample_weight=weights)
+            model.train(x, y, epochs=2, batch_size=30, shuffle=False, sample_weight=weights)
 
     model = same_training(monkeypatch, narrow, train)
     assert model._steps.plans[30].usable
@@ -728,7 +729,7 @@ def test_weights_that_are_not_contiguous_are_recorded(monkeypatch):
 
     def train(model):
         for size in (1, 30):
-            model.train(X, Y, epochs=3, batch_size=size, sample_weight=weights)
+            model.train(X, Y, epochs=3, batch_size=size, shuffle=False, sample_weight=weights)
 
     assert same_training(monkeypatch, network, train)._steps.plans[30].usable
 
@@ -772,7 +773,7 @@ def clipped(norm, **knobs):
 @pytest.mark.parametrize("regularized", (False, True))
 def test_clipped_gradients_are_recorded_too(monkeypatch, dtype, loose, regularized):
     def train(model):
-        model.train(X, Y, epochs=3, batch_size=30)
+        model.train(X, Y, epochs=3, batch_size=30, shuffle=False)
         model.train(X, Y, epochs=8)
         if model.clip_norm == 0.01:
             norm = np.sqrt(sum(np.sum(gradient.astype(float)**2) for layer in model.trainable_layers
@@ -814,7 +815,7 @@ def test_layers_that_pass_the_batch_on_show_the_last_one(monkeypatch, first):
 
     def train(model):
         model.train(x, Y, epochs=3, batch_size=20, shuffle=True, seed=1)
-        model.train(x, Y, epochs=4, batch_size=25)
+        model.train(x, Y, epochs=4, batch_size=25, shuffle=False)
         for _ in range(3):
             model.predict(x[:2])
 
@@ -822,7 +823,7 @@ def test_layers_that_pass_the_batch_on_show_the_last_one(monkeypatch, first):
     assert model._steps.plans[25].usable
     wide = build()
     wide.train(x.astype(np.float64), Y, epochs=3, batch_size=20, shuffle=True, seed=1)
-    wide.train(x.astype(np.float64), Y, epochs=4, batch_size=25)
+    wide.train(x.astype(np.float64), Y, epochs=4, batch_size=25, shuffle=False)
     assert wide._steps.plans[25].usable and bits(wide) == bits(model)
     assert all(layer.inputs is not None and len(layer.inputs) == 2 for layer in model.layers[:-1])
 
@@ -870,7 +871,7 @@ def test_the_width_behind_dropout_is_known():
 
 def test_attributes_are_those_of_the_last_batch(monkeypatch):
     def train(model):
-        model.train(X, Y, epochs=2, batch_size=40)
+        model.train(X, Y, epochs=2, batch_size=40, shuffle=False)
 
     recorded = same_training(monkeypatch, network, train)
     layer_by_layer(monkeypatch)
@@ -899,8 +900,8 @@ def test_labels_changed_by_a_callback_do_not_reach_the_kernels():
 def test_the_data_is_not_held_after_the_training():
     x, y = X.copy(), Y.copy()
     model = network()
-    model.train(x, y, epochs=2, batch_size=32)
-    model.train(X, Y, epochs=1, batch_size=32)
+    model.train(x, y, epochs=2, batch_size=32, shuffle=False)
+    model.train(X, Y, epochs=1, batch_size=32, shuffle=False)
     gone = weakref.ref(x)
     del x
     assert gone() is None
@@ -935,7 +936,7 @@ def test_an_optimizer_of_a_user_in_a_callback(monkeypatch):
 def test_inputs_of_another_dtype_in_the_next_training(monkeypatch):
     def train(model):
         for x in (X, X.astype(np.float64), X):
-            model.train(x, Y, epochs=2, batch_size=32)
+            model.train(x, Y, epochs=2, batch_size=32, shuffle=False)
 
     same_training(monkeypatch, lambda: network(loose=True), train)
 
@@ -957,7 +958,7 @@ def test_a_step_is_recorded_anew_for_another_number_of_threads():
 
 def test_attributes_are_those_of_the_plan_that_ran_last():
     model = network()
-    model.train(X, Y, epochs=2, batch_size=40)  # plans for 40 and 30
+    model.train(X, Y, epochs=2, batch_size=40, shuffle=False)  # plans for 40 and 30
     model.train(X[:40], Y[:40])
     assert model.layers[0].output.shape == (40, 20) and model.layers[-1].dinputs.shape == (40, 4)
 
@@ -965,7 +966,7 @@ def test_attributes_are_those_of_the_plan_that_ran_last():
 def test_the_data_of_a_single_training_is_not_held():
     x, y = X.copy(), Y.copy()
     model = network()
-    model.train(x, y, epochs=3, batch_size=35)
+    model.train(x, y, epochs=3, batch_size=35, shuffle=False)
     gone = weakref.ref(x)
     del x
     model.layers[0].inputs = None
@@ -1014,10 +1015,10 @@ def test_labels_are_checked_against_a_head_that_was_cut():
     layer.n_neurons = 3
     layer.weights, layer.biases = layer.weights[:, :3], np.zeros(3)
     y = Y % 3
-    model.train(X, y, batch_size=10)
+    model.train(X, y, batch_size=10, shuffle=False)
     y[40] = 9
     with pytest.raises(ValueError, match="labels must lie in 0..2, got 9"):
-        model.train(X, y, batch_size=10)
+        model.train(X, y, batch_size=10, shuffle=False)
 
 
 def test_layers_exchanged_without_finalize_are_noticed():
@@ -1134,7 +1135,7 @@ def test_references_to_parameters_stay_alive():
     weights, biases = model.layers[0].weights, model.layers[0].biases
     model.train(X, Y)
     model.layers[1].weights = np.ones((20, 9))
-    model.train(X, Y, batch_size=30)
+    model.train(X, Y, batch_size=30, shuffle=False)
     assert np.shares_memory(weights, model.layers[0].weights) and np.array_equal(biases, model.layers[0].biases)
     assert (model.layers[1].weights != 1).any()
 
@@ -1142,7 +1143,7 @@ def test_references_to_parameters_stay_alive():
 def test_plans_of_other_sizes_are_forgotten():
     model = network()
     for size in range(20, 30):
-        model.train(X, Y, batch_size=size)
+        model.train(X, Y, batch_size=size, shuffle=False)
     assert sorted(model._steps.plans) == [SAMPLES % 29, 29]
 
 
@@ -1339,7 +1340,7 @@ def test_losses_of_the_outputs_are_recorded_too(monkeypatch, loss, last, columns
         return model
 
     def train(model):
-        model.train(X, targets, epochs=3, batch_size=32, validation_data=(X, targets))
+        model.train(X, targets, epochs=3, batch_size=32, shuffle=False, validation_data=(X, targets))
         model.train(X, targets[:, 0] if columns == 1 else targets, epochs=6)
 
     model = same_training(monkeypatch, build, train)
@@ -1729,7 +1730,7 @@ def test_attributes_behind_a_flatten_are_those_of_the_last_batch(monkeypatch):
         return model
 
     x = X.reshape(SAMPLES, 2, 3)
-    model = same_training(monkeypatch, build, lambda model: model.train(x, Y, epochs=2, batch_size=10))
+    model = same_training(monkeypatch, build, lambda model: model.train(x, Y, epochs=2, batch_size=10, shuffle=False))
     for _ in range(3):
         model.predict(x[:2])
         assert np.array_equal(model.layers[1].inputs, X[:2]) and np.array_equal(model.layers[0].inputs, x[:2])
@@ -1786,7 +1787,7 @@ def test_attributes_where_recorded_and_other_steps_follow_each_other(monkeypatch
 
     def train(model):
         model.train(X[:10], Y[:10])
-        model.train(fixed, Y, epochs=3, batch_size=30)
+        model.train(fixed, Y, epochs=3, batch_size=30, shuffle=False)
 
     model = same_training(monkeypatch, network, train)
     assert {size: recorded.usable for size, recorded in model._steps.plans.items()} == {30: False, 10: True}
@@ -1856,9 +1857,9 @@ def test_labels_of_a_head_that_a_callback_cut_are_named(before):
             pass
 
     model = network(one_loss=True)
-    model.train(X, np.sort(Y), batch_size=10)
+    model.train(X, np.sort(Y), batch_size=10, shuffle=False)
     with pytest.raises(ValueError, match="labels must lie in 0..1, got 2"):
-        model.train(X, np.sort(Y), epochs=3, batch_size=10, callback=Callback() if before else change)
+        model.train(X, np.sort(Y), epochs=3, batch_size=10, shuffle=False, callback=Callback() if before else change)
 
 
 def test_attributes_that_a_step_leaves_alone(monkeypatch):
@@ -1954,7 +1955,7 @@ def test_layers_that_a_recording_cannot_look_into(kind):
 def test_the_accuracy_of_a_copy_is_that_of_each_batch(monkeypatch, copied):
     """The copied dtype is another object: one-hot labels of it would be converted for the metric, once for all."""
     model = same_training(monkeypatch, lambda: copied(network()),
-                          lambda model: model.train(X, np.eye(4)[Y], epochs=3, batch_size=10))
+                          lambda model: model.train(X, np.eye(4)[Y], epochs=3, batch_size=10, shuffle=False))
     assert model._steps.plans[10].usable
 
 

@@ -21,7 +21,7 @@ model.add(nn.Dense(128, 10, rng=rng))
 model.add(nn.Softmax())
 model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(decay=1e-3), accuracy=nn.Accuracy())
 model.finalize()
-model.train(X, y, epochs=options.epochs, batch_size=128, shuffle=True, seed=0)
+model.train(X, y, epochs=options.epochs, batch_size=128)
 
 print("training: loss %.3f, accuracy %.3f" % model.evaluate(X, y, batch_size=1000))
 print("test:     loss %.3f, accuracy %.3f" % model.evaluate(X_test, y_test, batch_size=1000))
