@@ -59,7 +59,6 @@ ENTRIES = {  # by the argument's name in the error
                     lambda bad: nnfs.Accuracy_Categorical().calculate(bad, CLASSES)),
     "sample_weight": (lambda bad: nn.CategoricalCrossentropy().forward(GRID, CLASSES, bad),
                       lambda bad: network().train(GRID, CLASSES, sample_weight=bad)),
-    "class_weights": (lambda bad: nn.CategoricalCrossentropy(class_weights=bad),),
     "weights": (lambda bad: setattr(nn.Dense(2, 2), "weights", bad),
                 lambda bad: nn.Dense(2, 2, initializer=lambda *sizes: bad)),
     "weights of layer 0": (lambda bad: network().set_parameters([(bad, [0, 0])]),),
@@ -94,7 +93,7 @@ def test_what_is_no_array(make, text):
 
 
 def test_none_is_no_array():
-    refused({name: calls for name, calls in ENTRIES.items() if name not in ("sample_weight", "class_weights")},
+    refused({name: calls for name, calls in ENTRIES.items() if name != "sample_weight"},
             lambda: None, "must be an array, got None")
 
 

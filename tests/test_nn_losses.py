@@ -167,7 +167,7 @@ def test_a_column_is_of_class_numbers_unless_there_is_one_output(kind):
         assert loss.forward(values, column).tolist() == loss.forward(values, [2, 0, 1]).tolist()
         assert loss.backward(loss.output, column).tolist() == loss.backward(loss.output, [2, 0, 1]).tolist()
     one = P[:, :1]
-    wish = -np.log(one) if kind is nn.CategoricalCrossentropy else 0 * one  # softmax of one is 1
+    wish = {nn.CategoricalCrossentropy: -np.log(one), nn.NegativeLogLikelihood: -one}.get(kind, 0 * one)
     np.testing.assert_allclose(loss.forward(one, np.ones((3, 1))), wish[:, 0], rtol=1e-6, atol=1e-15)
     with pytest.raises(ValueError, match="must add up to 1 in each row, got 0 in row 1"):
         loss.forward(one, [[1.0], [0.0], [1.0]])
@@ -420,6 +420,10 @@ def test_a_target_of_one_half_is_of_the_first_class():
     np.testing.assert_allclose(nn.BinaryCrossentropy(class_weights=[2, 5]).forward(p, targets), expected, rtol=1e-12)
 
 
+LAST = {nn.CategoricalCrossentropy: [nn.Softmax()], nn.NegativeLogLikelihood: [nn.LogSoftmax()],
+        nn.SoftmaxCategoricalCrossentropy: []}
+
+
 def small(loss, outputs, *more):
     model = nn.Model()
     for part in (nn.Dense(2, outputs, rng=0), *more):
@@ -459,7 +463,7 @@ def test_targets_of_a_binary_loss_lie_between_0_and_1(y, value, row, rng):
     ([[0, 1, 0], [1, 0, 0], [0, 0, 0]], "must add up to 1 in each row, got 0 in row 2"),
     ([[0, 1, 0], [0.5, np.nan, 0.5], [0, 0, 1]], "must lie in 0..1, got nan in row 1, column 1")))
 def test_rows_of_labels_are_shares(kind, rows, text):
-    model = small(kind(), 3, *(nn.Softmax(),) * (kind is nn.CategoricalCrossentropy))
+    model = small(kind(), 3, *LAST[kind])
     for call in (lambda: kind().forward(P, rows), lambda: kind().backward(P, rows), lambda: model.train(P[:, :2], rows),
                  lambda: kind(label_smoothing=0.1).forward(P, rows)):
         with pytest.raises(ValueError, match=text):
