@@ -211,6 +211,26 @@ def test_a_model_that_saw_much_is_as_small_as_before(twin, tmp_path, build, kind
             other.backward(much)
 
 
+def test_a_copy_taken_amid_a_step_holds_no_batch():
+    """As one that a signal's handler takes."""
+    copies = []
+
+    class Looking(nn.Tanh):
+        def backward(self, dvalues):
+            copies.append(copy.deepcopy(model))
+            return super().backward(dvalues)
+
+    model = nn.Model()
+    for layer in (nn.Dense(5, 4, rng=0), Looking(), nn.Dense(4, 3, rng=1), nn.Softmax()):
+        model.add(layer)
+    model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.SGD(0.1))
+    model.finalize()
+    first = model.train_step(X, Y)
+    [found] = copies
+    assert len(model._data) == len(found._data) == 0 and not any(map(held, found.layers))
+    assert found.train_step(X, Y) == first and len(copies) == 2
+
+
 @pytest.mark.parametrize("build", (regression, of_the_book, smoothed))
 @pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
 def test_a_copy_taken_amid_a_training_goes_on_alike(twin, build, kind, capsys):
