@@ -28,7 +28,7 @@ from .losses import CategoricalCrossentropy as Loss_CategoricalCrossentropy
 from .losses import Loss
 from .losses import MeanAbsoluteError as Loss_MeanAbsoluteError
 from .losses import MeanSquaredError as Loss_MeanSquaredError
-from .plan import recordable
+from .plan import ours
 
 __all__ = [
     "Accuracy", "Accuracy_Categorical", "Accuracy_Regression", "Activation_Linear", "Activation_ReLU",
@@ -288,7 +288,7 @@ class Model(model.Model):
     def _measure(self, output: Any, y: Array) -> float:
         last = self.output_layer_activation
         predicts = hasattr(last, "predictions")
-        if recordable(self.accuracy) and (recordable(last) or not predicts):
+        if ours(self.accuracy) and (ours(last) or not predicts):
             return super()._measure(output, y)
         # a reader's own class decides what is predicted, or what is right
         return float(self.accuracy.calculate(last.predictions(output) if predicts else output, y))

@@ -21,11 +21,15 @@ METHODS = {"forward", "backward", "penalties", "regularization_loss", "targets",
 OWN = f"{__package__}."
 
 
+def ours(*parts: Any) -> bool:
+    """Whether objects are of this package's classes, without a method of their own."""
+    return all(type(part).__module__.startswith(OWN) and METHODS.isdisjoint(vars(part))
+               for part in parts if part is not None)
+
+
 def recordable(*parts: Any) -> bool:
-    """Whether the calls of objects may be recorded: those of this package's classes, without a method of their own. A
-    user's may do anything."""
-    return all(type(part).__module__.startswith(OWN) and getattr(type(part), "recordable", True)
-               and METHODS.isdisjoint(vars(part)) for part in parts if part is not None)
+    """Whether the calls of objects may be recorded. A user's may do anything."""
+    return ours(*parts) and all(getattr(type(part), "recordable", True) for part in parts)
 
 
 def unchanged(*parts: Any) -> bool:

@@ -402,6 +402,14 @@ def small(activation, loss, outputs=3, accuracy=None):
     return model
 
 
+def test_metrics_of_nn_see_outputs_in_the_books_model(capsys):
+    X, y = np.random.default_rng(0).standard_normal((20, 2)), np.arange(20) % 3
+    model = small(nnfs.Activation_Softmax(), nnfs.Loss_CategoricalCrossentropy(), accuracy=nn.TopKAccuracy(2))
+    share = np.mean([label in row.argsort()[-2:] for row, label in zip(model.predict(X), y)])
+    assert model.train(X, y)["accuracy"] == [share]
+    assert f"acc: {share:.3f}" in capsys.readouterr().out
+
+
 def test_the_learning_rate_may_be_assigned():
     optimizer, layer = nnfs.Optimizer_SGD(1.0), nnfs.Layer_Dense(2, 1)
     optimizer.learning_rate = 0.25
