@@ -22,6 +22,7 @@ from . import (adagrad, adam, binary_accuracy, binary_cross_entropy, categorical
                mean_absolute_error, mean_squared_error, negative_log_likelihood, normal, penalty, regression_accuracy,
                relu, rmsprop, scale_rows, sgd, sigmoid, sigmoid_cross_entropy, silu, softmax, softmax_cross_entropy,
                softplus, step, tanh)
+from .cache import before_compiling
 from .jit import capture, get_num_threads, info, set_num_threads
 from .replay import Replay
 
@@ -30,4 +31,4 @@ __all__ = ["adagrad", "adam", "binary_accuracy", "binary_cross_entropy", "catego
            "log_softmax", "matmul", "mean", "mean_absolute_error", "mean_squared_error", "negative_log_likelihood",
            "normal", "penalty", "regression_accuracy", "relu", "rmsprop", "scale_rows", "sgd", "sigmoid",
            "sigmoid_cross_entropy", "silu", "softmax", "softmax_cross_entropy", "softplus", "step", "tanh",
-           "Replay", "capture", "get_num_threads", "info", "set_num_threads"]
+           "Replay", "before_compiling", "capture", "get_num_threads", "info", "set_num_threads"]

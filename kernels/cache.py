@@ -114,17 +114,51 @@ def _tidy(cache):
                 folder.rmdir()
 
 
+def _prepare(folder):
+    if not folder.exists():
+        _make(folder)
+        _tidy(folder.parent)
+
+
 def writable():
     """Whether what is compiled can be saved."""
     folder = _usable_folder()
     if folder is None:
         return False
     try:
-        _make(folder)
+        _prepare(folder)
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:
         return False
+
+
+_waiting = []  # what `before_compiling` is to call
+
+
+class before_compiling:
+    """In `with before_compiling(tell):`, `tell(folder)` is called once, before code is compiled that the cache lacks.
+
+    folder: where the code will be kept, as text, or None if it can't be. Of several that are nested, or in other
+    threads, only the first is called.
+    """
+
+    def __init__(self, tell):
+        self._tell = tell
+
+    def __enter__(self):
+        _waiting.append(self._tell)
+
+    def __exit__(self, *exception):
+        with contextlib.suppress(ValueError):  # it was called
+            _waiting.remove(self._tell)
+
+
+def _tell():
+    first = _waiting[:1]
+    _waiting.clear()
+    for tell in first:
+        tell(str(cache_folder()) if writable() else None)
 
 
 def _seal(path, content):
@@ -157,6 +191,12 @@ class Cache(caching._Cache):
         return folder / f"{self._name}-{signature}.bin"
 
     def load_overload(self, sig, target_context):
+        found = self._load(sig, target_context)
+        if found is None and _waiting:
+            _tell()
+        return found
+
+    def _load(self, sig, target_context):
         folder = _usable_folder() if self._enabled else None
         if folder is None:
             return None
@@ -179,9 +219,7 @@ class Cache(caching._Cache):
             return
         temporary = None
         try:
-            if not folder.exists():
-                _make(folder)
-                _tidy(folder.parent)
+            _prepare(folder)
             path = self._file(folder, sig)
             content = serialize.dumps(data._reduce())
             handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=folder)

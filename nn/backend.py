@@ -9,9 +9,9 @@ from types import ModuleType
 from typing import Any
 
 from .. import kernels
-from ..kernels import Replay, get_num_threads, reference
+from ..kernels import Replay, before_compiling, get_num_threads, reference
 
-__all__ = ["Replay", "TWINS", "capture", "get_num_threads", "name", "ops", "use"]
+__all__ = ["Replay", "TWINS", "before_compiling", "capture", "get_num_threads", "name", "ops", "use"]
 
 TWINS: dict[str, ModuleType] = {"numba": kernels, "numpy": reference}
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from . import backend, tasks
 from .model import Model
+from .progress import compiling
 from .tasks import TASKS
 
 DESCRIPTION = """\
@@ -163,7 +164,7 @@ def _parser() -> Parser:
                        help="numba: the compiled kernels (default); numpy: the same in plain NumPy; with --compare: "
                        "whose model --save and --plot take")
     train.add_argument("--compare", action="store_true",
-                       help="train on both backends from the same weights: results, and time a step")
+                       help="train on both backends from the same weights: results, and the ratio of the times")
     train.add_argument("--save", type=_output(".npz"), metavar="FILE.npz", help="write the trained model")
     train.add_argument("--plot", type=_output(".png", ".svg", ".pdf"), metavar="FILE.png",
                        help="draw loss and accuracy by epoch, and for points the decisions or the fitted curve "
@@ -315,7 +316,8 @@ def _predict(options: argparse.Namespace) -> int:
         if len(strange):
             print(f"nnjit: warning: {len(strange)} of {len(X)} samples hold nan or infinity, the first is number "
                   f"{strange[0] + 1}: no prediction of them means anything", file=sys.stderr)
-        outputs = model.predict(X, batch_size=4096)
+        with compiling():
+            outputs = model.predict(X, batch_size=4096)
     if options.output:
         predict.write(options.output, outputs)
     for line in predict.describe(model, outputs, names):

@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import wraps
 from threading import get_ident
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from .losses import Loss
 from .metrics import _Counting
 from .optimizers import clip_gradients
 from .plan import METHODS, Forward, Parameters, recordable, unchanged, writeable
-from .progress import bar, say
+from .progress import bar, compiling, say
 from .steps import Data, Figures, Pace, Steps
 
 EXAMPLES = {"loss": "CategoricalCrossentropy", "optimizer": "Adam", "accuracy": "Accuracy"}
@@ -367,7 +368,8 @@ class Model:
         seed: a whole number, from which and from the number of epochs in `history` an epoch's order follows, so that
             runs repeat, and two trainings of 5 epochs are one of 10; a Generator, which gives one order after another;
             or None for other orders in each run.
-        progress: a bar on stderr after a second; None shows it on a terminal.
+        progress: a bar on stderr after a second, and a line when kernels must be compiled first; None shows them on a
+            terminal.
         callback: called with the epoch's number, from 1, when its figures stand in `history`; or several of them, in
             their order. One that raises StopTraining ends the training. Its methods `begin` and `finish`, if any, are
             called before the first epoch, with the model, and last.
@@ -416,8 +418,9 @@ class Model:
         validated = None
         pace = Pace(making.pace(batch))
         epoch, warned = 0, False
-        running = bar(epochs * steps, progress)
+        running, hint = bar(epochs * steps, progress), ExitStack()
         try:
+            hint.enter_context(compiling(progress))
             while epoch < epochs:
                 if not one_by_one:
                     ahead = epochs - epoch if by_epoch is None else min(epochs - epoch, by_epoch - epoch % by_epoch)
@@ -471,6 +474,7 @@ class Model:
             try:
                 making.end(batch, pace.steps)
             finally:  # of Ctrl-C in between, too
+                hint.close()
                 if running is not None:
                     running.close()
         if by_epoch and validated:

@@ -117,7 +117,7 @@ def _csv(lines: Iterable[str], source: str) -> Array:
             f"the column names {_short(header)}{_way_out(header, 'they are a sample')}" if remark
             else "a header: numbers must be separated by commas"))
     if remark:
-        note(remark)
+        note(f"note: {remark}")
     return np.array(numbers).reshape(-1, max(1, columns))
 
 

@@ -1,14 +1,20 @@
 """A progress bar on stderr for trainings of more than a second, and lines on stdout that do not tear it."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+
+from . import backend
+
+
+def _shown(wanted: bool | None) -> bool:
+    # None: on a terminal
+    return sys.stderr is not None and sys.stderr.isatty() if wanted is None else wanted
 
 
 def bar(total: int, wanted: bool | None) -> Any:
     """A tqdm bar of `total` steps, or None: `wanted` None shows it on a terminal only, True and False force."""
-    if wanted is None:
-        wanted = sys.stderr is not None and sys.stderr.isatty()
-    if not wanted:
+    if not _shown(wanted):
         return None
     from tqdm import tqdm  # not at the top: its import would cost every start 50 ms
     return tqdm(total=total, unit=" steps", unit_scale=True, delay=1, leave=False, file=sys.stderr)
@@ -24,6 +30,18 @@ def say(line: str, file: Any = None) -> None:
 
 
 def note(line: str) -> None:
-    """Print a note of the command's to stderr, above a running bar if there is one."""
+    """Print a line to stderr, above a running bar if there is one."""
     if sys.stderr is not None:
-        say(f"nnjit: note: {line}", sys.stderr)
+        say(f"nnjit: {line}", sys.stderr)
+
+
+def compiling(wanted: bool | None = True) -> AbstractContextManager[None]:
+    """In `with compiling():`, a line on stderr says it when kernels must be compiled, before they are: `wanted` None on
+    a terminal only."""
+    return backend.before_compiling(_note_compiling) if _shown(wanted) else nullcontext()
+
+
+def _note_compiling(folder: str | None) -> None:
+    note("compiling kernels for this CPU, " + (
+        f"once: 10 to 60 seconds (kept in {folder})" if folder is not None else
+        "each time: 10 to 60 seconds (the cache folder cannot be written, set NNJIT_CACHE_DIR to another)"))

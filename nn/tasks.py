@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +20,10 @@ from .losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquar
 from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy
 from .model import Model
 from .optimizers import Adam
-from .progress import say
+from .progress import compiling, say
 
 REST = 0.1  # seconds in which OpenBLAS's threads fall asleep: they spin on, and take the cores from the other twin
+ENOUGH, MOST_TRAININGS = 4.0, 5  # seconds of trainings that are compared, and how many of each
 COMPARED_STEPS = 20  # one ulp grows with the steps: after 20 it is still far below 1e-4
 FIGURES = (("loss", "loss"), ("accuracy", "accuracy"), ("validation loss", "val_loss"),
            ("validation accuracy", "val_accuracy"))  # title, and name in the history
@@ -101,7 +102,10 @@ def train(options: argparse.Namespace, data: Data) -> None:
             if options.compare:
                 _compare(task, options, data, model)
             else:
-                _fit(task, model, options.backend, options, data)
+                if options.backend == "numba":
+                    _warm_up(task, options.backend, options, data)
+                seconds, validation = _fit(model, options.backend, options, data)
+                print(f"{seconds:.3f} s on {options.backend}, of which validation {validation:.3f} s")
         trained = True
         if options.save:
             model.save(options.save)
@@ -129,7 +133,7 @@ def _sound(model: Model) -> bool:
 def _draw(options: argparse.Namespace, data: Data, model: Model) -> None:
     from .plot import plot
     sizes = "-".join(map(str, TASKS[options.dataset].sizes))
-    with backend.use(options.backend):
+    with backend.use(options.backend), compiling():
         plot(options.plot, model, *data.train, title=f"{options.dataset}, {sizes}")
 
 
@@ -161,38 +165,48 @@ def _rescue(options: argparse.Namespace, data: Data, model: Model) -> str:
     return f"{text} saved without --save FILE.npz"
 
 
-def _compile(task: Task, options: argparse.Namespace, data: Data) -> None:
-    # a step of another model, so that the training's time is not the compiler's
-    start = time.perf_counter()
-    model = task.model(options)
-    X, y = (values[:options.batch_size] for values in data.train)
-    model.train(X, y, validation_data=(X, y), progress=False)
-    seconds = time.perf_counter() - start
-    if seconds > 2:
-        kept = any(Path(backend.TWINS["numba"].info()["cache folder"]).glob("*.bin"))
-        say(f"the kernels were compiled in {seconds:.0f} s, " + (
-            "which the cache saves the next time" if kept else
-            "and will be the next time: the cache folder cannot be written, set NNJIT_CACHE_DIR to another"))
+def _warm_up(task: Task, twin: str, options: argparse.Namespace, data: Data) -> None:
+    # some steps of another model, so that the training's time is not the compiler's
+    parts = _first_batches(4, options.batch_size, data.train), _first_batches(1, options.batch_size, data.validation)
+    epochs = 2 if options.batch_size < len(data.train[0]) else 1  # until several batches are taken at once
+    with compiling():
+        _fit(task.model(options), twin, argparse.Namespace(**{**vars(options), "epochs": epochs}), Data(*parts), True)
 
 
-def _fit(task: Task, model: Model, twin: str, options: argparse.Namespace, data: Data) -> None:
-    if twin == "numba":
-        with backend.use(twin):
-            _compile(task, options, data)
-    # about ten lines, whatever the number of epochs
+def _first_batches(count: int, batch: int, pair: tuple[Array, Array]) -> tuple[Array, Array]:
+    # and a smaller one at the end, where there is one
+    X, y = pair
+    end = count * batch + len(X) % batch
+    return X[:end], y[:end]
+
+
+def _fit(model: Model, twin: str, options: argparse.Namespace, data: Data, quiet: bool = False) -> tuple[float, float]:
+    """Train, print about ten lines, and return the seconds that it took, and those of them for validation."""
     every = max(1, options.epochs // 10)
-    start = time.perf_counter()
+    evaluate, validation = model._evaluate, 0.0
+
+    def timed(*arguments: Any) -> tuple[float, float | None]:
+        nonlocal validation
+        start = time.perf_counter()
+        found = evaluate(*arguments)
+        validation += time.perf_counter() - start
+        return found
 
     def report(epoch: int) -> None:
-        if epoch % every == 0 or epoch in (1, options.epochs):
+        if not quiet and (epoch % every == 0 or epoch in (1, options.epochs)):
             loss, accuracy, validation_loss, validation_accuracy = (_last(model, name) for _, name in FIGURES)
             say(f"epoch {epoch:{len(str(options.epochs))}}   loss {loss}   accuracy {accuracy}   "
                 f"validation loss {validation_loss}   accuracy {validation_accuracy}")
 
-    with backend.use(twin):
-        model.train(*data.train, epochs=options.epochs, batch_size=options.batch_size, validation_data=data.validation,
-                    seed=options.seed, callback=report)
-    print(f"{time.perf_counter() - start:.3f} s on {twin}, validation included")
+    model._evaluate = timed  # type: ignore[method-assign]
+    start = time.perf_counter()
+    try:
+        with backend.use(twin):
+            model.train(*data.train, epochs=options.epochs, batch_size=options.batch_size, seed=options.seed,
+                        validation_data=data.validation, callback=report, progress=False if quiet else None)
+        return time.perf_counter() - start, validation
+    finally:
+        del model._evaluate
 
 
 def _last(model: Model, name: str) -> str:
@@ -204,47 +218,43 @@ def _last(model: Model, name: str) -> str:
 
 def _compare(task: Task, options: argparse.Namespace, data: Data, model: Model) -> None:
     models = {twin: model if twin == options.backend else task.model(options) for twin in backend.TWINS}
+    times: dict[str, list[tuple[float, float]]] = {twin: [] for twin in models}
     for twin, each in models.items():
         print(f"\n{twin}:")
-        _fit(task, each, twin, options, data)
-    difference, seconds = _race(task, options, data)
+        _warm_up(task, twin, options, data)
+        time.sleep(REST)
+        times[twin].append(_fit(each, twin, options, data))
+    # a machine has slow seconds: short trainings are repeated, in turns
+    count = 1
+    while sum(seconds for found in times.values() for seconds, _ in found) < ENOUGH and count < MOST_TRAININGS:
+        for twin in models:
+            time.sleep(REST)
+            times[twin].append(_fit(task.model(options), twin, options, data, quiet=True))
+        count += 1
+    (ours, our_validation), (theirs, their_validation) = (
+        map(statistics.median, zip(*times[twin])) for twin in ("numba", "numpy"))
+    difference = _difference(task, options, data)
     print(f"\n{'':28}{'numba':>10}{'numpy':>10}")
     for title, name in FIGURES:
         print(f"{title:28}{_last(models['numba'], name):>10}{_last(models['numpy'], name):>10}")
-    print("\nin turns of 20 steps, after the trainings and without validation:")
-    print(f"{'median time a step, us':28}{seconds['numba'] * 1e6:10.1f}{seconds['numpy'] * 1e6:10.1f}")
-    print(f"numba does {seconds['numpy'] / seconds['numba']:.1f} times as many steps a second as numpy")
+    print(f"{'time of the training, s':28}{ours:10.3f}{theirs:10.3f}")
+    print(f"{'of which validation, s':28}{our_validation:10.3f}{their_validation:10.3f}")
+    print(f"\nnumba trains {theirs / ours:.1f} times as fast as numpy, validation included, "
+          f"compilation not{f' (medians of {count} trainings each)' * (count > 1)}")
     print("a training makes differences in rounding grow: "
           f"after {COMPARED_STEPS} steps from the same weights, no weight differs by more than {difference:.1e}")
 
 
-def _race(task: Task, options: argparse.Namespace, data: Data) -> tuple[float, dict[str, float]]:
-    """The largest difference of a weight after COMPARED_STEPS equal steps, and the median seconds of a step.
-
-    Both train on the first batches, unshuffled, and take turns of 20 steps, for 4 seconds or 20 turns.
-    """
-    models = {twin: task.model(options) for twin in backend.TWINS}
-    X, y = data.train
+def _difference(task: Task, options: argparse.Namespace, data: Data) -> float:
+    """The largest difference of a weight after COMPARED_STEPS equal steps, on the first batches, unshuffled."""
     batch = options.batch_size
+    X, y = data.train
     steps = max(n for n in range(1, COMPARED_STEPS + 1) if COMPARED_STEPS % n == 0 and n * batch <= len(X))
-    X, y = X[:steps * batch], y[:steps * batch]
-    difference = 0.0
-    times: dict[str, list[float]] = {twin: [] for twin in models}
-    deadline = time.perf_counter() + 4
-    for turn in range(20):
-        for twin, model in models.items():
-            time.sleep(REST)
-            with backend.use(twin):
-                if turn:  # wake the threads
-                    model.train(X, y, epochs=COMPARED_STEPS // steps, batch_size=batch, shuffle=False,
-                                progress=False)
-                start = time.perf_counter()
-                model.train(X, y, epochs=COMPARED_STEPS // steps, batch_size=batch, shuffle=False, progress=False)
-                times[twin].append((time.perf_counter() - start) / COMPARED_STEPS)
-        if turn == 0:
-            parameters = [model.get_parameters() for model in models.values()]
-            difference = max(float(np.abs(a - b).max()) for pairs in zip(*parameters) for a, b in zip(*pairs))
-        if turn > 1 and time.perf_counter() > deadline:
-            break
-    # the first turn of each is the warm-up
-    return difference, {twin: statistics.median(found[1:]) for twin, found in times.items()}
+    parameters = []
+    for twin in backend.TWINS:
+        model = task.model(options)
+        with backend.use(twin):
+            model.train(X[:steps * batch], y[:steps * batch], epochs=COMPARED_STEPS // steps, batch_size=batch,
+                        shuffle=False, progress=False)
+        parameters.append(model.get_parameters())
+    return max(float(np.abs(a - b).max()) for pairs in zip(*parameters) for a, b in zip(*pairs))

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,11 @@ def finish(process, seconds=120):
     assert process.returncode == 0 and err == "", f"{process.returncode}: {out}{err}"
     lines = [line for line in out.splitlines() if line and not line.startswith(TBB_SAYS)]
     return json.loads(lines[-1])
+
+
+def without_hint(err):
+    """What a command wrote to stderr, without the line that comes when kernels must be compiled."""
+    return re.sub(r"^nnjit: compiling kernels .*\n", "", err, flags=re.M)
 
 
 @functools.cache

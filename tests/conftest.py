@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ def twin(request):
     """The test once on the compiled kernels and once on NumPy; the value is the backend's name."""
     with nn.use(request.param):
         yield request.param
+
+
+@pytest.fixture
+def compiling_quietly(monkeypatch):
+    """No line on stderr says that kernels are compiled: it comes only where the cache lacks them."""
+    monkeypatch.setattr(nn.backend, "before_compiling", lambda tell: nullcontext())
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,31 @@ def test_variants_are_not_mistaken_for_each_other(copied, tmp_path, first, secon
         assert found == {"ids": threads, "cache": hits_and_misses}
 
 
+def test_before_compiling(copied, tmp_path):
+    """Told once, the outermost alone, and only of what the cache lacks."""
+    code = """
+        from nnjit.kernels import before_compiling
+        told = []
+        with before_compiling(lambda folder: told.append(["outer", folder, len(entries())])):
+            with before_compiling(lambda folder: told.append(["inner", folder])):
+                ids(probe.who.serial)
+                ids(probe.who.parallel)
+        with before_compiling(lambda folder: told.append(["later", folder])):
+            ids(probe.who.serial)
+        with before_compiling(lambda folder: told.append(["other", folder])):
+            pass
+        ids(probe.who.serial, "f8")
+        report(told=told)
+    """
+    prelude = PRELUDE + "entries = lambda: list(jit.cache_folder().glob('*.bin'))\n"
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "cache", tmp_path / "file"):
+        found = child(copied, folder, code, prelude)["told"]
+        kept = None if folder.name == "file" else str(next(folder.iterdir()))
+        assert found == [["outer", kept, 0]]
+    assert child(copied, tmp_path / "cache", code, prelude) == {"told": []}
+
+
 def test_changed_helper_is_compiled(copied, tmp_path):
     package = shutil.copytree(copied, tmp_path / "package")
     code = "x = np.zeros(3); probe.add.serial(x); report(x=x.tolist(), folder=str(jit.cache_folder()))"
@@ -343,6 +368,15 @@ def test_old_folders_are_removed_with_a_new_one(copied, tmp_path):
     age(folders["a" * 24], 31)
     child(copied, tmp_path, code.replace("serial", "parallel"))
     assert folders["a" * 24].exists()  # not at each start
+
+
+def test_a_look_whether_the_cache_can_be_written_removes_old_folders_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("NNJIT_CACHE_DIR", str(tmp_path))
+    old = tmp_path / ("a" * 24)
+    old.mkdir(mode=0o700)
+    age(old, 31)
+    assert cache.writable()
+    assert list(tmp_path.iterdir()) == [tmp_path / cache.DIGEST]
 
 
 def test_a_folder_in_use_stays_young(copied, full):

@@ -19,6 +19,8 @@ import pytest
 from nnjit import nn
 from nnjit.nn import cli, files, nnfs, predict
 
+pytestmark = pytest.mark.usefixtures("compiling_quietly")
+
 rng = np.random.default_rng(4)
 POINTS = rng.standard_normal((6, 2)).astype(np.float32)
 
