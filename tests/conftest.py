@@ -1,10 +1,7 @@
 """What test files share: the folder itself on the path (for `import scalar`), and outside oracles as fixtures."""
 
-import importlib
-import os
 import shutil
 import sys
-import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,20 +11,14 @@ from nnjit import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import probed  # noqa: E402: beside this file
+import optional  # noqa: E402: beside this file, as the next
+import probed  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def torch():
-    """PyTorch on one thread. Without it the test is skipped, but fails where CI=true: there it must be installed."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = importlib.import_module("torch")
-    except ImportError:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip("PyTorch is not installed")
+    """PyTorch on one thread; see `needs`."""
+    module = optional.needs("torch")
     module.set_num_threads(1)
     return module
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import kernels
 from nnjit.bench import against, cases, figures, machine, peers, report, roofline, running, tables
@@ -246,7 +247,7 @@ def test_peers_are_measured_when_they_are_wanted(monkeypatch):
 
 
 def test_a_peer_without_such_operations_measures_nothing():
-    pytest.importorskip("threadpoolctl")
+    needs("threadpoolctl")
     assert running.run("sklearn", 1, running.bench_files(["mean"]), True) == []
 
 
@@ -268,7 +269,7 @@ test_settings = suite([Settings()])
     ("jax", "len(os.sched_getaffinity(0)), __import__('jax').default_backend()", (1, "cpu")),
 ])
 def test_one_thread_of_a_peer_is_one(tmp_path, peer, found, expected):
-    pytest.importorskip("threadpoolctl")
+    needs("threadpoolctl")
     if importlib.util.find_spec(peer) is None or not hasattr(os, "sched_setaffinity"):
         pytest.skip(f"no {peer}, or no way to hold it")
     before = os.sched_getaffinity(0)
@@ -279,7 +280,7 @@ def test_one_thread_of_a_peer_is_one(tmp_path, peer, found, expected):
 
 
 def test_a_call_is_compiled_before_it_is_timed(monkeypatch):
-    pytest.importorskip("threadpoolctl")
+    needs("threadpoolctl")
     done = []
 
     class Case:
@@ -299,7 +300,7 @@ def test_a_call_is_compiled_before_it_is_timed(monkeypatch):
 
 
 def test_a_child_measures_one_contender():
-    pytest.importorskip("threadpoolctl")
+    needs("threadpoolctl")
     found = running.run("nnjit", 1, running.bench_files(["mean"]), True)
     assert [each["group"] for each in found] == [case.group for case in bench_file("mean").CASES]
     assert all(0 < each["median"] < 1 and each["bytes"] > 0 for each in found)
@@ -330,7 +331,7 @@ def test_a_child_is_held_to_its_contender_and_threads(tmp_path):
 
 
 def test_unknown_operations_are_refused(capsys):
-    pytest.importorskip("threadpoolctl")
+    needs("threadpoolctl")
     assert report.command(["softmaks"]) == 2
     assert "no benchmark of 'softmaks': choose from adagrad," in capsys.readouterr().err
 
@@ -653,7 +654,7 @@ def test_the_roofs_are_caches_and_memory():
 
 
 def test_the_picture_shows_every_contender_and_kind():
-    pytest.importorskip("matplotlib")
+    needs("matplotlib")
     figure = roofline.picture(with_peers())
     panels = figure.axes
     assert [axes.get_title() for axes in panels] == ["1 thread", "2 threads"]
@@ -669,7 +670,7 @@ def test_the_picture_shows_every_contender_and_kind():
 
 
 def test_the_command_draws(tmp_path, capsys):
-    pytest.importorskip("matplotlib")
+    needs("matplotlib")
     source, path = str(tmp_path / "report.json"), tmp_path / "roofline.png"
     report.save(made_up(), source)
     assert report.command(["--from", source, "--roofline", str(path)]) == 0
@@ -748,7 +749,7 @@ def test_given_outputs_are_written_again():
 
 
 def test_blas_gets_the_threads_of_the_kernels():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
+    threadpoolctl = needs("threadpoolctl")
 
     def blas():
         return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import nn
 from nnjit.bench import book
 from nnjit.bench.book_rows import BAND, BY_NAME, FIRST, MEDIANS, ROWS, Figures, outside, trained
 
-pytest.importorskip("nnfs")
+needs("nnfs")
 
 ROOT = Path(__file__).parent.parent
 EXACT = json.loads((ROOT / book.FIGURES).read_text())

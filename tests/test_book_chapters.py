@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import nn
 from nnjit.nn import nnfs as ours
 
-nnfs = pytest.importorskip("nnfs")
+nnfs = needs("nnfs")
 from nnfs.datasets import sine_data, spiral_data, vertical_data  # noqa: E402
 
 FOLDER = Path(__file__).parent / "chapters"
@@ -461,7 +462,7 @@ def test_what_chapter_18_leaves_on_its_objects():
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):
     """A folder as the book has it: squares of ten patterns in grey, by class, and a large dark picture on white."""
-    images = pytest.importorskip("PIL.Image")
+    images = needs("PIL.Image")
     folder, random = tmp_path_factory.mktemp("gallery"), np.random.default_rng(4)
     patterns = random.integers(0, 2, (10, 7, 7)).repeat(4, axis=1).repeat(4, axis=2) * 100
     for part, count in (("train", 29), ("test", 5)):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from children import without_hint
+from optional import needs
 
 import nnjit
 from nnjit import __version__, kernels, nn
@@ -450,7 +451,7 @@ def test_what_is_timed_compiles_nothing(tmp_path):
                                                     ("spiral", "pdf", b"%PDF"), ("sine", "png", b"\x89PNG"),
                                                     ("two-spirals", "png", b"\x89PNG")])
 def test_plot(tmp_path, capsys, dataset, suffix, magic):
-    pytest.importorskip("matplotlib")
+    needs("matplotlib")
     path = tmp_path / f"a.{suffix}"
     assert cli.main(["train", dataset, "--epochs", "5", "--plot", str(path)]) == 0
     assert path.read_bytes().startswith(magic) and path.stat().st_size > 5000
@@ -458,7 +459,7 @@ def test_plot(tmp_path, capsys, dataset, suffix, magic):
 
 
 def test_the_plot_shows_the_decisions(tmp_path):
-    pytest.importorskip("matplotlib")
+    needs("matplotlib")
     from matplotlib import image
     X, y = datasets.vertical(100, 3, seed=0)
     pictures = []
@@ -489,7 +490,7 @@ def drawn(monkeypatch, model, X, y, tmp_path):
 
 
 def test_the_plot_of_a_regression_shows_data_and_outputs(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib")
+    needs("matplotlib")
     model = nn.Model()
     model.add(nn.Dense(1, 2))
     model.layers[0].weights, model.layers[0].biases = [[3, -1]], [1, 0]
@@ -504,7 +505,7 @@ def test_the_plot_of_a_regression_shows_data_and_outputs(tmp_path, monkeypatch):
 
 
 def test_the_plot_of_a_binary_model_shows_its_decisions(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib")
+    needs("matplotlib")
     model = nn.Model()
     model.add(nn.Dense(2, 1, activation="sigmoid"))
     model.layers[0].weights, model.layers[0].biases = [[0], [8]], [-2]  # 1 above the line y = 0.25

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import needs
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "docs/book.md", "docs/defects.md")
@@ -37,7 +38,7 @@ def expected(block):
 
 @pytest.mark.parametrize("page, line, block", BLOCKS)
 def test_block(page, line, block, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("nnfs")
+    needs("nnfs")
     monkeypatch.chdir(tmp_path)
     for owner, name in PATCHED:
         monkeypatch.setattr(owner, name, getattr(owner, name))

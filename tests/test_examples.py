@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit.nn.datasets import DEBIAN_FOLDER
 
@@ -21,7 +22,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A function: what an example prints, which also draws its picture. Each runs once."""
-    pytest.importorskip("matplotlib")
+    needs("matplotlib")
     folder, printed = tmp_path_factory.mktemp("pictures"), {}
 
     def once(name):

@@ -3,7 +3,6 @@
 All in child processes: a crash is a failed test, a hang ends after a minute, and no file of a few kB may take 64 MB.
 """
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import nn
 
@@ -46,11 +46,11 @@ def test_mutations(tmp_path, executions):
         assert f"{name}: {executions} executions" in said
 
 
-@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="Atheris is not installed")
 @pytest.mark.parametrize("seconds", [pytest.param(10, marks=pytest.mark.slow),
                                      pytest.param(900, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", TARGETS)
 def test_coverage_guided(tmp_path, name, seconds):
+    needs("atheris")
     said = run(tmp_path, "cover", name, "--seconds", seconds, "--grow", tmp_path / "grown", seconds=2 * seconds + 300)
     executions, found = (int(re.search(rf"^stat::{what}: +(\d+)$", said, re.M)[1])
                          for what in ("number_of_executed_units", "new_units_added"))

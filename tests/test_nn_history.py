@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import nn
 from nnjit.nn import plot
@@ -20,7 +21,7 @@ FIGURES = {"loss": [1.0, 0.5, 0.25], "accuracy": [0.5, 0.75, 0.875], "val_loss":
 
 @pytest.fixture
 def history():
-    pytest.importorskip("matplotlib")
+    needs("matplotlib")
     return nn.History({name: list(values) for name, values in FIGURES.items()})
 
 
@@ -244,7 +245,7 @@ def test_without_matplotlib(monkeypatch):
 
 
 def test_there_is_no_pyplot():
-    pytest.importorskip("matplotlib")
+    needs("matplotlib")
     code = ("import sys; from nnjit import nn; assert 'matplotlib' not in sys.modules; "
             "nn.History(loss=[1.0]).plot(); print('matplotlib.pyplot' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -7,10 +7,11 @@ import zlib
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit.nn import datasets, images
 
-Image = pytest.importorskip("PIL.Image")
+Image = needs("PIL.Image")
 rng = np.random.default_rng(3)
 
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import nn
 from nnjit.nn import nnfs
@@ -56,7 +57,7 @@ def test_pytorch_counts_the_same(torch):
 
 
 def test_scikit_learn_counts_the_same():
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = needs("sklearn.metrics")
     outputs, labels = untied()
     for k in K:
         assert nn.TopKAccuracy(k).calculate(outputs, labels) == metrics.top_k_accuracy_score(labels, outputs, k=k)

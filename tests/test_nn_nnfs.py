@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import nn
 from nnjit.nn import nnfs
@@ -69,7 +70,7 @@ def run(*parts, **environment):
 
 @pytest.fixture(autouse=True)
 def _package():
-    pytest.importorskip("nnfs")
+    needs("nnfs")
 
 
 COMPILED = """

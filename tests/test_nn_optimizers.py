@@ -97,8 +97,7 @@ def test_the_books_rules(make, dtype, tolerance):
     (lambda: nn.AdamW(0.01), lambda torch, p: torch.optim.AdamW(p, 0.01, eps=1e-7)),
     (lambda: nn.Adam(0.01, weight_decay=2), lambda torch, p: torch.optim.AdamW(p, 0.01, eps=1e-7, weight_decay=2)),
 ])
-def test_pytorch_trains_the_same_network_to_the_same_weights(ours, theirs):
-    torch = pytest.importorskip("torch")
+def test_pytorch_trains_the_same_network_to_the_same_weights(torch, ours, theirs):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((40, 5)), rng.integers(0, 3, 40)
     model = nn.Model()

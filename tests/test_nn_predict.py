@@ -15,6 +15,7 @@ import zipfile
 import children
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import nn
 from nnjit.nn import cli, files, nnfs, predict
@@ -167,7 +168,7 @@ def test_npy_and_npz(folder, capsys):
 
 
 def test_pictures_are_scaled_as_in_training(folder, capsys):
-    Image = pytest.importorskip("PIL.Image")
+    Image = needs("PIL.Image")
     build(nn.Dense(256, 2, rng=0)).save("pixels.npz")
     levels = np.arange(256, dtype=np.uint8)
     Image.fromarray(levels.reshape(8, 32)).save("10.png")
@@ -439,7 +440,7 @@ ARRAYS = {"object.npy": np.array([{}], object), "flat.npy": np.ones(2), "zero.np
 ])
 def test_mistakes_are_one_line(folder, arguments, text, capsys):
     if arguments[1:] and arguments[1] in ("damaged.png", "none.png"):
-        pytest.importorskip("PIL")
+        needs("PIL")
     for name, content in FILES.items():
         (folder / name).write_bytes(content)
     for name, array in ARRAYS.items():

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import nn
 from nnjit.nn.scores import confusion_matrix, precision_recall_f1, r2_score, root_mean_squared_error
@@ -100,7 +101,7 @@ def test_precision_recall_f1_of_classes_that_are_missing(seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_classes_as_scikit_learn_scores_them(seed):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = needs("sklearn.metrics")
     found, y = labels(seed=seed)
     for classes in (5, 6):
         more = {"labels": range(classes)}
@@ -202,7 +203,7 @@ def test_regression_scores_are_those_of_fractions(columns, offset):
 
 
 def test_numbers_as_scikit_learn_scores_them():
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = needs("sklearn.metrics")
     for columns in (1, 3):
         outputs, y = numbers(columns, 5)
         assert r2_score(outputs, y) == pytest.approx(metrics.r2_score(y, outputs), rel=1e-12)

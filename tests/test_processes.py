@@ -1,11 +1,11 @@
 """Processes that a process starts after its kernels ran on threads: what they compute, and that they come to an end."""
 
-import importlib.util
 import os
 import textwrap
 
 import children
 import pytest
+from optional import needs
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 METHODS = ("fork", "spawn", "forkserver")
@@ -136,8 +136,8 @@ def test_grandchildren(tmp_path, outer, inner):
     assert found == {"right": [True] * 2, "more": False}
 
 
-@pytest.mark.skipif(importlib.util.find_spec("joblib") is None, reason="joblib is not installed")
 def test_joblib(tmp_path):
+    needs("joblib")
     found = run(tmp_path, """
         from joblib import Parallel, delayed
         expected = [work(seed) for seed in range(4)]

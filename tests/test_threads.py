@@ -82,6 +82,9 @@ def child(code, layer, threads=4, *arguments):
 @pytest.mark.parametrize("threads", [4, 16])
 def test_threads_compute_at_once(layer, threads):
     """Each some operations, and a training of its own, while one more sets the number of threads."""
+    if layer["NUMBA_THREADING_LAYER"] == "tbb" and kernels.jit.CORES == 1:
+        pytest.skip("on one core TBB hangs at the end of a process whose first loop ran in a thread that is gone, "
+                    "also after loops of Numba's own")
     found = child("""
         kernels.set_num_threads(1)
         alone = [trained(number) for number in range(8)]
