@@ -155,11 +155,11 @@ def _parser() -> Parser:
     train.add_argument("--epochs", type=_whole(1), metavar="N",
                        help=f"passes over the data (default: {_defaults('epochs')})")
     train.add_argument("--batch-size", type=_whole(1), metavar="N",
-                       help="samples a step (default: all, and 128 for fashion-mnist)")
+                       help=f"samples a step (default: {_defaults('batch_size').replace('None', 'all')})")
     train.add_argument("--learning-rate", type=_rate, metavar="X",
                        help=f"length of Adam's steps (default: {_defaults('learning_rate')})")
     train.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0, metavar="N",
-                       help="of the first weights, the points and the order of samples (default: 0)")
+                       help="of the initial weights, the points and the order of samples (default: %(default)s)")
     train.add_argument("--backend", choices=backend.TWINS,
                        help="numba: the compiled kernels (default); numpy: the same in plain NumPy; with --compare: "
                        "whose model --save and --plot take")

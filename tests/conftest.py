@@ -15,6 +15,14 @@ import optional  # noqa: E402: beside this file, as the next
 import probed  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+    """More time for what takes minutes or hours."""
+    for item in items:
+        for marker, hours in (("slow", 1), ("long", 12), ("exhaustive", 12)):
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.timeout(3600 * hours))
+
+
 @pytest.fixture(scope="session")
 def torch():
     """PyTorch on one thread; see `needs`."""

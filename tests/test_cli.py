@@ -15,7 +15,7 @@ from optional import needs
 import nnjit
 from nnjit import __version__, kernels, nn
 from nnjit.kernels import cache
-from nnjit.nn import cli, datasets, tasks
+from nnjit.nn import cli, datasets, predict, tasks
 
 pytestmark = pytest.mark.usefixtures("compiling_quietly")
 
@@ -317,7 +317,7 @@ def test_an_interrupt_does_not_save_a_model_that_exploded(saved, capsys, monkeyp
 
 
 def test_an_interrupted_training_is_drawn(saved, capsys, monkeypatch):
-    pytest.importorskip("matplotlib")
+    needs("matplotlib")
     monkeypatch.setattr(tasks, "say", at_call(3, print))
     assert interrupted(capsys, *TEN, "--plot", "a.png") == (
         "interrupted in epoch 4 of 10: the model as of then is saved to a.npz, and drawn in a.png")
@@ -333,7 +333,7 @@ def test_an_interrupted_training_is_drawn(saved, capsys, monkeypatch):
 
 
 def test_an_interrupted_drawing_leaves_the_old_picture(saved, capsys, monkeypatch):
-    figure = pytest.importorskip("matplotlib.figure")
+    figure = needs("matplotlib.figure")
 
     def half(self, to, **more):
         with open(to, "wb") if isinstance(to, (str, Path)) else to as file:
@@ -610,6 +610,26 @@ def test_help(capsys):
         assert capsys.readouterr().out.startswith(f"usage: nnjit {command} ")
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"nnjit {__version__}\n"
+
+
+def test_the_help_names_the_real_defaults(capsys):
+    def of(field):
+        return ", ".join(f"{getattr(task, field) or 'all'} for {name}" for name, task in tasks.TASKS.items())
+
+    real = {
+        "--epochs": of("epochs"), "--batch-size": of("batch_size"), "--learning-rate": of("learning_rate"),
+        "--seed": str(cli._parser().parse_args(SPIRAL).seed), "--data": "$NNJIT_DATA, Debian's folder, or a download "
+        "of 30 MB", "--scale": "{:g} {:g} for pictures; other data stays as it is".format(*predict.PICTURES),
+        "--background": str(predict.images.WHITE)}
+    found = {}
+    for command in ("train", "predict", "check", "bench", "warm", "info"):
+        cli.main([command, "--help"])
+        for option in re.split(r"^ +(?=--)", capsys.readouterr().out, flags=re.M)[1:]:
+            words = option.split()
+            default = re.search(r"\(default: ([^)]*)\)", " ".join(words))
+            if default:
+                found[words[0]] = default[1]
+    assert found == real
 
 
 def test_python_m():

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import nn
 from nnjit.nn import nnfs
@@ -99,7 +100,7 @@ def test_none_is_no_array():
 
 @pytest.mark.parametrize("kind", ("csr_matrix", "csr_array", "coo_matrix", "csc_array"))
 def test_sparse_matrices(kind):
-    sparse = pytest.importorskip("scipy.sparse")
+    sparse = needs("scipy.sparse")
     for entries in (ENTRIES, SPLITS):
         refused(entries, lambda: getattr(sparse, kind)(GRID), rf"must be a dense array, got {kind}: use \.toarray\(\)")
     with pytest.raises(TypeError, match="X must hold real numbers, got csr_array at index 0"):
@@ -145,7 +146,7 @@ def test_what_the_remedies_say_works():
 
 
 def test_tables_of_pandas():
-    pandas = pytest.importorskip("pandas")
+    pandas = needs("pandas")
     table = pandas.DataFrame({"a": [1.0, 2, 3], "b": ["x", "y", "z"], 7: [4, 5, None], "d": [True, False, True]})
     for call in (network().predict, nn.preparation.StandardScaler().fit):
         with pytest.raises(TypeError, match="X must hold real numbers, got 'x' in column 'b': encode or leave out 'b'"):

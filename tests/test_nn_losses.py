@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import nn
 
@@ -487,7 +488,7 @@ def test_a_dict_of_class_weights_leaves_the_others_at_1(kind, sparse, rng):
 
 @pytest.mark.parametrize("binary", (True, False))
 def test_balanced_class_weights_are_those_of_scikit_learn(binary, rng, tmp_path):
-    weight = pytest.importorskip("sklearn.utils.class_weight")
+    weight = needs("sklearn.utils.class_weight")
     x = rng.standard_normal((60, 2)).astype(np.float32)
     y = np.r_[[0] * 40, [1] * 20] if binary else np.r_[[0] * 30, [1] * 10, [2] * 20]
     classes = y.max() + 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import nn
 from nnjit.nn import nnfs, progress
@@ -519,7 +520,7 @@ def test_the_sigmoid_that_is_joined_shows_its_arrays(twin):
 
 
 def test_unscaled_features_do_not_stop_a_sigmoid():
-    datasets = pytest.importorskip("sklearn.datasets")
+    datasets = needs("sklearn.datasets")
     X, y = datasets.load_breast_cancer(return_X_y=True)
     for seed in range(4):
         rng = np.random.default_rng(seed)

@@ -1,5 +1,6 @@
 import copy
 import gc
+import inspect
 import math
 import pickle
 import weakref
@@ -170,6 +171,14 @@ def test_each_layer_counts_its_own_updates_as_in_pytorch(torch, ours, theirs, co
     for layer, pair in zip(layers, leaves):
         for mine, leaf in zip((layer.weights, layer.biases), pair):
             np.testing.assert_allclose(mine, leaf.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind, wish", (
+    (nn.SGD, (1.0, 0.0, 0.0, False)), (nn.Adagrad, (1.0, 0.0, 1e-7)), (nn.RMSprop, (0.001, 0.0, 1e-7, 0.9)),
+    (nn.Adam, (0.001, 0.0, 1e-7, 0.9, 0.999, 0.0)), (nn.AdamW, (0.001, 0.0, 1e-7, 0.9, 0.999, 0.01))))
+def test_defaults_are_the_books_and_pytorchs_decay(kind, wish):
+    names = [name for name in inspect.signature(kind.__init__).parameters if name != "self"]
+    assert tuple(getattr(kind(), name) for name in names) == wish
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS)

@@ -195,7 +195,7 @@ def test_pictures_are_scaled_as_in_training(folder, capsys):
 
 
 def test_a_transparent_drawing_is_white_where_nothing_is_drawn(folder, capsys):
-    Image = pytest.importorskip("PIL.Image")
+    Image = needs("PIL.Image")
     build(nn.Dense(4, 4)).save("pixels.npz")
     model = nn.Model.load("pixels.npz")
     model.set_parameters([(np.eye(4, dtype=np.float32), np.zeros((1, 4), np.float32))])
@@ -644,7 +644,7 @@ def test_pipes_of_known_end_are_read(folder, capsys, small_pipes):
 
 
 def test_pictures_must_be_regular_files(folder):
-    pytest.importorskip("PIL")
+    needs("PIL")
     os.mkfifo("pipe.png")
     os.symlink("/dev/zero", "device.png")
     for name, kind in (("pipe.png", "a pipe"), ("device.png", "a device")):  # which are read twice

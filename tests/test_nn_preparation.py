@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from optional import needs
 
 from nnjit import nn
 from nnjit.nn.preparation import (LabelEncoder, MinMaxScaler, StandardScaler, balanced_class_weights, batches,
@@ -177,7 +178,7 @@ HOLES = np.where(rng.random(TABLE.shape) < 0.2, np.nan, TABLE)
 @pytest.mark.parametrize("kind", (MinMaxScaler, StandardScaler))
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
 def test_nan_is_left_out_of_what_scikit_learn_learns_too(kind, dtype):
-    other = getattr(pytest.importorskip("sklearn.preprocessing"), kind.__name__)()
+    other = getattr(needs("sklearn.preprocessing"), kind.__name__)()
     data = np.column_stack([HOLES, np.where(np.arange(50) % 3, 7, np.nan), np.r_[5, np.full(49, np.nan)]]).astype(dtype)
     scaler, limit = kind().fit(data), 1e-12 if dtype == np.float64 else 1e-6
     other.fit(data.astype(float))
@@ -250,7 +251,7 @@ def test_nan_among_one_hot_rows_is_no_class():
     [3, -1, 7, 3], [0.5, -0.0, 2.0, 0.0], [True, False, True], [2**53, 2**53 + 1], np.array([3, 1], np.uint8),
     [["b"], ["a"]], np.array([[7], [5]]), (np.str_("b"), "a"), [np.float32(0.5), 2], np.array([1, 2.5], object)))
 def test_label_encoder_as_scikit_learn(labels):
-    other = pytest.importorskip("sklearn.preprocessing").LabelEncoder()
+    other = needs("sklearn.preprocessing").LabelEncoder()
     flat = np.asarray(labels).ravel()
     encoder = LabelEncoder()
     assert encoder.fit(labels) is encoder
@@ -290,7 +291,7 @@ def test_label_encoder_is_kept(tmp_path):
 
 
 def test_label_encoder_of_pandas():
-    pandas = pytest.importorskip("pandas")
+    pandas = needs("pandas")
     for series in (pandas.Series(["b", "a"]), pandas.Series(["b", "a"], dtype="category"),
                    pandas.Categorical(["b", "a"]), pandas.DataFrame({"y": ["b", "a"]}),
                    pandas.Series(["b", "a"], dtype=object)):

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from nnjit import nn
-from nnjit.nn import nnfs, saving
+from nnjit.nn import nnfs, predict, saving
 
 rng = np.random.default_rng(2)
 X = rng.standard_normal((40, 5)).astype(np.float32)
@@ -584,6 +584,27 @@ def test_a_handler_saves_to_the_path_that_is_being_saved(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", interrupted)
     first.save(path)
     assert (nn.Model.load(path).layers[0].biases == 1).all() and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("save", (nn.Model.save, nn.Model.save_parameters,
+                                  lambda model, path: predict.write(path.with_suffix(".npy"), np.zeros((2, 3)))))
+def test_what_is_saved_is_on_the_disk_before_it_takes_the_name(save, tmp_path, monkeypatch):
+    """Or a machine that stops could leave an empty file in place of the old one."""
+    done = []
+
+    def noting(name):
+        call = getattr(os, name)
+
+        def noted(what, *more):
+            done.append((name, os.fstat(what).st_size if name == "fsync" else os.stat(what).st_size))
+            return call(what, *more)
+        monkeypatch.setattr(os, name, noted)
+
+    noting("fsync")
+    noting("replace")
+    save(network(), tmp_path / "a.npz")
+    (first, synced), (last, named) = done
+    assert (first, last) == ("fsync", "replace") and synced == named > 0
 
 
 @pytest.mark.parametrize("letter", ("x", "\u00e9", "\U0001f600"))
