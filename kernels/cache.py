@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import llvmlite
@@ -133,7 +134,7 @@ def writable():
         return False
 
 
-_waiting = []  # what `before_compiling` is to call
+_waiting: list[Callable[[str | None], object]] = []  # what `before_compiling` is to call
 
 
 class before_compiling:

@@ -198,7 +198,7 @@ def _fit(model: Model, twin: str, options: argparse.Namespace, data: Data, quiet
             say(f"epoch {epoch:{len(str(options.epochs))}}   loss {loss}   accuracy {accuracy}   "
                 f"validation loss {validation_loss}   accuracy {validation_accuracy}")
 
-    model._evaluate = timed  # type: ignore[method-assign]
+    model._evaluate = timed  # type: ignore[assignment, method-assign]
     start = time.perf_counter()
     try:
         with backend.use(twin):

@@ -111,9 +111,9 @@ class Reader:
 
     def train(self, x, epochs, batch, seed, weights):
         batch = min(batch or SAMPLES, SAMPLES)
-        random = np.random.default_rng(seed)
         for _ in range(epochs):
-            order = np.arange(SAMPLES) if seed is None else random.permutation(SAMPLES)
+            order = (np.arange(SAMPLES) if seed is None else
+                     np.random.default_rng([seed, len(self.losses)]).permutation(SAMPLES))
             penalties = 0.0
             self.loss.new_pass()
             for start in range(0, SAMPLES, batch):
