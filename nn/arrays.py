@@ -127,8 +127,12 @@ def _no_numbers(values: Any, found: Array, name: str) -> TypeError:
         return TypeError(f"{wish} {_shown(first[column])} in column {column!r}: encode or leave out "
                          f"{', '.join(map(repr, [column, *more[:4]]))}{', ...' * (len(more) > 4)}")
     place, value = wrong
-    rows = ": use np.stack for rows of one length" if isinstance(value, (np.ndarray, list, tuple)) else ""
-    return TypeError(f"{wish} {_shown(value)} at index {place[0] if len(place) == 1 else place}{rows}")
+    remedy = ""
+    if isinstance(value, (np.ndarray, list, tuple)):
+        remedy = ": use np.stack for rows of the same length"
+    elif isinstance(value, (str, bytes)) and name == "y" and found.ndim == 1:
+        remedy = ": encode text with nn.preparation.LabelEncoder"
+    return TypeError(f"{wish} {_shown(value)} at index {place[0] if len(place) == 1 else place}{remedy}")
 
 
 def _no_number(found: Array) -> tuple[tuple[int, ...], Any] | None:
@@ -211,6 +215,13 @@ def generator(name: str, seed: int | np.random.Generator | None) -> np.random.Ge
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:  # NumPy's text names no argument
         raise type(error)(f"{name} must be a whole number of at least 0 or a NumPy Generator, got {seed!r}") from error
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False, as a bool. Raises TypeError for anything else: the text "False" would count as True."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def finite(name: str, value: float, below: float = math.inf) -> float:

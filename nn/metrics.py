@@ -143,6 +143,12 @@ class TopKAccuracy(_Counting):
         return self.count(self.hits(found, as_labels(y, found.dtype, found.shape[1])), len(found))
 
 
+def _need_targets(metric: _Counting, y: Array) -> None:
+    if y.ndim == 1:  # as losses of classes leave class numbers
+        raise ValueError(f"{type(metric).__name__} compares each output with its target, but the labels are class "
+                         "numbers: use Accuracy(), or one-hot labels")
+
+
 class BinaryAccuracy(_Counting):
     """The share of outputs, probabilities (N, C), on the side of `threshold` that their label, 0 or 1, is on."""
 
@@ -150,6 +156,7 @@ class BinaryAccuracy(_Counting):
         self.threshold = finite("threshold", threshold)
 
     def hits(self, outputs: Array, y: Array) -> int:
+        _need_targets(self, y)
         found: int = backend.ops.binary_accuracy.forward(outputs, y, threshold=self.threshold)
         return found
 
@@ -183,6 +190,7 @@ class RegressionAccuracy(_Counting):
             self.precision = deviation / 250
 
     def hits(self, outputs: Array, y: Array) -> int:
+        _need_targets(self, y)
         if self.precision is None:
             self.prepare(y)
         found: int = backend.ops.regression_accuracy.forward(outputs, y, precision=self.precision)

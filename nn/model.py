@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from . import backend, endings
 from . import layers as _layers
-from .arrays import FLOAT32, Array, as_floats, finite, float_dtype, generator, whole
+from .arrays import FLOAT32, Array, as_floats, finite, flag, float_dtype, generator, whole
 from .files import read, write
 from .history import History
 from .losses import Loss
@@ -397,7 +397,7 @@ class Model:
             raise TypeError(f"callback must be callable, or a list of what is, got {callback!r}")
         validation = None if validation_data is None else self._samples("validation", *validation_data)
         steps = -(-len(X) // batch)
-        shuffle = steps > 1 if shuffle is None else shuffle
+        shuffle = steps > 1 if shuffle is None else flag("shuffle", shuffle)
         random = generator("seed", seed) if shuffle else None
         before = len(self.history.get("loss", ()))
         making = self._steps

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import backend
-from .arrays import Array, aligned, as_floats, checked, finite, whole
+from .arrays import Array, aligned, as_floats, checked, finite, flag, whole
 from .layers import Layer
 from .plan import ALIGNMENT, Parameters
 from .schedules import Schedule, _power, foreseeable
@@ -28,6 +28,8 @@ MOST = 10**7  # updates whose betas are multiplied one by one, in half a second
 
 
 def _rate(name: str, value: Any) -> Any:
+    if isinstance(value, type):
+        raise TypeError(f"{name} must be a number or an object, got the class: write {value.__name__}(...)")
     return value if callable(value) else finite(name, value)
 
 
@@ -255,9 +257,9 @@ class SGD(_Optimizer):
                  nesterov: bool = False) -> None:
         super().__init__(learning_rate, decay)
         self.momentum = momentum
-        if nesterov and not self.momentum:
+        self.nesterov = flag("nesterov", nesterov)
+        if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
-        self.nesterov = bool(nesterov)
 
     @property
     def buffers(self) -> int:  # type: ignore[override]

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arrays import (FLOAT32, FLOAT64, INT64, Array, as_floats, as_labels, as_plain, float_dtype, generator, kept_dtype,
-                     real, whole, within)
+from .arrays import (FLOAT32, FLOAT64, INT64, Array, as_floats, as_labels, as_plain, flag, float_dtype, generator,
+                     kept_dtype, real, whole, within)
 from .targets import balanced
 
 MOST = 1 << 20  # classes that the largest label may tell: a wrong one should not fill the memory
@@ -300,7 +300,7 @@ def train_test_split(X: ArrayLike, y: ArrayLike, *, test: float | int = 0.25, sh
     size = int(np.ceil(test * count)) if share else int(test)
     if not 0 < size < count:
         raise ValueError(f"{count} samples cannot be split into a test of {size} and a rest")
-    order = generator("seed", seed).permutation(count) if shuffle else np.arange(count)
+    order = generator("seed", seed).permutation(count) if flag("shuffle", shuffle) else np.arange(count)
     train, rest = order[:-size], order[-size:]
     return X[train], X[rest], y[train], y[rest]
 
@@ -317,7 +317,7 @@ def batches(X: ArrayLike, y: ArrayLike, batch_size: int, *, shuffle: bool = Fals
     if (isinstance(batch_size, (bool, np.timedelta64)) or not isinstance(batch_size, (int, np.integer))
             or batch_size < 1):
         raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
-    order: Any = generator("seed", seed).permutation(count) if shuffle else None
+    order: Any = generator("seed", seed).permutation(count) if flag("shuffle", shuffle) else None
     parts = [slice(start, start + batch_size) for start in range(0, count, batch_size)]
     return ((X[part], y[part]) if order is None else (X[order[part]], y[order[part]]) for part in parts)
 

@@ -118,8 +118,8 @@ NUMBERS = {name: calls[:1] for name, calls in ENTRIES.items() if name not in ("o
     (lambda: [[1, datetime.date(2020, 1, 1)]] * 3, r"date at index \(0, 1\)"),
     (lambda: [[0.5, 1j]] * 3, "dtype complex128"),
     (lambda: np.array([[1, {}]] * 3), r"dict at index \(0, 1\)"),
-    (lambda: np.array([np.zeros(2), np.zeros(3), None], object), "ndarray at index 0: use np.stack for rows of one "
-     "length"),
+    (lambda: np.array([np.zeros(2), np.zeros(3), None], object), "ndarray at index 0: use np.stack for rows of the "
+     "same length"),
     (lambda: np.full((3, 2), np.datetime64("2020-01-01")), r"dtype datetime64\[D\]"),
 ))
 def test_arrays_that_hold_no_numbers(make, text):

@@ -56,6 +56,19 @@ def test_pytorch_counts_the_same(torch):
         assert nn.TopKAccuracy(k).calculate(outputs, labels) == np.mean((top == labels[:, None]).any(axis=1))
 
 
+@pytest.mark.parametrize("metric", (nn.BinaryAccuracy, nn.RegressionAccuracy))
+def test_class_numbers_are_no_targets_of_each_output(metric, twin):
+    model, x, y = nn.Model(), np.ones((6, 2), np.float32), np.arange(6) % 3
+    for part in (nn.Dense(2, 3, rng=0), nn.Softmax()):
+        model.add(part)
+    model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.SGD(), accuracy=metric())
+    model.finalize()
+    for call in (model.train, model.evaluate, model.train_step):
+        with pytest.raises(ValueError, match=f"{metric.__name__} compares each output .* class numbers: use Accuracy"):
+            call(x, y)
+    model.train(x, np.eye(3)[y])
+
+
 def test_scikit_learn_counts_the_same():
     metrics = needs("sklearn.metrics")
     outputs, labels = untied()

@@ -380,6 +380,33 @@ def test_a_changed_model_must_be_finalized_again(spiral):
         model.predict(spiral[0])
 
 
+@pytest.mark.parametrize("value", ("False", 0, 1.0, []))
+def test_flags_are_true_or_false(value):
+    """The text "False" would count as True."""
+    model = nn.Model()
+    model.add(nn.Dense(2, 1))
+    model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD())
+    model.finalize()
+    x, y = np.ones((4, 2)), np.ones((4, 1))
+    for call in (lambda: model.train(x, y, batch_size=2, shuffle=value),
+                 lambda: nn.preparation.train_test_split(x, y, shuffle=value),
+                 lambda: nn.preparation.batches(x, y, 2, shuffle=value)):
+        with pytest.raises(TypeError, match=f"shuffle must be True or False, got {re.escape(repr(value))}"):
+            call()
+    with pytest.raises(TypeError, match="nesterov must be True or False, got "):
+        nn.SGD(momentum=0.5, nesterov=value)
+
+
+def test_a_class_is_no_schedule():
+    with pytest.raises(TypeError, match=r"learning_rate must be .*, got the class: write Cosine\(...\)"):
+        nn.Adam(nn.schedules.Cosine)
+
+
+def test_text_as_targets_names_the_encoder():
+    with pytest.raises(TypeError, match="y must hold real numbers, got 'no' at index 1: encode text with nn.prep"):
+        nn.BinaryCrossentropy().forward([[0.5], [0.5]], ["0", "no"])
+
+
 def test_what_finalize_finds():
     with pytest.raises(ValueError, match="no layers"):
         build()
