@@ -202,6 +202,7 @@ def test_an_interrupt_at_any_line_of_saving_leaves_the_old_file_or_the_new(tmp_p
     assert found == {0, 1} and at > 100
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of an exception that was lost
 def test_a_signal_at_any_moment(tmp_path):
     draw, caught = random.Random(0), 0
     former = signal.signal(signal.SIGALRM, signal.default_int_handler)  # what Ctrl-C calls
