@@ -140,7 +140,7 @@ def _names_columns(fields: Sequence[str]) -> bool:
 
 
 def _short(fields: Sequence[str]) -> str:
-    texts = [field.strip() for field in fields]
+    texts = [field.strip()[:40] for field in fields]
     return ",".join(texts if len(texts) <= 4 else [*texts[:3], "...", texts[-1]])
 
 
@@ -159,7 +159,8 @@ def _other_separator(fields: Sequence[str]) -> str:
         parts = [part.strip() for part in line.split(separator) if part.strip()]
         if len(parts) > 1 and all(_is_number(part.replace(",", ".")) and part.strip(",") == part for part in parts):
             decimal = next((part for part in parts if "," in part), "")
-            more = f", and write {decimal.replace(',', '.')} for {decimal}" if decimal else ""
+            example = decimal if len(decimal) <= 20 else "1,5"
+            more = f", and write {example.replace(',', '.')} for {example}" if decimal else ""
             return f": separate the numbers by commas, not by {name}{more}"
     return ""
 
