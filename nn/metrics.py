@@ -144,7 +144,7 @@ class TopKAccuracy(_Counting):
 
 
 def _need_targets(metric: _Counting, y: Array) -> None:
-    if y.ndim == 1:  # as losses of classes leave class numbers
+    if y.dtype.kind == "i":  # as losses of classes leave them
         raise ValueError(f"{type(metric).__name__} compares each output with its target, but the labels are class "
                          "numbers: use Accuracy(), or one-hot labels")
 
