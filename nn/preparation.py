@@ -145,7 +145,8 @@ class LabelEncoder:
 
         encoder = nn.preparation.LabelEncoder()
         model.train(X, encoder.fit_transform(labels))
-        found = encoder.inverse_transform(nn.preparation.from_one_hot(model.predict(X)))
+        found = encoder.inverse_transform(nn.preparation.from_one_hot(model.predict(X)))  # one output for each class
+        found = encoder.inverse_transform((model.predict(X) > 0.5)[:, 0].astype(int))     # a single sigmoid output
 
     A model's file does not hold the encoder. Save its classes beside it, `np.save(path, encoder.classes)`, or as JSON
     `encoder.classes.tolist()`: `LabelEncoder().fit(np.load(path))` is the same encoder.
@@ -260,11 +261,14 @@ def one_hot(labels: ArrayLike, classes: int | None = None, *, dtype: DTypeLike =
 def from_one_hot(rows: ArrayLike) -> Array:
     """The labels (N,) of one-hot rows, or of probabilities (N, C): where each row is largest, the first of equals.
 
-    Raises ValueError for another number of dimensions, no columns, or NaN.
+    Raises ValueError for another number of dimensions, less than two columns, or NaN.
     """
     found = as_floats(rows, name="rows")
     if found.ndim != 2 or not found.shape[1]:
         raise ValueError(f"rows must have shape (N, C), got {found.shape}")
+    if found.shape[1] == 1:  # whose first column is always the largest
+        raise ValueError(f"rows must have a column for each class, got {found.shape}: of probabilities of a single "
+                         "output, write (rows > 0.5)[:, 0].astype(int)")
     wrong = np.isnan(found)
     if wrong.any():
         raise ValueError(f"rows must not hold NaN, got it at {_at(np.unravel_index(wrong.argmax(), found.shape))}")

@@ -244,6 +244,8 @@ def test_numbers_too_large_to_scale_are_named(kind):
 def test_nan_among_one_hot_rows_is_no_class():
     with pytest.raises(ValueError, match="rows must not hold NaN, got it at row 1, column 2"):
         from_one_hot([[0, 1, 0], [0.5, 0.5, np.nan]])
+    with pytest.raises(ValueError, match=r"rows must have a column for each class, got \(2, 1\): .* \(rows > 0.5\)"):
+        from_one_hot([[0.1], [0.9]])
 
 
 @pytest.mark.parametrize("labels", (
