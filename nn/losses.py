@@ -298,8 +298,9 @@ class CategoricalCrossentropy(_Categorical):
 class SoftmaxCategoricalCrossentropy(_Categorical):
     """Softmax and categorical cross-entropy in one operation: of scores x (N, C), with no clip and no overflow.
 
-    `output` holds the probabilities after `forward`; `backward` takes them. `label_smoothing` and `class_weights` are
-    those of `CategoricalCrossentropy`.
+    The model then ends in a `Dense` without activation, and `model.predict` returns scores: apply `Softmax().forward`
+    to get probabilities. `output` holds the probabilities after `forward`; pass them to `backward`.
+    `label_smoothing` and `class_weights` are those of `CategoricalCrossentropy`.
     """
 
     _takes = NUMBERS
@@ -391,10 +392,12 @@ class BinaryCrossentropy(_Elementwise):
 
 
 class SigmoidBinaryCrossentropy(BinaryCrossentropy):
-    """Sigmoid and binary cross-entropy in one operation: of scores x (N, C), with no clip and no overflow.
+    """Sigmoid and binary cross-entropy in one operation, on scores x (N, C), without clipping or overflow.
 
-    `output` holds the probabilities after `forward`; `backward` takes them. `class_weights` are those of
-    `BinaryCrossentropy`.
+    The model then ends in a `Dense` without activation, and `model.predict` returns scores: apply `Sigmoid().forward`,
+    or pass `threshold=0` to `BinaryAccuracy` and `scores`. In training and `evaluate` metrics get the
+    probabilities. `output` holds the probabilities after `forward`; pass them to `backward`. `class_weights` are those
+    of `BinaryCrossentropy`.
     """
 
     operation = "sigmoid_cross_entropy"

@@ -150,7 +150,10 @@ def _need_targets(metric: _Counting, y: Array) -> None:
 
 
 class BinaryAccuracy(_Counting):
-    """The share of outputs, probabilities (N, C), on the side of `threshold` that their label, 0 or 1, is on."""
+    """The share of outputs (N, C) on the same side of `threshold` as their label, 0 or 1.
+
+    Outputs are probabilities; for scores use `threshold=0`.
+    """
 
     def __init__(self, threshold: float = 0.5) -> None:
         self.threshold = finite("threshold", threshold)
