@@ -259,7 +259,8 @@ class Model:
             criterion.dinputs = gradient
         if self._joined is not None:
             self._joined.dinputs = gradient  # a Dense's own follows
-        first = None if input_gradient or not self.trainable_layers else self.trainable_layers[0]
+        trained = set(map(id, self.trainable_layers))  # in any order
+        first = None if input_gradient else next((layer for layer in self.layers if id(layer) in trained), None)
         for layer, part in reversed(list(zip(self.layers, self._scoring))):
             if first is not None and layer is first:
                 if isinstance(layer, _layers.Dense):

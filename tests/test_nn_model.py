@@ -397,6 +397,23 @@ def test_flags_are_true_or_false(value):
         nn.SGD(momentum=0.5, nesterov=value)
 
 
+def test_the_order_of_the_trained_layers_does_not_matter():
+    """As of one that was frozen, and is appended again."""
+    x, y = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32), np.arange(20) % 2
+
+    def trained(order):
+        model = nn.Model()
+        for layer in (nn.Dense(3, 8, activation="relu", rng=0), nn.Dense(8, 2, rng=1), nn.Softmax()):
+            model.add(layer)
+        model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.SGD(0.5))
+        model.finalize()
+        model.trainable_layers = order(model.trainable_layers)
+        model.train(x, y, epochs=5)
+        return [part.tobytes() for pair in model.get_parameters() for part in pair]
+
+    assert trained(lambda layers: layers[::-1]) == trained(list)
+
+
 def test_a_class_is_no_schedule():
     with pytest.raises(TypeError, match=r"learning_rate must be .*, got the class: write Cosine\(...\)"):
         nn.Adam(nn.schedules.Cosine)
