@@ -479,7 +479,7 @@ class Model:
                 if running is not None:
                     running.close()
         if by_epoch and validated:
-            say_validation(*validated)
+            say_validation(*validated, title=f"epoch: {epoch}, validation" if epoch % by_epoch else "validation")
         for each in callbacks:
             if hasattr(each, "finish"):
                 each.finish()
@@ -650,9 +650,9 @@ def _not_finite(losses: list[float], epoch: int, step: int | None) -> bool:
     return False
 
 
-def say_validation(loss: float, accuracy: float | None) -> None:
+def say_validation(loss: float, accuracy: float | None, title: str = "validation") -> None:
     """Print the book's line after a validation."""
-    say(f"validation, {'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss:.3f}")
+    say(f"{title}, {'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss:.3f}")
 
 
 def _kept(found: Any, part: Any, name: str) -> Any:

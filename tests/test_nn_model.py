@@ -718,7 +718,8 @@ def test_lines_are_the_books(spiral, capsys):
 @pytest.mark.parametrize("validated", (False, True))
 @pytest.mark.parametrize("model", (nn.Model, nnfs.Model))
 def test_where_an_epoch_is_one_step_epochs_are_counted(twin, spiral, capsys, model, validated, batch_size):
-    """As in chapter 18 of the book: 1000 epochs, 10 lines, and one of the validation at the end."""
+    """As in chapter 18 of the book: 1000 epochs, 10 lines, and one of the validation at the end, which names its epoch
+    unless the line before does."""
     made = build(nn.Dense(2, 8, rng=0, weight_regularizer_l2=0.1), nn.Softmax(), optimizer=nn.SGD(0.1, decay=0.5),
                  model=model)
     history = made.train(*spiral, epochs=35, print_every=10, batch_size=batch_size,
@@ -730,8 +731,12 @@ def test_where_an_epoch_is_one_step_epochs_are_counted(twin, spiral, capsys, mod
         assert line == (f"epoch: {epoch}, acc: {accuracy:.3f}, loss: {loss:.3f} (data_loss: {loss - penalty:.3f}, "
                         f"reg_loss: {penalty:.3f}), lr: {rate}")
         assert penalty > 0.001 and rate == 0.1 / (1 + 0.5 * (epoch - 1))
-    assert lines[3:] == ([f"validation, acc: {history['val_accuracy'][-1]:.3f}, loss: {history['val_loss'][-1]:.3f}"]
-                         if validated else [])
+    assert lines[3:] == ([f"epoch: 35, validation, acc: {history['val_accuracy'][-1]:.3f}, "
+                          f"loss: {history['val_loss'][-1]:.3f}"] if validated else [])
+    made.train(*spiral, epochs=10, print_every=10, batch_size=batch_size, validation_data=spiral if validated else None)
+    epoch, *last = capsys.readouterr().out.splitlines()
+    assert epoch.startswith("epoch: 10, acc: ")
+    assert [line.partition(" acc: ")[0] for line in last] == ["validation,"] * validated
 
 
 def test_what_is_printed_does_not_change_the_training(spiral, capsys):
@@ -756,7 +761,8 @@ def test_the_validation_of_a_training_that_is_stopped_is_printed(twin, spiral, c
     model.train(*spiral, epochs=50, print_every=2, validation_data=spiral, callback=stop)
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith("epoch: 2, acc: ")
-    assert last == f"validation, acc: {model.history['val_accuracy'][2]:.3f}, loss: {model.history['val_loss'][2]:.3f}"
+    assert last == (f"epoch: 3, validation, acc: {model.history['val_accuracy'][2]:.3f}, "
+                    f"loss: {model.history['val_loss'][2]:.3f}")
 
 
 def test_the_bar_shows_on_terminals_only(monkeypatch):
