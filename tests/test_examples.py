@@ -1,5 +1,6 @@
 """Each script of docs/examples in a child process: what it prints is what docs/examples.md quotes, and makes sense."""
 
+import csv
 import os
 import re
 import subprocess
@@ -15,25 +16,25 @@ from nnjit.nn.datasets import DEBIAN_FOLDER
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "examples.md").read_text()
 NAMES = sorted(path.stem for path in (DOCS / "examples").glob("*.py"))
-LARGEST = 60_000  # bytes of a picture
+LARGEST = 60_000  # bytes of an image
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A function: what an example prints, which also draws its picture. Each runs once."""
+    """A function: what an example prints, which also draws its image. Each runs once."""
     needs("matplotlib")
-    folder, printed = tmp_path_factory.mktemp("pictures"), {}
+    folder, printed = tmp_path_factory.mktemp("images"), {}
 
     def once(name):
         if name == "fashion_mnist" and not DEBIAN_FOLDER.is_dir():
             pytest.skip(f"no data in {DEBIAN_FOLDER}")
         if name not in printed:
-            picture = folder / f"{name}.png"
-            done = subprocess.run([sys.executable, "-W", "error", DOCS / "examples" / f"{name}.py", picture],
+            image = folder / f"{name}.png"
+            done = subprocess.run([sys.executable, "-W", "error", DOCS / "examples" / f"{name}.py", image],
                                   capture_output=True, text=True, env={**os.environ, "MPLBACKEND": "Agg"})
             assert done.returncode == 0, done.stderr
-            assert done.stderr == "" and picture.read_bytes().startswith(PNG)
+            assert done.stderr == "" and image.read_bytes().startswith(PNG)
             printed[name] = done.stdout
         return printed[name]
     return once
@@ -53,18 +54,18 @@ def figures(printed, title):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_page_shows_the_script_and_its_picture(name):
+def test_the_page_shows_the_script_and_its_image(name):
     found, code, _ = section(name)
     script = (DOCS / "examples" / f"{name}.py").read_text()
     assert code in script and code.strip() and len(script.splitlines()) <= 50
-    picture = DOCS / "pictures" / f"{name}.png"
-    assert f"(pictures/{name}.png)" in found
-    assert picture.read_bytes().startswith(PNG) and picture.stat().st_size < LARGEST
+    image = DOCS / "images" / f"{name}.png"
+    assert f"(images/{name}.png)" in found
+    assert image.read_bytes().startswith(PNG) and image.stat().st_size < LARGEST
 
 
 def test_the_page_and_the_folders_hold_the_same():
     assert sorted(set(re.findall(r"\(examples/(\w+)\.py\)", PAGE))) == NAMES
-    assert sorted(path.stem for path in (DOCS / "pictures").iterdir()) == NAMES
+    assert sorted(path.stem for path in (DOCS / "images").iterdir()) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,11 +114,22 @@ def test_fashion_mnist(run):
     assert "first five of the test: ankle boot, pullover, trouser, trouser, shirt" in printed  # as they are labelled
 
 
+def test_iris(run):
+    printed = run("iris")
+    with open(DOCS / "examples" / "iris.csv", newline="") as file:
+        species = {tuple(map(float, row[:4])): row[4] for row in list(csv.reader(file))[1:]}
+    matrix = np.array([line.strip("[] ").split() for line in printed.splitlines() if line.strip().startswith("[")], int)
+    assert matrix.shape == (3, 3) and matrix.sum() == 45
+    assert figures(printed, "test")[1] == pytest.approx(matrix.trace() / 45, abs=5e-4) and matrix.trace() >= 42
+    flowers = re.findall(r"^(\S+) (\S+) (\S+) (\S+) (\w+) \d+%$", printed, re.MULTILINE)
+    assert len(flowers) == 3 and all(species[tuple(map(float, row[:4]))] == row[4] for row in flowers)
+
+
 def test_the_perceptron_separates_all_points(run):
     *epochs, last = run("perceptron").splitlines()
     mistakes = [int(re.match(r"epoch \d+: +(\d+) mistakes", line)[1]) for line in epochs]
     assert mistakes[-1] == 0 and all(mistakes[:-1]) and mistakes[0] > 0
-    right, points = re.fullmatch(r"(\d+) of (\d+) points are on their side", last).groups()
+    right, points = re.fullmatch(r"(\d+) of (\d+) points are on the right side", last).groups()
     assert right == points and int(points) > 100
     w1, w2 = map(float, re.search(r"step\((\S+) x1 (\S+) x2", epochs[-1]).groups())
     assert w1 / -w2 == pytest.approx(2, rel=0.25)  # the line that made the classes

@@ -1,4 +1,4 @@
-"""Clothes of Fashion-MNIST, 784-128-128-10: chapter 19's network. With a path, a picture; --epochs N for fewer."""
+"""Fashion-MNIST, 784-128-128-10: chapter 19's network. With a path, an image; --epochs N for fewer epochs."""
 
 import argparse
 
@@ -7,7 +7,7 @@ import numpy as np
 from nnjit import nn
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("picture", nargs="?", help="where to write the picture")
+parser.add_argument("image", nargs="?", help="where to write the image")
 parser.add_argument("--epochs", type=int, default=10)
 options = parser.parse_args()
 
@@ -30,7 +30,7 @@ p = model.predict(X_test)
 found = p.argmax(axis=1)
 print("first five of the test:", ", ".join(nn.datasets.CLASSES[k] for k in found[:5]))
 
-if options.picture:
+if options.image:
     import matplotlib.pyplot as plt
 
     # of the mistakes, those that the network is most sure of
@@ -44,4 +44,4 @@ if options.picture:
         axes.set_title(f"{nn.datasets.CLASSES[found[at]]} {p[at, found[at]]:.0%}{truth}", fontsize=9,
                        color="tab:red" if truth else "black")
         axes.axis("off")
-    figure.savefig(options.picture, dpi=80)
+    figure.savefig(options.image, dpi=80)

@@ -1,4 +1,4 @@
-"""A layer of one's own, first with a mistake, and what nn.check_gradients says of it. With a path, a picture."""
+"""A layer of your own, first with a mistake, checked by nn.check_gradients. With a path, an image."""
 
 import sys
 
@@ -16,14 +16,14 @@ class Square:
         return dy * self.inputs  # the 2 is missing
 
 
-class Mended(Square):
+class Fixed(Square):
     def backward(self, dy):
         return dy * 2 * self.inputs
 
 
 X, y = nn.datasets.spiral(samples=10, classes=3, seed=0)
 checks = []
-for own in (Square(), Mended()):
+for own in (Square(), Fixed()):
     model = nn.Model()
     for layer in (nn.Dense(2, 8, rng=0, weight_regularizer_l2=1e-3), own, nn.Dense(8, 3, rng=1), nn.Softmax()):
         model.add(layer)
@@ -38,7 +38,7 @@ if len(sys.argv) > 1:
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True, layout="constrained")
-    for axes, check, title in zip(panels, checks, ("without the 2", "mended")):
+    for axes, check, title in zip(panels, checks, ("without the 2", "fixed")):
         labels = [f"{row.layer}: {row.name}" for row in checks[0].rows]
         axes.barh(labels, [row.error for row in check.rows], left=1e-13,
                   color=["tab:green" if row.passed else "tab:red" for row in check.rows])

@@ -1,4 +1,4 @@
-"""Logistic regression: one Dense neuron and a sigmoid, on two overlapping clouds. With a path, a picture."""
+"""Logistic regression: one Dense neuron and a sigmoid, on two overlapping clouds. With a path, an image."""
 
 import sys
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from nnjit import nn
 
-# two classes with means (-1, -1) and (1, 1), in other units for each feature, and the first as far off as 500
+# two classes with means (-1, -1) and (1, 1); then the features get different scales, and the first an offset of 500
 rng = np.random.default_rng(0)
 y = np.repeat([0, 1], 200)
 X = rng.standard_normal((400, 2)) * [1, 1.5] + np.where(y, 1, -1)[:, None]

@@ -1,4 +1,4 @@
-"""Rosenblatt's perceptron (1958): one neuron with a step, and a rule that needs no gradient. With a path, a picture."""
+"""Rosenblatt's perceptron (1958): one neuron with a step, and a rule that needs no gradient. With a path, an image."""
 
 import sys
 
@@ -28,7 +28,7 @@ for epoch in range(1, 101):
         break
 
 right = (step.forward(neuron.forward(X))[:, 0] == y).sum()
-print(f"{right} of {len(X)} points are on their side")
+print(f"{right} of {len(X)} points are on the right side")
 
 if len(sys.argv) > 1:
     import matplotlib.pyplot as plt

@@ -1,4 +1,4 @@
-"""Regression: a sine by 1-64-64-1, as in chapter 17. With a path as argument, a picture of it."""
+"""Regression: a sine by 1-64-64-1, as in chapter 17. With a path as argument, an image of the fit."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Three spirals, 2-64-3: chapter 10's network with Adam. With a path as argument, a picture of its decisions."""
+"""Three spirals, 2-64-3: chapter 10's network with Adam. With a path as argument, an image of its decisions."""
 
 import sys
 
