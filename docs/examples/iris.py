@@ -1,4 +1,4 @@
-"""Iris flowers (Fisher 1936): a CSV file with text labels, 4-16-3. With a path as argument, an image of the predictions."""
+"""Iris flowers (Fisher 1936): a CSV file with text labels, 4-16-3. With a path as argument, an image."""
 
 import csv
 import sys
