@@ -25,40 +25,41 @@ PATHS = ("numpy", "numba")
 INTRODUCTION = """\
 # The book's figures
 
-The trainings of "Neural Networks from Scratch in Python" whose results are published, by the book's programs with
-`from nnjit.nn.nnfs import *` in place of its classes: under `nnfs.init()`, with its seed 0 and the data of
-`nnfs.datasets`; unless a row says otherwise 300 points on three arms, 2-64-3, 10001 epochs of all samples at once.
+The trainings of "Neural Networks from Scratch in Python" whose results are published, run by the book's programs with
+`from nnjit.nn.nnfs import *` in place of its classes. All run under `nnfs.init()` with its seed 0, on the data of
+`nnfs.datasets`: unless a row says otherwise, 300 points on three arms, 2-64-3, 10001 epochs of all samples at once.
 `python -m nnjit.bench.book` in a clone writes this page.
 
 ## Chaos
 
-A change of one digit in 10^7 of the first weights, about a float32's last bit, gives other final figures: the last
-column shows between which. In most rows these trainings amplify any rounding, plain SGD at its rate of 1 no less than
-Adam. Two right programs that add in another order, or another build of NumPy, therefore end as far apart as one
-program does from changed weights, and no digits of a last epoch tell a right program from a wrong one, except in the
-sine of one hidden layer. RMSprop and Adagrad begin with steps of one length for every gradient, however small, so that
-the rounding of gradients near 0 shows in the second epoch.
+Changing the initial weights by one part in 10^7, about the last bit of a float32, changes the final figures; the last
+column of the table shows their range. In most rows the training amplifies any rounding, plain SGD at its rate of 1 no
+less than Adam. So two correct programs that add in a different order, or two builds of NumPy, end as far apart as one
+program started from changed weights. Except for the sine with one hidden layer, the digits of a last epoch cannot tell
+a correct program from a wrong one. RMSprop and Adagrad start with steps of the same length for every gradient, however
+small, so the rounding of gradients near 0 shows in the second epoch.
 
-So the tests ask for this:
+So the tests require:
 
 - the book's first prints, to 1e-6;
-- the first {first} epochs in float64, on the kernels, on the NumPy path and by a program written apart: equal to 1e-9;
-- final figures within {accuracy} (accuracy) and {loss} (loss) of what the book and a NumPy run gave; to three digits
-  for the sine of one hidden layer; around the median of runs by another program where chance is wider than that;
-- our own final figures to the bit. They do not depend on machine, threads or run, unlike the NumPy path's, and stand
-  in [bench/book_figures.json](../bench/book_figures.json), with a digest of the data and first weights.
+- the first {first} epochs in float64, on the kernels, on the NumPy path and by an independent program: equal to 1e-9;
+- final figures within {accuracy} (accuracy) and {loss} (loss) of those of the book and of a NumPy run; to three
+  digits for the sine with one hidden layer; around the median of an independent program's runs where these vary more;
+- our own final figures to the bit. Unlike the NumPy path's, they do not depend on machine, threads or run. They are in
+  [bench/book_figures.json](../bench/book_figures.json), with a digest of the data and initial weights.
 """
 
 LAST = """\
-Accuracy / loss of the last epoch, before its update; the loss includes penalties. NumPy run: the book's own code under
-one build of NumPy. NumPy path: the program of the kernels after `nn.use("numpy")`. Changed: the kernels' from {changes}
-times other first weights, each multiplied by 1 + {change:g} or 1 - {change:g}. -: not published, or not run: minutes.
+Accuracy / loss of the last epoch, before its update; the loss includes penalties. NumPy run: the book's own code on one
+build of NumPy. NumPy path: the same program as the kernels', after `nn.use("numpy")`. Changed: the range on the kernels
+for {changes} changes of the initial weights, each multiplied by 1 + {change:g} or 1 - {change:g}. -: not published, or
+not run because it takes minutes.
 """
 SECONDS = """\
-Of a whole training, without imports, compilation and data; the two paths in turn. ratio: the NumPy path's over the
-kernels'. ~: from the first epochs. Rows by `Model` are programs from chapter 18 on: `Model` records a step and repeats
-it. The other rows call each layer from Python, as chapters 10 to 17 do, which for 64 neurons takes longer than the
-arithmetic.
+Time of a whole training, without imports, compilation and data; the two paths alternate. ratio: the NumPy path's time
+over the kernels'. ~: extrapolated from the first epochs. Rows by `Model` are programs from chapter 18 on: `Model`
+records a step and repeats it. The other rows call each layer from Python, as chapters 10 to 17 do, which takes longer
+than the arithmetic of 64 neurons.
 """
 
 
@@ -171,7 +172,7 @@ def _strays(found: list[tuple[Row, dict[str, Any]]]) -> list[str]:
             if row.misses(figures, validation=validation):
                 line = f"- {row.title}, {'validation' if validation else 'last epoch'}: {_pair(figures)}"
                 if (row.name, validation) in MEDIANS:
-                    line += f"; runs of a program written apart: {_pair(MEDIANS[row.name, validation])}"
+                    line += f"; runs of an independent program: {_pair(MEDIANS[row.name, validation])}"
                 lines.append(line)
     head = "Outside the band on the kernels, beside the median of runs that differ by chance only:"
     return [head, "\n".join(lines)] if lines else []

@@ -28,7 +28,7 @@ from .figures import Failure
 from .running import POOLS
 
 FIRST = 20  # epochs over which the kernels and the NumPy twins are compared
-CHANGE = 1e-7  # of the first weights, to see how far a training strays
+CHANGE = 1e-7  # of the initial weights, to see how far a training strays
 BAND = (0.03, 0.05)  # of accuracy and loss, around what the book and NumPy gave
 DIGITS = (0.0005, 0.0005)  # the same where a training is not chaotic
 
@@ -62,7 +62,7 @@ class Program:
         return [layer for layer in self.layers if isinstance(layer, Layer_Dense)]
 
     def start(self) -> str:
-        """A digest of all that the training depends on: data, first weights, seeds of dropout."""
+        """A digest of all that the training depends on: data, initial weights, seeds of dropout."""
         digest = hashlib.sha256()
         for array in (self.X, self.y, *(self.validation or ()), *(layer.weights for layer in self.dense)):
             digest.update(np.ascontiguousarray(array, np.float32).data)  # what the layers compute in
@@ -206,7 +206,7 @@ class Row:
     def train(self, twin: str, epochs: int | None = None, change: int | None = None) -> dict[str, Any]:
         """Train on "numba" or "numpy", from the seed that `nnfs.init()` sets, which must have run.
 
-        `change` seeds a change of the first weights; then `Model` does it, which is faster. `seconds` are those of the
+        `change` seeds a change of the initial weights; then `Model` does it, which is faster. `seconds` are those of the
         training alone.
         """
         epochs = self.epochs if epochs is None else epochs
@@ -279,7 +279,7 @@ ROWS = (
 )
 BY_NAME = {row.name: row for row in ROWS}
 # Where one training strays further than the band: (accuracy, loss) by row and whether of validation data, the median of
-# 20 runs of the book's formulas written apart (`plain` of tests/test_book.py, with the book's clip), from other weights
+# 20 runs of the book's formulas by an independent program (`plain` of tests/test_book.py, with the book's clip), from other weights
 # as in `Program.change`. They lie within 0.71 to 0.97 / 0.10 to 0.58, and 0.68 to 0.85 / 0.45 to 1.13.
 MEDIANS = {("sgd-momentum-0.9", False): (.930, .182), ("adam-l2", True): (.830, .542)}
 

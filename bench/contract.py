@@ -157,7 +157,7 @@ def operation_digest(operation, parallel=False):
 
 
 def train(optimizer, activation, dtype):
-    """A model after 200 steps: losses, accuracies and weights, from data and first weights made of integers."""
+    """A model after 200 steps: losses, accuracies and weights, from data and initial weights made of integers."""
     rng = Exact(f"training {activation}")
     X, y = rng.standard_normal((300, 64)).astype(dtype), rng.integers(0, 10, 300)
     model = nn.Model()
