@@ -279,8 +279,8 @@ ROWS = (
 )
 BY_NAME = {row.name: row for row in ROWS}
 # Where one training strays further than the band: (accuracy, loss) by row and whether of validation data, the median of
-# 20 runs of the book's formulas by an independent program (`plain` of tests/test_book.py, with the book's clip), from other weights
-# as in `Program.change`. They lie within 0.71 to 0.97 / 0.10 to 0.58, and 0.68 to 0.85 / 0.45 to 1.13.
+# 20 runs of an independent program of the book's formulas (`plain` of tests/test_book.py, with the book's clip), from
+# weights changed as in `Program.change`. They lie within 0.71 to 0.97 / 0.10 to 0.58, and 0.68 to 0.85 / 0.45 to 1.13.
 MEDIANS = {("sgd-momentum-0.9", False): (.930, .182), ("adam-l2", True): (.830, .542)}
 
 
