@@ -206,8 +206,8 @@ class Row:
     def train(self, twin: str, epochs: int | None = None, change: int | None = None) -> dict[str, Any]:
         """Train on "numba" or "numpy", from the seed that `nnfs.init()` sets, which must have run.
 
-        `change` seeds a change of the initial weights; then `Model` does it, which is faster. `seconds` are those of the
-        training alone.
+        `change` seeds a change of the initial weights; then `Model` trains, which is faster. `seconds` are those of
+        the training alone.
         """
         epochs = self.epochs if epochs is None else epochs
         with nn.use(twin):

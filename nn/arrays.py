@@ -15,7 +15,7 @@ FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
 MOST = 2**63 - 1
-SHOWN = 40  # letters of a text, in an error
+SHOWN = 40  # characters of a text, in an error
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LINE = 64  # bytes of a cache's line and of a vector
@@ -23,15 +23,15 @@ LAST = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask")  # 
 
 
 class Calling:
-    """Keeps the arrays of its last call as attributes; what is copied or pickled does without them."""
+    """Keeps the arrays of its last call as attributes, which copies and pickles leave out."""
 
     def __getstate__(self) -> dict[str, Any]:
-        # they are as large as the batch, and may be nobody else's business
+        # they are as large as the batch, and may be confidential
         return {name: value for name, value in vars(self).items() if name not in LAST}
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Zeros that begin at a line of the cache, so that no vector lies on two: a thin product takes a third less."""
+    """Zeros aligned to a cache line, so that no vector lies on two: a thin product takes a third less time."""
     count = math.prod(shape)
     room = np.zeros(count + LINE // dtype.itemsize, dtype)
     start = -address(room) % LINE // dtype.itemsize
@@ -39,7 +39,7 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def address(x: Array) -> int:
-    """Where the numbers of an array begin."""
+    """The address of the first element of an array."""
     return x.__array_interface__["data"][0]
 
 
@@ -58,8 +58,8 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str = "inputs") -> Array:
     """`values` as an array of `dtype`; without one, float32 and float64 arrays stay, the rest becomes float32.
 
-    Raises TypeError for masked arrays, for what is no array and for what holds anything but real numbers, ValueError
-    for rows of several lengths.
+    Raises TypeError for masked arrays, for what is no array and for elements that are not real numbers, ValueError for
+    rows of different lengths.
     """
     if values.__class__ is np.ndarray:  # the usual case in 0.1 us
         found: Array = values
@@ -75,7 +75,7 @@ def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str =
 
 
 def kept_dtype(values: ArrayLike) -> np.dtype[Any]:
-    """float64 for arrays of it, which in a file may have another byte order, else float32."""
+    """float64 for float64 arrays of any byte order, else float32."""
     return FLOAT64 if isinstance(values, np.ndarray) and values.dtype.newbyteorder("=") == FLOAT64 else FLOAT32
 
 
@@ -87,11 +87,11 @@ def as_plain(values: ArrayLike, name: str) -> Array:
 
 
 def as_array(values: ArrayLike, name: str) -> Array:
-    """`values` as an array. Raises TypeError for what is none, such as a dict, ValueError for rows of other lengths."""
+    """`values` as an array. Raises TypeError for what is none, such as a dict, ValueError for ragged rows."""
     try:
         found = np.asarray(values)
     except ValueError as error:  # NumPy's text names no argument
-        raise ValueError(f"{name} must be an array, or lists of one length: {error}") from error
+        raise ValueError(f"{name} must be an array, or lists of the same length: {error}") from error
     except (TypeError, RuntimeError) as error:  # PyTorch's text says what to call, but for bfloat16
         remedy = "" if "Use " in str(error) else ". Convert it to float32 first"
         raise TypeError(f"{name} must be an array, got {_shown(values)} that NumPy cannot read: {error}"
@@ -158,7 +158,8 @@ def _shown(value: Any) -> str:
 def as_labels(labels: ArrayLike, dtype: np.dtype[Any], columns: int | None = None, name: str = "labels") -> Array:
     """Class numbers (N,) as int64, or rows (N, C) with a share for each class, such as one-hot, as `dtype`.
 
-    Class numbers may be whole floats. A column (N, 1) holds class numbers too, unless the outputs have one column.
+    Class numbers may be floats with integer values. A column (N, 1) holds class numbers too, unless the outputs have
+    one column.
 
     Raises TypeError for text and other labels that are no numbers, ValueError for class numbers that are not whole, for
     another number of dimensions and for no columns.

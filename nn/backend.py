@@ -1,7 +1,7 @@
 """Which twin the layers call: the compiled kernels ("numba") or the plain NumPy reference ("numpy").
 
-The choice holds for the whole process, threads included. Layers, losses, optimizers and metrics read `ops` at each
-call, so a switch takes effect at once, also in the middle of a training.
+The choice applies to the whole process, including all threads. Layers, losses, optimizers and metrics read `ops` at
+each call, so a switch takes effect immediately, even during a training.
 """
 
 import sys
@@ -21,7 +21,7 @@ _switches = 0
 
 
 class use:
-    """Choose the twin for everything in `nnjit.nn`: `use("numpy")`, or `with use("numpy"):` to restore the former.
+    """Choose the twin for everything in `nnjit.nn`: `use("numpy")`, or `with use("numpy"):` to switch back at the end.
 
     Raises ValueError for a name other than "numba" and "numpy".
     """
@@ -46,7 +46,7 @@ def _switch(twin: str) -> None:
 
 
 class capture(kernels.capture):
-    """`kernels.capture`, which sees no calls of the other twin: `foreign` tells, too, whether a thread switched."""
+    """`kernels.capture`, which does not see calls of the NumPy twin; `foreign` is also true if a thread switched."""
 
     def __enter__(self) -> Any:
         self._before = _switches if name == "numba" else None

@@ -1,4 +1,4 @@
-"""What a training can call after each epoch: `model.train(..., callback=nn.callbacks.EarlyStopping(model))`."""
+"""Callbacks for `model.train`, called after each epoch: `callback=nn.callbacks.EarlyStopping(model)`."""
 
 import csv
 import math
@@ -18,17 +18,17 @@ class _Callback:
         self._before: dict[str, tuple[int, float]] = {}  # how long the history's lists were, and their last values
 
     def begin(self, model: Model) -> None:
-        """A training calls this before its first epoch. Raises ValueError when the callback is another model's."""
+        """Called by a training before its first epoch. Raises ValueError if the callback was made for another model."""
         if model is not self.model:
             raise ValueError(f"{type(self).__name__} was made for another model than the one that is trained")
         self._before = {name: (len(values), values[-1]) for name, values in model.history.items() if values}
 
     def _figures(self) -> dict[str, float]:
-        # of this epoch: an earlier training's lists may end in others
+        # of this epoch only: other lists may be from an earlier training
         found = {}
         for name, values in self.model.history.items():
             count, last = self._before.get(name, (0, None))
-            if values and (len(values) != count or values[-1] is not last):  # its user may have emptied it
+            if values and (len(values) != count or values[-1] is not last):  # the user may have emptied it
                 found[name] = values[-1]
         return found
 
@@ -51,7 +51,7 @@ class _Watching(_Callback):
 
     def _better(self, epoch: int, by: float = 0.0) -> bool:
         value = self._value(self.watch)
-        if math.isnan(value):  # no number is better than it, so that it would stay the best
+        if math.isnan(value):  # nothing compares as better than NaN, so it would stay the best
             return False
         better = self.best is None or (value < self.best - by if self.minimize else value > self.best + by)
         if better:
@@ -60,11 +60,11 @@ class _Watching(_Callback):
 
 
 class EarlyStopping(_Watching):
-    """End the training when `watch` has not become better for `patience` epochs, and restore the best epoch's weights.
+    """End the training when `watch` has not improved for `patience` epochs, and restore the weights of the best epoch.
 
-    watch: a name in the model's history; smaller is better, but for accuracies (`minimize` decides otherwise).
-    least: by how much it must change to count.
-    restore: give the model the weights of its best epoch at the end.
+    watch: a name in the model's history. Smaller is better, except for accuracies; `minimize` overrides this.
+    least: the smallest change that counts as an improvement.
+    restore: set the weights of the best epoch at the end.
     """
 
     def __init__(self, model: Model, *, watch: str = "val_loss", patience: int = 10, least: float = 0.0,
@@ -74,7 +74,7 @@ class EarlyStopping(_Watching):
         self._parameters: Any = None
 
     def begin(self, model: Model) -> None:
-        """A training calls this before its first epoch: an earlier training's best one counts no more."""
+        """Called by a training before its first epoch. Forgets the best epoch of an earlier training."""
         super().begin(model)
         self.best, self.best_epoch, self._parameters = None, 0, None
 
@@ -86,13 +86,13 @@ class EarlyStopping(_Watching):
             raise StopTraining
 
     def finish(self) -> None:
-        """Restore the best epoch's weights; a training calls this at its end."""
+        """Restore the weights of the best epoch. Called by a training at its end."""
         if self._parameters is not None:
             self.model.set_parameters(self._parameters)
 
 
 class Checkpoint(_Watching):
-    """Save the model to `path` after each epoch, or only after those in which `watch` became better."""
+    """Save the model to `path` after each epoch, or only after epochs in which `watch` improved."""
 
     def __init__(self, model: Model, path: str | os.PathLike[str], *, watch: str | None = None,
                  minimize: bool | None = None) -> None:
@@ -105,7 +105,7 @@ class Checkpoint(_Watching):
 
 
 class TerminateOnNaN(_Callback):
-    """End the training after an epoch in which the loss was NaN or infinite, as Keras's does."""
+    """End the training after an epoch whose loss was NaN or infinite, as in Keras."""
 
     def __call__(self, epoch: int) -> None:
         if not math.isfinite(self._value("loss")):
@@ -113,10 +113,10 @@ class TerminateOnNaN(_Callback):
 
 
 class CSVLog(_Callback):
-    """Write a line with the epoch and its figures to `path` after each epoch; a new file at the first, or, to `append`,
-    behind the lines of an earlier training. A figure that this training lacks is left empty.
+    """Write a line with the epoch and its figures to `path` after each epoch. The first epoch starts a new file; with
+    `append` the lines follow those of an earlier training, and figures that this training lacks are left empty.
 
-    Raises ValueError at the first epoch's end for a file without a column for one of the figures."""
+    Raises ValueError after the first epoch if the file has no column for one of the figures."""
 
     def __init__(self, model: Model, path: str | os.PathLike[str], *, append: bool = False) -> None:
         super().__init__(model)
@@ -141,7 +141,7 @@ class CSVLog(_Callback):
             lines.writerow([epoch, *[figures.get(name, "") for name in self._names]])
 
     def _columns(self) -> list[str]:
-        # of the file as it is; a pipe is not for reading
+        # of the existing file; a pipe cannot be read back
         if not self.path.is_file():
             return []
         try:

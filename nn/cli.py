@@ -1,4 +1,4 @@
-"""The command `nnjit`: train a classifier, compare both backends, check the kernels, measure them."""
+"""The command `nnjit`: train and predict, compare both backends, check the kernels, measure them."""
 
 import argparse
 import importlib.util
@@ -21,13 +21,13 @@ from .progress import compiling
 from .tasks import TASKS
 
 DESCRIPTION = """\
-Train small neural networks on compiled kernels, and see that they are right and how fast they are.
+Train small neural networks on compiled kernels, check the kernels, and measure their speed.
 
   nnjit train spiral --compare          train on the kernels and on plain NumPy, side by side
-  nnjit train fashion-mnist             pictures of clothes, ten epochs
-  nnjit predict MODEL.npz DATA.csv      what a saved model says of other data
+  nnjit train fashion-mnist             images of clothes, ten epochs
+  nnjit predict MODEL.npz DATA.csv      predictions of a saved model for other data
   nnjit check                           do the kernels keep their promises on this machine?
-  nnjit bench --quick                   how fast are they here?
+  nnjit bench --quick                   how fast are they on this machine?
 """
 TRAIN = """\
 Train a network and print its loss and accuracy.
@@ -35,9 +35,9 @@ Train a network and print its loss and accuracy.
   spiral         classes: 300 points in the plane, 3 intertwined arms; network 2-64-3
   vertical       classes: 300 points in the plane, 3 upright clouds; network 2-64-3
   two-spirals    yes or no: 200 points in the plane, 2 intertwined arms; network 2-64-1
-  sine           regression: 1000 points of a sine curve; network 1-64-64-1. An output is right when less than a
-                 250th of the curve's standard deviation away
-  fashion-mnist  classes: 60000 pictures of clothes, 10 kinds; network 784-128-128-10
+  sine           regression: 1000 points of a sine curve; network 1-64-64-1. An output counts as correct within a
+                 250th of the curve's standard deviation
+  fashion-mnist  classes: 60000 images of clothes, 10 kinds; network 784-128-128-10
 """
 TRAIN_EXAMPLES = """\
 examples:
@@ -46,35 +46,35 @@ examples:
   nnjit train fashion-mnist --epochs 3 --save clothes.npz
   nnjit train fashion-mnist --data ~/fashion-mnist --backend numpy
 
-The same command gives the same weights each time, to the bit. When Ctrl-C ends it, --save keeps what it has reached.
-What --save wrote is for nnjit predict, or in Python for nn.Model.load(FILE).
+The same command gives the same weights each time, to the bit. After Ctrl-C, --save writes the model as it is then.
+Use the saved model with nnjit predict, or in Python with nn.Model.load(FILE).
 """
 PREDICT = """\
-Print what a saved model says of each sample in a file, a line a sample:
+Print the prediction of a saved model for each sample in a file, one line per sample:
 
   after softmax    the most probable class, counted from 0, and its probability
   after sigmoid    the probability of 1, and whether it is 1 or 0
   else             the outputs
 
-A softmax or sigmoid that the model's loss takes counts, too.
+This includes a softmax or sigmoid in the model's loss.
 
-In a folder of pictures, the picture's name follows.
+For a folder of images, the name of the image follows.
 """
 PREDICT_EXAMPLES = """\
 MODEL is what nnjit train --save or Model.save wrote. DATA is one of
 
-  .csv             a sample a line: numbers and commas, no labels; a first line without numbers is a header, and so is
-                   0,1,2,... over more than one column, as pandas writes it
+  .csv             one sample per line: numbers and commas, no labels; a first line without numbers is a header, and so
+                   is 0,1,2,... over more than one column, as pandas writes it
   -                the same from stdin
-  .npy             an array, the first dimension counting the samples
-  .npz             one such array, or one of the name X among others
-  .png and others  a picture, or a folder of them or of folders of them, as grey levels (needs Pillow)
+  .npy             an array whose first dimension counts the samples
+  .npz             one such array, or one named X among others
+  .png and others  an image, or a folder of images or of folders of images, as grey levels (needs Pillow)
 
-A picture is one sample, its rows one after the other, and must have the size of those that the model was trained on:
-nothing is cut or resized, but pictures that a camera took sideways are turned upright. What is transparent is white;
---background 0 makes it black. A model does not know how its data was scaled. Pictures are taken to -1..1, as by nnjit
-train fashion-mnist; for another model, say --scale. Light clothes on black is what Fashion-MNIST has: --scale 1 -1
-inverts, so that a drawing in black, on white or transparent, fits.
+An image is one sample, its rows one after the other, and must have the size of those that the model was trained on. It
+is not cropped or resized, but rotated to its EXIF orientation. Transparent images are composited onto white, or onto
+black with --background 0. A model does not store how its data was scaled. Images are scaled to -1..1, as by nnjit train
+fashion-mnist; for another model, use --scale. Fashion-MNIST has light clothes on black: --scale 1 -1 inverts a black
+drawing on white or transparent ground.
 
 examples:
   nnjit predict spiral.npz points.csv
@@ -85,7 +85,7 @@ examples:
 
 
 class Mistake(Exception):
-    """What the user can mend: printed as one line."""
+    """An error that the user can fix, printed as one line."""
 
 
 class Ended(KeyboardInterrupt):
@@ -104,7 +104,7 @@ class Parser(argparse.ArgumentParser):
 def main(argv: list[str] | None = None) -> int:
     """Run `nnjit` with these arguments (the process's own by default) and return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the output cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold characters that the output cannot encode
     try:
         try:
             options, unknown = _parser().parse_known_args(argv)
@@ -113,12 +113,12 @@ def main(argv: list[str] | None = None) -> int:
             code = options.run(options)
         except SystemExit as stop:  # --help
             code = stop.code if isinstance(stop.code, int) else 0
-        print(end="", flush=True)  # it may be closed, and then is None
+        print(end="", flush=True)  # stdout may be closed, and then is None
         return code
     except Mistake as mistake:
         return _fail(mistake)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter's last flush fails
         return 1
     except OSError as error:
         return _fail(error)
@@ -155,11 +155,11 @@ def _parser() -> Parser:
     train.add_argument("--epochs", type=_whole(1), metavar="N",
                        help=f"passes over the data (default: {_defaults('epochs')})")
     train.add_argument("--batch-size", type=_whole(1), metavar="N",
-                       help=f"samples a step (default: {_defaults('batch_size').replace('None', 'all')})")
+                       help=f"samples per step (default: {_defaults('batch_size').replace('None', 'all')})")
     train.add_argument("--learning-rate", type=_rate, metavar="X",
                        help=f"length of Adam's steps (default: {_defaults('learning_rate')})")
     train.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0, metavar="N",
-                       help="of the initial weights, the points and the order of samples (default: %(default)s)")
+                       help="seed of the initial weights, the points and the order of samples (default: %(default)s)")
     train.add_argument("--backend", choices=backend.TWINS,
                        help="numba: the compiled kernels (default); numpy: the same in plain NumPy; with --compare: "
                        "whose model --save and --plot take")
@@ -172,14 +172,14 @@ def _parser() -> Parser:
     train.add_argument("--data", metavar="FOLDER", help="where Fashion-MNIST's four IDX files are (default: "
                        "$NNJIT_DATA, Debian's folder, or a download of 30 MB)")
 
-    predict = command("predict", _predict, "what a saved model says of the samples in a file", description=PREDICT,
+    predict = command("predict", _predict, "predict the samples in a file with a saved model", description=PREDICT,
                       epilog=PREDICT_EXAMPLES)
     predict.add_argument("model", metavar="MODEL", help="the .npz file of a model")
-    predict.add_argument("data", metavar="DATA", help=".csv, .npy, .npz, a picture, a folder of them, or - for stdin")
+    predict.add_argument("data", metavar="DATA", help=".csv, .npy, .npz, an image, a folder of images, or - for stdin")
     predict.add_argument("--scale", type=_finite, nargs=2, metavar=("LOW", "HIGH"),
-                         help="let 0..255 become LOW..HIGH (default: -1 1 for pictures; other data stays as it is)")
+                         help="scale 0..255 to LOW..HIGH (default: -1 1 for images; other data stays as it is)")
     predict.add_argument("--background", type=_whole(0, 255), metavar="LEVEL",
-                         help="the grey level behind transparent pictures, from 0, black, to 255, white (default: 255)")
+                         help="the grey level behind transparent images, from 0, black, to 255, white (default: 255)")
     predict.add_argument("--output", type=_output(".npy", ".csv"), metavar="FILE",
                          help="also write all outputs, as NumPy's npy or as csv")
 
@@ -198,7 +198,7 @@ def _parser() -> Parser:
     bench.add_argument("--against", metavar="FILE.json",
                        help="name what is slower than in this older report, and exit with 1 if anything is")
     bench.set_defaults(ops=[], source=None, readme=None)
-    command("warm", _warm, "compile all kernels into the cache now, so that nothing waits later")
+    command("warm", _warm, "compile all kernels into the cache now")
     command("info", _info, "versions, processor, vectors, threads, cache folder")
     return parser
 
@@ -251,7 +251,7 @@ def _output(*suffixes: str) -> Any:
             raise argparse.ArgumentTypeError(f"{text} is a folder")
         if not path.parent.is_dir():
             raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
-        replaced = path.suffix.lower() in (".npz", ".npy", ".csv")  # by a new file; the others are written into
+        replaced = path.suffix.lower() in (".npz", ".npy", ".csv")  # by a new file
         places = [path] * path.exists() + [path.parent] * (replaced or not path.exists())
         if not all(os.access(place, os.W_OK) for place in places):
             raise argparse.ArgumentTypeError(f"{text} cannot be written")
@@ -286,7 +286,7 @@ def _train(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _ended_as_by_ctrl_c() -> Iterator[None]:
-    # a job that is ended, or whose terminal is closed, saves what it has; what the user handles or ignores stays so
+    # a job that is terminated, or whose terminal is closed, saves its model; handled or ignored signals stay so
     def end(number: int, frame: Any) -> NoReturn:
         raise Ended(number)
 
@@ -315,7 +315,7 @@ def _predict(options: argparse.Namespace) -> int:
         strange = np.flatnonzero(~np.isfinite(X).reshape(len(X), -1).all(axis=1))
         if len(strange):
             print(f"nnjit: warning: {len(strange)} of {len(X)} samples hold nan or infinity, the first is number "
-                  f"{strange[0] + 1}: no prediction of them means anything", file=sys.stderr)
+                  f"{strange[0] + 1}: their predictions are meaningless", file=sys.stderr)
         with compiling():
             outputs = model.predict(X, batch_size=4096)
     if options.output:

@@ -1,4 +1,4 @@
-"""Data sets: the `nnfs` package's spiral, vertical and sine, IDX files, Fashion-MNIST, folders of pictures."""
+"""Data sets: the `nnfs` package's spiral, vertical and sine, IDX files, Fashion-MNIST, folders of images."""
 
 import gzip
 import hashlib
@@ -77,12 +77,12 @@ DIMENSIONS = 64  # the most that NumPy has
 
 
 def load_idx(path: str | os.PathLike[str]) -> Array:
-    """The array in an IDX file, plain or in gzip, whatever its name: MNIST's files and those of its kin.
+    """Read an IDX file, the format of MNIST and similar datasets, as an array. It may be compressed by gzip.
 
-    Its dtype is uint8, int8, int16, int32, float32 or float64, in the machine's byte order; it has 1 to 64 dimensions.
+    The array has 1 to 64 dimensions and dtype uint8, int8, int16, int32, float32 or float64, in native byte order.
 
-    Raises OSError when the file cannot be read, ValueError that names it when it is no IDX file, damaged, cut, longer
-    than its header says, or when it holds more than 2**30 bytes of data.
+    Raises OSError if the file cannot be read, ValueError that names the file if it is no IDX file, damaged, truncated,
+    longer than its header says, or holds more than 2**30 bytes of data.
     """
     path = os.fsdecode(os.fspath(path))  # a number would be a file that is open
     try:
@@ -112,12 +112,12 @@ def _idx(file: IO[bytes] | gzip.GzipFile) -> Array:
         raise ValueError("the file ends within its header")
     shape = [int.from_bytes(sizes[at:at + 4], "big") for at in range(0, len(sizes), 4)]
     dtype = np.dtype(TYPES[kind])
-    largest = math.prod(filter(None, shape)) * dtype.itemsize  # beside a 0, too, where NumPy takes no more either
+    largest = math.prod(filter(None, shape)) * dtype.itemsize  # sizes beside a 0 count too: NumPy has the same limit
     if largest > LARGEST:
         raise ValueError(f"the header promises more than {LARGEST} bytes of data")
     size = 0 if 0 in shape else largest
     data = bytearray()
-    while len(data) <= size and (block := file.read(1 << 20)):  # a header that lies takes no memory
+    while len(data) <= size and (block := file.read(1 << 20)):  # a false header allocates no memory
         data += block
     if len(data) != size:
         raise ValueError(f"the header promises {size} bytes of data, the file holds "
@@ -136,19 +136,19 @@ FILES = {  # name: SHA-256 of the official gzip file
 BASE_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"  # plain http: the checksums guard the files
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
 CLASSES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
-TIMEOUT = 20  # seconds without a byte
+TIMEOUT = 20  # seconds without data
 DOWNLOAD = 1 << 26  # bytes of a file, the largest of which has 26 MB
 
 
 def fashion_mnist(folder: str | os.PathLike[str] | None = None) -> tuple[Pair, Pair]:
-    """Fashion-MNIST as ((X_train, y_train), (X_test, y_test)): 60000 and 10000 pictures of clothes in 10 `CLASSES`.
+    """Fashion-MNIST as ((X_train, y_train), (X_test, y_test)): 60000 and 10000 images of clothes in 10 `CLASSES`.
 
-    X (N, 784) is float32, each pixel scaled to [-1, 1]; y (N,) int64. The four IDX files, gzip or plain, of the names
-    train-images-idx3-ubyte or train-images.idx3-ubyte, are taken from `folder` or, without one, from the folder in the
-    environment variable NNJIT_DATA, Debian's folder, or the user's cache folder, into which they are downloaded (30 MB)
-    and checked.
+    X (N, 784) is float32, each pixel scaled to [-1, 1]; y (N,) is int64. The four IDX files, gzip or plain, with names
+    such as train-images-idx3-ubyte or train-images.idx3-ubyte, are read from `folder`. Without it they are searched in
+    the folder of the environment variable NNJIT_DATA, in Debian's folder, and in the user's cache folder, into which
+    they are downloaded (30 MB) and checked.
 
-    Raises FileNotFoundError that lists the four places when they hold no files, ValueError for a damaged file.
+    Raises FileNotFoundError that lists these places if none has the files, ValueError for a damaged file.
     """
     found = _find(folder)
     train = _images(found[0]), _labels(found[1])
@@ -198,7 +198,7 @@ def _cache_folder() -> Path:
 
 
 def _looked(folder: Path) -> list[Path]:
-    # the files, or none where one is missing or the folder is closed
+    # the files, or none if one is missing or the folder cannot be read
     with suppress(OSError):
         return _in_folder(folder)[0]
     return []

@@ -1,7 +1,7 @@
-"""What a model may end in: which losses take what its last layers give, and which layers are joined with their loss.
+"""How a model may end: which losses fit which last layers, and which layers are joined with their loss.
 
-Each loss of this package says what it takes (`_takes`) and each layer what it gives (`_gives`). Layers and losses of a
-user's own are not judged.
+Each loss of this package declares what it takes (`_takes`), and each layer what it gives (`_gives`). A user's own
+layers and losses are not checked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Loss, Negative
                      SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy, _Categorical)
 from .plan import recordable
 
-# what to write in place of a loss and a layer that do not go together; {} is the layer, or the activation of a Dense
+# what to write instead of a loss and a layer that do not fit; {} is the layer, or the activation of a Dense
 INSTEAD: dict[type[Loss], dict[str, str]] = {
     CategoricalCrossentropy: {
         NUMBERS: "add Softmax() as the last layer, or use SoftmaxCategoricalCrossentropy()",
@@ -34,17 +34,17 @@ INSTEAD: dict[type[Loss], dict[str, str]] = {
 
 
 def _given(layer: Layer | None) -> str | None:
-    # None if nobody knows
+    # None if unknown
     return getattr(layer, "_gives", None) if recordable(layer) else None
 
 
 def source(layers: Sequence[Layer]) -> Layer | None:
-    """The layer whose outputs the last one gives or passes on; None where all pass on what they get."""
+    """The layer whose outputs the last one gives or passes on; None if all layers pass on their inputs."""
     return next((layer for layer in reversed(layers) if _given(layer) != PASSED), None)
 
 
 def check(layers: Sequence[Layer], loss: Loss | None, outputs: int | None) -> None:
-    """Raise ValueError for a loss that does not take what the layers give, or needs more than a single output."""
+    """Raise ValueError for a loss that does not fit the last layer, or needs more than a single output."""
     if loss is None or not recordable(loss):
         return
     last, name = source(layers), type(loss).__name__
@@ -62,14 +62,14 @@ def check(layers: Sequence[Layer], loss: Loss | None, outputs: int | None) -> No
 
 
 def check_single(number: int, layer: Layer, outputs: int | None) -> None:
-    """Raise ValueError for a softmax over a single output, which says nothing."""
+    """Raise ValueError for a softmax over a single output, which is constant."""
     if outputs == 1 and isinstance(layer, (Softmax, LogSoftmax)) and recordable(layer):
         raise ValueError(f"layer {number}, {layer}, of a single output is always {int(isinstance(layer, Softmax))}: "
                          "use Sigmoid() and BinaryCrossentropy(), or give the layer before it an output for each class")
 
 
 def joined(last: Layer, loss: Loss | None) -> Loss | None:
-    """The loss of scores that does what this last layer, or its activation, and this loss do; None if there is none."""
+    """The loss of scores that is equal to the last layer (or its activation) and the loss together; None if none is."""
     if not recordable(last, loss):
         return None
     if isinstance(last, Softmax) and type(loss) is CategoricalCrossentropy:

@@ -1,6 +1,6 @@
-"""Files written so that nothing is lost, and files read that may be of any kind, so that reading ends and runs nothing.
+"""Writing files without losing the old one, and reading files of any kind: it always terminates and runs no code.
 
-Of a regular file its own size is the limit; what has none has one here.
+A regular file is limited by its own size; pipes and compressed data have a limit here.
 """
 
 import errno
@@ -19,36 +19,36 @@ import numpy as np
 
 from .arrays import Array
 
-STALE = 3600  # seconds after which what a killed process was writing is removed
-PIPE = 1 << 28  # the most bytes that may come out of a pipe
+STALE = 3600  # seconds after which the partial file of a killed process is removed
+PIPE = 1 << 28  # the most bytes that are read from a pipe
 LINE = 1 << 24  # the most characters of a line
-LARGEST = 1 << 30  # the most bytes that compressed data may become, or
-BOMB = 100  # times as many as they have
+LARGEST = 1 << 30  # the most bytes that compressed data may expand to, or
+BOMB = 100  # times its size, if that is more
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A file to write that becomes `path` at the end; a reader sees the old file or the new, and when it fails the old
-    one stays. A pipe or a device is written to as it is. Raises OSError when it cannot be written."""
+    """A file to write that becomes `path` at the end. A reader sees the old file or the new, and a failure keeps the
+    old one. A pipe or a device is written directly. Raises OSError if it cannot be written."""
     path = os.fspath(path)  # a number would be a file that is open
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         with open(path, "wb") as file:
             yield file
         return
     target = Path(os.path.realpath(path))
-    # a signal's handler may save in the middle of this, and a container shares a folder, but no numbers of processes
+    # random, since a signal handler may save meanwhile, and containers share folders, but not process ids
     temporary = target.with_name(f"{_start(target)}{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             with suppress(OSError):
-                shutil.copymode(target, temporary)  # whoever could not read the old file cannot read the new one
+                shutil.copymode(target, temporary)  # who could not read the old file must not read the new one
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
         _tidy(target)
     except OSError as error:
-        if error.filename == str(temporary):  # the file that the caller knows
+        if error.filename == str(temporary):  # name the caller's file
             error.filename, error.filename2 = str(target), None
         raise
     finally:
@@ -61,7 +61,7 @@ def _start(target: Path) -> str:
 
 
 def _tidy(target: Path) -> None:
-    # what was left when a process was killed, but not what another one is writing now
+    # remove files of killed processes, but not those that another process is writing now
     for path in target.parent.glob(f"{glob.escape(_start(target))}*.tmp"):
         with suppress(OSError):
             if target.stat().st_mtime - path.stat().st_mtime > STALE:
@@ -76,13 +76,13 @@ def write(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
 
 @contextmanager
 def reading(path: str | os.PathLike[str], pipes: bool = True) -> Iterator[IO[bytes]]:
-    """A file to read, in which one can seek: a regular one, or all that comes out of a pipe.
+    """A seekable file to read: a regular one, or the whole content of a pipe.
 
-    Raises OSError when it cannot be read, ValueError, which does not name it, for a device or a socket, a pipe without
-    `pipes`, or one out of which come more than `PIPE` bytes.
+    Raises OSError if it cannot be read, ValueError (which does not name the file) for a device or a socket, a pipe
+    without `pipes`, or one that gives more than `PIPE` bytes.
     """
     path = os.fspath(path)  # a number would be a file that is open
-    mode = os.stat(path).st_mode  # opening a device may do something
+    mode = os.stat(path).st_mode  # opening a device may have effects
     _check_kind(mode, pipes)
     with open(path, "rb") as stream:
         if not stat.S_ISFIFO(mode):
@@ -97,11 +97,11 @@ def reading(path: str | os.PathLike[str], pipes: bool = True) -> Iterator[IO[byt
 
 
 def lines(stream: TextIO) -> Iterator[str]:
-    """The lines of a text, such as stdin, which may also be a terminal or a socket. Raises ValueError as `reading`, and
-    for a line of more than `LINE` characters."""
+    """The lines of a text stream such as stdin, which may be a terminal or a socket. Raises ValueError as `reading`
+    does, and for a line of more than `LINE` characters."""
     try:
         mode = os.fstat(stream.fileno()).st_mode
-    except OSError:  # it is no file at all
+    except OSError:  # it has no file descriptor
         mode = stat.S_IFREG
     if not stat.S_ISSOCK(mode) and not stream.isatty():
         _check_kind(mode, pipes=True)
@@ -124,17 +124,17 @@ def _check_kind(mode: int, pipes: bool) -> None:
 
 def _check_pipe(size: int) -> None:
     if size > PIPE:
-        raise ValueError(f"more than {PIPE} bytes come out of the pipe: write them to a file")
+        raise ValueError(f"the pipe gives more than {PIPE} bytes: write them to a file")
 
 
 def read_member(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
-    """An array in an npz file. Raises an error of some kind when it is damaged or something else."""
+    """An array in an npz file. Raises an exception of any type if it is damaged or no array."""
     with file.open(member) as stream:
         return read_array(stream)
 
 
 def check_expansion(member: zipfile.ZipInfo, size: int) -> None:
-    """Raises ValueError if a part of an npz file of that size fills the memory when it is expanded, or may do so."""
+    """Raise ValueError if a member of an npz file of that size could fill the memory when it is expanded."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # 4 kB of bzip2 become 4 GB at once
         raise ValueError("it is compressed in another way than by numpy.savez_compressed")
     if member.file_size > max(LARGEST, BOMB * size):
@@ -143,7 +143,7 @@ def check_expansion(member: zipfile.ZipInfo, size: int) -> None:
 
 
 def read_array(stream: IO[bytes]) -> Array:
-    """The array that an npy file holds, no more and no less. Raises an error of some kind otherwise."""
+    """The array that is the whole content of an npy file. Raises an exception of any type otherwise."""
     found: Array = np.lib.format.read_array(stream, allow_pickle=False)
     if stream.read(1):  # reaching the end of a member also checks its checksum
         raise ValueError("there is more data than the header says")
@@ -151,7 +151,7 @@ def read_array(stream: IO[bytes]) -> Array:
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in one printable line; its words may come from a damaged file."""
+    """The message of an error in one printable line; its text may come from a damaged file."""
     if isinstance(error, zipfile.BadZipFile):
         return "it is damaged, or no npz file"
     if "Object arrays" in str(error):
@@ -162,8 +162,8 @@ def reason(error: Exception) -> str:
 
 
 def read(path: str | os.PathLike[str], take: Callable[[dict[str, Array]], Any], what: str) -> Any:
-    """`take` applied to the arrays of an npz file. Raises OSError when it cannot be read, ValueError for anything else:
-    that it holds no `what`, and why."""
+    """`take` applied to the arrays of an npz file. Raises OSError if it cannot be read, else ValueError that says that
+    the file holds no `what`, and why."""
     path = os.fspath(path)  # a number would be a file that is open
     try:
         with reading(path) as stream, zipfile.ZipFile(stream) as file:
@@ -173,10 +173,10 @@ def read(path: str | os.PathLike[str], take: Callable[[dict[str, Array]], Any], 
                 raise ValueError("its parts are compressed, or overlap")  # and could fill the memory
             arrays = {each.filename.removesuffix(".npy"): read_member(file, each) for each in members}
         for name, values in arrays.items():
-            if values.dtype.kind not in "fiub":  # strings may have no bytes, and so any shape
+            if values.dtype.kind not in "fiub":  # strings may have size 0, and so any shape
                 raise ValueError(f"{name} must hold real numbers, got dtype {values.dtype}")
         return take(arrays)
-    except Exception as error:  # a damaged zip fails in a dozen ways, among them seeks to before its beginning
+    except Exception as error:  # a damaged zip fails in a dozen ways, such as seeks to negative positions
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise ValueError(f"{os.fsdecode(path)} holds no {what}: {reason(error)}") from error

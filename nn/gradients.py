@@ -1,7 +1,7 @@
 """Gradient checking: do the backward of layers and loss agree with central differences?
 
-By the chain rule the gradient of a model is right when that of each part is. So each part is checked on its own, with
-the gradient that the parts behind it hand back in a real backward: a wrong one fails alone, by its name.
+By the chain rule, the gradient of a model is right if that of each part is. So each part is checked alone, with the
+gradient that it gets from the following parts in a real backward. A wrong part fails alone, and is named.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ PARAMETERS = ("weights", "biases")
 
 
 class GradientRow(NamedTuple):
-    """What was found for one array: of layer `layer`, its place and name, the gradient with respect to `name`."""
+    """The result for one array: the gradient of layer `layer` (its number and name) with respect to `name`."""
 
     layer: str
     name: str
     shape: tuple[int, ...]
     checked: int  # entries that were compared
-    skipped: int  # entries at kinks, where differences tell nothing
+    skipped: int  # entries at kinks, where differences are meaningless
     error: float  # the largest
     passed: bool
     note: str  # what is wrong, or ""
@@ -39,7 +39,7 @@ class GradientRow(NamedTuple):
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """What `check_gradients` found: true if all `rows` passed; as text it is the table."""
+    """The result of `check_gradients`: true if all `rows` passed; `str` gives the table."""
 
     rows: list[GradientRow]
     tolerance: float
@@ -68,31 +68,30 @@ class GradientCheck:
 def check_gradients(model: Model, X: ArrayLike, y: ArrayLike, *, numbers: int | None = 100, step: float = 1e-5,
                     tolerance: float = 1e-6, seed: int | np.random.Generator = 0, verbose: bool = True
                     ) -> GradientCheck:
-    """Compare the gradients of a finalized model with central differences, print a table and return what was found.
+    """Compare the gradients of a finalized model with central differences, print a table and return the result.
 
     X, y: a batch as for `train`; 10 to 100 samples are enough.
-    numbers: how many entries of each array to check, the largest gradient among them; None checks all.
-    step: of the differences, times an entry's size where that is above 1; a tenth and a hundredth of it are tried too.
+    numbers: how many entries of each array to check, including the one with the largest gradient; None checks all.
+    step: the step of the differences, relative for entries above 1; a tenth and a hundredth of it are tried, too.
     tolerance: the largest error that passes.
     seed: a number or a NumPy Generator, for the choice of entries.
     verbose: print the table.
 
     For each layer, the gradients with respect to its inputs, weights and biases are compared with the differences of
-    sum(dy * outputs) plus the penalties of its regularizers, dy being the gradient that `backward` hands to the layer;
-    those of the loss, with its mean. A softmax or sigmoid that is joined with the loss is one with it, and no part of a
-    Dense. Layers are as in training; whole numbers among a layer's attributes, such as Dropout's `calls`, and NumPy
-    Generators are set back before each forward, so that masks stay.
+    sum(dy * outputs) plus the penalties of its regularizers, where dy is the gradient that the layer's `backward` gets.
+    For the loss, its mean is differentiated. A softmax or sigmoid that is joined with the loss is checked with it, not
+    as a layer or part of a Dense. Layers run as in training. Whole numbers among a layer's attributes, such as
+    Dropout's `calls`, and NumPy Generators are restored before each forward, so that masks stay the same.
 
-    The error of an entry is its difference from backward over the largest gradient of its array, so that entries near 0
-    are not judged by rounding alone. An entry is skipped, not failed, where the slope changes within the step by half
-    its disagreement or more: at a kink such as ReLU's. An array of which all entries are skipped does not pass.
+    The error of an entry is its difference from backward, divided by the largest gradient of its array, so that
+    entries near 0 do not fail by rounding. An entry is skipped if the slope changes within the step by at least half
+    the difference, which means a kink such as ReLU's. An array whose entries are all skipped does not pass.
 
-    The model stays as it is: a copy in float64 is checked, with its parameters shifted by about 0.001 at random, since
-    biases of 0 stand at a kink of ReLU for inputs of 0, and at that of L1.
+    The model is not changed. A copy in float64 is checked, with its parameters shifted by about 0.001 at random, since
+    biases of 0 are at the kink of ReLU for inputs of 0, and at that of L1.
 
-    Raises RuntimeError for a model without loss or finalize, and for a layer that gives other outputs each time;
-    TypeError for a layer that does not compute in float64 what it gets in float64; TypeError and ValueError for data
-    that does not fit.
+    Raises RuntimeError for a model without loss or finalize, and for a layer whose outputs differ from call to call;
+    TypeError for a layer that does not return float64 for float64; TypeError and ValueError for data that does not fit.
     """
     if not isinstance(model, Model):
         raise TypeError(f"model must be an nn.Model, got {model!r}")
@@ -165,7 +164,7 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
                        lambda x: criterion.forward(x, y) * weights / len(losses))]
     for number, layer in reversed(layers):
         if np.shape(gradient) != x.shape:
-            break  # it fails, and nothing can be said of the layers before
+            break  # it fails, and the layers before cannot be checked
         x, dy = inputs.pop(), gradient
         found = layer.backward(dy.copy())
         gradient = _copy(getattr(layer, "dinputs", None) if found is None else found)
@@ -206,7 +205,7 @@ def _compare(layer: str, name: str, values: Array, gradient: Any, terms: Callabl
         raise RuntimeError(f"layer {layer} gives other outputs each time: its random numbers must come from a NumPy "
                            "Generator among its attributes, or depend on a number that is one")
     size = np.abs(gradient)
-    # what the differences themselves round: without it a gradient of 0 could not be checked
+    # the rounding of the differences: without it a gradient of 0 could not be checked
     rounding = 4 * np.finfo(np.float64).eps * np.linalg.norm(base) / step
     scale = max(size.max(), rounding / tolerance, np.finfo(np.float64).tiny)  # size first: NaN stays
     entries = np.arange(values.size)
@@ -234,7 +233,7 @@ def _compare(layer: str, name: str, values: Array, gradient: Any, terms: Callabl
 
 def _slope(values: Array, at: tuple[Any, ...], expected: float, terms: Callable[[Array], Array], base: Array,
            step: float, near: float) -> tuple[float, bool]:
-    """The central difference by one entry, at the first step where it is near what is expected, and else whether the
+    """The central difference for one entry, at the first step where it is near `expected`, and, if at none, whether the
     slope changes within the step."""
     kept = values[at]
     slopes, bends = [], []
@@ -256,7 +255,7 @@ def _slope(values: Array, at: tuple[Any, ...], expected: float, terms: Callable[
 
 
 def _state(layer: Layer) -> dict[str, Any]:
-    # what makes a layer's next forward another one
+    # the state that changes a layer's next forward
     return {name: copy.deepcopy(value) for name, value in vars(layer).items()
             if isinstance(value, (int, np.random.Generator, np.random.RandomState))}
 

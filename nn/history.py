@@ -1,4 +1,4 @@
-"""The figures of a training by epoch, which draw themselves."""
+"""The figures of a training by epoch, and their curves."""
 
 import io
 import math
@@ -9,20 +9,20 @@ from typing import Any
 LOGARITHMIC = 1000  # largest over smallest number, above which an axis is logarithmic
 FEW = 30  # epochs up to which each has a dot
 STYLES = {"training": "#1f77b4", "validation": "#ff7f0e", "": "#555555"}
-WIDTHS = {"training": 2.4, "validation": 1.2, "": 1.2}  # where one lies over the other, both are seen
+WIDTHS = {"training": 2.4, "validation": 1.2, "": 1.2}  # so that both are visible where they overlap
 
 
 class History(dict[str, list[float]]):
-    """A dict of lists with one number an epoch, such as `Model.history`; a notebook shows its picture.
+    """A dict of lists with one number per epoch, such as `Model.history`; a notebook shows its curves.
 
-    Drawn are loss, accuracy, val_loss, val_accuracy and, if it changes, learning_rate.
+    It draws loss, accuracy, val_loss, val_accuracy and, if it changes, learning_rate.
     """
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the figures by epoch and return the matplotlib Figure; write it to `path` if given.
 
-        The suffix of `path` chooses the format. The legends tell the last values. A list shorter than the others begins
-        at epoch 1, too. An axis of losses or rates that spans more than a factor of 1000 is logarithmic.
+        The suffix of `path` chooses the format. The legends show the last values. A list shorter than the others also
+        starts at epoch 1. An axis of losses or rates that spans more than a factor of 1000 is logarithmic.
 
         Raises ImportError without matplotlib, ValueError for an empty history or an unknown suffix, OSError when the
         file cannot be written.
@@ -54,7 +54,7 @@ def draw(history: Mapping[str, Sequence[float]], more: int = 0) -> tuple[Any, li
     try:
         from matplotlib.figure import Figure  # no pyplot: no window, no global state, 0.2 s less
     except ImportError as error:
-        raise ImportError('the picture needs matplotlib: pip install "nnjit[plot]"') from error
+        raise ImportError('plotting needs matplotlib: pip install "nnjit[plot]"') from error
     count = len(panels) + more
     rows, columns = (2, 2) if count == 4 else (1, count)
     figure = Figure(figsize=(4.5 * columns, 4 * rows), layout="constrained", dpi=120)

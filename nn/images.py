@@ -1,4 +1,4 @@
-"""Pictures as arrays: folders with a subfolder for each label. Needs Pillow."""
+"""Images as arrays: folders with a subfolder for each label. Needs Pillow."""
 
 import os
 import warnings
@@ -12,7 +12,7 @@ import numpy as np
 from .arrays import INT64, Array, whole
 from .files import reading
 
-# suffix, and the only format that such files may have: among Pillow's others are some that start programs
+# by suffix, the only format that a file may have: some of Pillow's other formats start programs
 FORMATS = {".bmp": "BMP", ".gif": "GIF", ".jpeg": "JPEG", ".jpg": "JPEG", ".pgm": "PPM", ".png": "PNG", ".ppm": "PPM",
            ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
 GREY = ("1", "L", "LA")  # Pillow's modes without colour, the last with transparency
@@ -21,30 +21,30 @@ ORIENTATION = 0x112  # the EXIF tag: which way up the camera was held
 TURNS = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
          8: "ROTATE_90"}
 SIDEWAYS = tuple(TURNS.values())[3:]  # by which width and height change places
-SCALES = {"1": 255, "L;2": 85, "L;4": 17}  # what grey levels of fewer bits are taken by, but not the transparent one
+SCALES = {"1": 255, "L;2": 85, "L;4": 17}  # factors of grey levels with fewer bits, but not of the transparent one
 
 Background = int | Sequence[int]
 
 
 def image_folder(path: str | os.PathLike[str], *, color: bool | None = None, background: Background = WHITE
                  ) -> tuple[Array, Array, tuple[str, ...]]:
-    """The pictures in the subfolders of `path`, the numbers of their labels, and the labels: (X, y, classes).
+    """Read the images in the subfolders of `path`, one subfolder per label, as (X, y, classes).
 
         X, y, classes = nn.datasets.image_folder("fashion_mnist_images/train")
         X = (X.reshape(len(X), -1).astype(np.float32) - 127.5) / 127.5
 
-    X is uint8, (N, height, width) of grey levels where all pictures are grey, else (N, height, width, 3) of red, green
-    and blue; `color` True or False wants one or the other. y (N,), int64, is the place of the picture's folder among
-    `classes`, the names of the folders. Names that are numbers sort as numbers, before the others; so do the pictures.
-    Hidden files, and those with other suffixes than pictures have, are passed over.
+    X is uint8: grey levels (N, height, width) if all images are grey, else (N, height, width, 3) with red, green and
+    blue; `color=True` or `color=False` chooses. y (N,), int64, are the indices of the labels in `classes`, the names of
+    the subfolders. Names that are numbers are sorted as numbers, before the others; file names likewise. Hidden files,
+    and files whose suffix is not that of an image, are ignored.
 
-    Transparent pictures are laid on `background`, a grey level or (red, green, blue), each in 0..255; white by default.
-    One that is not grey makes X coloured, if any picture is transparent. Pictures that a camera took sideways are
-    turned upright, as their EXIF orientation says. Of an animation the first frame is taken.
+    Transparent images are composited onto `background`, a grey level or (red, green, blue), each in 0..255; the default
+    is white. A background that is not grey makes X coloured if any image is transparent. Images are rotated to their
+    EXIF orientation. Only the first frame of an animation is read.
 
     Raises ImportError without Pillow, OSError for a folder that cannot be read, FileNotFoundError for one without
-    labels or a label without pictures, ValueError that names the file for one that is damaged, of another size than the
-    first, of more than 8 bits a channel or so large that Pillow warns of it.
+    subfolders or a subfolder without images, ValueError that names the file for one that is damaged, of another size
+    than the first, of more than 8 bits a channel or so large that Pillow warns of it.
     """
     paths, y, classes = _labelled(Path(path))
     return read_images(paths, color=color, background=background), y, classes
@@ -52,9 +52,9 @@ def image_folder(path: str | os.PathLike[str], *, color: bool | None = None, bac
 
 def train_test_images(path: str | os.PathLike[str], *, color: bool | None = None, background: Background = WHITE
                       ) -> tuple[tuple[Array, Array], tuple[Array, Array], tuple[str, ...]]:
-    """The folders `train` and `test` in `path` as ((X_train, y_train), (X_test, y_test), classes).
+    """Read the folders `train` and `test` in `path` as ((X_train, y_train), (X_test, y_test), classes).
 
-    See `image_folder`. All pictures must have one size. Raises ValueError, too, when the labels of both differ.
+    See `image_folder`. All images must have the same size. Also raises ValueError if the labels of the two differ.
     """
     train, y_train, classes = _labelled(Path(path) / "train")
     test, y_test, others = _labelled(Path(path) / "test")
@@ -66,15 +66,15 @@ def train_test_images(path: str | os.PathLike[str], *, color: bool | None = None
 
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """The pictures in a folder, then those in its subfolders, in the order of `image_folder`."""
+    """The images in a folder, then those in its subfolders, in the order of `image_folder`."""
     files, folders = _entries(Path(folder))
     return files + [path for each in folders for path in _entries(each)[0]]
 
 
 def read_images(paths: Sequence[Path], *, color: bool | None = None, background: Background = WHITE) -> Array:
-    """Pictures of one size as X (N, height, width) or (N, height, width, 3), uint8. See `image_folder`.
+    """Images of the same size as X (N, height, width) or (N, height, width, 3), uint8. See `image_folder`.
 
-    Looks at the sizes of all before it decodes the second.
+    Reads the sizes of all images before it decodes the second.
     """
     if color not in (None, True, False):
         raise TypeError(f"color must be True, False or None, got {color!r}")
@@ -82,7 +82,7 @@ def read_images(paths: Sequence[Path], *, color: bool | None = None, background:
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError("pictures need Pillow: .venv/bin/pip install '.[images]'") from error
+        raise ImportError("images need Pillow: .venv/bin/pip install '.[images]'") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -96,7 +96,7 @@ def read_images(paths: Sequence[Path], *, color: bool | None = None, background:
                 seen = picture.has_transparency_data and len(set(behind)) > 1
                 grey = grey and picture.mode in GREY and not seen
                 if picture.format in ("PNG", "TIFF") and picture.size != size:
-                    picture.load()  # the orientation may stand behind the pixels, or a tiff be turned by now only
+                    picture.load()  # the orientation may follow the pixels, and a tiff is rotated only now
                 size = size or _size(picture)
                 _same_size(_size(picture), size, paths)
         color = not grey if color is None else color
@@ -130,18 +130,18 @@ def _turn(picture: Any) -> str | None:
         return None
     try:
         return TURNS.get(Image.Image.getexif(picture).get(ORIENTATION, 1))  # a png's own would decode it
-    except Exception:  # damaged metadata do not make a picture worse
+    except Exception:  # damaged metadata do not make an image unusable
         return None
 
 
 def _size(picture: Any) -> tuple[int, int]:
-    # width and height of the picture upright, as far as it has been read
+    # width and height of the upright image, as far as it has been read
     width, height = picture.size
     return (height, width) if _turn(picture) in SIDEWAYS else (width, height)
 
 
 def _upright(picture: Any, behind: tuple[int, ...]) -> Any:
-    # a picture without transparency
+    # the image without transparency
     from PIL import Image
     scale = SCALES.get(picture.tile[0][3], 1) if picture.format == "PNG" and picture.tile else 1
     picture.load()
@@ -159,7 +159,7 @@ def _upright(picture: Any, behind: tuple[int, ...]) -> Any:
 
 
 def _deep(arguments: Any) -> bool:
-    # of a decoder, which cuts 16 bits of colours to 8 in silence: 'RGB;16B', or of a ppm ('RGB', 65535)
+    # of a decoder, which silently cuts 16 bits of colours to 8: 'RGB;16B', or of a ppm ('RGB', 65535)
     parts = arguments if isinstance(arguments, tuple) else (arguments,)
     if parts[:1] in (("RGB",), ("L",)) and len(parts) == 2:
         return isinstance(parts[1], int) and parts[1] > 255
@@ -168,7 +168,7 @@ def _deep(arguments: Any) -> bool:
 
 @contextmanager
 def _picture(path: Path) -> Iterator[Any]:
-    # a file of which only the header has been read; whatever is wrong with it, also while it is used, names it
+    # a file of which only the header has been read; an error while it is used names the file, too
     from PIL import Image, UnidentifiedImageError
     kind = FORMATS[path.suffix.lower()]
     try:
@@ -176,7 +176,7 @@ def _picture(path: Path) -> Iterator[Any]:
         with reading(path, pipes=False) as stream, Image.open(stream, formats=[kind]) as picture:  # twice, so no pipe
             yield picture
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path}: it is damaged, or no {kind} picture") from error
+        raise ValueError(f"{path}: it is damaged, or no {kind} image") from error
     except Exception as error:  # decoders fail in a dozen ways
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -186,17 +186,17 @@ def _picture(path: Path) -> Iterator[Any]:
 def _labelled(folder: Path) -> tuple[list[Path], Array, tuple[str, ...]]:
     folders = _entries(folder)[1]
     if not folders:
-        raise FileNotFoundError(f"{folder} has no subfolders: it must hold one for each label, with its pictures")
+        raise FileNotFoundError(f"{folder} has no subfolders: it must hold one for each label, with its images")
     paths = [_entries(each)[0] for each in folders]
     for each, found in zip(folders, paths):
         if not found:
-            raise FileNotFoundError(f"no pictures in {each}: it counts as a label, and must hold {', '.join(FORMATS)}")
+            raise FileNotFoundError(f"no images in {each}: it counts as a label, and must hold {', '.join(FORMATS)}")
     y = np.repeat(np.arange(len(folders), dtype=INT64), [len(found) for found in paths])
     return [path for found in paths for path in found], y, tuple(each.name for each in folders)
 
 
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
-    # pictures and subfolders, in order; names that are numbers as numbers: 2 before 10
+    # images and subfolders, sorted; names that are numbers as numbers: 2 before 10
     def order(path: Path) -> tuple[bool, int, str]:
         number = path.stem.isdecimal()
         return not number, int(path.stem) if number else 0, path.name

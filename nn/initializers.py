@@ -1,7 +1,7 @@
-"""First weights of a layer: functions of its sizes and a NumPy Generator, as `Dense(..., initializer=...)` takes them.
+"""Initial weights of a layer: functions of its sizes and a NumPy Generator, for `Dense(..., initializer=...)`.
 
-They are the same numbers on every CPU: the uniform ones are whole bits, one product and one difference, the normal ones
-those of the kernel `normal` under a seed that the Generator gives. NumPy's twin (`nn.use`) rounds these otherwise.
+They are the same on every CPU. Uniform weights are the Generator's random bits with one product and one difference;
+normal ones come from the kernel `normal`, seeded by the Generator. The NumPy twin (`nn.use`) rounds these differently.
 """
 
 import math
@@ -29,38 +29,38 @@ def _normal(deviation: float, n_inputs: int, n_neurons: int, rng: np.random.Gene
 
 
 def glorot_uniform(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
-    """Within +-sqrt(6 / (n_inputs + n_neurons)): for tanh, sigmoid and no activation (Glorot, Bengio 2010)."""
+    """Uniform in +-sqrt(6 / (n_inputs + n_neurons)), for tanh, sigmoid and no activation (Glorot, Bengio 2010)."""
     return _uniform(math.sqrt(6 / sum(_shape(n_inputs, n_neurons))), n_inputs, n_neurons, rng)
 
 
 def glorot_normal(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
-    """Of deviation sqrt(2 / (n_inputs + n_neurons)) (Glorot, Bengio 2010)."""
+    """Normal with standard deviation sqrt(2 / (n_inputs + n_neurons)) (Glorot, Bengio 2010)."""
     return _normal(math.sqrt(2 / sum(_shape(n_inputs, n_neurons))), n_inputs, n_neurons, rng)
 
 
 def he_uniform(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
-    """Within +-sqrt(6 / n_inputs): for ReLU and its kin (He et al. 2015)."""
+    """Uniform in +-sqrt(6 / n_inputs), for ReLU and similar activations (He et al. 2015)."""
     return _uniform(math.sqrt(6 / _shape(n_inputs, n_neurons)[0]), n_inputs, n_neurons, rng)
 
 
 def he_normal(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
-    """Of deviation sqrt(2 / n_inputs) (He et al. 2015)."""
+    """Normal with standard deviation sqrt(2 / n_inputs) (He et al. 2015)."""
     return _normal(math.sqrt(2 / _shape(n_inputs, n_neurons)[0]), n_inputs, n_neurons, rng)
 
 
 def zeros(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
-    """All 0: for a layer without one before or behind it, since equal neurons stay equal."""
+    """All 0, for a network of a single layer: in hidden layers equal neurons would stay equal."""
     return np.zeros(_shape(n_inputs, n_neurons))
 
 
 def uniform(limit: float = 0.05) -> Initializer:
-    """Within +-limit."""
+    """Uniform in +-limit."""
     limit = finite("limit", limit)
     return lambda n_inputs, n_neurons, rng: _uniform(limit, n_inputs, n_neurons, rng)
 
 
 def normal(deviation: float = 0.01) -> Initializer:
-    """Of that deviation; 0.01 is that of "Neural Networks from Scratch in Python"."""
+    """Normal with this standard deviation; "Neural Networks from Scratch in Python" uses 0.01."""
     deviation = finite("deviation", deviation)
     return lambda n_inputs, n_neurons, rng: _normal(deviation, n_inputs, n_neurons, rng)
 
@@ -71,7 +71,7 @@ BY_NAME: dict[str, Initializer] = {
 
 
 def find(initializer: str | Initializer) -> Initializer:
-    """The function of that name, or the function itself. Raises ValueError for a name that there is not."""
+    """The initializer of that name, or the function itself. Raises ValueError for an unknown name."""
     if callable(initializer):
         return initializer
     if not isinstance(initializer, str) or initializer not in BY_NAME:

@@ -1,7 +1,8 @@
 """Layers: parameters, and one kernel call each way.
 
-`y = layer.forward(x)` and `dx = layer.backward(dy)`; the arrays of the last call stay in `inputs output dinputs`, and
-for layers with parameters in `dweights dbiases`. Every call returns fresh arrays. Copies and pickles are without them.
+`y = layer.forward(x)` and `dx = layer.backward(dy)`. The arrays of the last call are kept in `inputs`, `output` and
+`dinputs`, for layers with parameters also in `dweights` and `dbiases`; copies and pickles leave them out. Every call
+returns new arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from . import backend, initializers
 from .arrays import MOST, Array, Calling, as_array, as_floats, finite, float_dtype, generator, real, whole
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
-DIMENSIONS = 63  # the most of a sample: NumPy's arrays have 64
+DIMENSIONS = 63  # the most of a sample: NumPy allows 64 with the batch
 # what outputs are to a loss; endings.py checks that it takes them
 PROBABILITIES, LOGARITHMS, NUMBERS, PASSED = "probabilities", "log-probabilities", "other numbers", "what it gets"
 
@@ -31,13 +32,13 @@ class _Layer(Calling):
 class Dense(_Layer):
     """y = f(x w + b), with f the identity, "relu", "sigmoid" or "tanh", all in one kernel.
 
-    `weights` (n_inputs, n_neurons) start as `initializer` has them (a name or a function of `initializers`), drawn from
-    `rng` (a seed or a NumPy Generator; hand one Generator to all layers, since the same seed gives layers of one
-    shape the same weights); `biases` (1, n_neurons) start at 0. Both may be assigned: the layer takes a copy in its own
-    dtype, float32 or float64. Input of another dtype is converted.
+    `weights` (n_inputs, n_neurons) are drawn by `initializer`, a name or a function of `initializers`, from `rng`, a
+    seed or a NumPy Generator. Pass the same Generator to all layers, or different seeds: layers of the same shape with
+    the same seed get the same weights. `biases` (1, n_neurons) start at 0. Assigning to either copies the values in the
+    layer's dtype, float32 or float64. Input of another dtype is converted.
 
-    The regularizers add l1 * sum |w| + l2 * sum w^2, of weights and of biases, to a model's loss, and the gradients of
-    that to `dweights` and `dbiases`.
+    The regularizers add l1 * sum |w| + l2 * sum w^2, for weights and for biases, to a model's loss, and the gradients
+    of these penalties to `dweights` and `dbiases`.
 
     Raises TypeError or ValueError for sizes below 1, an unknown activation, another dtype, another shape, or a
     regularizer that is not a finite number of at least 0.
@@ -75,7 +76,7 @@ class Dense(_Layer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.dtype = float_dtype(self.dtype)  # a copied dtype is another object, and kernels ask whether it is the same
+        self.dtype = float_dtype(self.dtype)  # a copied dtype is another object, and kernels compare by identity
         self.weights, self.biases = self._weights, self._biases
 
     @property
@@ -108,7 +109,7 @@ class Dense(_Layer):
                 (self.bias_regularizer_l1, self.bias_regularizer_l2))
 
     def penalties(self) -> list[float]:
-        """What the regularizers add to the loss: of the weights, of the biases, each only if it has some."""
+        """The penalties that the regularizers add to the loss: of the weights and of the biases, each only if set."""
         return [backend.ops.penalty.forward(values, l1=l1, l2=l2)
                 for values, (l1, l2) in zip(self.held(), self.regularizers()) if l1 or l2]
 
@@ -134,7 +135,7 @@ class Dense(_Layer):
     def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
         """The gradient (N, n_inputs) of the loss with respect to the inputs, given that of the outputs.
 
-        Sets `dweights` and `dbiases`. `input_gradient=False` saves a product and returns None: for a first layer.
+        Sets `dweights` and `dbiases`. `input_gradient=False`, for a first layer, saves a product and returns None.
         """
         return self._backward(dvalues, self.activation, input_gradient)
 
@@ -152,7 +153,7 @@ class Dense(_Layer):
 
 
 class _Activation(_Layer):
-    # a subclass names its operation, and whether that one's backward takes x instead of y
+    # a subclass names its operation, and says if its backward takes x instead of y
     operation = ""
     of_inputs = False
     _gives = NUMBERS
@@ -164,7 +165,7 @@ class _Activation(_Layer):
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._knobs.items())})"
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
-        """The outputs for inputs (N, C). float32 and float64 arrays stay, the rest becomes float32."""
+        """The outputs for inputs (N, C). Other dtypes than float32 and float64 become float32."""
         self.inputs = inputs = as_floats(inputs)
         self.output = y = getattr(backend.ops, self.operation).forward(inputs, **self._knobs)
         return y
@@ -179,7 +180,7 @@ class _Activation(_Layer):
         return dx
 
     def predictions(self, outputs: ArrayLike) -> Array:
-        """What outputs of a last layer say: class numbers after softmax, 0 or 1 after sigmoid, else the outputs."""
+        """Predictions from the last outputs: class numbers after softmax, 0 or 1 after sigmoid, else the outputs."""
         return as_array(outputs, "outputs")
 
 
@@ -191,7 +192,7 @@ class Linear(_Activation):
 
 
 class Step(_Activation):
-    """y = 1 where x > 0, else 0, as in a perceptron. Its derivative is 0: nothing before it learns by gradients."""
+    """y = 1 where x > 0, else 0, as in a perceptron. Its derivative is 0, so layers before it do not learn."""
 
     operation = "step"
 
@@ -252,7 +253,7 @@ class Softplus(_Activation):
 class Sigmoid(_Activation):
     """y = 1 / (1 + exp(-x)).
 
-    A Model joins it with BinaryCrossentropy behind it into one operation.
+    A Model joins it with a following BinaryCrossentropy into one operation.
     """
 
     operation = "sigmoid"
@@ -271,7 +272,7 @@ class Tanh(_Activation):
 class Softmax(_Activation):
     """y[i, j] = exp x[i, j] / sum over k of exp x[i, k]: each row becomes probabilities.
 
-    A Model joins it with CategoricalCrossentropy behind it into one operation.
+    A Model joins it with a following CategoricalCrossentropy into one operation.
     """
 
     operation = "softmax"
@@ -282,7 +283,7 @@ class Softmax(_Activation):
 
 
 class LogSoftmax(_Activation):
-    """The logarithm of softmax: log-probabilities, which NegativeLogLikelihood takes."""
+    """The logarithm of softmax: log-probabilities, for NegativeLogLikelihood."""
 
     operation = "log_softmax"
     _gives = LOGARITHMS
@@ -292,10 +293,10 @@ class LogSoftmax(_Activation):
 
 
 class Input(_Layer):
-    """Samples as they are, (N, *shape), checked for their shape: `Input(784)`, `Input((28, 28))`.
+    """Passes on samples (N, *shape) and checks their shape: `Input(784)`, `Input((28, 28))`.
 
-    Raises TypeError or ValueError for sizes that are not whole numbers of at least 1, ValueError for more of them, or
-    a larger product, than an array has.
+    Raises TypeError or ValueError for sizes that are not whole numbers of at least 1, ValueError for more dimensions or
+    elements than an array can have.
     """
 
     _gives = PASSED
@@ -350,7 +351,7 @@ class Flatten(_Layer):
             raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, self.inputs.dtype, "dvalues")
         if dvalues.size != self.inputs.size:
-            raise ValueError(f"dvalues must have as many numbers as inputs {self.inputs.shape}, got {dvalues.shape}")
+            raise ValueError(f"dvalues must have as many elements as inputs {self.inputs.shape}, got {dvalues.shape}")
         self.dinputs = dx = dvalues.reshape(self.inputs.shape)
         return dx
 
@@ -365,9 +366,9 @@ def _share(rate: float) -> float:
 class Dropout(_Activation):
     """In training y = x * mask, where the mask is 0 with probability `rate`, else 1 / (1 - rate); otherwise y = x.
 
-    `binary_mask` is the mask of the last call, None if that was not in training. Each call in training takes another
-    one: it depends on `seed` (a whole number, 0 <= seed < 2^64; None draws one) and on `calls`, the number of those
-    before. Give each layer a seed of its own, since the same one gives the same masks.
+    Each call in training uses a new mask, which depends on `seed` (a whole number, 0 <= seed < 2^64; None draws one)
+    and on `calls`, the number of calls in training so far. Give each layer its own seed: the same seed gives the same
+    masks. `binary_mask` is the mask of the last call, or None if that was not in training.
 
     Raises TypeError for what is no number, ValueError for a number out of range.
     """
@@ -406,7 +407,7 @@ class Dropout(_Activation):
         return f"{type(self).__name__}({self.dropped}, seed={self.seed})"
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
-        """The outputs for inputs: some of them dropped in training, otherwise a copy."""
+        """The outputs for inputs: in training with elements dropped, otherwise a copy."""
         self.inputs = inputs = as_floats(inputs)
         if training:
             y, self.binary_mask = backend.ops.dropout.forward(inputs, rate=self.dropped, seed=self.seed,
@@ -418,7 +419,7 @@ class Dropout(_Activation):
         return y
 
     def backward(self, dvalues: ArrayLike) -> Array:
-        """The gradient of the loss with respect to the inputs, given that of the outputs, by the last call's mask."""
+        """The gradient of the loss with respect to the inputs, given that of the outputs, with the last call's mask."""
         if self.output is None:
             raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, self.output.dtype, "dvalues")
@@ -429,13 +430,13 @@ class Dropout(_Activation):
 
 
 class Sequential:
-    """Layers in a row as one: `forward` through all of them, `backward` in the opposite order.
+    """A sequence of layers as one layer: `forward` runs through all of them, `backward` in the opposite order.
 
-    A Model takes them one by one: `model.add(Sequential(...))`. For a training loop of one's own, `trainable_layers`
-    are those that an optimizer updates.
+    `model.add(Sequential(...))` adds the layers one by one. In a hand-written training loop, an optimizer updates
+    `trainable_layers`.
     """
 
-    recordable = False  # put into a model's list, it hides its layers' parameters from a recording
+    recordable = False  # in a model's list it would hide the parameters of its layers from a recording
 
     def __init__(self, *layers: Layer) -> None:
         self.layers: list[Layer] = []
@@ -447,7 +448,7 @@ class Sequential:
 
     @property
     def trainable_layers(self) -> list[Layer]:
-        """Those with weights."""
+        """The layers with weights."""
         return [layer for layer in self.layers if hasattr(layer, "weights")]
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
@@ -465,16 +466,16 @@ class Sequential:
         return gradient
 
     def predictions(self, outputs: ArrayLike) -> Array:
-        """What the last layer says of its outputs."""
+        """The predictions of the last layer from its outputs."""
         last: Any = self.layers[-1] if self.layers else None
         return last.predictions(outputs) if hasattr(last, "predictions") else as_array(outputs, "outputs")
 
 
 def unfolded(layer: Layer, taker: str) -> list[Layer]:
-    """The layers of a Sequential, or the layer alone. Raises TypeError for what is no layer, naming what took it."""
+    """The layers of a Sequential, or a list of the layer. Raises TypeError for what is no layer, naming `taker`."""
     if isinstance(layer, type) or not (hasattr(layer, "forward") and hasattr(layer, "backward")):
         raise TypeError(f"{taker} takes a layer, such as Dense(2, 64), got {layer!r}")
     return layer.layers if type(layer) is Sequential else [layer]
 
 
-Layer = Any  # whatever has forward and backward as above; with parameters, also the attributes of Dense
+Layer = Any  # anything with forward and backward as above; with parameters, also with the attributes of Dense

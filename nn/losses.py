@@ -1,15 +1,19 @@
 """Losses: a value for each sample, the mean over a batch, and the gradient of that mean.
 
-Labels of classes are integers or whole floats (N,), or (N, 1) where there is more than one output; or rows (N, C) with
-a share for each class, such as one-hot. `preparation.LabelEncoder` makes numbers of text. Targets of the other losses
-have the shape of the outputs (N, C), or (N,) for a single output.
+Class labels are integers or floats with integer values, of shape (N,), or (N, 1) if there is more than one output; or
+rows (N, C) with a share for each class, such as one-hot. `preparation.LabelEncoder` turns text labels into class
+numbers. Targets of the other losses have the shape of the outputs (N, C), or (N,) for a single output.
 
-A sample's weight multiplies its loss. The mean still divides by the number of samples, so that weights with a mean of 1
-leave it in scale, and every batch's gradient is that of its share of the whole (as in Keras and scikit-learn; PyTorch's
-class weights divide by the sum of weights of each batch). The weight is `sample_weight` of the sample, times the
-`class_weights` of its class: the largest share's where labels are rows. `class_weights` are a number of at least 0 for
-each class, a dict such as {1: 5.0}, in which classes that are left out weigh 1, or "balanced": N / (classes * count) of
-the labels that `Model.train` gets, or `prepare` in a loop of one's own.
+The weight of a sample multiplies its loss. It is the product of its `sample_weight` and the `class_weights` of its
+class; for rows of labels, of the class with the largest share. `class_weights` can be
+
+- a list with a number of at least 0 for each class,
+- a dict such as {1: 5.0}, in which missing classes have the weight 1,
+- "balanced": N / (classes * count of the class), computed from the labels that `Model.train` gets; in a hand-written
+  loop, call `loss.prepare(y)` first.
+
+The mean divides by the number of samples, not by the sum of weights, as in Keras and scikit-learn. (PyTorch's class
+weights divide by the sum of weights of each batch.)
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ def _penalties(layer: Any) -> list[float]:
 
 
 class Loss(Calling):
-    """What losses share: the mean of a batch, and of all batches since `new_pass`."""
+    """Base class of losses: the mean of a batch, and of all batches since `new_pass`."""
 
     _takes: str | None = None  # which outputs; None: any
     output: Array | None = None
@@ -49,7 +53,7 @@ class Loss(Calling):
     trainable_layers: Sequence[Any] = ()
 
     def forward(self, y_pred: ArrayLike, y_true: ArrayLike) -> Array:
-        """The loss (N,) of each sample; also sets `output`, what `backward` and a metric take."""
+        """The loss (N,) of each sample. Also sets `output`, which `backward` and a metric take."""
         raise NotImplementedError
 
     def backward(self, dvalues: ArrayLike, y_true: ArrayLike) -> Array:
@@ -57,7 +61,7 @@ class Loss(Calling):
         raise NotImplementedError
 
     def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
-        """y in the form `forward` is fastest with, checked for `samples` rows and `outputs` columns, if known.
+        """y converted for `forward`, and checked for `samples` rows and `outputs` columns, if known.
 
         Raises TypeError or ValueError that names what is wrong.
         """
@@ -65,12 +69,12 @@ class Loss(Calling):
         if targets.dtype.kind not in "iu" or np.ma.isMaskedArray(targets):  # a user's own loss may want class numbers
             targets = as_floats(y, dtype, "y")
         if not targets.ndim or len(targets) != samples:
-            raise ValueError(f"X and y must have one length, got {samples} and "
+            raise ValueError(f"X and y must have the same length, got {samples} and "
                              f"{len(targets) if targets.ndim else 'a number'}")
         return targets
 
     def weights(self, y: Array, sample_weight: ArrayLike | None, dtype: np.dtype[Any]) -> Array | None:
-        """The weight (N,) of each sample with labels y in the form of `targets`; None if all count alike.
+        """The weight (N,) of each sample, for labels y from `targets`; None if all weights are 1.
 
         Raises TypeError or ValueError for weights that are not N finite numbers of at least 0.
         """
@@ -82,10 +86,11 @@ class Loss(Calling):
         return as_weights("sample_weight", weights)
 
     def prepare(self, y: ArrayLike, outputs: int | None = None) -> None:
-        """Take what is needed from the labels y of a whole training, for a model with so many outputs, if known."""
+        """Compute what the loss needs from all labels y of a training, for `outputs` outputs, if known: the weights of
+        `class_weights="balanced"`. `Model.train` calls it; in a hand-written loop call it first."""
 
     def plain(self) -> Loss:
-        """The loss of labels from `targets`, without the weights from `weights`: itself, or one with less to do."""
+        """The loss for labels from `targets`, without class weights and smoothing: itself or a copy."""
         return self
 
     def new_pass(self) -> None:
@@ -103,16 +108,16 @@ class Loss(Calling):
         return mean
 
     def count(self, mean: float, samples: int) -> None:
-        """Let a batch of so many samples with this mean loss count in `calculate_accumulated`."""
+        """Add a batch with this mean loss and number of samples to `calculate_accumulated`."""
         self.accumulated_sum += mean * samples
         self.accumulated_count += samples
 
     def remember_trainable_layers(self, layers: Sequence[Any]) -> None:
-        """Whose penalties `regularization_loss` adds."""
+        """Set the layers whose penalties `regularization_loss` adds."""
         self.trainable_layers = layers
 
     def regularization_loss(self, layer: Any = None) -> float:
-        """The penalties of a layer's regularizers, or of those of all remembered layers."""
+        """The penalties of the regularizers of a layer, or of all remembered layers."""
         total = 0.0
         for each in self.trainable_layers if layer is None else (layer,):
             for penalty in each.penalties() if hasattr(each, "penalties") else _penalties(each):
@@ -227,7 +232,7 @@ class _Categorical(_Weighted):
     def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
         labels = as_labels(y, dtype, outputs)
         if len(labels) != samples:
-            raise ValueError(f"X and y must have one length, got {samples} and {len(labels)}")
+            raise ValueError(f"X and y must have the same length, got {samples} and {len(labels)}")
         if outputs is not None and labels.ndim == 2 and labels.shape[1] != outputs:
             raise ValueError(f"y must have shape ({samples},) or ({samples}, {outputs}), got {labels.shape}")
         if outputs is not None and labels.ndim == 1:
@@ -275,12 +280,12 @@ class _Categorical(_Weighted):
 
 
 class CategoricalCrossentropy(_Categorical):
-    """-log of the probability p (N, C) that the labelled class got, p clipped to [1e-7, 1 - 1e-7].
+    """-log p of the labelled class, for probabilities p (N, C) clipped to [1e-7, 1 - 1e-7].
 
-    label_smoothing: this share, below 1, of each label is spread evenly over all classes.
-    class_weights: numbers, a dict or "balanced"; see losses.py.
+    label_smoothing: the share, below 1, of each label that is spread evenly over all classes.
+    class_weights: a list, a dict or "balanced"; see losses.py.
 
-    Rows of labels must lie in 0..1 and add up to 1.
+    Rows of labels must be in 0..1 and add up to 1.
     """
 
     _takes = PROBABILITIES
@@ -296,7 +301,7 @@ class CategoricalCrossentropy(_Categorical):
 
 
 class SoftmaxCategoricalCrossentropy(_Categorical):
-    """Softmax and categorical cross-entropy in one operation: of scores x (N, C), with no clip and no overflow.
+    """Softmax and categorical cross-entropy in one operation, on scores x (N, C), without clipping or overflow.
 
     The model then ends in a `Dense` without activation, and `model.predict` returns scores: apply `Softmax().forward`
     to get probabilities. `output` holds the probabilities after `forward`; pass them to `backward`.
@@ -315,7 +320,7 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
 
 
 class NegativeLogLikelihood(_Categorical):
-    """-x of the log-probability x (N, C) that the labelled class got, such as those of LogSoftmax, with no clip.
+    """-x of the labelled class, for log-probabilities x (N, C) such as the outputs of LogSoftmax, without clipping.
 
     `label_smoothing` and `class_weights` are those of `CategoricalCrossentropy`.
     """
@@ -366,7 +371,7 @@ class _Elementwise(_Weighted):
 class BinaryCrossentropy(_Elementwise):
     """-(t log p + (1 - t) log(1 - p)) of probabilities p and targets t in 0..1, p clipped to [1e-7, 1 - 1e-7].
 
-    class_weights: of samples with a target of at most 0.5, and of the others; for a single output. See losses.py.
+    class_weights: two weights, for targets up to 0.5 and above; only for a single output. See losses.py.
     """
 
     operation = "binary_cross_entropy"

@@ -1,4 +1,4 @@
-"""Metrics: what a training reports beside its loss."""
+"""Metrics, which a training reports beside its loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .arrays import FLOAT32, FLOAT64, Array, as_array, as_floats, as_labels, fin
 
 
 class _Counting:
-    # a subclass says how many hits there are among how many numbers
+    # a subclass counts hits and the elements that can be one
     accumulated_sum: int = 0
     accumulated_count: int = 0
 
@@ -22,14 +22,14 @@ class _Counting:
         self.accumulated_count = 0
 
     def prepare(self, y: ArrayLike) -> None:
-        """Take what is needed from the labels of a whole training."""
+        """Compute what the metric needs from all labels of a training."""
 
     def hits(self, outputs: Array, y: Array) -> int:
-        """The number of hits among outputs in the form that a loss leaves them, and labels in that of its `targets`."""
+        """The number of hits of outputs, as a loss keeps them, and labels from its `targets`."""
         raise NotImplementedError
 
     def numbers(self, columns: int) -> int:
-        """How many numbers of a row with so many columns can each be a hit."""
+        """How many elements of a row with `columns` columns can each be a hit."""
         return columns
 
     def count(self, hits: int, total: int) -> float:
@@ -59,7 +59,7 @@ class _Counting:
 
 
 class Accuracy(_Counting):
-    """The share of samples whose largest output is at the labelled class, the first of equals counting.
+    """The share of samples whose largest output is at the labelled class; of equal outputs the first counts.
 
     Raises ValueError for a single output, which is always the largest.
     """
@@ -91,7 +91,7 @@ class Accuracy(_Counting):
             if labels.ndim == 2:
                 labels = labels.argmax(axis=1)
             if len(labels) != count:
-                raise ValueError(f"predictions and labels must have one length, got {count} and {len(labels)}")
+                raise ValueError(f"predictions and labels must have the same length, got {count} and {len(labels)}")
             correct = int(np.count_nonzero(as_labels(scores, FLOAT32, name="outputs") == labels))
         else:
             scores = as_floats(scores, name="outputs")
@@ -102,13 +102,14 @@ class Accuracy(_Counting):
 class TopKAccuracy(_Counting):
     """The share of samples with fewer than `k` outputs ranked before that of the labelled class.
 
-    Ranked as by `Accuracy`, which k = 1 is: the largest first, of equals the first, and a NaN before all numbers. With
-    k of at least C each sample is a hit. A model with it trains layer by layer, so that the time of the calls counts.
+    Outputs are ranked as by `Accuracy`, which is the case k = 1: the largest first, of equals the first, and NaN before
+    all numbers. If k is at least C, every sample is a hit. A model with it trains layer by layer, so call overhead
+    counts.
 
     Raises TypeError when k is no whole number, ValueError when it is less than 1.
     """
 
-    recordable = False  # no kernel counts these hits, so that a plan would not
+    recordable = False  # no kernel counts these hits, so a recording would not
 
     def __init__(self, k: int = 5) -> None:
         self.k = whole("k", k)
@@ -167,8 +168,8 @@ class BinaryAccuracy(_Counting):
 class RegressionAccuracy(_Counting):
     """The share of outputs (N, C) that are less than `precision` from their target.
 
-    None takes a 250th of the standard deviation of the targets that a training begins with, or of the first batch.
-    Where they are constant, it is a 250th of their magnitude, or of 1 if they are 0.
+    By default `precision` is a 250th of the standard deviation of the targets of a training, or else of the first
+    batch. For constant targets it is a 250th of their magnitude, or of 1 if they are 0.
     """
 
     def __init__(self, precision: float | None = None) -> None:

@@ -31,14 +31,14 @@ FEW = 32  # samples up to which `predict` is recorded
 
 
 class StopTraining(Exception):
-    """Raised by a callback, it ends a training at the end of this epoch."""
+    """Raised by a callback to end the training after this epoch."""
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _by_one_thread(method: Method) -> Method:
-    """A method of a model that keeps all other threads out: they would read and write the same arrays."""
+    """A method of a model that only one thread can run: others would read and write the same arrays."""
     @wraps(method)
     def alone(self: Model, *args: Any, **more: Any) -> Any:
         thread = get_ident()
@@ -56,20 +56,20 @@ def _by_one_thread(method: Method) -> Method:
 class Model:
     """`add` layers, `set` loss, optimizer and accuracy, `finalize`, then `train`, `evaluate`, `predict`.
 
-    `history` holds one number an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, and with regularizers
-    regularization_loss, which is part of loss, but not of val_loss. Losses and accuracy are means over the epoch's
-    batches, each taken before its update. `history.plot()` draws them.
+    `history` has lists of loss, accuracy, val_loss, val_accuracy and learning_rate, with one number per epoch. With
+    regularizers it also has regularization_loss, which is included in loss, but not in val_loss. Loss and accuracy
+    are means over the batches of the epoch, each computed before its update. `history.plot()` draws them.
 
     `finalize` puts the parameters of all layers into one array, of which `weights` and `biases` are then views. `train`
-    writes the layers' outputs and gradients into the same arrays at each step, `predict` those outputs: copy what you
-    want to keep. What `predict` returns is yours.
+    writes the layers' outputs and gradients into the same arrays at each step, and `predict` the outputs: copy what you
+    want to keep. The array that `predict` returns is not overwritten.
 
-    Threads may predict with one model at once. While one trains or evaluates it, the others get a RuntimeError.
+    Several threads may predict with a model at once. While one trains or evaluates it, the others get a RuntimeError.
     """
 
-    recordable = False  # as another model's layer: see Sequential
+    recordable = False  # when it is a layer of another model: see Sequential
     _thread: int | None = None  # that trains or evaluates
-    _data: Data = ()  # of the training step that is on its way back
+    _data: Data = ()  # of the training step in its backward
 
     def __init__(self) -> None:
         self.layers: list[_layers.Layer] = []
@@ -112,16 +112,18 @@ class Model:
         self._clip_norm = None if value is None else finite("clip_norm", value)
 
     def add(self, layer: _layers.Layer) -> None:
-        """Append a layer, or those of a Sequential. Raises TypeError for what has no forward and backward."""
+        """Append a layer, or the layers of a Sequential. Raises TypeError for what has no forward and backward."""
         self.layers += _layers.unfolded(layer, "add")
         self._finalized = None
 
     def set(self, *, loss: Loss | None = None, optimizer: Any = None, accuracy: Any = None,
             clip_norm: float | None = None) -> None:
-        """Set what is given, keep the rest; then call `finalize`. Raises TypeError for a class instead of an object.
+        """Set the arguments that are given and keep the others. Call `finalize` afterwards.
 
-        clip_norm: the largest Euclidean norm of all gradients together, to which each step scales larger ones; a
-            number of at least 0. `model.clip_norm = None` switches it off.
+        clip_norm: the largest Euclidean norm of all gradients together, a number of at least 0. Each step scales
+            larger gradients down to it. `model.clip_norm = None` switches it off.
+
+        Raises TypeError for a class instead of an object.
         """
         for name, value in (("loss", loss), ("optimizer", optimizer), ("accuracy", accuracy)):
             if isinstance(value, type):
@@ -139,7 +141,7 @@ class Model:
         CategoricalCrossentropy, and Sigmoid, or the sigmoid of a Dense, with BinaryCrossentropy.
 
         A model without loss and optimizer can predict, but not train. Raises ValueError for no layers, for layers that
-        do not fit, for a loss that does not take what they give, and for a softmax of a single output.
+        do not fit together, for a loss that does not fit the last layer, and for a softmax over a single output.
         """
         if not self.layers:
             raise ValueError("the model has no layers: add some before finalize")
@@ -240,8 +242,8 @@ class Model:
     def backward(self, output: ArrayLike, y: ArrayLike, *, input_gradient: bool = True) -> Array | None:
         """The gradient of the mean loss with respect to the inputs of the last forward, given its output and labels.
 
-        Sets the gradients of all layers. `input_gradient=False` stops at the first layer with parameters: a training
-        step needs no more.
+        Sets the gradients of all layers. `input_gradient=False` stops at the first layer with parameters and returns
+        None; a training step needs no more.
         """
         self._need("loss")
         criterion: Any = self._criterion
@@ -281,8 +283,8 @@ class Model:
     @_by_one_thread
     def train_step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
                    ) -> tuple[float, float | None]:
-        """Forward, backward and update for one batch. Returns its mean loss, penalties included, and its accuracy, both
-        before the update."""
+        """Forward, backward and update for one batch. Returns its mean loss, including penalties, and its accuracy,
+        both before the update."""
         self._need("loss", "optimizer")
         loss, penalty, accuracy = self._train_step(*self._samples("training", X, y, sample_weight))
         return loss + penalty, accuracy
@@ -329,7 +331,7 @@ class Model:
     def _note(self, figures: dict[str, list[float]]) -> None:
         for name in figures:
             self.history.setdefault(name, [])  # its user may have emptied it
-        # by one call of no Python code: Ctrl-C leaves lists of one length
+        # one call without Python code: after Ctrl-C all lists still have the same length
         list(map(list.extend, map(self.history.__getitem__, figures), figures.values()))
 
     def _regularized(self) -> bool:
@@ -357,29 +359,32 @@ class Model:
               ) -> History:
         """Train on inputs X (N, n_inputs) and labels y, and return `history`.
 
-        Later trainings continue the history, and the optimizer's state and decayed rate: `optimizer.reset()` begins
-        anew.
+        A second training continues the history, and the optimizer's state and decayed rate. Call `optimizer.reset()`
+        to start the optimizer over.
 
-        batch_size: samples a step, the last batch being smaller where they do not divide; None takes all at once.
-        print_every: where an epoch is one step, print every so many epochs, and at the end the validation's figures;
-            with more steps print each epoch, every so many of its steps and the last; None prints nothing.
+        epochs: the number of passes over the data.
+        batch_size: samples per step; the last batch of an epoch may be smaller. None takes all samples at once.
+        print_every: None prints nothing. If an epoch is one step, print the figures of every `print_every`-th epoch,
+            and those of the last validation at the end. If it has more steps, print every epoch: every
+            `print_every`-th of its steps, the last step, the means of the epoch and its validation.
         validation_data: (X, y) or (X, y, sample_weight) to evaluate after each epoch.
-        shuffle: take the samples of each epoch in a new random order; False takes them as they are, and None, the
-            default, shuffles where an epoch has more than one batch.
-        seed: a whole number, from which and from the number of epochs in `history` an epoch's order follows, so that
-            runs repeat, and two trainings of 5 epochs are one of 10; a Generator, which gives one order after another;
-            or None for other orders in each run.
-        progress: a bar on stderr after a second, and a line when kernels must be compiled first; None shows them on a
-            terminal.
-        callback: called with the epoch's number, from 1, when its figures stand in `history`; or several of them, in
-            their order. One that raises StopTraining ends the training. Its methods `begin` and `finish`, if any, are
-            called before the first epoch, with the model, and last.
-        sample_weight: (N,) how much each sample counts in the loss, not in the accuracy; see losses.py.
+        shuffle: True takes the samples of each epoch in a new random order, False in the order of X. None shuffles
+            if an epoch has more than one batch.
+        seed: for the order of the samples. With a whole number, the order of an epoch depends only on that number and
+            on the number of epochs already in `history`, so two trainings of 5 epochs equal one of 10. A NumPy
+            Generator draws one order after another. None gives different orders in each run.
+        progress: show a bar on stderr after a second, and a line when kernels must be compiled first. None shows them
+            if stderr is a terminal.
+        callback: a callable, or a list of callables that are called in this order. It is called after each epoch with
+            the number of the epoch, from 1; the figures are then in `history`. If it raises StopTraining, the training
+            ends. A method `begin`, if any, is called before the first epoch with the model, a method `finish` at the
+            end.
+        sample_weight: (N,) weights of the samples in the loss, but not in the accuracy; see losses.py.
 
-        The same arguments give the same weights, to the bit. After Ctrl-C (KeyboardInterrupt) the model can be used
-        and trained on. A RuntimeWarning names the first epoch and step whose loss is NaN or infinite;
-        `callbacks.TerminateOnNaN` ends the training then. Raises RuntimeError when loss, optimizer or finalize is
-        missing, TypeError and ValueError for data that does not fit.
+        The same arguments give the same weights, to the bit. After Ctrl-C (KeyboardInterrupt) the model can still be
+        used and trained. A RuntimeWarning names the first epoch and step whose loss is NaN or infinite;
+        `callbacks.TerminateOnNaN` then ends the training. Raises RuntimeError if the loss, the optimizer or `finalize`
+        is missing, TypeError and ValueError for data that does not fit.
         """
         self._need("loss", "optimizer")
         epochs = whole("epochs", epochs)
@@ -395,7 +400,7 @@ class Model:
             raise TypeError("validation_data must be (X, y) or (X, y, sample_weight)")
         callbacks = () if callback is None else (callback,) if callable(callback) else callback
         if not isinstance(callbacks, (tuple, list)) or not all(map(callable, callbacks)):
-            raise TypeError(f"callback must be callable, or a list of what is, got {callback!r}")
+            raise TypeError(f"callback must be a callable or a list of callables, got {callback!r}")
         validation = None if validation_data is None else self._samples("validation", *validation_data)
         steps = -(-len(X) // batch)
         shuffle = steps > 1 if shuffle is None else flag("shuffle", shuffle)
@@ -487,7 +492,7 @@ class Model:
 
     def _end_epoch(self, validation: Data | None, samples: int, batch_size: int | None, title: str
                    ) -> tuple[float, float | None] | None:
-        # prints the epoch's figures behind the title, if there is one; returns those of the validation
+        # prints the figures of the epoch after the title, if there is one; returns those of the validation
         loss, accuracy = self._means()
         penalty, rate = self._penalty / samples, float(self.optimizer.current_learning_rate)
         if title:
@@ -511,7 +516,7 @@ class Model:
     @_by_one_thread
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None,
                  sample_weight: ArrayLike | None = None) -> tuple[float, float | None]:
-        """Mean loss and accuracy (None when no accuracy is set) on inputs X and labels y, `batch_size` at a time.
+        """Mean loss and accuracy (None if no accuracy is set) on inputs X and labels y, `batch_size` samples at a time.
 
         `sample_weight` and errors are those of `train`.
         """
@@ -545,7 +550,7 @@ class Model:
         return self._steps.shares(x) or isinstance(self._few, Forward) and self._few.shares(x)
 
     def _predict_few(self, X: Array) -> Array | None:
-        # Python's way to the kernels takes longer than they do: recorded, when as many samples come again
+        # the overhead of Python is larger than the kernels' time: recorded when the same number of samples comes again
         few = self._few
         if isinstance(few, Forward):
             if few.fits(self, X):
@@ -560,12 +565,12 @@ class Model:
         return None
 
     def get_parameters(self) -> list[tuple[Array, Array]]:
-        """Copies of (weights, biases) of each layer that has some."""
+        """Copies of (weights, biases) of each layer with parameters."""
         self._need_thread()
         return [(layer.weights.copy(), layer.biases.copy()) for layer in self._trainable()]
 
     def set_parameters(self, parameters: list[tuple[ArrayLike, ArrayLike]]) -> None:
-        """Give each layer with parameters a copy of its (weights, biases); all or, with a ValueError, none."""
+        """Set copies of (weights, biases) in each layer with parameters. With an error, no layer is changed."""
         self._need_thread()
         trainable = self._trainable()
         if not isinstance(parameters, (list, tuple)):
@@ -591,7 +596,7 @@ class Model:
         return [layer for layer in self.layers if hasattr(layer, "weights")]
 
     def save_parameters(self, path: str | os.PathLike[str]) -> None:
-        """Write all weights and biases to `path` as NumPy's npz, without pickle; a reader sees the old file or the new.
+        """Write all weights and biases to `path` as npz, without pickle; an interrupt leaves the old file or the new.
 
         Raises OSError when the file cannot be written.
         """
@@ -599,10 +604,10 @@ class Model:
                      for name, values in zip(("weights", "biases"), pair)})
 
     def load_parameters(self, path: str | os.PathLike[str]) -> None:
-        """Read what `save_parameters` of a model with the same layers wrote.
+        """Read a file that `save_parameters` of a model with the same layers wrote.
 
-        Runs no code from the file. Raises OSError when it cannot be read, ValueError when it is no such file or is
-        another model's; the model then stays as it was.
+        Runs no code from the file. Raises OSError if the file cannot be read, ValueError if it is no such file or that
+        of another model; the model then stays unchanged.
         """
         count = len(self._trainable())
         names = [(f"layer{number}.weights", f"layer{number}.biases") for number in range(count)]
@@ -618,9 +623,9 @@ class Model:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole model to `path`: layers, loss, optimizer with its state, accuracy and history.
 
-        A model loaded from it trains on with the same bits as this one. The file is an npz without pickle; a reader
-        sees the old file or the new. Raises OSError when it cannot be written, TypeError for a part of a class that is
-        not of this package.
+        A model loaded from it continues training with the same bits as this one. The file is an npz without pickle; an
+        interrupt leaves the old file or the new. Raises OSError if the file cannot be written, TypeError for a layer,
+        loss, optimizer or accuracy of a class of your own.
         """
         from .saving import save  # which imports this module
         self._need_thread()
@@ -628,9 +633,9 @@ class Model:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Model:
-        """The model that `save` wrote, finalized. Runs no code from the file, which may also be a pipe.
+        """Load a finalized model from a file, or pipe, that `save` wrote. Runs no code from it.
 
-        Raises OSError when it cannot be read, ValueError when it is no such file, or a device.
+        Raises OSError if it cannot be read, ValueError if it is no such file, or a device.
         """
         from .saving import load
         found: Model = load(path)
@@ -638,7 +643,7 @@ class Model:
 
 
 def _not_finite(losses: list[float], epoch: int, step: int | None) -> bool:
-    # whether the losses of the steps from `step` on, or of epochs of one step, hold NaN or infinity; the first is named
+    # whether the losses of the steps from `step` on, or of epochs of one step, are not all finite; warns of the first
     if math.isfinite(sum(losses)):
         return False
     for place, loss in enumerate(losses):

@@ -2,10 +2,10 @@
 
     from nnjit.nn.nnfs import *
 
-in place of the book's class definitions runs the scripts of its chapters, in the style of the early ones
+replaces the book's class definitions. The scripts of its chapters then run, in the style of the early ones
 (`forward(inputs)`, `loss.regularization_loss(layer)`) and of the late ones (`forward(inputs, training=True)`). Weights
-are drawn from NumPy's global generator as the book draws them, so that `nnfs.init()` gives the book's weights and the
-book's float32; without it layers compute in float64, as the book's do.
+are drawn from NumPy's global generator as in the book, so after `nnfs.init()` they are the book's, in float32. Without
+it layers compute in float64, as in the book.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ __all__ = [
 
 
 class Layer_Dense(layers.Dense):
-    """A dense layer with weights weight_scale * np.random.randn, in the dtype that gives, and biases of 0.
+    """A dense layer with weights weight_scale * np.random.randn(...), in the dtype of these numbers, and biases of 0.
 
-    The book's chapters draw with 0.01, chapter 17 and the regression of 18 with 0.1.
+    The book uses 0.01, and in chapter 17 and the regression of chapter 18 0.1.
     """
 
     weight_momentums: Array
@@ -63,15 +63,15 @@ class Layer_Dense(layers.Dense):
         return self.weights, self.biases
 
     def set_parameters(self, weights: ArrayLike, biases: ArrayLike) -> None:
-        """Take these weights and biases, as copies."""
+        """Set copies of these weights and biases."""
         self.weights, self.biases = weights, biases
 
 
 class Layer_Dropout(layers.Dropout):
-    """Drop a share `rate` of the inputs in training. As in the book, the attribute `rate` is what is kept.
+    """Drop the share `rate` of the inputs in training. As in the book, the attribute `rate` is the share that is kept.
 
-    Without `seed` the first call in training draws one from NumPy's global generator: not earlier, so that the weights
-    of the layers behind are those that the book draws.
+    Without `seed` the first call in training draws one from NumPy's global generator, not the constructor, so that the
+    weights of the following layers are the book's.
     """
 
     seed: Any
@@ -90,18 +90,18 @@ class Layer_Dropout(layers.Dropout):
         layers.Dropout.rate.fset(self, 1 - kept)  # type: ignore[attr-defined]
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
-        """The outputs for inputs (N, C): some of them dropped in training, otherwise a copy."""
+        """The outputs for inputs (N, C): in training with elements dropped, otherwise a copy."""
         if training and self.seed is None:
             self.seed = int(np.random.randint(2**31))
         return super().forward(inputs, training)
 
     def arguments(self) -> dict[str, Any]:
-        """Those of the constructor, for saving."""
+        """The arguments of the constructor, for saving."""
         return {"rate": self.dropped, "seed": self.seed}
 
 
 class Layer_Input(Calling):
-    """The inputs as they are: what stands before a model's first layer."""
+    """Passes on the inputs unchanged, before a model's first layer."""
 
     output: Array | None = None
 
@@ -111,7 +111,7 @@ class Layer_Input(Calling):
 
 
 class Activation_Softmax_Loss_CategoricalCrossentropy(losses.SoftmaxCategoricalCrossentropy):
-    """Softmax and categorical cross-entropy in one: `forward` gives the mean loss, `output` the probabilities."""
+    """Softmax and categorical cross-entropy in one: `forward` returns the mean loss, `output` the probabilities."""
 
     def __init__(self) -> None:
         self.activation = Activation_Softmax()
@@ -125,12 +125,12 @@ class Activation_Softmax_Loss_CategoricalCrossentropy(losses.SoftmaxCategoricalC
 
 
 class _Optimizer(optimizers._Optimizer):
-    # shows its state as the layer's attributes of these names; "weight_" and "bias_" stand before them
+    # shows its state as attributes of the layer with these names after "weight_" and "bias_"
     shown: tuple[str, ...] = ()
 
     def update_params(self, layer: Layer) -> None:
         """Update `layer.weights` and `layer.biases` in place; the layer then shows the state as its attributes."""
-        if not isinstance(layer, layers.Dense):  # NumPy gives a reader's own layer gradients of either float
+        if not isinstance(layer, layers.Dense):  # gradients of a user's own layer may have either dtype
             layer.dweights = as_floats(layer.dweights, layer.weights.dtype, "dweights")
             layer.dbiases = as_floats(layer.dbiases, layer.biases.dtype, "dbiases")
         super().update_params(layer)
@@ -150,7 +150,7 @@ class _Optimizer(optimizers._Optimizer):
 
 
 class Optimizer_SGD(_Optimizer, optimizers.SGD):
-    """Stochastic gradient descent, with momentum if wished."""
+    """Stochastic gradient descent, optionally with momentum."""
 
     shown = ("momentums",)
 
@@ -174,10 +174,10 @@ class Optimizer_Adam(_Optimizer, optimizers.Adam):
 
 
 class Accuracy(metrics._Counting):
-    """What the book's accuracies share. A reader's own defines `compare`, and `init` if it needs the labels."""
+    """Base class of the book's accuracies. Your own defines `compare`, and `init` if it needs the labels."""
 
     def init(self, y: ArrayLike, reinit: bool = False) -> None:
-        """Take what is needed from the labels of a whole training: here nothing."""
+        """Compute what the accuracy needs from all labels of a training: here nothing."""
 
     def prepare(self, y: ArrayLike) -> None:
         self.init(y)
@@ -196,15 +196,16 @@ class Accuracy(metrics._Counting):
 
 
 def _pair(predictions: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
-    # (N, 1) and (N,) would be compared each with each
+    # (N, 1) and (N,) would broadcast to (N, N)
     predictions, y = as_array(predictions, "predictions"), as_array(y, "y")
     if y.size != predictions.size:
-        raise ValueError(f"predictions and y must have as many numbers, got shapes {predictions.shape} and {y.shape}")
+        raise ValueError("predictions and y must have the same number of elements, got shapes "
+                         f"{predictions.shape} and {y.shape}")
     return predictions, y.reshape(predictions.shape)
 
 
 class Accuracy_Categorical(Accuracy):
-    """Of class numbers; `binary` of numbers 0 and 1 in the shape of the labels."""
+    """Accuracy of class numbers; with `binary` of numbers 0 and 1 in the shape of the labels."""
 
     def __init__(self, *, binary: bool = False) -> None:
         self.binary = binary
@@ -226,15 +227,15 @@ class Accuracy_Categorical(Accuracy):
 
 
 class Accuracy_Regression(Accuracy, metrics.RegressionAccuracy):
-    """Of numbers, right when less than `precision` away: by default a 250th of the labels' standard deviation, or of
-    their magnitude where they are constant."""
+    """Accuracy of numbers, correct if closer than `precision`: by default a 250th of the labels' standard deviation, or
+    of their magnitude if they are constant."""
 
     def __init__(self, precision: float | None = None) -> None:
         metrics.RegressionAccuracy.__init__(self, precision)
         self._given = False  # `init` with `reinit` takes another
 
     def init(self, y: ArrayLike, reinit: bool = False) -> None:
-        """Take the precision from labels y, at the first call or with `reinit`."""
+        """Compute the precision from labels y, at the first call or with `reinit`."""
         if self.precision is None or reinit:
             metrics.RegressionAccuracy.prepare(self, y)
 
@@ -247,10 +248,10 @@ class Accuracy_Regression(Accuracy, metrics.RegressionAccuracy):
 
 
 class Model(model.Model):
-    """Layers in a row; `train` and `evaluate` print the book's lines.
+    """A sequence of layers; `train` and `evaluate` print the book's lines.
 
-    Layers, losses, accuracies and optimizers of a reader's own work too, in the book's style: `forward` sets `output`,
-    `backward` sets `dinputs`, and what they return does not matter. They are called layer by layer.
+    Your own layers, losses, accuracies and optimizers work too, in the book's style: `forward` sets `output`,
+    `backward` sets `dinputs`, and the return value does not matter. Such a model trains layer by layer.
     """
 
     def finalize(self) -> None:
@@ -275,11 +276,12 @@ class Model(model.Model):
         return super().forward(X, training)
 
     def train(self, X: ArrayLike, y: ArrayLike, *, print_every: int | None = 1, **more: Any) -> Any:
-        """Train, print every `print_every`-th epoch, or with mini-batches each epoch and every `print_every`-th of its
-        steps, and evaluate after each epoch.
+        """Train, and print every `print_every`-th epoch. With mini-batches, print each epoch and every `print_every`-th
+        of its steps. None prints nothing.
 
-        The other arguments, epochs, batch_size, validation_data and more, are those of `nn.Model.train`; but as in the
-        book, the samples come in their order unless `shuffle=True` is given.
+        The other arguments, such as epochs, batch_size and validation_data, are those of `nn.Model.train`. As in the
+        book, samples are taken in their order unless `shuffle=True`, and there is no progress bar unless
+        `progress=True`.
         """
         history = super().train(X, y, print_every=print_every, **{"progress": False, "shuffle": False, **more})
         self.input_layer.output = getattr(self.layers[0], "inputs", None)
@@ -290,7 +292,7 @@ class Model(model.Model):
         predicts = hasattr(last, "predictions")
         if ours(self.accuracy) and (ours(last) or not predicts):
             return super()._measure(output, y)
-        # a reader's own class decides what is predicted, or what is right
+        # a user's own class decides what is predicted, or what is correct
         return float(self.accuracy.calculate(last.predictions(output) if predicts else output, y))
 
     def evaluate(self, X_val: ArrayLike, y_val: ArrayLike, *, batch_size: int | None = None,

@@ -1,11 +1,11 @@
 """Optimizers: `pre_update_params()`, `update_params(layer)` for each layer, `post_update_params()`, once a step.
 
 The learning rate, a number or a schedule (see schedules.py), decays as learning_rate / (1 + decay * iterations);
-`iterations` counts the steps of all trainings. An optimizer keeps its state (momentum, moving means) itself, by layer
-and as long as the layer lives, so that layers can change optimizers. The state of a layer begins at its first update,
-and anew when its parameters get another shape or dtype.
+`iterations` counts the steps of all trainings. An optimizer itself keeps the state (momentum, moving means) of each
+layer, as long as the layer exists, so a layer can change optimizers. The state starts at zero at the first update of a
+layer, and again when its parameters get another shape or dtype.
 
-A second training with an optimizer continues where the first one ended; `reset()` lets it begin as the first one did.
+A second training with the same optimizer continues where the first one ended. `reset()` starts the optimizer over.
 """
 
 import inspect
@@ -24,7 +24,7 @@ from .layers import Layer
 from .plan import ALIGNMENT, Parameters
 from .schedules import Schedule, _power, foreseeable
 
-MOST = 10**7  # updates whose betas are multiplied one by one, in half a second
+MOST = 10**7  # updates whose betas are multiplied one by one, which takes half a second
 
 
 def _rate(name: str, value: Any) -> Any:
@@ -37,7 +37,7 @@ _share = partial(finite, below=1)
 
 
 class _State:
-    # of a layer: arrays for its weights, then for its biases; and what belongs to them of Adam's betas
+    # of a layer: arrays for its weights, then for its biases, and the products of Adam's betas
     arrays: tuple[Array, ...] = ()
     powers: tuple[float, ...] = ()
 
@@ -60,13 +60,13 @@ def _alike(states: list[_State]) -> bool:
 
 
 def _count(states: list[_State], powers: tuple[float, ...]) -> None:
-    # by one call of no Python code: Ctrl-C leaves them alike
+    # one call without Python code: after Ctrl-C all are still alike
     list(map(setattr, states, repeat("powers"), repeat(powers, len(states))))
 
 
 class _Optimizer:
     buffers = 0  # arrays of state for each parameter array
-    powers: tuple[float, ...] = ()  # with which a layer's state begins
+    powers: tuple[float, ...] = ()  # the initial ones of a layer's state
     learning_rate: float | Schedule = checked(_rate)
     decay: float = checked(finite)
     current_learning_rate: float = checked(finite)
@@ -108,10 +108,9 @@ class _Optimizer:
         vars(self)["iterations"] += 1
 
     def reset(self) -> None:
-        """Forget the state of all layers, and set `iterations` to 0 and the rate to that of the first step.
+        """Set the state of all layers to zero, `iterations` to 0 and the rate to that of the first step.
 
-        Without it a second training continues where the first one ended: with the rate as it had decayed, and for the
-        layers of the first one with their state.
+        Without `reset`, a second training continues with the layers' state and the decayed rate of the first.
         """
         for state in self._states.values():
             for array in state.arrays:
@@ -130,7 +129,7 @@ class _Optimizer:
         state.powers = powers
 
     def _kept(self, layer: Layer) -> _State | None:
-        # what is kept for a layer, if it fits its parameters
+        # the state of a layer, if it fits the parameters
         state = self._states.get(layer)
         if state is not None and [(array.shape, array.dtype) for array in state.arrays] == [
                 (values.shape, values.dtype) for values in self._like(layer)]:
@@ -138,7 +137,7 @@ class _Optimizer:
         return None
 
     def _like(self, layer: Layer) -> list[Array]:
-        # for each array of state the parameters that it belongs to
+        # for each array of state, the parameters it belongs to
         return [values for values in (layer.weights, layer.biases) for _ in range(self.buffers)]
 
     def _state(self, layer: Layer) -> _State:
@@ -152,7 +151,7 @@ class _Optimizer:
     def update_all(self, parameters: Parameters) -> None:
         """The same for all layers of `parameters`, in one pass, by the compiled kernels.
 
-        Layers whose state did not begin at the same update have other corrections: they are updated one by one.
+        If the layers have had different numbers of updates, their corrections differ, and each is updated separately.
         """
         known: Any = parameters.updating if self.recorded(parameters) else None
         states = [self._state(layer) for layer in parameters.layers] if known is None else known.states
@@ -161,9 +160,9 @@ class _Optimizer:
                 self.update_params(layer)
             return
         powers = self._next(states[0].powers)
-        numbers = self._numbers(powers)  # a nest takes them in the order of step's keywords
+        numbers = self._numbers(powers)  # in the order of step's keywords, as the kernel takes them
         if known is None:
-            whole = self._join(parameters)  # an earlier recording would take the state that was joined before
+            whole = self._join(parameters)  # an earlier recording uses the arrays that were joined before
             _count(states, powers)
             with backend.capture() as calls:
                 self._step(parameters.values, parameters.gradients, *whole, **numbers)
@@ -171,7 +170,7 @@ class _Optimizer:
                 self, self._kind, backend.Replay(calls), len(calls[0][1]), states, [state.arrays for state in states])
         else:
             known.replay.floats(0, known.arguments - len(numbers), list(numbers.values()))
-            _count(states, powers)  # before it is done: Ctrl-C comes in as soon as the call returns
+            _count(states, powers)  # before the call: Ctrl-C is raised as soon as it returns
             known.replay.run()
 
     def recorded(self, parameters: Parameters) -> bool:
@@ -187,13 +186,13 @@ class _Optimizer:
 
     def ahead(self, parameters: Parameters, steps: int) -> Array | None:
         """The numbers of the next updates by a recorded call, a row for each, in the order of the kernel's keywords;
-        these steps then count. None, and nothing counts, if they cannot be told before."""
+        these steps then count. None, and no step counts, if they are not known in advance."""
         if not foreseeable(self.learning_rate):
             return None
         try:
             rates = self._rates(steps)
         except (TypeError, ValueError):
-            return None  # `pre_update_params` says so when that step's turn comes
+            return None  # `pre_update_params` raises it at that step
         states = parameters.updating.states
         numbers = self._numbers(states[0].powers)
         table = np.empty((steps, len(numbers)))
@@ -212,7 +211,7 @@ class _Optimizer:
             return rate / (1 + self.decay * np.arange(first, last))
 
     def _join(self, parameters: Parameters) -> tuple[Any, ...]:
-        # the layers keep their state, now as views of the whole: both kinds of update may follow each other
+        # the layers' state becomes views of the whole, so both kinds of update can alternate
         whole = tuple(aligned(parameters.values.shape, parameters.values.dtype) for _ in range(self.buffers))
         views = [parameters.cut(buffer) for buffer in whole]
         for number, layer in enumerate(parameters.layers):
@@ -243,10 +242,12 @@ class _Optimizer:
 
 
 class SGD(_Optimizer):
-    """w -= learning_rate * dw; with momentum v = momentum * v - learning_rate * dw; w += v; with nesterov too, from
-    the new v, w += momentum * v - learning_rate * dw.
+    """Stochastic gradient descent: w -= learning_rate * dw.
 
-    A second training continues with its state and its decayed rate: see `reset`.
+    With momentum: v = momentum * v - learning_rate * dw; w += v. With nesterov, from the new v:
+    w += momentum * v - learning_rate * dw.
+
+    A second training continues with the state and the decayed rate; see `reset`.
     Raises ValueError unless learning_rate and decay are finite and >= 0, and 0 <= momentum < 1, and for nesterov
     without momentum.
     """
@@ -281,7 +282,7 @@ class SGD(_Optimizer):
 class Adagrad(_Optimizer):
     """w -= learning_rate * dw / (sqrt(cache) + epsilon); the cache is the sum of all dw^2 so far (Duchi et al. 2011).
 
-    A second training continues with its state and its decayed rate: see `reset`.
+    A second training continues with the state and the decayed rate; see `reset`.
     Raises ValueError unless learning_rate, decay and epsilon are finite and >= 0.
     """
 
@@ -302,7 +303,7 @@ class Adagrad(_Optimizer):
 class RMSprop(_Optimizer):
     """w -= learning_rate * dw / (sqrt(cache) + epsilon); the cache is a moving mean of dw^2 (Tieleman, Hinton 2012).
 
-    A second training continues with its state and its decayed rate: see `reset`.
+    A second training continues with the state and the decayed rate; see `reset`.
     Raises ValueError unless learning_rate, decay and epsilon are finite and >= 0, and 0 <= rho < 1.
     """
 
@@ -324,11 +325,11 @@ class RMSprop(_Optimizer):
 
 
 def _product(beta: float, count: int) -> float:
-    """beta ** count, up to MOST with the bits of `Adam._next`; a file that claims more updates loads at once, too."""
+    """beta ** count, up to MOST with the bits of `Adam._next`; beyond, faster, for files that claim more updates."""
     power = 1.0
     for _ in range(min(count, MOST)):
         before, power = power, power * beta
-        if power == before:  # so small that it stays for ever
+        if power == before:  # so small that it no longer changes
             return power
     return power * _power(beta, max(0, count - MOST))
 
@@ -336,9 +337,9 @@ def _product(beta: float, count: int) -> float:
 class Adam(_Optimizer):
     """Moving means of the gradient and of its square, corrected for their start at 0 (Kingma, Ba 2015).
 
-    A layer is corrected by the number of its own updates, as in PyTorch, not by `iterations`. With weight_decay all
-    parameters are first multiplied by 1 - learning_rate * weight_decay, as `AdamW` does.
-    A second training continues with its state and its decayed rate: see `reset`.
+    The correction uses the number of updates of each layer, as in PyTorch, not `iterations`. With weight_decay, all
+    parameters are first multiplied by 1 - learning_rate * weight_decay, as in `AdamW`.
+    A second training continues with the state and the decayed rate; see `reset`.
     Raises ValueError unless learning_rate, decay, epsilon and weight_decay are finite and >= 0, and both betas >= 0
     and < 1.
     """
@@ -381,9 +382,9 @@ class Adam(_Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay (Loshchilov, Hutter 2019), by default as much as PyTorch's; biases decay too, as there.
+    """Adam with weight decay (Loshchilov, Hutter 2019), by default 0.01 as in PyTorch; biases decay too, as there.
 
-    A second training continues with its state and its decayed rate: see `reset`.
+    A second training continues with the state and the decayed rate; see `reset`.
     """
 
     def __init__(self, learning_rate: float | Schedule = 0.001, decay: float = 0.0, epsilon: float = 1e-7,
@@ -392,8 +393,8 @@ class AdamW(Adam):
 
 
 def clip_gradients(layers: Sequence[Layer], max_norm: float) -> float:
-    """Scale the gradients of layers (`dweights`, `dbiases`), in place, so that the Euclidean norm of them all is at
-    most max_norm, and return what it was (Pascanu et al. 2013). `Model.clip_norm` does so at each step.
+    """Scale the gradients of layers (`dweights`, `dbiases`) in place, so that the Euclidean norm of all of them is at
+    most max_norm, and return the norm before (Pascanu et al. 2013). `Model.clip_norm` does this at each step.
 
     Raises TypeError or ValueError for a max_norm that is not a finite number of at least 0, RuntimeError for a layer
     without gradients, such as before its backward or without weights.
@@ -403,7 +404,7 @@ def clip_gradients(layers: Sequence[Layer], max_norm: float) -> float:
         if getattr(layer, "dweights", None) is None or getattr(layer, "dbiases", None) is None:
             raise RuntimeError(f"{layer} has no gradients to clip: give trainable_layers, after a backward")
     gradients = [gradient for layer in layers for gradient in (layer.dweights, layer.dbiases)]
-    # summed up in the places they have in a model: see Parameters
+    # summed in the order that they have in a model: see Parameters
     parts = [part for each in gradients for part in (each.ravel(), np.zeros(-each.size % ALIGNMENT, each.dtype))]
     norm: float = backend.ops.clip_norm.forward(np.concatenate(parts)) if parts else 0.0
     for gradient in gradients:

@@ -1,6 +1,6 @@
-"""A model's training step, recorded once from its layers and then run again without their checks and new arrays.
+"""A model's training step, recorded once from its layers, then repeated without their checks and new arrays.
 
-The kernels get the same calls as layer by layer, so the numbers are the same to the bit.
+The kernel calls are the same as layer by layer, so the results are the same to the bit.
 """
 
 import operator
@@ -14,26 +14,26 @@ from . import backend
 from .arrays import LAST, Array, address, aligned
 
 OUTPUTS = ("inputs", "output", "binary_mask")  # those that a prediction sets
-ALIGNMENT = 16  # numbers: each layer's parameters begin where a vector does
-# methods that a recording leaves out, or relies on
+ALIGNMENT = 16  # elements: the parameters of each layer start at a vector
+# methods that a recording skips or relies on
 METHODS = {"forward", "backward", "penalties", "regularization_loss", "targets", "accumulate", "hits",
            "pre_update_params", "update_params", "post_update_params"}
 OWN = f"{__package__}."
 
 
 def ours(*parts: Any) -> bool:
-    """Whether objects are of this package's classes, without a method of their own."""
+    """Whether all objects are of classes of this package, without a method replaced in the instance."""
     return all(type(part).__module__.startswith(OWN) and METHODS.isdisjoint(vars(part))
                for part in parts if part is not None)
 
 
 def recordable(*parts: Any) -> bool:
-    """Whether the calls of objects may be recorded. A user's may do anything."""
+    """Whether the calls of objects may be recorded. A user's classes may do anything."""
     return ours(*parts) and all(getattr(type(part), "recordable", True) for part in parts)
 
 
 def unchanged(*parts: Any) -> bool:
-    """Whether the classes of objects have the methods they were written with."""
+    """Whether the classes of objects still have their original methods."""
     for kind in {type(part) for part in parts}:
         for name in METHODS:
             method = getattr(kind, name, None)
@@ -43,7 +43,7 @@ def unchanged(*parts: Any) -> bool:
 
 
 def writeable(layers: list[Any]) -> bool:
-    """Whether kernels take the parameters of layers themselves: of read-only ones they take copies."""
+    """Whether kernels use the parameters of layers directly; read-only ones they copy."""
     return all(array.flags.carray for layer in layers for array in layer.held())
 
 
@@ -85,7 +85,7 @@ class Parameters:
         return np.may_share_memory(x, self.values) or np.may_share_memory(x, self.gradients)
 
     def take(self) -> bool:
-        """Take over arrays that were assigned to layers since. False, and nothing is done, if their kind is another."""
+        """Copy arrays that were assigned to layers since. False, and copies nothing, if shape or dtype differ."""
         pairs = [(array, view) for layer, views in zip(self.layers, self._held)
                  for array, view in zip(layer.held(), views) if array is not view]
         if any(array.shape != view.shape or array.dtype != view.dtype or not view.flags.writeable
@@ -94,14 +94,14 @@ class Parameters:
         for array, view in pairs:
             view[...] = array
         if pairs:
-            self.updating = None  # the layers' state may be another's, too
+            self.updating = None  # the optimizer's state of the layers may have changed, too
             for layer, views in zip(self.layers, self._held):
                 layer.hold(*views)
         return True
 
 
 class _Recording:
-    """Calls of kernels that some layers made for a batch, to be made again for other batches of that size."""
+    """The kernel calls of some layers for a batch, to be repeated for other batches of that size."""
 
     def __init__(self, calls: Any, *batches: Array) -> None:
         self._calls = calls
@@ -111,7 +111,7 @@ class _Recording:
                 if isinstance(arg, np.ndarray):
                     self._found.setdefault((address(arg), arg.size), []).append((call, place, arg.shape))
         self._batches = [self._places(batch) for batch in batches]
-        # a layer that did not take the batch itself, but a converted copy, would take the same copy again
+        # a layer that used a converted copy of the batch would use the same copy again
         known = {id(calls[call][1][place]) for places in self._batches for call, place, _ in places}
         self.usable = all(self._batches) and not calls.foreign and not any(
             np.may_share_memory(arg, batch) for batch in batches for _, args in calls for arg in args
@@ -124,7 +124,7 @@ class _Recording:
 
     def _prepare(self, parts: tuple[Any, ...], kept: tuple[Array, ...], names: tuple[str, ...],
                  result: Array | None = None) -> Any:
-        # all arrays but `kept`, and what lies in their memory, move to lines of the cache; returns where `result` is
+        # moves all arrays but `kept`, and views of these, to aligned memory; returns where `result` then is
         self._parts = [(part, {name: vars(part)[name] for name in names if name in vars(part)}) for part in parts]
         batch = kept[0]
         self._views = []  # attributes that are the batch, and their shapes
@@ -164,12 +164,12 @@ class _Recording:
         self._see(batches[0])
 
     def _see(self, batch: Array) -> None:
-        # what the first layers hold of it: Input and Flatten pass it on
+        # attributes of the first layers that are the batch: Input and Flatten pass it on
         for part, name, shape in self._views:
             setattr(part, name, batch if batch.shape == shape else batch.reshape(shape))
 
     def release(self) -> None:
-        """Hold no batch any more."""
+        """Drop the references to the batch."""
         self._last = (None,) * len(self._batches)
         for places in self._batches:
             for call, place, _ in places:
@@ -187,13 +187,13 @@ class _Recording:
 
 
 class Plan(_Recording):
-    """The calls of kernels for one step on batches like `data`, X (N, n_inputs), y and perhaps weights (N,): forward,
+    """The kernel calls of one step on batches like `data`, X (N, n_inputs), y and optionally weights (N,): forward,
     loss, accuracy, backward, clipping.
 
-    `run` repeats them on other batches of that size. Outputs and gradients then stand in the same arrays at each step,
+    `run` repeats them on other batches of that size. Outputs and gradients are then in the same arrays at each step,
     which the layers show as `output`, `dinputs`, `dweights` and so on.
 
-    Nothing is checked any more: labels must be less than the columns of the last output.
+    Nothing is checked again: labels must be less than the columns of the last output.
     """
 
     def __init__(self, model: Any, parameters: Parameters, *data: Array) -> None:
@@ -215,7 +215,7 @@ class Plan(_Recording):
         self.pace = 1  # steps at once in the last training
         for layer, count in zip(dropouts, counts):
             layer.calls = count  # recording was no step
-        # a metric may have taken a converted copy of labels that the loss took as they are
+        # a metric may have used a converted copy of labels that the loss used directly
         self.usable &= self._hits is None or self._hits in [call for call, _, _ in self._batches[1]]
         if not self.usable:
             return
@@ -229,13 +229,13 @@ class Plan(_Recording):
                 backend.ops.clip_norm.step(parameters.gradients, max_norm=model.clip_norm)
             calls += clipping
             self.usable &= not clipping.foreign
-        # where a dropout's kernel takes its stream: the last argument of the first call with its mask
+        # the place of a dropout's stream: the last argument of the first call with its mask
         self._streams = []
         for layer in dropouts:
             call = self._places(layer.binary_mask)[0][0]
             self._streams.append((layer, call, len(calls[call][1]) - 1))
         self._prepare((*model.layers, criterion), (*data, parameters.values, parameters.gradients), LAST)
-        # what a step leaves as it is: gradients before the first parameters, inputs of a layer joined with the loss
+        # what a step does not set: gradients before the first parameters, inputs of a layer joined with the loss
         for _, arrays in self._parts[:model.layers.index(parameters.layers[0])]:
             arrays.pop("dinputs", None)
         if len(model._scoring) < len(model.layers):
@@ -255,13 +255,13 @@ class Plan(_Recording):
         return replay.result(self._mean), penalty, None if self._hits is None else replay.result(self._hits)
 
     def repeatable(self, update: Any) -> bool:
-        """Whether `repeat` can be used: not with threads, which Python starts."""
+        """Whether `repeat` can be used: not for calls on threads, which Python starts."""
         return bool(self.usable and self._replay.compiled and update.compiled)
 
     def repeat(self, data: tuple[Array, ...], samples: int, update: Any,
                numbers: Array) -> tuple[list[float], list[float], list[int] | None]:
-        """`run` and `update`, an optimizer's recorded call, for each row of its `numbers`: on `samples` rows of `data`
-        after the other, or, where there are no more, on all of them each time. What `run` returns, as lists.
+        """`run` and `update`, an optimizer's recorded call, for each row of its `numbers`: on successive batches of
+        `samples` rows of `data`, or, if it has no more rows, on all of them each time. The results of `run`, as lists.
         """
         if self._chain is None or self._chain[0] is not update:
             self._take(*[batch[:samples] for batch in data])
@@ -280,13 +280,13 @@ class Plan(_Recording):
         losses, *found = self._chain[1].repeat(batches, streams, len(self._calls), place, numbers, results)
         self._take(*[batch[len(batch) - samples:] for batch in data])
         hits = None if self._hits is None else found.pop()
-        # not `sum`, which from Python 3.12 on rounds otherwise than one addition after another
+        # not `sum`, which from Python 3.12 on rounds differently than successive additions
         penalties = [reduce(operator.add, each, 0.0) for each in zip(*found)] if found else [0.0] * len(losses)
         return losses, penalties, hits
 
 
 class Forward(_Recording):
-    """The calls of kernels for the outputs of batches like X (N, n_inputs), while the layers stay as they are."""
+    """The kernel calls for the outputs of batches like X (N, n_inputs), as long as the layers do not change."""
 
     def __init__(self, model: Any, X: Array) -> None:
         layers = model.layers
@@ -305,7 +305,7 @@ class Forward(_Recording):
 
     @staticmethod
     def _look(model: Any) -> list[Any]:
-        # what the outputs depend on, beside the numbers of the parameters
+        # what the outputs depend on, apart from the parameters' values
         seen: list[Any] = [type(model).forward, vars(model).get("forward")]
         for layer in model.layers:
             state = vars(layer)
@@ -320,11 +320,11 @@ class Forward(_Recording):
                 and not any(map(operator.is_not, seen, self._seen)))
 
     def run(self, X: Array) -> Array | None:
-        """The outputs for X in a new array; None while another thread is at it."""
+        """The outputs for X in a new array; None while another thread runs this."""
         if not self._busy.acquire(blocking=False):
             return None
         try:
-            self._input[...] = X  # 1.5 us less than taking X itself and letting it go after
+            self._input[...] = X  # 1.5 us less than using X itself and releasing it after
             self._replay.run()
             self._see(X)
             self.show()

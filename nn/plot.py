@@ -1,4 +1,4 @@
-"""Pictures of a training: loss and accuracy by epoch, where each class begins in the plane, and a fitted curve."""
+"""Plots of a training: loss and accuracy by epoch, and the decisions in the plane or the fitted curve."""
 
 import io
 import os
@@ -15,8 +15,8 @@ CELLS = 300  # of the decision boundary's grid, each way
 
 
 def plot(path: str | os.PathLike[str], model: Model, X: Array, y: Array, *, title: str = "") -> None:
-    """Draw the history of `model` into `path`, and beside it for X (N, 2) its decisions with the samples of classes
-    y (N,), 0 and 1 for a model with one output, and for X (N, 1) its outputs as curves with the samples y (N, C).
+    """Draw the history of `model` into `path`. For X (N, 2), draw beside it the decisions and the samples of classes
+    y (N,), 0 and 1 for a model with one output; for X (N, 1), the outputs as curves and the samples y (N, C).
 
     The suffix of `path` chooses the format. Raises ImportError without matplotlib, OSError when it cannot be written.
     """

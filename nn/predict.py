@@ -1,4 +1,4 @@
-"""What `nnjit predict` does: samples out of a file, and what a model says of them, a line each."""
+"""What `nnjit predict` does: it reads samples from a file and prints a model's prediction for each, one per line."""
 
 import csv
 import errno
@@ -21,29 +21,29 @@ from .losses import SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy
 from .model import Model
 from .progress import note
 
-PICTURES = (-1.0, 1.0)  # what 0 and 255 become in pictures, as datasets.fashion_mnist has it
+PICTURES = (-1.0, 1.0)  # what 0 and 255 become in images, as in datasets.fashion_mnist
 
 
 def read(source: str, scale: Sequence[float] | None = None, background: int | None = None
          ) -> tuple[Array, list[str]]:
-    """The samples in a file, in a folder of pictures or, for "-", on stdin, and their names: of pictures in a folder.
+    """The samples in a file, in a folder of images or, for "-", on stdin, and for a folder the names of its images.
 
-    scale: what 0 and 255 become; pictures go to -1 and 1 without it.
-    background: the grey level behind transparent pictures; white without it.
-    Raises OSError for what cannot be read, ImportError for pictures without Pillow, ValueError for anything else.
+    scale: what 0 and 255 become; the default for images is -1 and 1.
+    background: the grey level behind transparent images; the default is white.
+    Raises OSError for what cannot be read, ImportError for images without Pillow, ValueError for anything else.
     """
     path = Path(source)
     suffix = path.suffix.lower()
     names: list[str] = []
     behind = images.WHITE if background is None else background
     if background is not None and not path.is_dir() and suffix not in images.FORMATS:
-        raise ValueError(f"--background goes with pictures, got {source}")
+        raise ValueError(f"--background goes with images, got {source}")
     if source == "-":
         X = _csv(_lines(source, "stdin"), "stdin")
     elif path.is_dir():
         paths = images.find_images(path)
         if not paths:
-            raise ValueError(f"no pictures in {source}")
+            raise ValueError(f"no images in {source}")
         X, names = images.read_images(paths, color=False, background=behind), list(map(str, paths))
         scale = scale or PICTURES
     elif suffix in images.FORMATS:
@@ -83,7 +83,7 @@ def _lines(source: str, name: str) -> Iterator[str]:
 
 
 def _csv(lines: Iterable[str], source: str) -> Array:
-    numbers, columns = array("d"), 0  # an array a row would take a hundred times the memory of short rows
+    numbers, columns = array("d"), 0  # an array for each row would take a hundred times the memory for short rows
     reader = csv.reader(lines)
     header: list[str] = []
     remark = ""
@@ -92,7 +92,7 @@ def _csv(lines: Iterable[str], source: str) -> Array:
             if not fields:  # an empty line
                 continue
             if reader.line_num == 1:
-                fields[0] = fields[0].removeprefix("\ufeff")  # of stdin; a file's is decoded
+                fields[0] = fields[0].removeprefix("\ufeff")  # of stdin; in a file it is decoded
             place = f"{source}, line {reader.line_num}"
             first = not numbers and not header
             if first and _names_columns(fields):
@@ -121,12 +121,12 @@ def _csv(lines: Iterable[str], source: str) -> Array:
     return np.array(numbers).reshape(-1, max(1, columns))
 
 
-MISSING = {"", "na", "n/a", "null", "none", "?", "-"}  # what stands for a number that is not known
-SURELY = 10  # so many whole numbers in a row are no sample
+MISSING = {"", "na", "n/a", "null", "none", "?", "-"}  # what stands for a missing number
+SURELY = 10  # so many consecutive whole numbers are not a sample
 
 
 def _names_columns(fields: Sequence[str]) -> bool:
-    # pandas numbers columns without names, from 0 if none was taken out; some may have got names later
+    # pandas numbers columns without names, from 0 unless some were dropped; some may have names
     names = [field.strip() for field in fields if not _is_number(field)]
     numbers = [field.strip() for field in fields if _is_number(field)]
     known = [name for name in names if name.lower() not in MISSING]
@@ -134,7 +134,7 @@ def _names_columns(fields: Sequence[str]) -> bool:
         return bool(known) and not _other_separator(fields)
     if len(numbers) < 2 or not numbers[0].isdecimal() or len(known) < len(names):
         return False
-    first = int(numbers[0][:9])  # Python reads no more than some thousands of digits
+    first = int(numbers[0][:9])  # Python converts at most some thousands of digits
     return (numbers == [str(k) for k in range(first, first + len(numbers))] and (not first or len(fields) >= SURELY)
             and all(name[0].isalpha() for name in names))
 
@@ -145,7 +145,7 @@ def _short(fields: Sequence[str]) -> str:
 
 
 def _way_out(fields: Sequence[str], condition: str = "it is one") -> str:
-    # from a line of numbers that is taken as column names
+    # how to mark a line of numbers as a sample instead of column names
     return f": if {condition}, write {fields[0].strip()}.0 for its first number" if all(map(_is_number, fields)) else ""
 
 
@@ -153,7 +153,7 @@ SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'", None: "spaces"}
 
 
 def _other_separator(fields: Sequence[str]) -> str:
-    # what is wrong with a line of numbers that something else than commas separates; empty for another line
+    # what is wrong with a line of numbers that are not separated by commas; empty for other lines
     line = ",".join(fields).replace('"', "")
     for separator, name in SEPARATORS.items():
         parts = [part.strip() for part in line.split(separator) if part.strip()]
@@ -166,7 +166,7 @@ def _other_separator(fields: Sequence[str]) -> str:
 
 
 def _no_number(fields: Sequence[str], first: bool) -> str:
-    # what is wrong with a line that does not hold numbers alone
+    # what is wrong with a line that holds more than numbers
     column = [_is_number(field) for field in fields].index(False)
     more = ""
     if first and not fields[0] and _names_columns(fields[1:]):
@@ -201,8 +201,7 @@ def _array(path: Path) -> Array:
 
 
 def as_samples(model: Model, X: Array, source: str) -> Array:
-    """X in the shape (N, ...) that the model's first layers take, and in its dtype. Raises ValueError when it does not
-    fit."""
+    """X in the shape (N, ...) of the model's first layers, and in its dtype. Raises ValueError if it does not fit."""
     if X.ndim < 2 and X.size:
         raise ValueError(f"{source} must have shape (samples, numbers), got {X.shape}")
     if not X.size:
@@ -230,14 +229,13 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def describe(model: Model, outputs: Array, names: Sequence[str] = ()) -> Iterator[str]:
-    """What the model's outputs (N, C) say: of a softmax the class and its probability, of a sigmoid the probability
-    and 0 or 1, whether the last layer or the loss takes them, else the outputs; then the sample's name if there are
-    names."""
+    """A line for each row of the model's outputs (N, C): after a softmax the class and its probability, after a sigmoid
+    the probability and 0 or 1, in the last layer or in the loss, else the outputs; then the sample's name, if given."""
     last, loss = endings.source(model.layers), model.loss
     threshold = getattr(model.accuracy, "threshold", 0.5)
     softmax = isinstance(last, (Softmax, LogSoftmax))
     sigmoid = isinstance(last, Sigmoid) or getattr(last, "activation", None) == "sigmoid"
-    if isinstance(loss, SoftmaxCategoricalCrossentropy) or isinstance(last, LogSoftmax):  # of whose outputs it is exp
+    if isinstance(loss, SoftmaxCategoricalCrossentropy) or isinstance(last, LogSoftmax):  # their softmax is exp
         outputs, softmax = backend.ops.softmax.forward(outputs), True
     elif isinstance(loss, SigmoidBinaryCrossentropy):
         outputs, sigmoid = backend.ops.sigmoid.forward(outputs), True
@@ -253,7 +251,7 @@ def describe(model: Model, outputs: Array, names: Sequence[str] = ()) -> Iterato
 
 
 def write(path: str | os.PathLike[str], outputs: Array) -> None:
-    """Write outputs (N, C) as npy, or as csv that reads back to the same bits, whole or not at all.
+    """Write outputs (N, C) as npy, or as csv that reads back to the same bits. A failure leaves no partial file.
 
     Raises OSError when it cannot be written.
     """

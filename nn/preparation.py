@@ -1,9 +1,9 @@
-"""Preparing data: scaling, labels of text, one-hot labels, splits, mini-batches.
+"""Preparing data: scaling, text labels, one-hot labels, splits, mini-batches.
 
-A scaler learns from the training data with `fit` and scales any data with `transform`; `inverse_transform` goes back.
-NaN, for what is missing, is left out of what is learned and stays NaN. A network cannot learn from it: fill it before,
-for example by `np.nan_to_num` after a StandardScaler, which puts each feature's mean there.
-NumPy does the sums here, in float64: another CPU may give another last bit, which training from there on keeps.
+A scaler learns from the training data with `fit` and scales any data with `transform`; `inverse_transform` reverses it.
+NaN stands for missing values: `fit` ignores it, and `transform` keeps it. A network cannot learn from NaN, so replace
+it first, for example by `np.nan_to_num` after a StandardScaler, which puts the mean of the feature there.
+The sums here are NumPy's, in float64, so the last bit may differ on another CPU; the training then depends on it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .arrays import (FLOAT32, FLOAT64, INT64, Array, as_floats, as_labels, as_pl
                      kept_dtype, real, whole, within)
 from .targets import balanced
 
-MOST = 1 << 20  # classes that the largest label may tell: a wrong one should not fill the memory
+MOST = 1 << 20  # classes by the largest label: a wrong one should not fill the memory
 KINDS = {"U": "text", "S": "bytes", "b": "a bool"}  # of labels, by the kind of their dtype; the others are numbers
 
 Self = TypeVar("Self", bound="_Scaler")
@@ -37,8 +37,8 @@ class _Scaler:
     def fit(self: Self, X: ArrayLike) -> Self:
         """Learn from X (N, features), (N, C, H, W) or of other shapes (N, ...), and return the scaler.
 
-        A feature that is NaN throughout becomes NaN, as in scikit-learn. Raises ValueError for empty data, for data
-        without a dimension of features, for infinity, and for a feature whose range float64 does not hold.
+        A feature of only NaN stays NaN, as in scikit-learn. Raises ValueError for empty data, for data without a
+        dimension of features, for infinity, and for a feature whose range overflows float64.
         """
         X = as_floats(X, FLOAT64, "X")
         if X.ndim < 2 or not X.size:
@@ -81,7 +81,7 @@ class _Scaler:
         return self.fit(X).transform(X)
 
     def inverse_transform(self, X: ArrayLike) -> Array:
-        """Scaled X in its old units again. Errors are those of `transform`."""
+        """Scaled X in the original units. Errors are those of `transform`."""
         X, offset, divisor, dtype = self._fitting(X)
         found = X * divisor
         found += offset
@@ -89,7 +89,7 @@ class _Scaler:
 
 
 class MinMaxScaler(_Scaler):
-    """Each feature's smallest number becomes `low`, its largest `high`; a feature that never changes becomes `low`."""
+    """Scales each feature so that its minimum becomes `low`, its maximum `high`; a constant feature becomes `low`."""
 
     def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
         self.low, self.high = real("low", low), real("high", high)
@@ -103,7 +103,7 @@ class MinMaxScaler(_Scaler):
 
 
 class StandardScaler(_Scaler):
-    """Each feature gets mean 0 and standard deviation 1; one that never changes becomes 0."""
+    """Scales each feature to mean 0 and standard deviation 1; a constant feature becomes 0."""
 
     def _learn(self, X: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
         least, largest = _range(X, axes)
@@ -141,15 +141,17 @@ def _at(place: tuple[Any, ...]) -> str:
 
 
 class LabelEncoder:
-    """Class numbers for labels of text, bytes, bools or numbers: their places in `classes`, the sorted labels of `fit`.
+    """Converts text labels, or labels that are bytes, bools or numbers, to class numbers and back.
+
+    The class number of a label is its index in `classes`, the sorted distinct labels that `fit` has seen.
 
         encoder = nn.preparation.LabelEncoder()
         model.train(X, encoder.fit_transform(labels))
         found = encoder.inverse_transform(nn.preparation.from_one_hot(model.predict(X)))  # one output for each class
         found = encoder.inverse_transform((model.predict(X) > 0.5)[:, 0].astype(int))     # a single sigmoid output
 
-    A model's file does not hold the encoder. Save its classes beside it, `np.save(path, encoder.classes)`, or as JSON
-    `encoder.classes.tolist()`: `LabelEncoder().fit(np.load(path))` is the same encoder.
+    `Model.save` does not save the encoder. Save its classes with `np.save(path, encoder.classes)`, or
+    `encoder.classes.tolist()` as JSON. `LabelEncoder().fit(np.load(path))` is the same encoder.
     """
 
     classes: Array | None = None
@@ -157,7 +159,7 @@ class LabelEncoder:
     def fit(self, labels: ArrayLike) -> LabelEncoder:
         """Learn the classes from labels (N,) or (N, 1), and return the encoder.
 
-        Raises TypeError for labels of another kind or of several, ValueError for none, another shape, None and NaN.
+        Raises TypeError for labels of another or of mixed kinds, ValueError for no labels, another shape, None and NaN.
         """
         found = _of_one_kind(labels)
         if not len(found):
@@ -194,7 +196,7 @@ class LabelEncoder:
     def inverse_transform(self, numbers: ArrayLike) -> Array:
         """The labels (N,) of class numbers (N,) or (N, 1).
 
-        Raises RuntimeError before `fit`, TypeError or ValueError for numbers that are none of classes.
+        Raises RuntimeError before `fit`, TypeError or ValueError for what is no class number.
         """
         classes = self._learned()
         found = as_labels(numbers, FLOAT32, name="numbers")
@@ -218,7 +220,7 @@ def _of_one_kind(labels: ArrayLike) -> Array:
             if kind != kinds[0]:
                 raise TypeError(f"labels must be of one kind, got {kinds[0]} at index 0 and {kind} at index {index}")
         found = np.array(found.tolist())
-        if found.dtype == object:  # whole numbers beyond, fractions
+        if found.dtype == object:  # integers of more than 64 bits, fractions
             raise TypeError("labels must be numbers of 64 bits")
     missing = np.flatnonzero(found != found)
     if len(missing):
@@ -247,10 +249,12 @@ def _class_numbers(labels: ArrayLike, classes: int | None) -> tuple[Array, int]:
 
 
 def one_hot(labels: ArrayLike, classes: int | None = None, *, dtype: DTypeLike = np.float32) -> Array:
-    """Rows (N, classes) with a 1 at each label, else 0. Without `classes`: one more than the largest label.
+    """One-hot rows (N, classes): 1 at the label of each sample, else 0.
 
-    labels: class numbers (N,) or (N, 1). Raises TypeError for labels that are no numbers, ValueError for one that is
-    not whole or outside 0..classes-1.
+    labels: class numbers (N,) or (N, 1).
+    classes: the number of classes; by default one more than the largest label.
+
+    Raises TypeError for labels that are not numbers, ValueError for one that is not whole or not in 0..classes-1.
     """
     found, classes = _class_numbers(labels, classes)
     rows = np.zeros((len(found), classes), float_dtype(dtype))
@@ -259,15 +263,16 @@ def one_hot(labels: ArrayLike, classes: int | None = None, *, dtype: DTypeLike =
 
 
 def from_one_hot(rows: ArrayLike) -> Array:
-    """The labels (N,) of one-hot rows, or of probabilities (N, C): where each row is largest, the first of equals.
+    """The labels (N,) of one-hot rows or probabilities (N, C): the index of the largest element of each row, the first
+    of equals.
 
-    Raises ValueError for another number of dimensions, less than two columns, or NaN.
+    Raises ValueError for another number of dimensions, fewer than two columns, or NaN.
     """
     found = as_floats(rows, name="rows")
     if found.ndim != 2 or not found.shape[1]:
         raise ValueError(f"rows must have shape (N, C), got {found.shape}")
     if found.shape[1] == 1:  # whose first column is always the largest
-        raise ValueError(f"rows must have a column for each class, got {found.shape}: of probabilities of a single "
+        raise ValueError(f"rows must have a column for each class, got {found.shape}: for probabilities of a single "
                          "output, write (rows > 0.5)[:, 0].astype(int)")
     wrong = np.isnan(found)
     if wrong.any():
@@ -276,11 +281,13 @@ def from_one_hot(rows: ArrayLike) -> Array:
 
 
 def balanced_class_weights(labels: ArrayLike, classes: int | None = None) -> Array:
-    """For `class_weights` of a loss: N / (classes * count), (classes,) float64, so that each class has the same part in
-    it. A class without samples gets 0.
+    """Weights for `class_weights` of a loss that give each class the same total weight: N / (classes * count), shape
+    (classes,), float64. A class without samples gets 0.
 
-    labels: numbers (N,) or (N, 1), and how many `classes` there are if not one more than the largest; see `one_hot` for
-    errors. Raises ValueError without labels.
+    labels: class numbers (N,) or (N, 1).
+    classes: the number of classes; by default one more than the largest label.
+
+    Raises ValueError for no labels, else the errors of `one_hot`.
     """
     found, classes = _class_numbers(labels, classes)
     if not len(found):
@@ -290,10 +297,13 @@ def balanced_class_weights(labels: ArrayLike, classes: int | None = None) -> Arr
 
 def train_test_split(X: ArrayLike, y: ArrayLike, *, test: float | int = 0.25, shuffle: bool = True,
                      seed: int | np.random.Generator | None = None) -> tuple[Array, Array, Array, Array]:
-    """X_train, X_test, y_train, y_test: `test` samples for the test, or that share of all, rounded up.
+    """Split X and y into X_train, X_test, y_train, y_test.
 
-    The samples are drawn in the random order of `seed`; without `shuffle` the last ones are the test. Raises ValueError
-    when either part would be empty, or X and y differ in length.
+    test: the number of test samples, or their share of all samples, rounded up.
+    shuffle: draw the test samples at random; False takes the last ones.
+    seed: a number or a NumPy Generator, for the random order; None gives another order in each run.
+
+    Raises ValueError if either part would be empty, or if X and y differ in length.
     """
     X, y = as_plain(X, "X"), as_plain(y, "y")
     count = _same_length(X, y)
@@ -311,10 +321,12 @@ def train_test_split(X: ArrayLike, y: ArrayLike, *, test: float | int = 0.25, sh
 
 def batches(X: ArrayLike, y: ArrayLike, batch_size: int, *, shuffle: bool = False,
             seed: int | np.random.Generator | None = None) -> Iterator[tuple[Array, Array]]:
-    """Pairs of `batch_size` samples and their labels, the last with those that are left.
+    """Iterate over pairs of `batch_size` samples and their labels; the last batch may be smaller.
 
-    `shuffle` takes the samples in the random order of `seed`. Raises ValueError for a batch_size below 1 or for X and y
-    of different length, at once, not at the first pair.
+    shuffle: take the samples in random order.
+    seed: a number or a NumPy Generator, for that order; None gives another order in each run.
+
+    Raises ValueError for a batch_size below 1 or for X and y of different lengths, when called, not at the first pair.
     """
     X, y = as_plain(X, "X"), as_plain(y, "y")
     count = _same_length(X, y)
@@ -328,5 +340,5 @@ def batches(X: ArrayLike, y: ArrayLike, batch_size: int, *, shuffle: bool = Fals
 
 def _same_length(X: Array, y: Array) -> int:
     if not X.ndim or not y.ndim or len(X) != len(y):
-        raise ValueError(f"X and y must have one length, got shapes {X.shape} and {y.shape}")
+        raise ValueError(f"X and y must have the same length, got shapes {X.shape} and {y.shape}")
     return len(X)

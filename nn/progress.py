@@ -13,10 +13,10 @@ def _shown(wanted: bool | None) -> bool:
 
 
 def bar(total: int, wanted: bool | None) -> Any:
-    """A tqdm bar of `total` steps, or None: `wanted` None shows it on a terminal only, True and False force."""
+    """A tqdm bar of `total` steps, or None. `wanted`: show it; None means if stderr is a terminal."""
     if not _shown(wanted):
         return None
-    from tqdm import tqdm  # not at the top: its import would cost every start 50 ms
+    from tqdm import tqdm  # not at the top: its import takes 50 ms
     return tqdm(total=total, unit=" steps", unit_scale=True, delay=1, leave=False, file=sys.stderr)
 
 
@@ -36,8 +36,8 @@ def note(line: str) -> None:
 
 
 def compiling(wanted: bool | None = True) -> AbstractContextManager[None]:
-    """In `with compiling():`, a line on stderr says it when kernels must be compiled, before they are: `wanted` None on
-    a terminal only."""
+    """Within `with compiling():`, print a line on stderr before kernels are compiled. `wanted`: print it; None means if
+    stderr is a terminal."""
     return backend.before_compiling(_note_compiling) if _shown(wanted) else nullcontext()
 
 

@@ -1,6 +1,6 @@
-"""A whole model as one file: NumPy's npz without pickle, and in it, as JSON, which layers, loss and optimizer it has.
+"""A whole model in one npz file without pickle. A JSON text in it describes the layers, the loss and the optimizer.
 
-Nothing in such a file is ever run: classes are found by name in a fixed table, and numbers are checked where they go.
+Loading such a file runs no code from it: classes are looked up by name in a fixed table, and numbers are checked.
 """
 
 import inspect
@@ -50,7 +50,7 @@ def _describe(part: Any) -> Any:
     if isinstance(part, layers.Dense):
         arguments["dtype"] = part.dtype.name
     if isinstance(part, optimizers.SGD) and not part.momentum:
-        arguments.pop("nesterov", None)  # without a momentum it does nothing, and is refused as an argument
+        arguments.pop("nesterov", None)  # without a momentum it has no effect, and is refused as an argument
     return {"class": NAMES[type(part)], **arguments}
 
 
@@ -61,7 +61,7 @@ def _class(described: dict[str, Any]) -> type:
 
 
 def _argument(value: Any) -> Any:
-    if isinstance(value, dict) and "class" not in value:  # class weights; JSON's keys are texts
+    if isinstance(value, dict) and "class" not in value:  # class weights; keys in JSON are strings
         return {int(key): weight for key, weight in value.items()}
     return _schedule(value) if isinstance(value, dict) else value
 
@@ -91,7 +91,7 @@ def _build(described: Any, kind: type | tuple[type, ...]) -> Any:
 
 
 def _figures(name: Any, values: Any) -> Array:
-    # of a history, in which a user may have put anything
+    # of a history, which may hold anything a user put there
     try:
         return np.array(list(map(float, values)))
     except (TypeError, ValueError, OverflowError) as error:
@@ -103,10 +103,10 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a model: layers, loss, optimizer with its state, accuracy and history. See `Model.save`."""
     optimizer = model.optimizer
     ours = isinstance(optimizer, optimizers._Optimizer)
-    # one that does not fit, since a momentum was switched off, say, begins anew at the next step
+    # a state that does not fit (say, of a momentum that was switched off) is not used again
     states = [optimizer._kept(layer) if ours and hasattr(layer, "held") else None for layer in model.layers]
     if type(model) not in NAMES:
-        raise TypeError(f"{type(model).__name__} cannot be saved: it is not nn.Model, but a class made from it")
+        raise TypeError(f"{type(model).__name__} cannot be saved: it is not nn.Model, but a subclass")
     figures = {str(name): _figures(name, values) for name, values in model.history.items()}
     description = {"format": FORMAT, "class": NAMES[type(model)], "layers": [_describe(each) for each in model.layers],
                    "loss": _describe(model.loss), "balanced": getattr(model.loss, "balanced", None),
@@ -119,7 +119,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
                    "calls": [_describe(getattr(each, "calls", None)) for each in model.layers],
                    "powers": [state and state.powers for state in states]}
     arrays = {DESCRIPTION: np.frombuffer(json.dumps(description, default=_describe).encode(), np.uint8)}
-    # by number, since a name may be anything
+    # by number, since a name may be any text
     arrays.update({f"history{number}": values for number, values in enumerate(figures.values()) if len(values)})
     for number, (layer, state) in enumerate(zip(model.layers, states)):
         if hasattr(layer, "held"):
@@ -128,7 +128,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
                 arrays[f"layer{number}.state{place}"] = array
     try:
         _restore(dict(arrays))
-    except (TypeError, ValueError) as error:  # an attribute was set to what no argument may be
+    except (TypeError, ValueError) as error:  # an attribute was set to an invalid value
         raise type(error)(f"the model cannot be saved, since it could not be loaded: {error}") from error
     write(path, arrays)
 
@@ -147,7 +147,7 @@ def _powers(number: int, values: Any, count: int) -> tuple[float, ...]:
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """Read what `save` wrote. See `Model.load`."""
+    """Read a file that `save` wrote. See `Model.load`."""
     return read(path, _restore, "model")
 
 
@@ -171,7 +171,7 @@ def _restore(arrays: dict[str, Array]) -> Any:
     if description.get("balanced") is not None:
         model.loss.balanced = losses.as_class_weights([float(weight) for weight in description["balanced"]])
     if description.get("precision_given") is False:
-        model.accuracy._given = False  # a training with other targets takes another
+        model.accuracy._given = False  # the next training computes it from its targets
     optimizer = model.optimizer
     if optimizer is not None:
         optimizer.iterations = _whole("iterations", description["iterations"], 2**53)

@@ -2,8 +2,8 @@
 
     nn.Adam(learning_rate=nn.schedules.WarmUp(100, nn.schedules.Cosine(0.01, steps=1000)))
 
-A schedule is called with the number of updates made so far. Any function of that kind will do; these use exact
-operations and an own cosine, so that a training repeats to the bit on another machine.
+A schedule is called with the number of updates made so far. Any such function can be used. Those here use only exact
+operations and their own cosine, so a training has the same bits on every machine.
 """
 
 import math
@@ -54,7 +54,7 @@ def _half_wave(x: float) -> float:
 
 
 def foreseeable(rate: float | Schedule) -> bool:
-    """Whether the rates of later updates may be asked for now: not of a user's function, which may look around."""
+    """Whether the rates of later updates may be computed now: not those of a user's function, which may have state."""
     return not callable(rate) or type(rate).__module__ == __name__ and all(map(foreseeable, vars(rate).values()))
 
 
@@ -69,7 +69,7 @@ class Constant:
 
 
 class Step:
-    """The rate times `factor` after every `every` updates."""
+    """Multiplies the rate by `factor` after every `every` updates."""
 
     def __init__(self, rate: float, *, every: int, factor: float = 0.1) -> None:
         self.rate, self.factor = _positive("rate", rate), _positive("factor", factor)
@@ -80,7 +80,7 @@ class Step:
 
 
 class Exponential:
-    """The rate times `factor` after every update."""
+    """Multiplies the rate by `factor` after every update."""
 
     def __init__(self, rate: float, *, factor: float) -> None:
         self.rate, self.factor = _positive("rate", rate), _positive("factor", factor)
@@ -90,7 +90,7 @@ class Exponential:
 
 
 class Cosine:
-    """From `rate` down to `final` along half a wave of `steps` updates, then `final` (Loshchilov, Hutter 2017)."""
+    """Falls from `rate` to `final` in `steps` updates along half a cosine, then stays (Loshchilov, Hutter 2017)."""
 
     def __init__(self, rate: float, *, steps: int, final: float = 0.0) -> None:
         self.rate, self.steps, self.final = _positive("rate", rate), _steps("steps", steps), _positive("final", final)
@@ -102,7 +102,7 @@ class Cosine:
 
 
 class WarmUp:
-    """In `steps` updates up to another schedule's first rate (or to a number), then that schedule from its start."""
+    """Rises in `steps` updates to the first rate of another schedule (or to a number), then follows that schedule."""
 
     def __init__(self, steps: int, schedule: Schedule | float) -> None:
         self.steps = _steps("steps", steps)

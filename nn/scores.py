@@ -1,17 +1,17 @@
-"""Scores of a trained model's predictions on data with known answers, for after a training.
+"""Scores of the predictions of a trained model on data with known labels.
 
     outputs = model.predict(X)
     print(nn.scores.confusion_matrix(outputs, y))
     print(nn.scores.precision_recall_f1(outputs, y).f1)
 
-Counts and exact sums (`math.fsum`) in float64: the same bits on every machine. Outputs come first, as in a metric's
-`calculate`; in scikit-learn y does.
+Counts and exact sums (`math.fsum`) in float64 give the same bits on every machine. Outputs are the first argument, as
+in a metric's `calculate`; in scikit-learn y is.
 
-Predictions of classes are their numbers (N,), or outputs (N, C), of which each row's largest counts, the first of
-equals. In a single column (N, 1) of probabilities those above `threshold` are class 1, the others class 0. Labels y are
-class numbers (N,), or one-hot rows (N, C). Both may be class numbers in a column (N, 1), predictions if they are
-integers. The columns of outputs and rows tell the number of `classes`; without them and without `classes` it is one
-more than the largest class number, and at least 2 where there is a column (N, 1).
+Predictions of classes are class numbers (N,), or outputs (N, C), of which the largest in each row counts, the first of
+equals. In a single column (N, 1) of probabilities, those above `threshold` are class 1, the others class 0. Labels y
+are class numbers (N,), or one-hot rows (N, C). Both may be a column (N, 1) of class numbers; predictions then must be
+integers. The number of `classes` is the number of columns of outputs or rows. Without columns and without `classes` it
+is one more than the largest class number, and at least 2 for a column (N, 1).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from .arrays import FLOAT64, INT64, Array, as_floats, as_labels, as_plain, finite, whole, within
 
-MOST = 1 << 15  # classes, whose matrix takes 8 GiB: a label that is none should not fill the memory
+MOST = 1 << 15  # classes, whose matrix takes 8 GiB: a wrong label should not fill the memory
 
 
 def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None = None, *,
@@ -39,7 +39,7 @@ def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None =
     found, columns = _predicted(predictions, finite("threshold", threshold))
     labels, label_columns = _labels(y)
     if len(found) != len(labels):
-        raise ValueError(f"predictions and y must have one length, got {len(found)} and {len(labels)}")
+        raise ValueError(f"predictions and y must have the same length, got {len(found)} and {len(labels)}")
     if not len(found):
         raise ValueError("scores of no samples")
     if classes is not None:
@@ -84,8 +84,8 @@ def precision_recall_f1(predictions: ArrayLike, y: ArrayLike, classes: int | Non
     recall: TP / all samples of the class, float64.
     f1: 2 TP / the sum of both denominators, float64.
     support: the number of samples of the class, int64.
-    macro: the mean over all classes, those that do not occur included.
-    micro: of the sums over all classes, where all three are the share of right predictions.
+    macro: the mean over all classes, including those that do not occur.
+    micro: computed from the sums over all classes; all three are then the share of correct predictions.
 
     A quotient by 0 is 0: scikit-learn with zero_division=0 and labels=range(classes). Of two classes, the scores of
     class 1 are those that scikit-learn calls binary. Arguments and errors are those of `confusion_matrix`.
@@ -108,9 +108,11 @@ def r2_score(outputs: ArrayLike, y: ArrayLike) -> float:
 
     outputs, y: real numbers (N, C), or (N,) for a single column, N at least 2.
 
-    1 is perfect, 0 as good as the mean of y, and worse is negative. A column of y that is constant scores 1 when it is
-    met exactly, else 0, as in scikit-learn. Raises TypeError for what is no real number, ValueError for fewer than 2
-    samples, shapes that do not fit, NaN or infinity.
+    1 is perfect, 0 is as good as the mean of y, and worse is negative. A constant column of y scores 1 if the outputs
+    equal it exactly, else 0, as in scikit-learn.
+
+    Raises TypeError for what is no real number, ValueError for fewer than 2 samples, shapes that do not fit, NaN or
+    infinity.
     """
     scores = []
     for found, wish in _columns(outputs, y):
@@ -169,7 +171,7 @@ def _columns(outputs: ArrayLike, y: ArrayLike) -> list[tuple[list[float], list[f
     if wish.ndim == 1:
         wish = wish[:, None]
     if found.ndim != 2 or found.shape != wish.shape:
-        raise ValueError(f"outputs and y must have one shape, (N, C) or (N,), got {shapes[0]} and {shapes[1]}")
+        raise ValueError(f"outputs and y must have the same shape, (N, C) or (N,), got {shapes[0]} and {shapes[1]}")
     if not found.size:
         raise ValueError("scores of no samples")
     for name, values in (("outputs", found), ("y", wish)):

@@ -8,12 +8,12 @@ from .arrays import Array
 from .layers import Dropout
 from .plan import METHODS, Parameters, Plan, recordable, unchanged, writeable
 
-Data = tuple[Array, ...]  # inputs, labels and, where they count unequally, the samples' weights
+Data = tuple[Array, ...]  # inputs, labels and, if given, the samples' weights
 Figures = tuple[float, float, float | None, float]  # of a step: loss, penalties, accuracy, learning rate
 
 
 class Steps:
-    """Makes steps for `Model.train`, which has checked the data. `check` notices what changed in between."""
+    """Makes steps for `Model.train`, which has checked the data. `check` detects changes in between."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -22,7 +22,7 @@ class Steps:
         self.shown: Plan | None = None  # whose arrays the layers show as their attributes
         self._recorded_for: tuple[Any, ...] | None = None
         self._plannable = self._unchanged = False
-        self._numbers = 1  # of a row, of which the accuracy is the share
+        self._numbers = 1  # elements of a row that the accuracy compares
 
     def begin(self, data: Data, batch: int) -> None:
         """Before the first step of a training."""
@@ -41,7 +41,7 @@ class Steps:
         trainable, criterion, accuracy = model.trainable_layers, model._criterion, model.accuracy
         dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in trainable]}
         plannable = (self._unchanged and backend.name == "numba" and bool(trainable) and len(dtypes) == 1
-                     and model._steps is self  # not finalized since: y was checked for the outputs of then
+                     and model._steps is self  # not finalized since: y was checked for the outputs at that time
                      and METHODS.isdisjoint(vars(model))
                      and recordable(*model.layers, criterion, model.loss, model.optimizer, accuracy)
                      # each layer with parameters is trained and penalized, none is frozen
@@ -75,14 +75,14 @@ class Steps:
         return self.plans[batch].pace if batch in self.plans else 1
 
     def end(self, batch: int, pace: int) -> None:
-        """After the last step: hold no data, but remember the pace."""
+        """After the last step: release the data, but remember the pace."""
         for plan in self.plans.values():
             plan.release()
         if batch in self.plans:
             self.plans[batch].pace = pace
 
     def one(self, *data: Array) -> Figures:
-        """A step on a batch: by a plan for its size, where there can be one."""
+        """A step on a batch: by a plan for its size, if there can be one."""
         model = self._model
         samples = len(data[0])
         plannable = self._plannable and backend.name == "numba"  # any thread may switch at any time
@@ -113,7 +113,7 @@ class Steps:
         return list(zip(losses, penalties, shares, rates))
 
     def epochs(self, data: Data, epochs: int) -> dict[str, list[float]] | None:
-        """Epochs of one step on all data each, if that is recorded: their figures, as in a model's history."""
+        """Run epochs of one step each on all data, if that is recorded. Returns figures as in a model's history."""
         samples, model = len(data[0]), self._model
         found = self._repeat(data, samples, epochs)
         if found is None:
@@ -133,7 +133,7 @@ class Steps:
 
     def _repeat(self, data: Data, batch: int, steps: int
                 ) -> tuple[list[float], list[float], Any, list[float]] | None:
-        # recorded steps by one call: losses, penalties, hits and learning rates; None if they must be made one by one
+        # recorded steps in one call: losses, penalties, hits and learning rates; None if they must run one by one
         plan, parameters, optimizer = self.plans.get(batch), self.parameters, self._model.optimizer
         if (steps <= 1 or not self._plannable or backend.name != "numba" or plan is None or parameters is None
                 or not optimizer.recorded(parameters) or not plan.repeatable(parameters.updating.replay)):
@@ -141,7 +141,7 @@ class Steps:
         numbers = optimizer.ahead(parameters, steps)
         if numbers is None:
             return None
-        # the steps count before they are done: Ctrl-C comes in as soon as the call returns
+        # the steps count before the call: Ctrl-C is raised as soon as it returns
         found = plan.repeat(data, batch, parameters.updating.replay, numbers)
         self._show(plan)
         return *found, numbers[:, 0].tolist()
@@ -162,7 +162,7 @@ class Steps:
 
 
 class Pace:
-    """How many steps to run at once: so many as take 10 to 20 ms, for Ctrl-C and the progress bar."""
+    """How many steps to run at once: as many as take 10 to 20 ms, for Ctrl-C and the progress bar."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps

@@ -1,4 +1,4 @@
-"""Checks of labels and targets, and the weights of classes. Nothing here enters a result but by these weights."""
+"""Checks of labels and targets, and class weights. Of the numbers here, only these weights affect results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .arrays import FLOAT64, Array, as_floats, finite, whole
 
 ClassWeights = list[float] | dict[int, float] | str
 BALANCED = "balanced"
-ROUNDING = 0.01  # of the shares of a row: 0.33, 0.33 and 0.33 are meant to be all
+ROUNDING = 0.01  # of the sum of a row: 0.33, 0.33 and 0.33 are accepted
 
 
 def within_unit(name: str, values: Array, remedy: str) -> None:
@@ -25,7 +25,7 @@ def within_unit(name: str, values: Array, remedy: str) -> None:
 
 
 def check_shares(rows: Array) -> None:
-    """Raise ValueError unless rows (N, C) are shares of classes: in 0..1, and 1 together."""
+    """Raise ValueError unless rows (N, C) are in 0..1 and add up to 1."""
     within_unit("one-hot labels", rows, "write 1 for the class of a sample and 0 for the others")
     sums = rows.sum(axis=1)
     wrong = np.flatnonzero(abs(sums - 1) > ROUNDING)
@@ -64,7 +64,7 @@ def as_class_weights(given: ArrayLike | Mapping[int, float] | str | None) -> Cla
 
 
 def check_count(class_weights: ClassWeights | None, classes: int) -> None:
-    """Raise ValueError for class weights that are not those of so many classes; a dict may leave some out."""
+    """Raise ValueError for class weights that do not fit the number of classes; a dict may leave classes out."""
     if isinstance(class_weights, dict):
         if max(class_weights, default=0) >= classes:
             raise ValueError(f"class_weights must name classes in 0..{classes - 1}, got {max(class_weights)}")
@@ -73,14 +73,13 @@ def check_count(class_weights: ClassWeights | None, classes: int) -> None:
 
 
 def balanced(labels: Array, classes: int) -> Array:
-    """N / (classes * count) for each class, (classes,) float64, of labels (N,) in 0..classes-1; 0 for one without any.
-    """
+    """N / (classes * count) for each class, (classes,) float64, for labels (N,) in 0..classes-1; 0 if count is 0."""
     counts = np.bincount(labels, minlength=classes)
     return np.divide(len(labels) / classes, counts, out=np.zeros(classes), where=counts > 0)
 
 
 def weights_of(labels: Array, class_weights: list[float] | dict[int, float], dtype: np.dtype[Any]) -> Array:
-    """The weight (N,) of each label (N,), of at least 0: 1 where a dict leaves its class out.
+    """The weight (N,) of each label (N,) of at least 0; 1 if a dict leaves its class out.
 
     Raises ValueError for a label beyond a list.
     """

@@ -1,4 +1,4 @@
-"""What `nnjit train` trains, and the training itself: on one backend, or on both side by side."""
+"""The tasks of `nnjit train`, and the training: on one backend, or on both for comparison."""
 
 import argparse
 import math
@@ -22,7 +22,7 @@ from .model import Model
 from .optimizers import Adam
 from .progress import compiling, say
 
-REST = 0.1  # seconds in which OpenBLAS's threads fall asleep: they spin on, and take the cores from the other twin
+REST = 0.1  # seconds until OpenBLAS's threads sleep: they spin, and take the cores from the other twin
 ENOUGH, MOST_TRAININGS = 4.0, 5  # seconds of trainings that are compared, and how many of each
 COMPARED_STEPS = 20  # one ulp grows with the steps: after 20 it is still far below 1e-4
 FIGURES = (("loss", "loss"), ("accuracy", "accuracy"), ("validation loss", "val_loss"),
@@ -86,7 +86,7 @@ TASKS = {
 
 
 def train(options: argparse.Namespace, data: Data) -> None:
-    """Train the task `options.dataset` on its data, print how it goes, and save and plot as the options say."""
+    """Train the task `options.dataset` on its data, print the progress, and save and plot according to the options."""
     task = TASKS[options.dataset]
     samples = len(data.train[0])
     options.batch_size = min(options.batch_size or samples, samples)
@@ -97,7 +97,7 @@ def train(options: argparse.Namespace, data: Data) -> None:
     model = task.model(options)
     trained = False
     try:
-        with np.errstate(all="ignore"), warnings.catch_warnings():  # the printed nan says it
+        with np.errstate(all="ignore"), warnings.catch_warnings():  # the printed nan shows it
             warnings.simplefilter("ignore", RuntimeWarning)
             if options.compare:
                 _compare(task, options, data, model)

@@ -375,7 +375,7 @@ def test_the_picture_and_the_old_report_are_checked_before_measuring(measured, m
     assert report.main(options(roofline=str(tmp_path / "a.png"))) == 2
     errors = capsys.readouterr().err.splitlines()
     texts = ("none.json cannot be read", "must end in .png or .svg or .pdf", "there is no folder",
-             'the picture needs matplotlib: pip install "nnjit[plot]"')
+             'plotting needs matplotlib: pip install "nnjit[plot]"')
     assert len(errors) == len(texts)
     assert all(line.startswith("nnjit: error: ") and text in line for line, text in zip(errors, texts))
 

@@ -332,7 +332,7 @@ def test_an_interrupted_training_is_drawn(saved, capsys, monkeypatch):
     assert not Path("c.png").exists()
 
 
-def test_an_interrupted_drawing_leaves_the_old_picture(saved, capsys, monkeypatch):
+def test_an_interrupted_drawing_leaves_the_old_image(saved, capsys, monkeypatch):
     figure = needs("matplotlib.figure")
 
     def half(self, to, **more):
@@ -578,7 +578,7 @@ def test_an_unwritable_folder(tmp_path, capsys):
 
 
 def test_a_file_in_an_unwritable_folder_cannot_be_replaced(tmp_path, capsys, monkeypatch):
-    """Said before the training. A picture is written into the file that is there."""
+    """Said before the training. An image is written into the file that is there."""
     monkeypatch.setattr(cli.os, "access", lambda path, mode: Path(path) != tmp_path)
     for name in ("a.npz", "a.png"):
         (tmp_path / name).touch()
@@ -619,7 +619,7 @@ def test_the_help_names_the_real_defaults(capsys):
     real = {
         "--epochs": of("epochs"), "--batch-size": of("batch_size"), "--learning-rate": of("learning_rate"),
         "--seed": str(cli._parser().parse_args(SPIRAL).seed), "--data": "$NNJIT_DATA, Debian's folder, or a download "
-        "of 30 MB", "--scale": "{:g} {:g} for pictures; other data stays as it is".format(*predict.PICTURES),
+        "of 30 MB", "--scale": "{:g} {:g} for images; other data stays as it is".format(*predict.PICTURES),
         "--background": str(predict.images.WHITE)}
     found = {}
     for command in ("train", "predict", "check", "bench", "warm", "info"):

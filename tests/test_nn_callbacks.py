@@ -70,7 +70,7 @@ def test_what_is_not_there_is_named():
     model = network()
     with pytest.raises(ValueError, match="no 'val_loss' to watch, only loss, accuracy, learning_rate"):
         model.train(X, Y, epochs=2, callback=EarlyStopping(model))
-    with pytest.raises(TypeError, match="callback must be callable, or a list of what is"):
+    with pytest.raises(TypeError, match="callback must be a callable or a list of callables"):
         model.train(X, Y, callback=[3])
     with pytest.raises(ValueError, match="patience must be at least 1"):
         EarlyStopping(model, patience=0)

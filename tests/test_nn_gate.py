@@ -155,7 +155,7 @@ class Labels:
         for value in (None, "abc", {}, 3, few, np.zeros((4, 0)), np.zeros((4, 2)), np.zeros((4, 4)),
                       np.zeros((4, 3, 1)), [[0, 1], [1]], np.ma.array(one_hot)):
             if self.columns or value is not few:
-                yield value, Bad(EITHER, pattern + "|empty|no samples|one length|lengths")
+                yield value, Bad(EITHER, pattern + "|empty|no samples|the same length|lengths")
 
 
 class Number:

@@ -539,7 +539,7 @@ def test_a_layer_that_computes_in_float32():
     ({"step": "a"}, TypeError, "step must be a number, got 'a'"),
     ({"tolerance": -1}, ValueError, "tolerance must be finite and at least 0, got -1.0"),
     ({"X": X[:, :2]}, ValueError, r"X must have shape \(samples, 4\) for Dense\(4, 3\), got \(12, 2\)"),
-    ({"X": X[:5]}, ValueError, "X and y must have one length, got 5 and 12"),
+    ({"X": X[:5]}, ValueError, "X and y must have the same length, got 5 and 12"),
     ({"X": X[:0], "y": SHARES[:0]}, ValueError, "the checked data is empty"),
     ({"X": [["a"]]}, TypeError, "X must hold real numbers"),
     ({"y": SHARES[:, :2]}, ValueError, r"y must have shape \(12, 3\), got \(12, 2\)"),

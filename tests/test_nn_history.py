@@ -239,7 +239,7 @@ def test_without_matplotlib(monkeypatch):
     history = nn.History(FIGURES)
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=r'the picture needs matplotlib: pip install "nnjit\[plot\]"'):
+    with pytest.raises(ImportError, match=r'plotting needs matplotlib: pip install "nnjit\[plot\]"'):
         history.plot()
     assert history._repr_png_() is None
 

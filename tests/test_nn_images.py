@@ -1,4 +1,4 @@
-"""Folders of pictures: what is read, in which order, and what is refused."""
+"""Folders of images: what is read, in which order, and what is refused."""
 
 import io
 import struct
@@ -25,7 +25,7 @@ def grey(height=3, width=5):
 
 
 def folder(path, *pictures, suffix="png", **more):
-    """A folder of one label with Pillow's pictures."""
+    """A folder of one label with Pillow's images."""
     (path / "a").mkdir(parents=True)
     for number, picture in enumerate(pictures):
         picture.save(path / "a" / f"{number}.{suffix}", **more)
@@ -37,7 +37,7 @@ def chunk(kind, data):
 
 
 def png(width, height, lines=b"", bits=8, before=b"", behind=b""):
-    """A picture of grey levels, by default a whole header and no pixels; chunks before and behind the pixels."""
+    """An image of grey levels, by default a whole header and no pixels; chunks before and behind the pixels."""
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
             + before + chunk(b"IDAT", zlib.compress(lines)) + behind + chunk(b"IEND", b""))
 
@@ -134,7 +134,7 @@ def test_what_is_missing_is_named(tmp_path):
     save(tmp_path / "cat" / "1.png", grey())
     (tmp_path / "dog").mkdir()
     (tmp_path / "dog" / ".1.png").touch()
-    with pytest.raises(FileNotFoundError, match="no pictures in .*dog: it counts as a label"):
+    with pytest.raises(FileNotFoundError, match="no images in .*dog: it counts as a label"):
         datasets.image_folder(tmp_path)
     save(tmp_path / "dog" / "2.png", grey())
     with pytest.raises(TypeError, match="color must be True, False or None, got 'rgb'"):
@@ -148,14 +148,14 @@ def cut(path):
 
 
 @pytest.mark.parametrize("name, content, text", [
-    ("a.png", lambda path: b"hello", "it is damaged, or no PNG picture"),
-    ("a.gif", lambda path: b"", "it is damaged, or no GIF picture"),
+    ("a.png", lambda path: b"hello", "it is damaged, or no PNG image"),
+    ("a.gif", lambda path: b"", "it is damaged, or no GIF image"),
     ("a.png", lambda path: png(5, 3), "truncated|damaged|broken"),
     ("a.bmp", cut, "truncated"),
     ("a.tiff", cut, "."),
     ("a.png", lambda path: png(10000, 10000), "exceeds limit of 89478485 pixels"),  # of which Pillow only warns
     ("a.png", lambda path: png(20000, 20000), "exceeds limit of 178956970 pixels"),
-    ("a.png", lambda path: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 3\n", "it is damaged, or no PNG picture"),
+    ("a.png", lambda path: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 3\n", "it is damaged, or no PNG image"),
 ])
 def test_files_that_do_harm_are_named(tmp_path, name, content, text):
     save(tmp_path / "cat" / "0.png", grey())
@@ -198,7 +198,7 @@ def test_find_images_takes_both_layouts(book):
 
 def test_without_pillow_the_command_is_named(book, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ImportError, match=r"^pictures need Pillow: \.venv/bin/pip install '\.\[images\]'$"):
+    with pytest.raises(ImportError, match=r"^images need Pillow: \.venv/bin/pip install '\.\[images\]'$"):
         datasets.image_folder(book[0] / "train")
 
 
@@ -244,7 +244,7 @@ def over(levels, alpha, behind):
 
 
 def with_alpha(mode, channels):
-    """A picture of all pairs of a level and an alpha, 64 x 64; its colours and its alpha."""
+    """An image of all pairs of a level and an alpha, 64 x 64; its colours and its alpha."""
     alpha, level = np.meshgrid(np.arange(2, 256, 4), np.arange(0, 256, 4) + 3)
     colours = np.dstack([level, 255 - level, level // 2][:channels])
     return Image.fromarray(np.dstack([colours, alpha]).astype(np.uint8), mode), colours, alpha
@@ -254,7 +254,7 @@ def with_alpha(mode, channels):
 @pytest.mark.parametrize("mode, suffix", [("RGBA", "png"), ("RGBA", "webp"), ("RGBA", "tiff"), ("LA", "png"),
                                           ("LA", "tif")])
 @pytest.mark.parametrize("background", [None, 0, np.uint8(100), (200, 30, 7), [9, 9, 9], np.array([1, 2, 3])])
-def test_a_transparent_picture_is_laid_on_the_background(tmp_path, mode, suffix, background):
+def test_a_transparent_image_is_composited_onto_the_background(tmp_path, mode, suffix, background):
     picture, colours, alpha = with_alpha(mode, 3 if mode == "RGBA" else 1)
     folder(tmp_path, picture, suffix=suffix, **({"lossless": True, "exact": True} if suffix == "webp" else {}))
     more = {} if background is None else {"background": background}
@@ -307,7 +307,7 @@ def test_the_transparent_level_of_fewer_bits(tmp_path, bits, lines, level, wish)
         assert X.tolist() == [[wish]], place
 
 
-def test_a_colour_behind_transparent_pictures_makes_all_coloured(tmp_path):
+def test_a_colour_behind_transparent_images_makes_all_coloured(tmp_path):
     folder(tmp_path / "opaque", PIXELS)
     assert datasets.image_folder(tmp_path / "opaque", background=(1, 2, 3))[0].shape == (1, 1, 3)
     folder(tmp_path / "both", PIXELS, Image.new("LA", (3, 1)))
@@ -342,7 +342,7 @@ def exif(orientation):
 
 
 @pytest.mark.parametrize("suffix", ["png", "tiff", "webp", "jpg"])
-def test_pictures_are_turned_upright(tmp_path, suffix):
+def test_images_are_turned_upright(tmp_path, suffix):
     more = {"lossless": True} if suffix == "webp" else {"quality": 100} if suffix == "jpg" else {}
     (tmp_path / "a").mkdir()
     Image.fromarray(UPRIGHT).save(tmp_path / "a" / f"0.{suffix}", **more)

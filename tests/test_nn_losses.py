@@ -203,7 +203,7 @@ def test_of_equal_scores_the_first_counts():
 def test_accuracy_of_nothing_or_of_other_lengths():
     with pytest.raises(ValueError, match="empty"):
         nn.Accuracy().calculate(np.empty((0, 3)), np.empty(0, int))
-    with pytest.raises(ValueError, match="one length, got 2 and 3"):
+    with pytest.raises(ValueError, match="the same length, got 2 and 3"):
         nn.Accuracy().calculate([0, 1], [0, 1, 2])
 
 

@@ -629,7 +629,7 @@ def test_objects_not_classes():
 
 
 @pytest.mark.parametrize("X, y, error, text", [
-    (np.ones((3, 2)), [0, 1], ValueError, "X and y must have one length, got 3 and 2"),
+    (np.ones((3, 2)), [0, 1], ValueError, "X and y must have the same length, got 3 and 2"),
     (np.ones((0, 2)), [], ValueError, "the training data is empty"),
     (np.ones((2, 3)), [0, 1], ValueError, r"X must have shape \(samples, 2\) for Dense\(2, 16.*got \(2, 3\)"),
     (np.ones(2), [0, 1], ValueError, r"X must have shape \(samples, 2\).*got \(2,\)"),

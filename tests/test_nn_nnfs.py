@@ -663,7 +663,7 @@ def test_accuracies_that_cannot_be_are_named():
         with pytest.raises(ValueError, match="accuracy of an empty batch"):
             accuracy.calculate(np.zeros(0, int), np.zeros(0, int))
         for y in ([1], [1, 2]):  # one would be compared with all
-            with pytest.raises(ValueError, match=r"as many numbers, got shapes \(3,\) and"):
+            with pytest.raises(ValueError, match=r"the same number of elements, got shapes \(3,\) and"):
                 accuracy.calculate(np.arange(3), np.array(y))
 
 

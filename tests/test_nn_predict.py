@@ -167,7 +167,7 @@ def test_npy_and_npz(folder, capsys):
     assert run(capsys, "line.npz", "whole.npy") == run(capsys, "line.npz", "bool.npy")
 
 
-def test_pictures_are_scaled_as_in_training(folder, capsys):
+def test_images_are_scaled_as_in_training(folder, capsys):
     Image = needs("PIL.Image")
     build(nn.Dense(256, 2, rng=0)).save("pixels.npz")
     levels = np.arange(256, dtype=np.uint8)
@@ -375,7 +375,7 @@ def test_nan_and_infinity_are_warned_of(folder, capsys):
         assert cli.main(["predict", name, "a.csv"]) == 0
         out, err = capsys.readouterr()
         assert err == ("nnjit: warning: 2 of 4 samples hold nan or infinity, the first is number 2: "
-                       "no prediction of them means anything\n")
+                       "their predictions are meaningless\n")
         lines = out.splitlines()
         assert lines[1] == "nan nan" and "nan" not in lines[0] + lines[2]
 
@@ -430,12 +430,12 @@ ARRAYS = {"object.npy": np.array([{}], object), "flat.npy": np.ones(2), "zero.np
     (["line.npz", "levels.npy", "--scale", "0"], "argument --scale: expected 2 arguments"),
     (["line.npz", "levels.npy", "--scale", "0", "x"], "argument --scale: must be a number, got 'x'"),
     (["line.npz", "levels.npy", "--scale", "0", "inf"], "argument --scale: must be finite, got inf"),
-    (["line.npz", "levels.npy", "--background", "0"], "--background goes with pictures, got levels.npy"),
+    (["line.npz", "levels.npy", "--background", "0"], "--background goes with images, got levels.npy"),
     (["line.npz", "bare", "--background", "256"], "argument --background: must be in 0..255, got 256"),
     (["line.npz", "levels.npy", "--output", "a.txt"], "argument --output: must end in .npy or .csv, got 'a.txt'"),
     (["line.npz", "levels.npy", "--output", "no/a.npy"], "argument --output: there is no folder no"),
-    (["line.npz", "bare"], "no pictures in bare"),
-    (["line.npz", "damaged.png"], "damaged.png: it is damaged, or no PNG picture"),
+    (["line.npz", "bare"], "no images in bare"),
+    (["line.npz", "damaged.png"], "damaged.png: it is damaged, or no PNG image"),
     (["line.npz", "none.png"], r"\[Errno 2\] No such file or directory: '(.*/)?none.png'"),
 ])
 def test_mistakes_are_one_line(folder, arguments, text, capsys):
@@ -482,7 +482,7 @@ def test_without_pillow_one_line(folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     (folder / "a.png").touch()
     assert cli.main(["predict", "line.npz", "a.png"]) == 2
-    assert capsys.readouterr().err == "nnjit: error: pictures need Pillow: .venv/bin/pip install '.[images]'\n"
+    assert capsys.readouterr().err == "nnjit: error: images need Pillow: .venv/bin/pip install '.[images]'\n"
 
 
 def test_a_pickle_is_not_run(folder, capsys):
@@ -524,7 +524,7 @@ def test_samples_that_hold_nan_are_counted_not_their_rows(tmp_path, capsys):
 
 
 DEVICE = "is a device, must be a regular file or a pipe"
-TOO_MUCH = "more than 1048576 bytes come out of the pipe: write them to a file"
+TOO_MUCH = "the pipe gives more than 1048576 bytes: write them to a file"
 
 
 DEVICES = """
@@ -643,7 +643,7 @@ def test_pipes_of_known_end_are_read(folder, capsys, small_pipes):
     writer.join(60)
 
 
-def test_pictures_must_be_regular_files(folder):
+def test_images_must_be_regular_files(folder):
     needs("PIL")
     os.mkfifo("pipe.png")
     os.symlink("/dev/zero", "device.png")

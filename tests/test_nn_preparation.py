@@ -107,7 +107,7 @@ def test_a_split_takes_each_sample_once():
 def test_mistakes_with_a_split_are_named(test):
     with pytest.raises(ValueError, match="test must be a share|cannot be split"):
         train_test_split(np.arange(4), np.arange(4), test=test)
-    with pytest.raises(ValueError, match=r"X and y must have one length, got shapes \(4,\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"X and y must have the same length, got shapes \(4,\) and \(3,\)"):
         train_test_split(np.arange(4), np.arange(3))
 
 
@@ -316,7 +316,7 @@ def test_label_encoder_of_pandas():
     ([[1], {}], (TypeError, ValueError), "labels must be .*"),
     (np.array(["2020-01-01"], "M8[D]"), TypeError, "labels must be text, numbers or bools, got date at index 0"),
     ([2**70], TypeError, "labels must be numbers of 64 bits"),
-    (["a", ["b"]], ValueError, "labels must be an array, or lists of one length"),
+    (["a", ["b"]], ValueError, "labels must be an array, or lists of the same length"),
     ([["a", "b"]], ValueError, r"labels must have shape \(N,\) or \(N, 1\), got \(1, 2\)"),
     ("cat", TypeError, "labels must be an array, got 'cat'"),
     (map(str, "ab"), TypeError, "labels must be an array, got map: make it a list"),

@@ -121,7 +121,7 @@ def test_classes_as_scikit_learn_scores_them(seed):
 
 
 @pytest.mark.parametrize("predictions, y, more, error, text", [
-    (OUTPUTS, Y[:5], {}, ValueError, "predictions and y must have one length, got 6 and 5"),
+    (OUTPUTS, Y[:5], {}, ValueError, "predictions and y must have the same length, got 6 and 5"),
     (np.empty((0, 3)), np.empty(0, int), {}, ValueError, "scores of no samples"),
     (OUTPUTS, [0, 1, 2, 3, 0, 0], {}, ValueError, "y must lie in 0..2, got 3 at index 3"),
     (OUTPUTS, [0, 1, -1, 2, 0, 0], {}, ValueError, "y must lie in 0..2, got -1 at index 2"),
@@ -248,11 +248,11 @@ def test_one_column_in_either_form(score):
 
 
 @pytest.mark.parametrize("outputs, y, error, text", [
-    (np.ones((3, 2)), np.ones((3, 1)), ValueError, r"one shape, \(N, C\) or \(N,\), got \(3, 2\) and \(3, 1\)"),
-    (np.ones((3, 3)), np.ones(3), ValueError, r"one shape.* got \(3, 3\) and \(3,\)"),
-    (np.ones(3), np.ones(2), ValueError, r"one shape.* got \(3,\) and \(2,\)"),
-    (np.ones((3, 1, 1)), np.ones((3, 1, 1)), ValueError, r"one shape.* got \(3, 1, 1\)"),
-    (1.0, 1.0, ValueError, r"one shape.* got \(\) and \(\)"),
+    (np.ones((3, 2)), np.ones((3, 1)), ValueError, r"the same shape, \(N, C\) or \(N,\), got \(3, 2\) and \(3, 1\)"),
+    (np.ones((3, 3)), np.ones(3), ValueError, r"the same shape.* got \(3, 3\) and \(3,\)"),
+    (np.ones(3), np.ones(2), ValueError, r"the same shape.* got \(3,\) and \(2,\)"),
+    (np.ones((3, 1, 1)), np.ones((3, 1, 1)), ValueError, r"the same shape.* got \(3, 1, 1\)"),
+    (1.0, 1.0, ValueError, r"the same shape.* got \(\) and \(\)"),
     ([], [], ValueError, "scores of no samples"),
     ([1, math.nan], [1, 2], ValueError, "outputs must be finite, got nan in row 1"),
     ([1, 2], [math.inf, 2], ValueError, "y must be finite, got inf in row 0"),
