@@ -2,15 +2,15 @@
 
 Every kernel keeps these promises:
 
-- A result depends on the inputs alone, to the bit: not on the number of threads, the run, the CPU's vectors or the
-  way the work was cut. Products are one chain of fused multiply-adds over ascending k; sums along a row use 16 lanes
+- A result depends on the inputs alone, to the bit: not on the number of threads, the run, the CPU's vectors or how
+  the work is split. Products are one chain of fused multiply-adds over ascending k; sums along a row use 16 lanes
   (float32) or 8 (float64) folded by halves; sums over a batch add fixed blocks in order; exp, log, tanh, sigmoid
-  and their kin are our own, and so are random numbers: each depends on a seed, a stream and its own number only;
-  nothing is compiled with fast-math.
+  and similar functions are our own, and so are random numbers: each depends only on a seed, a stream and its
+  index; nothing is compiled with fast-math.
 - float32 stays float32, float64 stays float64; inputs are never modified; NaN and infinities propagate.
 - Arguments are checked: TypeError for a wrong kind, ValueError for a wrong value, naming the argument.
-- `out=` gives the arrays to write (a tuple where several are returned, None for those to be made); `parallel=None`
-  chooses by size, True and False force.
+- `out=` gives the arrays to write (a tuple if several are returned, None for those to allocate). `parallel=None`
+  decides by size, True and False override.
 
 Letters of shapes: N rows (the batch), C features or channels or classes, K features summed over; M, K, N in a matrix
 product a (M, K) b (K, N). x is an input, y an output, p probabilities, w weights, b bias, d<name> the gradient of the

@@ -6,7 +6,7 @@ from . import check
 from .jit import inline, loops, pick
 from .simd import fma, lanes, load, sqrt, store
 
-BLOCK = 4096  # elements a task
+BLOCK = 4096  # elements per task
 NAMES = ("w", "dw", "cache")
 PARALLEL_FROM = 32_768  # elements, as in adam
 
@@ -27,16 +27,16 @@ def _step_blocks(w, dw, cache, rate, epsilon):
 
 
 def step(w, dw, cache, *, learning_rate, epsilon=1e-7, parallel=None):
-    """Move the parameters by AdaGrad's rule, in place.
+    """Update the parameters by AdaGrad's rule, in place.
 
     w : any shape, float32 or float64, C-contiguous; updated
     dw : shape and dtype of w, any strides; not modified
     cache : the sums of squared gradients, shape and dtype of w, C-contiguous, zeros at first; updated
     learning_rate, epsilon : finite numbers
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     cache = fma(dw, dw, cache), w = w - dw * learning_rate / (sqrt(cache) + epsilon).
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, overlapping arrays or a number that
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes, overlapping arrays or a number that
     is not finite. NaN propagates, and a negative cache gives NaN; so does epsilon = 0 where all gradients were 0.
     Formula and source: kernels/reference/adagrad.py
     """

@@ -7,7 +7,7 @@ from .elementary import tiny
 from .jit import inline, loops, pick
 from .simd import absolute, fma, lanes, load, select, sqrt, store
 
-BLOCK = 4096  # elements a task
+BLOCK = 4096  # elements per task
 NAMES = ("w", "dw", "m", "v")
 PARALLEL_FROM = 32_768  # elements; bench/thresholds.py at 2 threads
 
@@ -35,14 +35,14 @@ def _step_blocks(w, dw, m, v, learning_rate, correction_1, correction_2, beta_1,
 
 def step(w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, beta_2=0.999, epsilon=1e-7,
          weight_decay=0.0, parallel=None):
-    """Move the parameters by Adam's rule, in place.
+    """Update the parameters by Adam's rule, in place.
 
     w : any shape, float32 or float64, C-contiguous; updated
     dw : shape and dtype of w, any strides; not modified
     m, v : the moments, shape and dtype of w, C-contiguous, zeros at first; updated
     learning_rate, beta_1, beta_2, epsilon, weight_decay : finite numbers
     correction_1, correction_2 : finite numbers, not 0: 1 - beta_1^t and 1 - beta_2^t at step t = 1, 2, ...
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     m = fma(m, beta_1, dw * (1 - beta_1)), v = fma(v, beta_2, dw * dw * (1 - beta_2)),
     w = w * (1 - learning_rate * weight_decay) - m * (learning_rate / correction_1) / (sqrt(v * (1 / correction_2)) +
@@ -50,7 +50,7 @@ def step(w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, 
     (2^-1018 in float64) then counts as 0, and a v below it as that number: unused weights' moments would fade into
     denormal numbers, where one in a hundred doubles the time. Without weight decay w is multiplied by 1, which takes
     2 % of the time of 4096 weights and 1 % of that of 100000.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, overlapping arrays, a number that
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes, overlapping arrays, a number that
     is not finite or a correction of 0. NaN propagates.
     Formula and source: kernels/reference/adam.py
     """

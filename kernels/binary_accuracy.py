@@ -1,4 +1,4 @@
-"""Binary accuracy: how many outputs lie on the side of a threshold that their targets name."""
+"""Binary accuracy: how many outputs are on the side of a threshold given by their targets."""
 
 from numba import prange
 
@@ -6,7 +6,7 @@ from . import check
 from .jit import inline, loops, pick
 from .simd import fold_sum, lanes, load, select, splat
 
-BLOCK = 4096  # elements a task: few enough that float32 counts them exactly
+BLOCK = 4096  # elements per task: few enough that float32 counts them exactly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much
 
 
@@ -29,15 +29,15 @@ def _count(p, targets, threshold):
 
 
 def forward(p, targets, *, threshold=0.5, parallel=None):
-    """The number of outputs on the side of the threshold that their targets name: above it for class 1, else class 0.
+    """The number of outputs on the side of the threshold given by their targets: above it for class 1, else class 0.
 
     p : any shape, float32 or float64, any strides: probabilities or other scores; not modified
     targets : shape and dtype of p, any strides: 0 or 1, or any numbers, of which those above 0.5 name class 1; not
         modified
     threshold : a finite number, rounded to the dtype of p; an output equal to it is of class 0
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
-    Returns an int in 0..size, exact; 0 for size 0. Raises TypeError for another or an unequal dtype, ValueError for
+    Returns an int in 0..size, exact; 0 for size 0. Raises TypeError for other or unequal dtypes, ValueError for
     unequal shapes or a threshold that is not finite. A NaN in p or targets is never a hit.
     Formula and source: kernels/reference/binary_accuracy.py
     """

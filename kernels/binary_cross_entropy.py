@@ -12,7 +12,7 @@ from .jit import inline, loops, pick, shared
 from .narrow import W32, sum_rows
 from .simd import fma, fold_sum, lanes, load, scratch, select, splat, store
 
-BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 16_384, 131_072  # elements; bench/thresholds.py at 2 threads
 
 
@@ -60,11 +60,11 @@ def forward(p, targets, *, out=None, parallel=None):
     p : (N, C) probabilities, float32 or float64, any strides; not modified
     targets : (N, C) numbers in 0..1, dtype of p, any strides; not modified
     out : (N,) dtype of p, C-contiguous, written and returned; must not overlap an input
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns losses (N,), dtype of p: minus the sum of fma(t, log p, (1 - t) * log(1 - p)), divided by C; p and 1 - p
     are clipped to [1e-7, 1 - 1e-7] first. The rounding of 1 - p, half an eps, is the error of a small loss.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, another shape than (N, C) or C = 0.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes, another shape than (N, C) or C = 0.
     That targets lie in 0..1 is not checked. N = 0 gives an empty array; a NaN makes its row's loss NaN.
     Formula and source: kernels/reference/binary_cross_entropy.py
     """
@@ -99,7 +99,7 @@ def backward(p, targets, *, out=None, parallel=None):
 
     p, targets : as given to `forward`; not modified
     out : (N, C) dtype of p, C-contiguous, written and returned; may be p itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dp (N, C), dtype of p: -(t / p - (1 - t) / (1 - p)) / C / N with p and 1 - p clipped as in `forward`, taken
     as (p - t) / (p (1 - p) (C N)), each operation rounded; where 1 - p was below 1e-7, p - t is taken as

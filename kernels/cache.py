@@ -1,6 +1,6 @@
 """The cache of compiled code: a folder named by everything that the code depends on, a file for each signature.
 
-Numba's own would load serial code for the parallel variant of the same source, and stale code after a change in a
+Numba's own cache would load serial code for the parallel variant of the same source, and stale code after a change in a
 callee's file.
 """
 
@@ -48,12 +48,12 @@ def cache_folder():
     return folder
 
 
-# Entries are code that runs as the user: a folder where others could put theirs is left alone. Root could do so
+# Entries are code that runs as the user, so a folder that others can write to is not used. Root could write
 # anyway, and may fill a cache for all. The folders above are 0700 where they were made here, else the user's choice.
 
 
 def distrusted(folder):
-    """Why not to use this folder of code, or None. A folder that isn't there is no danger."""
+    """Why this folder of code must not be used, or None. A missing folder is no danger."""
     if not hasattr(os, "geteuid"):
         return None
     with contextlib.suppress(OSError):
@@ -70,7 +70,7 @@ def distrusted(folder):
 
 
 def _usable_folder():
-    """The folder of compiled code, or None. If it is not to be trusted, a warning says so, once."""
+    """The folder of compiled code, or None. One that is not trusted gives a warning, once."""
     try:
         folder = cache_folder()
     except RuntimeError:  # a user without a home folder
@@ -92,8 +92,8 @@ def _make(folder):
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-# The folders of older versions and of other CPUs stay until nobody has used them for a month, which their time of
-# change tells: who loads from one sets it, once a day at most.
+# Folders of older versions and of other CPUs are removed when they were not used for a month. Their modification
+# time tells: loading from one sets it, at most once a day.
 DAY = 24 * 3600
 UNUSED = 30 * DAY
 
@@ -105,7 +105,7 @@ def _touch(folder):
 
 
 def _tidy(cache):
-    """Remove what nobody has used for long. A process that still runs from it has its code in memory."""
+    """Remove folders that were not used for long. A process that still uses one has its code in memory."""
     for folder in cache.iterdir():
         with contextlib.suppress(OSError):  # another process was faster, or there are other files
             if (re.fullmatch("[0-9a-f]{24}", folder.name) and time.time() - folder.stat().st_mtime > UNUSED
@@ -122,7 +122,7 @@ def _prepare(folder):
 
 
 def writable():
-    """Whether what is compiled can be saved."""
+    """Whether compiled code can be saved."""
     folder = _usable_folder()
     if folder is None:
         return False
@@ -134,11 +134,11 @@ def writable():
         return False
 
 
-_waiting: list[Callable[[str | None], object]] = []  # what `before_compiling` is to call
+_waiting: list[Callable[[str | None], object]] = []  # the functions that `before_compiling` calls
 
 
 class before_compiling:
-    """In `with before_compiling(tell):`, `tell(folder)` is called once, before code is compiled that the cache lacks.
+    """Within `with before_compiling(tell):`, call `tell(folder)` once before code is compiled that the cache lacks.
 
     folder: where the code will be kept, as text, or None if it can't be. Of several that are nested, or in other
     threads, only the first is called.
@@ -168,7 +168,7 @@ def _seal(path, content):
 
 
 class Cache(caching._Cache):
-    """One file for each compiled signature, checked by its digest when read. Whatever goes wrong means compiling."""
+    """One file for each compiled signature, checked by its digest when read. After any failure, code is compiled."""
 
     def __init__(self, name):
         self._name = name

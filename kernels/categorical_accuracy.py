@@ -7,7 +7,7 @@ from .jit import inline, loops, pick, shared
 from .narrow import W32, columns_of
 from .simd import WIDE, fold_max, lanes, load, load_wide, pointer, scratch, select, splat, store
 
-ROWS = 64  # a task: a multiple of the lanes
+ROWS = 64  # rows per task: a multiple of the lanes
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
 
 
@@ -104,7 +104,7 @@ def forward(y, labels, *, parallel=None):
 
     y : (N, C) float32 or float64 scores or probabilities, any strides; not modified
     labels : (N,) integers in 0..C-1, or (N, C) one-hot rows
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns an int in 0..N. Raises TypeError for another dtype, ValueError for shapes that do not fit, C = 0 or a label
     out of range. A NaN counts as the largest, as in NumPy.

@@ -7,7 +7,7 @@ from .elementary import log
 from .jit import inline, loops, pick, shared
 from .simd import fold_sum, lanes, load, scratch, select, splat, store
 
-ROWS = 64  # a task: a multiple of the lanes
+ROWS = 64  # rows per task: a multiple of the lanes
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 262_144, 131_072  # elements; bench/thresholds.py at 2 threads
 LOW, HIGH = 1e-7, 1 - 1e-7
 
@@ -62,7 +62,7 @@ def forward(p, labels, *, out=None, parallel=None):
     p : (N, C) float32 or float64, any strides; not modified
     labels : (N,) integers in 0..C-1, or (N, C) one-hot rows (any distribution is allowed)
     out : (N,) dtype of p, C-contiguous, written and returned; must not overlap an input
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns losses (N,), dtype of p: -log p[label], or -sum of target * log p; p is clipped to [1e-7, 1 - 1e-7] first.
     Raises TypeError for another dtype, ValueError for shapes that do not fit or a label out of range.
@@ -116,7 +116,7 @@ def backward(p, labels, *, out=None, parallel=None):
 
     p, labels : as given to `forward`; not modified
     out : (N, C) dtype of p, C-contiguous, written and returned; must not overlap an input
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dp (N, C), dtype of p: -target / (clipped p * N), 0 where the target is 0. Errors as in `forward`.
     Formula and source: kernels/reference/categorical_cross_entropy.py

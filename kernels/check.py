@@ -1,4 +1,4 @@
-"""Every argument check and every error text. Compiled loops check nothing, so each public function passes here first.
+"""All argument checks and error messages. Compiled loops check nothing, so each public function calls these first.
 
 A gate returns what a loop may read: C-contiguous, aligned, native arrays. Other strides are copied, read-only input is
 copied too (Numba would compile every kernel a second time for it); the caller's array is never written.
@@ -90,7 +90,7 @@ def same(name, x, like_name, like):
 
 
 def dtype_of(name, x, like_name, like):
-    """Raise unless two arrays have one dtype."""
+    """Raise unless two arrays have the same dtype."""
     if x.dtype != like.dtype:
         raise TypeError(f"{name} must be {like.dtype} as {like_name} is, got {x.dtype}")
 
@@ -122,7 +122,7 @@ def _owner(x):
 
 
 def outs(given, count):
-    """The arrays to write of a function that returns several: a tuple with None for those to be made."""
+    """The arrays to write of a function that returns several: a tuple with None for those to allocate."""
     if given is None:
         return (None,) * count
     found = tuple(given) if isinstance(given, tuple) else ()
@@ -143,7 +143,7 @@ def written(name, x):
 
 
 def state(names, arrays):
-    """Flat views of arrays that an optimizer updates in place: one dtype, one shape, no shared memory. The second is
+    """Flat views of arrays that an optimizer updates in place: same dtype, same shape, no shared memory. The second is
     only read."""
     w = written(names[0], arrays[0])
     dtype, shape = w.dtype, w.shape
@@ -164,7 +164,7 @@ def state(names, arrays):
 
 
 def number(name, value, finite=True):
-    """A real number, finite if nothing else is said, as a float."""
+    """A real number, finite unless allowed otherwise, as a float."""
     if type(value) is not float:
         if isinstance(value, ndarray) and value.ndim == 0:
             value = value[()]
@@ -254,7 +254,7 @@ def flag(name, value):
 
 
 def one_of(name, value, choices):
-    """What `choices` has for one of its keys."""
+    """The value of `choices` for one of its keys."""
     try:  # `suppress` takes 0.3 us
         return choices[value]
     except (KeyError, TypeError, ValueError):  # the last two: no hash

@@ -1,4 +1,4 @@
-"""The Euclidean norm of gradients, and their scaling to a largest norm."""
+"""The Euclidean norm of gradients, and scaling them down to a maximum norm."""
 
 import numpy as np
 from numba import prange
@@ -7,7 +7,7 @@ from . import check
 from .jit import inline, loops, pick, shared
 from .simd import fma, fold_sum, lanes, load, splat, sqrt, store, widen
 
-BLOCK = 4096  # elements a task; of the sum's blocks it is part of the definition
+BLOCK = 4096  # elements per task and per block of the sum: part of its definition
 PARALLEL_FROM = 131_072  # elements, as in relu
 
 
@@ -39,10 +39,10 @@ def _norm(x, sums):
 
 
 def forward(x, *, parallel=None):
-    """The Euclidean norm of all numbers of an array.
+    """The Euclidean norm of all elements of an array.
 
     x : any shape, float32 or float64, any strides; not modified
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns a float: the root of the sum of squares. That is taken in float64 for both dtypes, in blocks of 4096, each
     by 16 lanes (8 for float64) as along a row, by fma. No float32 is too large or too small for it; float64 numbers
@@ -77,7 +77,7 @@ def step(x, *, max_norm, norm=None, parallel=None):
     max_norm : a finite number, at least 0
     norm : None takes the norm of x, as `forward` does; else a number, at least 0, infinite and NaN included: of several
         arrays, the root of the sum of their norms' squares
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns the norm before, a float. Where max_norm / (norm + 1e-6), taken in float64 and rounded to the dtype of x
     once, is below 1, x is multiplied by it; else nothing changes.

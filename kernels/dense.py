@@ -9,7 +9,7 @@ from .matmul import (A_TRANSPOSED, ACTIVATION, B_TRANSPOSED, BIAS, NO_ACTIVATION
 from .simd import lanes, load, select, splat, store
 
 ACTIVATIONS = {None: NO_ACTIVATION, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
-ROWS = 256  # rows a block of the bias gradient: part of its definition, a change changes bits
+ROWS = 256  # rows per block of the bias gradient: part of its definition, a change changes bits
 PARALLEL_FROM = 131_072  # elements of dz, as in relu's backward
 
 
@@ -20,10 +20,10 @@ def forward(x, w, b, *, activation=None, out=None, parallel=None):
     w : (K, C), b : (C,) dtype of x, any strides; not modified
     activation : None, "relu", "sigmoid" or "tanh"
     out : (N, C) dtype of x, C-contiguous, written and returned; must not overlap an input
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y (N, C), dtype of x: each sum one chain over ascending k as in `matmul`, then + b, then f.
-    Raises TypeError for another or an unequal dtype, ValueError for shapes that do not fit or another activation.
+    Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit or another activation.
     K = 0 gives f(b) in each row, N = 0 or C = 0 an empty array; NaN propagates.
     Formula and source: kernels/reference/dense.py
     """
@@ -116,11 +116,11 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
     y : (N, C) the output of `forward`; needed where there is an activation
     activation : as given to `forward`
     input_gradient : True, or False: skips dx (a network's first layer needs none) and returns None for it
-    out : a tuple of (N, K), (K, C) and (C,) arrays to write, None for those to be made
-    parallel : None chooses by size; True or False forces
+    out : a tuple of (N, K), (K, C) and (C,) arrays to write, None for those to allocate
+    parallel : None decides by size; True or False overrides
 
     Returns (dx, dw, db), shapes of x, w and b, dtype of dy. The sum of db adds blocks of 256 rows in order.
-    Raises TypeError for another or an unequal dtype, ValueError for shapes that do not fit.
+    Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit.
     N = 0 gives zeros for dw and db; NaN propagates.
     Formula and source: kernels/reference/dense.py
     """

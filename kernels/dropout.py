@@ -6,7 +6,7 @@ from . import check, philox
 from .jit import inline, loops, pick
 from .simd import lanes, load, load_like, select, splat, store
 
-BLOCK = 4096  # elements a task, a multiple of philox.WORDS
+BLOCK = 4096  # elements per task, a multiple of philox.WORDS
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 131_072  # elements; bench/thresholds.py at 2 threads
 
 
@@ -28,13 +28,13 @@ def _forward_blocks(x, y, mask, last, scale, seed, stream):
 
 
 def forward(x, *, rate, seed, stream=0, out=None, parallel=None):
-    """Drop a share of the numbers and scale the others up, so that the expected sum stays.
+    """Set a share of the elements to 0 and scale the others up, so that the expected sum stays the same.
 
     x : any shape, float32 or float64, any strides; not modified
     rate : the share that is dropped, 0 <= rate < 1
     seed, stream : whole numbers, 0 <= n < 2^64; another stream, such as the number of the step, is another mask
-    out : a tuple of arrays to write, shape and dtype of x, None for those to be made; the first may be x itself
-    parallel : None chooses by size; True or False forces
+    out : a tuple of arrays to write, shape and dtype of x, None for those to allocate; the first may be x itself
+    parallel : None decides by size; True or False overrides
 
     Returns (y, mask), shape and dtype of x: mask holds 0 or 1 / (1 - rate), taken in float64 and rounded once, and
     y = x * mask; mask goes to `backward`. Element i in C order is kept if word i of the stream (philox.py) is less than
@@ -73,12 +73,12 @@ def _backward_blocks(dy, mask, dx):
 def backward(dy, mask, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the mask of `forward`.
 
-    dy, mask : one shape and dtype, float32 or float64, any strides; not modified
+    dy, mask : same shape and dtype, float32 or float64, any strides; not modified
     out : shape and dtype of mask, C-contiguous, written and returned; may be dy itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx = dy * mask, shape and dtype of mask, rounded once.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes.
     NaN propagates.
     Formula and source: kernels/reference/dropout.py
     """

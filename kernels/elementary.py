@@ -1,4 +1,4 @@
-"""exp, log and their kin on vectors: polynomials with explicit fma, the same bits on every CPU.
+"""exp, log and similar functions on vectors: polynomials with explicit fma, the same bits on every CPU.
 
 No libm and no SVML: both differ from machine to machine. Largest error over all float32 inputs, in ulp (and over 10^7
 float64 inputs): exp 0.90 (0.94), log 0.84 (0.85), sigmoid 0.81 (0.97), tanh 0.96 (0.96), softplus 0.92 (0.97), expm1,

@@ -6,7 +6,7 @@ from . import check, elementary
 from .jit import inline, loops, pick
 from .simd import WIDE, lanes, load, load_wide, select, store
 
-BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; bench/thresholds.py at 2 threads
 
 
@@ -24,12 +24,12 @@ def _forward_blocks(x, alpha, y):
 
 
 def forward(x, *, alpha=1.0, out=None, parallel=None):
-    """Bend what is negative towards -alpha.
+    """Replace negative elements by alpha (exp(x) - 1).
 
     x : any shape, float32 or float64, any strides; not modified
     alpha : a finite number > 0, rounded to the dtype of x
     out : shape and dtype of x, C-contiguous, written and returned; may be x itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y, shape and dtype of x. Exact where x > 0, else 1 ulp in exp(x) - 1 and a rounded product.
     Raises TypeError for another dtype, ValueError for an `out` that does not fit or an alpha that is not > 0.
@@ -59,13 +59,13 @@ def _backward_blocks(dy, y, alpha, dx):
 def backward(dy, y, *, alpha=1.0, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the output y of `forward`.
 
-    dy, y : one shape and dtype, float32 or float64, any strides; not modified
+    dy, y : same shape and dtype, float32 or float64, any strides; not modified
     alpha : that of `forward`
     out : shape and dtype of y, C-contiguous, written and returned; may be dy itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx, shape and dtype of y: dy where y > 0, else dy * (y + alpha), each operation rounded.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes or an alpha that is not > 0.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes or an alpha that is not > 0.
     NaN propagates.
     Formula and source: kernels/reference/elu.py
     """

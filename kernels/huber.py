@@ -7,7 +7,7 @@ from .jit import inline, loops, pick, shared
 from .narrow import W32, sum_rows
 from .simd import absolute, fold_sum, lanes, load, scratch, select, splat, store
 
-BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much memory
 
 
@@ -55,11 +55,11 @@ def forward(y, targets, *, delta=1.0, out=None, parallel=None):
     targets : (N, C) what they should be, dtype of y, any strides; not modified
     delta : a finite number greater than 0, up to which differences are squared; rounded to the dtype of y
     out : (N,) dtype of y, C-contiguous, written and returned; must not overlap an input
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns losses (N,), dtype of y: the sum of c (a - c / 2), with a = |targets - y| and c the lesser of a and delta,
     each operation rounded, divided by C.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, another shape than (N, C), C = 0
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes, another shape than (N, C), C = 0
     or a delta that does not fit. N = 0 gives an empty array; a NaN makes its row's loss NaN.
     Formula and source: kernels/reference/huber.py
     """
@@ -94,7 +94,7 @@ def backward(y, targets, *, delta=1.0, out=None, parallel=None):
 
     y, targets, delta : as given to `forward`; not modified
     out : (N, C) dtype of y, C-contiguous, written and returned; may be y itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dy = clip(y - targets, -delta, delta) * (1 / (C N)), (N, C), dtype of y: C N, rounded to that dtype, divides
     1, and each operation is rounded. Errors as in `forward`. N = 0 gives an empty array; NaN propagates.

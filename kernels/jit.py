@@ -67,7 +67,7 @@ def _inside():
 
 
 def _alone(function, *args):
-    """Call what compiles, loads compiled code or starts threads."""
+    """Call a function that compiles, loads compiled code or starts threads."""
     if _inside():
         raise RuntimeError("a kernel can't be compiled or loaded by code that interrupts the compilation of another "
                            "function, as a signal's handler, a callback of the garbage collector or __del__ may: call "
@@ -150,7 +150,7 @@ class loops:
 
 
 def pick(nest, large, parallel):
-    """The variant of `nest` to call: parallel None takes the parallel one for `large` work, True and False force."""
+    """The variant of `nest` to call: for parallel None the parallel one if the work is `large`."""
     if parallel is None:
         parallel = large and team() > 1
     elif parallel is not True and parallel is not False and type(parallel) is not numpy.bool_:
@@ -160,9 +160,9 @@ def pick(nest, large, parallel):
 
 
 class Calls(list):
-    """What `capture` gives."""
+    """The list of calls that `capture` returns."""
 
-    foreign = False  # whether code of others' made a call: the handler of a signal, say, which comes in anywhere
+    foreign = False  # whether other code made a call, such as a signal handler, which may run anywhere
     frame: types.FrameType | None = None  # of who captures
 
 
@@ -170,10 +170,10 @@ _captures: dict[int, Calls] = {}  # of each thread that captures
 
 
 class capture:
-    """The calls of loop nests that this thread makes in `with capture() as calls:`, as (nest, list of arguments).
+    """The calls of loop nests that this thread makes within `with capture() as calls:`, as (nest, list of arguments).
 
-    `nest(*arguments)` does the same again on the same arrays, without the checks: a training does that at each step.
-    `calls.foreign` tells whether other code than nnjit's and the caller's own function made one.
+    `nest(*arguments)` repeats a call on the same arrays, without the checks, as a training does at each step.
+    `calls.foreign` says whether code other than nnjit's and the caller's own function made a call.
     """
 
     def __enter__(self):
@@ -298,8 +298,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def set_num_threads(n):
-    """Let kernels use n threads, 1 to NUMBA_NUM_THREADS (by default the number of cores). Results do not change. There
-    are never more threads at work than cores.
+    """Set the number of threads for kernels, 1 to NUMBA_NUM_THREADS (by default the number of cores). Results do not
+    change. No more threads than cores are used.
 
     Raises TypeError unless n is an int, ValueError outside the range.
     """
@@ -324,7 +324,7 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 
 def team():
-    """The number of threads that kernels do use: those they may, but not more than there are cores."""
+    """The number of threads that kernels actually use: at most the number of cores."""
     return min(_num_threads, CORES)
 
 

@@ -6,8 +6,8 @@ from . import check
 from .jit import inline, loops, pick
 from .simd import lanes, load, select, store
 
-BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
-PARALLEL_FROM = 131_072  # elements; that of relu, whose work it is but for a product
+BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
+PARALLEL_FROM = 131_072  # elements; that of relu, which does one product less
 
 
 @inline
@@ -24,12 +24,12 @@ def _forward_blocks(x, y, slope):
 
 
 def forward(x, *, negative_slope=0.01, out=None, parallel=None):
-    """Make what is negative small.
+    """Multiply negative elements by negative_slope.
 
     x : any shape, float32 or float64, any strides; not modified
     negative_slope : a finite number, at least 0; rounded to the dtype of x
     out : shape and dtype of x, C-contiguous, written and returned; may be x itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y, shape and dtype of x. Exact where x > 0, else one product, rounded.
     Raises TypeError for another dtype, ValueError for an `out` that does not fit or a slope that is negative or not
@@ -60,13 +60,13 @@ def _backward_blocks(dy, y, dx, slope):
 def backward(dy, y, *, negative_slope=0.01, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the output y of `forward`.
 
-    dy, y : one shape and dtype, float32 or float64, any strides; not modified
+    dy, y : same shape and dtype, float32 or float64, any strides; not modified
     negative_slope : that of `forward`
     out : shape and dtype of y, C-contiguous, written and returned; may be dy itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx, shape and dtype of y: dy where y > 0, exactly, else negative_slope * dy, rounded.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes or a slope as in `forward`.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes or a slope as in `forward`.
     NaN in dy stays; where y is NaN, negative_slope * dy passes.
     Formula and source: kernels/reference/leaky_relu.py
     """

@@ -6,7 +6,7 @@ from . import check
 from .jit import inline, loops, pick
 from .simd import lanes, load, store
 
-BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much
 
 
@@ -27,7 +27,7 @@ def forward(x, *, out=None, parallel=None):
 
     x : any shape, float32 or float64, any strides; not modified
     out : shape and dtype of x, C-contiguous, written and returned; may be x itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y, shape and dtype of x. Exact.
     Raises TypeError for another dtype, ValueError for an `out` that does not fit.
@@ -43,12 +43,12 @@ def forward(x, *, out=None, parallel=None):
 def backward(dy, y, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy: a copy of dy.
 
-    dy, y : one shape and dtype, float32 or float64, any strides; not modified, and y is not read
+    dy, y : same shape and dtype, float32 or float64, any strides; not modified, and y is not read
     out : shape and dtype of y, C-contiguous, written and returned; may be dy itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx, shape and dtype of y. Exact.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes.
     NaN stays NaN.
     Formula and source: kernels/reference/linear.py
     """

@@ -67,11 +67,11 @@ def _forward_blocks(x, y):
 
 
 def forward(x, *, out=None, parallel=None):
-    """Turn each row of scores into logarithms of probabilities.
+    """The logarithm of the softmax of each row.
 
     x : (N, C) float32 or float64, any strides; not modified
     out : (N, C) dtype of x, C-contiguous, written and returned; may be x itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y (N, C), dtype of x. Largest error half an ulp and 2^-24 (C / 16 + 6 + 2 log C), in float64
     2^-53 (C / 8 + 5 + 2 log C), given the rounded differences from the maximum: each lane of the sum is one chain.
@@ -107,12 +107,12 @@ def _backward_rows(dy, y, dx):
 def backward(dy, y, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the output y of `forward`.
 
-    dy, y : (N, C), one dtype, float32 or float64, any strides; not modified
+    dy, y : (N, C), same dtype, float32 or float64, any strides; not modified
     out : (N, C) dtype of y, C-contiguous, written and returned; may be dy itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx = dy - exp(y) * (sum of dy along the row), each operation rounded; (N, C), dtype of y.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes. NaN propagates within its row.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes. NaN propagates within its row.
     Formula and source: kernels/reference/log_softmax.py
     """
     y = check.array("y", y, 2)

@@ -1,7 +1,7 @@
 """Matrix product: c = a b, and with an epilogue c = f(a b + bias).
 
-Each number of c is one chain of fused multiply-adds over ascending k. The loops below only choose which numbers are
-in registers and caches when their turn comes, so no size in this file changes a bit.
+Each element of c is one chain of fused multiply-adds over ascending k. The loops below only choose which elements are
+in registers and caches, so no size in this file changes a bit.
 
     for each block of columns of b, PANELS wide
         for each block of DEPTH numbers k                c is read back and the chains go on
@@ -31,7 +31,7 @@ ROWS = 26 * H0
 DEPTH = 256
 PANELS = 32  # of DEPTH rows of b, 1 MB; without PAD between them, the same rows of all fall on one place of the cache
 PAD = 32
-# Rows of a and size of b from which a panel of b is worth a copy; in place 64x1024x1024 takes 2.7 times as long,
+# Rows of a and size of b from which copying a panel of b pays; in place 64x1024x1024 takes 2.7 times as long,
 # 64x784x512 1.7 times, 128x784x128 1.05 times, and 16x784x128 0.8 times.
 PACK_B, PACK_LARGE_B = (96, 10_000), (15, 250_000)
 PACK_A = 64, 65_536  # columns of b and size of a from which a block of a^T, or of rows at CLASH, is worth a copy
@@ -310,10 +310,10 @@ def forward(a, b, *, out=None, parallel=None):
     a : (M, K) float32 or float64, any strides; not modified
     b : (K, N) dtype of a, any strides; not modified
     out : (M, N) dtype of a, C-contiguous, written and returned; must not overlap a or b
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     A transposed operand such as `w.T` is read where it lies. Returns c (M, N), dtype of a.
-    Raises TypeError for another or an unequal dtype, ValueError for shapes that do not fit.
+    Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit.
     K = 0 gives zeros, M = 0 or N = 0 an empty array; NaN propagates.
     Formula and source: kernels/reference/matmul.py
     """
@@ -335,8 +335,8 @@ def backward(dc, a, b, *, out=None, parallel=None):
 
     dc : (M, N) float32 or float64, any strides; not modified
     a : (M, K), b : (K, N) dtype of dc, any strides; not modified
-    out : a tuple of (M, K) and (K, N) arrays to write, None for those to be made
-    parallel : None chooses by size; True or False forces
+    out : a tuple of (M, K) and (K, N) arrays to write, None for those to allocate
+    parallel : None decides by size; True or False overrides
 
     Returns (da, db), shapes of a and b, dtype of dc. Errors and edge cases as in `forward`.
     Formula and source: kernels/reference/matmul.py

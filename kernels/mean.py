@@ -7,7 +7,7 @@ from . import check
 from .jit import loops, pick, shared
 from .simd import lanes, load, scratch, store, transpose
 
-BLOCK = 64  # numbers added one after another: part of the definition; blocks side by side in lanes
+BLOCK = 64  # elements that are added sequentially: part of the definition; each lane adds another block
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
 
 
@@ -47,7 +47,7 @@ def forward(x, *, parallel=None):
     """The mean of a vector.
 
     x : (N,) float32 or float64, any strides; not modified
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns a float: the sum, taken in the dtype of x in blocks of 64, divided by N in float64.
     Raises TypeError for another dtype, ValueError for another shape or N = 0. NaN propagates.

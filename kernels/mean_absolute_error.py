@@ -7,7 +7,7 @@ from .jit import inline, loops, pick, shared
 from .narrow import W32, sum_rows
 from .simd import absolute, fold_sum, lanes, load, scratch, select, splat, store
 
-BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much memory
 
 
@@ -51,10 +51,10 @@ def forward(y, targets, *, out=None, parallel=None):
     y : (N, C) outputs, float32 or float64, any strides; not modified
     targets : (N, C) what they should be, dtype of y, any strides; not modified
     out : (N,) dtype of y, C-contiguous, written and returned; must not overlap an input
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns losses (N,), dtype of y: the sum of |targets - y|, divided by C.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, another shape than (N, C) or C = 0.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes, another shape than (N, C) or C = 0.
     N = 0 gives an empty array; a NaN makes its row's loss NaN.
     Formula and source: kernels/reference/mean_absolute_error.py
     """
@@ -86,7 +86,7 @@ def backward(y, targets, *, out=None, parallel=None):
 
     y, targets : as given to `forward`; not modified
     out : (N, C) dtype of y, C-contiguous, written and returned; may be y itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dy (N, C), dtype of y: 1 / (C N) where y is above its target, -1 / (C N) where it is below and 0 where they
     are equal, with C N rounded to that dtype before it divides 1. Errors as in `forward`. N = 0 gives an empty array;

@@ -6,7 +6,7 @@ from . import check
 from .jit import inline, loops, pick, shared
 from .simd import absolute, fold_sum, lanes, load, select, splat, store
 
-ROWS = 64  # a task: a multiple of the lanes
+ROWS = 64  # rows per task: a multiple of the lanes
 PARALLEL_FROM = 262_144  # elements; that of categorical_cross_entropy
 
 
@@ -44,7 +44,7 @@ def forward(x, labels, *, out=None, parallel=None):
     x : (N, C) float32 or float64, any strides; not modified
     labels : (N,) integers in 0..C-1, or (N, C) one-hot rows (any distribution is allowed)
     out : (N,) dtype of x, C-contiguous, written and returned; must not overlap an input
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns losses (N,), dtype of x: 0 - x[label], or 0 - sum of target * x, where the target is not 0.
     Raises TypeError for another dtype, ValueError for shapes that do not fit or a label out of range.
@@ -95,7 +95,7 @@ def backward(x, labels, *, out=None, parallel=None):
 
     x, labels : as given to `forward`; not modified
     out : (N, C) dtype of x, C-contiguous, written and returned; must not overlap an input
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx = target * (-1 / N), (N, C), dtype of x, whatever x holds. Errors as in `forward`.
     Formula and source: kernels/reference/negative_log_likelihood.py

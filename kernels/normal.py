@@ -1,4 +1,4 @@
-"""Standard normal numbers: each depends on a seed, a stream and its own number only."""
+"""Standard normal numbers: each depends only on a seed, a stream and its index."""
 
 from numba import prange
 
@@ -7,7 +7,7 @@ from .elementary import cos_sin, log
 from .jit import inline, loops, pick
 from .simd import bits, fma, from_bits, interleave, lanes, low_halves, reinterpret, single, splat, sqrt, store, to_float
 
-BLOCK = 4096  # numbers a task, a multiple of philox.WORDS
+BLOCK = 4096  # numbers per task, a multiple of philox.WORDS
 PARALLEL_FROM = 32_768  # numbers; bench/thresholds.py at 2 threads
 LOW = 0xFFFFFFFF
 
@@ -61,13 +61,13 @@ def _forward_blocks(y, seed, stream):
 
 
 def forward(shape, *, seed, stream=0, dtype, out=None, parallel=None):
-    """Numbers of the normal distribution with mean 0 and variance 1.
+    """Random numbers of the normal distribution with mean 0 and variance 1.
 
     shape : a whole number or a tuple of them, none below 0
     seed, stream : whole numbers, 0 <= n < 2^64; another stream, such as the number of the step, is other numbers
     dtype : float32 or float64; the numbers of one are not those of the other, rounded
     out : that shape and dtype, C-contiguous, written and returned
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y, that shape and dtype. Element i in C order depends on seed, stream and i alone, by Philox 4x32-10
     (philox.py): two elements, a pair, come from 64 random bits in float32 and from 128 in float64, half of them for the

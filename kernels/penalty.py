@@ -7,7 +7,7 @@ from . import check
 from .jit import inline, loops, pick, shared
 from .simd import absolute, fma, fold_sum, lanes, load, select, splat, store
 
-BLOCK = 4096  # elements a task; of the sums' blocks it is part of the definition
+BLOCK = 4096  # elements per task and per block of the sums: part of their definition
 PARALLEL_FROM = 131_072  # elements, as in relu
 
 
@@ -42,7 +42,7 @@ def forward(w, *, l1=0.0, l2=0.0, parallel=None):
 
     w : any shape, float32 or float64, any strides; not modified
     l1, l2 : finite numbers
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns a float: l1 * (sum of |w|) + l2 * (sum of w^2). The sums are taken in the dtype of w, in blocks of 4096,
     each by 16 lanes (8 in float64) as along a row, the squares by fma; the rest in float64.
@@ -78,11 +78,11 @@ def backward(dw, w, *, l1=0.0, l2=0.0, out=None, parallel=None):
     w : as given to `forward`
     l1, l2 : as given to `forward`
     out : shape and dtype of w, C-contiguous, written and returned; may be dw itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns fma(w, 2 * l2, dw + sign * l1), shape and dtype of w; the sign of 0 and -0 is 1, as in "Neural Networks from
     Scratch in Python".
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes or a number that is not finite.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes or a number that is not finite.
     Size 0 gives an empty array; NaN propagates; where w is infinite the result is NaN if l2 is 0.
     Formula and source: kernels/reference/penalty.py
     """

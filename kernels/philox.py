@@ -1,4 +1,4 @@
-"""Philox 4x32-10 on vectors: random words that depend on a seed, a stream and their own number, on nothing else.
+"""Philox 4x32-10 on vectors: random words that depend only on a seed, a stream and their index.
 
 Word i of a stream is number i % 4 of the four words of the counter (i // 4, stream), 64 bits each, under the seed as
 the key: ten rounds of two products of 32 x 32 bits (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as

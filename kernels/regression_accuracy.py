@@ -6,7 +6,7 @@ from . import check
 from .jit import inline, loops, pick
 from .simd import absolute, fold_sum, lanes, load, select, splat
 
-BLOCK = 4096  # elements a task: few enough that float32 counts them exactly
+BLOCK = 4096  # elements per task: few enough that float32 counts them exactly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much
 
 
@@ -33,10 +33,10 @@ def forward(y, targets, *, precision, parallel=None):
     y : any shape, float32 or float64, any strides; not modified
     targets : shape and dtype of y, any strides; not modified
     precision : a finite number, at least 0, rounded to the dtype of y; with 0 nothing is a hit
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns an int in 0..size; 0 for size 0. The difference is rounded to the dtype of y, the rest is exact.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes or a precision that is negative or
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes or a precision that is negative or
     not finite. A NaN in y or targets is never a hit, nor are two equal infinities: their difference is NaN.
     Formula and source: kernels/reference/regression_accuracy.py
     """

@@ -6,7 +6,7 @@ from . import check
 from .jit import inline, loops, pick
 from .simd import lanes, load, select, store
 
-BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
 
 
@@ -24,11 +24,11 @@ def _forward_blocks(x, y):
 
 
 def forward(x, *, out=None, parallel=None):
-    """Replace what is negative by 0.
+    """Replace negative elements by 0.
 
     x : any shape, float32 or float64, any strides; not modified
     out : shape and dtype of x, C-contiguous, written and returned; may be x itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y, shape and dtype of x. Exact.
     Raises TypeError for another dtype, ValueError for an `out` that does not fit.
@@ -57,12 +57,12 @@ def _backward_blocks(dy, y, dx):
 def backward(dy, y, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the output y of `forward`.
 
-    dy, y : one shape and dtype, float32 or float64, any strides; not modified
+    dy, y : same shape and dtype, float32 or float64, any strides; not modified
     out : shape and dtype of y, C-contiguous, written and returned; may be dy itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx, shape and dtype of y. Exact: dy where y > 0, else 0.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes.
     Where y is NaN, dy passes.
     Formula and source: kernels/reference/relu.py
     """

@@ -1,4 +1,4 @@
-"""Captured calls of loop nests, done again by one call of compiled code.
+"""Captured calls of loop nests, repeated by one call of compiled code.
 
 Numba's way from Python into a nest takes 0.2 us and 0.05 us an array; a small network's step has a dozen nests. Here
 the arguments of each nest lie unpacked in memory, as machine words, and one compiled loop makes all the calls.
@@ -140,7 +140,7 @@ ADDRESS = 4  # the place of the address among an array's words
 
 
 class Replay:
-    """Captured calls, made again on the same arrays; nothing is checked.
+    """Repeats captured calls on the same arrays; nothing is checked.
 
     Parallel variants are called from Python, where their threads are set up; what lies between them is one call.
     """
@@ -196,7 +196,7 @@ class Replay:
                 self._results[part] = variant(*args)
 
     def repeat(self, arrays, integers, number, place, floats, results):
-        """Make all calls, where they are `compiled`, once for each row of `floats`.
+        """Make all calls once for each row of `floats`; they must be `compiled`.
 
         arrays : pairs of places as in `arrays`, and the addresses (n,) int64 that they take, one a time
         integers : calls, places, and the numbers (n,) int64 that they take

@@ -7,7 +7,7 @@ from .elementary import tiny
 from .jit import inline, loops, pick
 from .simd import absolute, fma, lanes, load, select, sqrt, store
 
-BLOCK = 4096  # elements a task
+BLOCK = 4096  # elements per task
 NAMES = ("w", "dw", "cache")
 PARALLEL_FROM = 32_768  # elements, as in adam
 
@@ -29,18 +29,18 @@ def _step_blocks(w, dw, cache, rate, rho, epsilon):
 
 
 def step(w, dw, cache, *, learning_rate, rho=0.9, epsilon=1e-7, parallel=None):
-    """Move the parameters by RMSprop's rule, in place.
+    """Update the parameters by RMSprop's rule, in place.
 
     w : any shape, float32 or float64, C-contiguous; updated
     dw : shape and dtype of w, any strides; not modified
     cache : the moving mean of squared gradients, shape and dtype of w, C-contiguous, zeros at first; updated
     learning_rate, rho, epsilon : finite numbers
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     cache = fma(cache, rho, dw * dw * (1 - rho)), w = w - dw * learning_rate / (sqrt(cache) + epsilon); 1 - rho is taken
     in float64 and rounded to the dtype of w once. A cache below 2^-122 (2^-1018 in float64) then counts as that number:
     that of an unused weight would fade into denormal numbers, which are slow.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, overlapping arrays or a number that
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes, overlapping arrays or a number that
     is not finite. NaN propagates, and a negative cache gives NaN.
     Formula and source: kernels/reference/rmsprop.py
     """

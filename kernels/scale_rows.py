@@ -1,4 +1,4 @@
-"""Each row times a weight of its own: y[i, j] = x[i, j] * weights[i]."""
+"""Each row times its own weight: y[i, j] = x[i, j] * weights[i]."""
 
 from numba import prange
 
@@ -6,7 +6,7 @@ from . import check
 from .jit import loops, pick, shared
 from .simd import lanes, load, splat, store
 
-ROWS = 64  # a task
+ROWS = 64  # rows per task
 PARALLEL_FROM = 131_072  # elements, as in relu
 
 
@@ -44,15 +44,15 @@ def _scale(name, x, weights, out, parallel):
 
 
 def forward(x, weights, *, out=None, parallel=None):
-    """Multiply each row by a weight, such as the loss of each sample by the sample's.
+    """Multiply each row by a weight, such as the loss of each sample by its sample weight.
 
     x : (N,) or (N, C) float32 or float64, any strides; not modified
     weights : (N,) dtype of x, any strides; not modified
     out : shape and dtype of x, C-contiguous, written and returned; may be x itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y, shape and dtype of x, rounded once.
-    Raises TypeError for another or an unequal dtype, ValueError for shapes that do not fit.
+    Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit.
     Size 0 gives an empty array; NaN propagates, and infinity times 0 is NaN.
     Formula and source: kernels/reference/scale_rows.py
     """
@@ -60,7 +60,7 @@ def forward(x, weights, *, out=None, parallel=None):
 
 
 def backward(dy, weights, *, out=None, parallel=None):
-    """The gradient with respect to x: dy as `forward` scales it. The weights have none.
+    """The gradient with respect to x: dy scaled like x in `forward`. The weights get no gradient.
 
     dy : (N,) or (N, C) float32 or float64, any strides; not modified
     out : shape and dtype of dy, C-contiguous, written and returned; may be dy itself

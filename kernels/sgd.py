@@ -7,7 +7,7 @@ from .elementary import tiny
 from .jit import inline, loops, pick
 from .simd import absolute, fma, lanes, load, select, store
 
-BLOCK = 4096  # elements a task
+BLOCK = 4096  # elements per task
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
 
 
@@ -55,19 +55,19 @@ def _nesterov_blocks(w, dw, v, rate, momentum):
 
 
 def step(w, dw, v=None, *, learning_rate, momentum=0.0, nesterov=False, parallel=None):
-    """Move the parameters against their gradient, in place.
+    """Update the parameters by gradient descent, in place.
 
     w : any shape, float32 or float64, C-contiguous; updated
     dw : shape and dtype of w, any strides; not modified
     v : the velocity, shape and dtype of w, C-contiguous, zeros at first; updated. None without momentum
     learning_rate, momentum : finite numbers
     nesterov : True looks ahead by the new velocity; False, the default, does not
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     v = fma(dw, -learning_rate, v * momentum), w = w + v; with nesterov w = w + fma(dw, -learning_rate, v * momentum),
     with the new v; without v, w = fma(dw, -learning_rate, w). A v below 2^-122 (2^-1018 in float64) counts as 0: that
     of an unused weight would fade into denormal numbers, which are slow.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, overlapping arrays, a number that
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes, overlapping arrays, a number that
     is not finite, momentum or nesterov without v. NaN propagates.
     Formula and source: kernels/reference/sgd.py
     """

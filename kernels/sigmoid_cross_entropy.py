@@ -8,7 +8,7 @@ from .jit import inline, loops, pick, shared
 from .narrow import W32, sum_rows
 from .simd import absolute, fma, fold_sum, lanes, load, scratch, select, splat, store
 
-BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 16_384, 131_072  # elements; those of binary_cross_entropy
 
 
@@ -63,12 +63,12 @@ def forward(x, targets, *, out=None, parallel=None):
 
     x : (N, C) scores, float32 or float64, any strides; not modified
     targets : (N, C) numbers in 0..1, dtype of x, any strides; not modified
-    out : a tuple of (N,) and (N, C) arrays to write, None for those to be made; they must not overlap an input
-    parallel : None chooses by size; True or False forces
+    out : a tuple of (N,) and (N, C) arrays to write, None for those to allocate; they must not overlap an input
+    parallel : None decides by size; True or False overrides
 
     Returns (losses (N,), y (N, C)), dtype of x; y goes to `backward`. A loss is the sum of fma(s, |x|, softplus(-|x|)),
     divided by C, with s = 1 - t where x > 0, else t. Nothing is clipped, nothing overflows and nothing cancels.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes, another shape than (N, C) or C = 0.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes, another shape than (N, C) or C = 0.
     That targets lie in 0..1 is not checked. N = 0 gives empty arrays; a NaN makes its row's loss NaN; an infinite score
     costs nothing on the right side of a target of 0 or 1, and else infinity.
     Formula and source: kernels/reference/sigmoid_cross_entropy.py
@@ -102,7 +102,7 @@ def backward(y, targets, *, out=None, parallel=None):
     y : (N, C) the sigmoid returned by `forward`; not modified
     targets : as given to `forward`; not modified
     out : (N, C) dtype of y, C-contiguous, written and returned; may be y itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx = (y - t) * (1 / (C N)), (N, C), dtype of y, each operation rounded. Errors as in `forward`.
     N = 0 gives an empty array; NaN propagates.

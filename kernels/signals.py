@@ -1,12 +1,12 @@
-"""Handlers of signals that wait for the end of what must not be interrupted."""
+"""Signal handlers that wait until code that must not be interrupted ends."""
 
 import signal
 import threading
 
 
 class Postponed:
-    """No handler of a signal runs in `with Postponed() as waiting:`; `waiting.deliver()` then runs those that would
-    have. Only the main thread runs handlers, so in another one there is nothing to do."""
+    """No signal handler runs within `with Postponed() as waiting:`; `waiting.deliver()` then runs those that were due.
+    Only the main thread runs handlers, so in another thread there is nothing to do."""
 
     def __init__(self):
         self._handlers = {}

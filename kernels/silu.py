@@ -6,7 +6,7 @@ from . import check, elementary
 from .jit import inline, loops, pick
 from .simd import WIDE, lanes, load_wide, store
 
-BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 32_768  # elements; that of sigmoid, which takes most of the time both ways
 
 
@@ -24,11 +24,11 @@ def _forward_blocks(x, y):
 
 
 def forward(x, *, out=None, parallel=None):
-    """Weigh each number by its sigmoid.
+    """Multiply each element by its sigmoid.
 
     x : any shape, float32 or float64, any strides; not modified
     out : shape and dtype of x, C-contiguous, written and returned; may be x itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y, shape and dtype of x. Largest error 2.5 ulp (largest seen: 1.6); below x = -87 (float64: -708), where
     the sigmoid is denormal, |x| times the smallest number there is.
@@ -57,15 +57,15 @@ def _backward_blocks(dy, x, dx):
 
 
 def backward(dy, x, *, out=None, parallel=None):
-    """The gradient with respect to x, from the gradient dy and the input x of `forward`: two x may have one y.
+    """The gradient with respect to x, from the gradient dy and the input x of `forward`: two x may have the same y.
 
-    dy, x : one shape and dtype, float32 or float64, any strides; not modified
+    dy, x : same shape and dtype, float32 or float64, any strides; not modified
     out : shape and dtype of x, C-contiguous, written and returned; may be dy itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx = dy * (s * (1 + x * (1 - s))), s the sigmoid of x, each operation rounded; shape and dtype of x.
     Largest error 5 ulp and 2^-23 |dy x| s, in float64 2^-52 |dy x| s: few digits of 1 - s are left where x is large.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes.
     NaN propagates; an infinite x gives NaN.
     Formula and source: kernels/reference/silu.py
     """

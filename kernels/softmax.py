@@ -8,7 +8,7 @@ from .jit import inline, loops, pick, shared
 from .narrow import W32, columns_of, fold_columns
 from .simd import fold_max, fold_sum, lanes, load, scratch, select, splat, store, transpose
 
-ROWS = 64  # a task: a multiple of the lanes
+ROWS = 64  # rows per task: a multiple of the lanes
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 131_072  # elements; bench/thresholds.py at 2 threads
 
 
@@ -100,11 +100,11 @@ def _forward_blocks(x, y):
 
 
 def forward(x, *, out=None, parallel=None):
-    """Turn each row of scores into probabilities.
+    """The softmax of each row.
 
     x : (N, C) float32 or float64, any strides; not modified
     out : (N, C) dtype of x, C-contiguous, written and returned; may be x itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y (N, C), dtype of x. Largest error C / 16 + 9 ulp, in float64 C / 8 + 9, given the rounded differences from
     the maximum: each lane of the sum is one chain. Of 1000 random scores it is 4 to 12 ulp in float32.
@@ -140,12 +140,12 @@ def _backward_rows(dy, y, dx):
 def backward(dy, y, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the output y of `forward`.
 
-    dy, y : (N, C), one dtype, float32 or float64, any strides; not modified
+    dy, y : (N, C), same dtype, float32 or float64, any strides; not modified
     out : (N, C) dtype of y, C-contiguous, written and returned; may be dy itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx = y * (dy - sum of dy * y along the row), (N, C), dtype of y.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes. NaN propagates within its row.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes. NaN propagates within its row.
     Formula and source: kernels/reference/softmax.py
     """
     y = check.array("y", y, 2)

@@ -60,8 +60,8 @@ def forward(x, labels, *, out=None, parallel=None):
 
     x : (N, C) float32 or float64, any strides; not modified
     labels : (N,) integers in 0..C-1, or (N, C) one-hot rows (any distribution is allowed)
-    out : a tuple of (N,) and (N, C) arrays to write, None for those to be made; they must not overlap an input
-    parallel : None chooses by size; True or False forces
+    out : a tuple of (N,) and (N, C) arrays to write, None for those to allocate; they must not overlap an input
+    parallel : None decides by size; True or False overrides
 
     Returns (losses (N,), y (N, C)), dtype of x; y goes to `backward`. Nothing is clipped and nothing overflows.
     Raises TypeError for another dtype, ValueError for shapes that do not fit, C = 0 or a label out of range.
@@ -117,7 +117,7 @@ def backward(y, labels, *, out=None, parallel=None):
     y : (N, C) the softmax returned by `forward`; not modified
     labels : as given to `forward`
     out : (N, C) dtype of y, C-contiguous, written and returned; may be y itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx = (y - target) * (1 / N), (N, C), dtype of y. Errors as in `forward`.
     Formula and source: kernels/reference/softmax_cross_entropy.py

@@ -6,7 +6,7 @@ from . import check, elementary
 from .jit import inline, loops, pick
 from .simd import WIDE, lanes, load_wide, store
 
-BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 32_768  # elements; bench/thresholds.py at 2 threads
 
 
@@ -23,11 +23,11 @@ def _forward_blocks(x, y):
 
 
 def forward(x, *, out=None, parallel=None):
-    """Round off the corner of max(x, 0).
+    """log(1 + exp(x)) of each element.
 
     x : any shape, float32 or float64, any strides; not modified
     out : shape and dtype of x, C-contiguous, written and returned; may be x itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y, shape and dtype of x. Largest error 1 ulp.
     Raises TypeError for another dtype, ValueError for an `out` that does not fit.
@@ -55,12 +55,12 @@ def _backward_blocks(dy, x, dx):
 def backward(dy, x, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the input x of `forward`.
 
-    dy, x : one shape and dtype, float32 or float64, any strides; not modified
+    dy, x : same shape and dtype, float32 or float64, any strides; not modified
     out : shape and dtype of x, C-contiguous, written and returned; may be dy itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx, shape and dtype of x. dx = dy * sigmoid(x), the sigmoid of 1 ulp and a rounded product.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes.
     NaN propagates.
     Formula and source: kernels/reference/softplus.py
     """

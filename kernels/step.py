@@ -6,7 +6,7 @@ from . import check
 from .jit import inline, loops, pick
 from .simd import lanes, load, select, store
 
-BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
+BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much
 
 
@@ -24,11 +24,11 @@ def _forward_blocks(x, y):
 
 
 def forward(x, *, out=None, parallel=None):
-    """Tell what is positive.
+    """1 for positive elements, else 0.
 
     x : any shape, float32 or float64, any strides; not modified
     out : shape and dtype of x, C-contiguous, written and returned; may be x itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y, shape and dtype of x: 1 where x > 0, else 0. Exact.
     Raises TypeError for another dtype, ValueError for an `out` that does not fit.
@@ -54,14 +54,14 @@ def _backward_blocks(dy, dx):
 
 
 def backward(dy, y, *, out=None, parallel=None):
-    """The gradient with respect to x, from the gradient dy: 0, since a step is level but for where it rises.
+    """The gradient with respect to x, from the gradient dy: 0, since a step is constant on both sides.
 
-    dy, y : one shape and dtype, float32 or float64, any strides; not modified, and y is not read
+    dy, y : same shape and dtype, float32 or float64, any strides; not modified, and y is not read
     out : shape and dtype of y, C-contiguous, written and returned; may be dy itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns dx = dy * 0, shape and dtype of y: 0 with the sign of dy. Exact.
-    Raises TypeError for another or an unequal dtype, ValueError for unequal shapes.
+    Raises TypeError for other or unequal dtypes, ValueError for unequal shapes.
     NaN and infinities of dy give NaN.
     Formula and source: kernels/reference/step.py
     """

@@ -527,7 +527,7 @@ CHOICES = ["Relu", "", "relu ", 0, 1.5, nan, b"relu", True, [], {}, ["relu"], ("
 
 
 DOMAINS = {  # what a description that gives no shape says of an argument; the first counts
-    "None chooses by size; True or False forces": "switch", "^True": "flag", r"0 <= \w+ < 2\^64": "word",
+    "None decides by size; True or False overrides": "switch", "^True": "flag", r"0 <= \w+ < 2\^64": "word",
     r"0 <= \w+ < 1": "share", "^a whole number or a tuple": "shape", "^float32 or float64": "dtype",
     '^None, "': "choice",
     "^None .* else a number, at least 0, infinite and NaN included": "norm",
