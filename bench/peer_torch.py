@@ -99,6 +99,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sigmoid.backward": sigmoid_backward,
     "tanh.forward": torch.tanh,
     "tanh.backward": tanh_backward,
+    "add.forward": torch.add,
+    "multiply.forward": torch.mul,
+    "multiply.backward": lambda dy, a, b: (dy * b, dy * a),
+    "concatenate.forward": lambda a, b: torch.cat((a, b), 1),
+    "split.forward": lambda x, columns: (x[:, :columns].contiguous(), x[:, columns:].contiguous()),
     "leaky_relu.forward": torch.nn.functional.leaky_relu,
     "leaky_relu.backward": lambda dy, y: aten.leaky_relu_backward.default(dy, y, 0.01, True),
     "linear.forward": torch.clone,
@@ -155,6 +160,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "penalty.backward": penalty_backward,
 }
 INTO: dict[str, Callable[..., Any]] = {  # an array that is there already
+    "add.forward": lambda a, b, out: torch.add(a, b, out=out),
+    "multiply.forward": lambda a, b, out: torch.mul(a, b, out=out),
     "relu.forward": lambda x, out: torch.clamp_min(x, 0, out=out),  # the fastest of those that take out
     "sigmoid.forward": lambda x, out: torch.sigmoid(x, out=out),
     "tanh.forward": lambda x, out: torch.tanh(x, out=out),

@@ -17,18 +17,19 @@ product a (M, K) b (K, N). x is an input, y an output, p probabilities, w weight
 loss with respect to <name>.
 """
 
-from . import (adagrad, adam, binary_accuracy, binary_cross_entropy, categorical_accuracy, categorical_cross_entropy,
-               clip_norm, dense, dropout, elu, gelu, huber, leaky_relu, linear, log_softmax, matmul, mean,
-               mean_absolute_error, mean_squared_error, negative_log_likelihood, normal, penalty, regression_accuracy,
-               relu, rmsprop, scale_rows, sgd, sigmoid, sigmoid_cross_entropy, silu, softmax, softmax_cross_entropy,
-               softplus, step, tanh)
+from . import (adagrad, adam, add, binary_accuracy, binary_cross_entropy, categorical_accuracy,
+               categorical_cross_entropy, clip_norm, concatenate, dense, dropout, elu, gelu, huber, leaky_relu, linear,
+               log_softmax, matmul, mean, mean_absolute_error, mean_squared_error, multiply, negative_log_likelihood,
+               normal, penalty, regression_accuracy, relu, rmsprop, scale_rows, sgd, sigmoid, sigmoid_cross_entropy,
+               silu, softmax, softmax_cross_entropy, softplus, split, step, tanh)
 from .cache import before_compiling
 from .jit import capture, get_num_threads, info, set_num_threads
 from .replay import Replay
 
-__all__ = ["adagrad", "adam", "binary_accuracy", "binary_cross_entropy", "categorical_accuracy",
-           "categorical_cross_entropy", "clip_norm", "dense", "dropout", "elu", "gelu", "huber", "leaky_relu", "linear",
-           "log_softmax", "matmul", "mean", "mean_absolute_error", "mean_squared_error", "negative_log_likelihood",
-           "normal", "penalty", "regression_accuracy", "relu", "rmsprop", "scale_rows", "sgd", "sigmoid",
-           "sigmoid_cross_entropy", "silu", "softmax", "softmax_cross_entropy", "softplus", "step", "tanh",
-           "Replay", "before_compiling", "capture", "get_num_threads", "info", "set_num_threads"]
+__all__ = ["adagrad", "adam", "add", "binary_accuracy", "binary_cross_entropy", "categorical_accuracy",
+           "categorical_cross_entropy", "clip_norm", "concatenate", "dense", "dropout", "elu", "gelu", "huber",
+           "leaky_relu", "linear", "log_softmax", "matmul", "mean", "mean_absolute_error", "mean_squared_error",
+           "multiply", "negative_log_likelihood", "normal", "penalty", "regression_accuracy", "relu", "rmsprop",
+           "scale_rows", "sgd", "sigmoid", "sigmoid_cross_entropy", "silu", "softmax", "softmax_cross_entropy",
+           "softplus", "split", "step", "tanh", "Replay", "before_compiling", "capture", "get_num_threads", "info",
+           "set_num_threads"]

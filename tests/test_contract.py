@@ -570,8 +570,9 @@ def test_out_in_the_memory_of_an_argument(operation):
                     with pytest.raises(ValueError, match=r"\bout\b"):
                         call(operation, function, args, knobs, out=many)
                     tried += 1
-    assert tried or not any(args and outputs(operation, function) for function, args, *_ in
-                            cases(operation, (6, 6, 6)[:contract.dimensions(operation)], np.float64))
+    assert tried or operation == "concatenate" or not any(  # whose output is larger than each argument
+        args and outputs(operation, function) for function, args, *_ in
+        cases(operation, (6, 6, 6)[:contract.dimensions(operation)], np.float64))
 
 
 # ---- mistakes
