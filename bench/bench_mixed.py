@@ -1,6 +1,6 @@
 """A loop that mixes NumPy's products with our kernels: two pools of threads in one process, in turns.
 
-A pool that spins after its work takes the cores from the other; `SPIN_COUNT` in kernels/jit.py is set by this.
+A pool that spins after its work takes the cores from the other; `SPIN_COUNT` in kernels/core/threads.py is set by this.
 """
 
 from collections.abc import Callable

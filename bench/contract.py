@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import kernels, nn
-from ..kernels import cache, reference
+from ..kernels import reference
+from ..kernels.core import cache
 from ..nn.progress import bar
 
 DTYPES = (np.float32, np.float64)

@@ -17,8 +17,9 @@ import numpy as np
 from numba import prange
 
 from .. import __version__, kernels
-from ..kernels.jit import inline, loops, shared
-from ..kernels.simd import REGISTER_BYTES, fma, lanes, load, splat, store
+from ..kernels.core.compile import inline, loops, shared
+from ..kernels.core.memory import load, store
+from ..kernels.core.vectors import REGISTER_BYTES, fma, lanes, splat
 
 # Two fma units of 4 cycles want 8 registers in flight: 10 vectors of AVX-512's registers, 5 vectors where a vector
 # takes two of AVX2's 16 registers or four of NEON's 32.

@@ -22,9 +22,11 @@ from . import (adagrad, adam, add, binary_accuracy, binary_cross_entropy, catego
                log_softmax, matmul, mean, mean_absolute_error, mean_squared_error, multiply, negative_log_likelihood,
                normal, penalty, regression_accuracy, relu, rmsprop, scale_rows, sgd, sigmoid, sigmoid_cross_entropy,
                silu, softmax, softmax_cross_entropy, softplus, split, step, tanh)
-from .cache import before_compiling
-from .jit import capture, get_num_threads, info, set_num_threads
-from .replay import Replay
+from .core.cache import before_compiling
+from .core.capture import capture
+from .core.info import info
+from .core.threads import get_num_threads, set_num_threads
+from .core.replay import Replay
 
 __all__ = ["adagrad", "adam", "add", "binary_accuracy", "binary_cross_entropy", "categorical_accuracy",
            "categorical_cross_entropy", "clip_norm", "concatenate", "dense", "dropout", "elu", "gelu", "huber",

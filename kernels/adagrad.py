@@ -2,9 +2,10 @@
 
 from numba import prange
 
-from . import check
-from .jit import inline, loops, pick
-from .simd import fma, lanes, load, sqrt, store
+from .core import check
+from .core.compile import inline, loops, pick
+from .core.memory import load, store
+from .core.vectors import fma, lanes, sqrt
 
 BLOCK = 4096  # elements per task
 NAMES = ("w", "dw", "cache")

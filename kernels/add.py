@@ -2,9 +2,10 @@
 
 from numba import prange
 
-from . import check
-from .jit import inline, loops, pick
-from .simd import lanes, load, store
+from .core import check
+from .core.compile import inline, loops, pick
+from .core.memory import load, store
+from .core.vectors import lanes
 
 BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves two thirds as much
@@ -27,7 +28,7 @@ def forward(a, b, *, out=None, parallel=None):
 
     a, b : one shape and dtype, float32 or float64, any shape, any strides; not modified
     out : shape and dtype of a, C-contiguous, written and returned; may be a itself
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y, shape and dtype of a, rounded once.
     Raises TypeError for another or an unequal dtype, ValueError for unequal shapes.

@@ -5,12 +5,13 @@ p and 1 - p are clipped to [1e-7, 1 - 1e-7], each by itself: as a float32 the up
 
 from numba import prange
 
-from . import check
+from .core import check
 from .categorical_cross_entropy import LOW, _clip
-from .elementary import log
-from .jit import inline, loops, pick, shared
-from .narrow import W32, sum_rows
-from .simd import fma, fold_sum, lanes, load, scratch, select, splat, store
+from .core.elementary import log
+from .core.compile import inline, loops, pick, shared
+from .core.narrow import W32, sum_rows
+from .core.memory import load, scratch, store
+from .core.vectors import fma, fold_sum, lanes, select, splat
 
 BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 16_384, 131_072  # elements; bench/thresholds.py at 2 threads

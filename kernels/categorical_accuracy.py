@@ -2,10 +2,11 @@
 
 from numba import prange
 
-from . import check
-from .jit import inline, loops, pick, shared
-from .narrow import W32, columns_of
-from .simd import WIDE, fold_max, lanes, load, load_wide, pointer, scratch, select, splat, store
+from .core import check
+from .core.compile import inline, loops, pick, shared
+from .core.narrow import W32, columns_of
+from .core.memory import load, load_wide, pointer, scratch, store
+from .core.vectors import WIDE, fold_max, lanes, select, splat
 
 ROWS = 64  # rows per task: a multiple of the lanes
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads

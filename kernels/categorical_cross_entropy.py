@@ -2,10 +2,11 @@
 
 from numba import prange
 
-from . import check
-from .elementary import log
-from .jit import inline, loops, pick, shared
-from .simd import fold_sum, lanes, load, scratch, select, splat, store
+from .core import check
+from .core.elementary import log
+from .core.compile import inline, loops, pick, shared
+from .core.memory import load, scratch, store
+from .core.vectors import fold_sum, lanes, select, splat
 
 ROWS = 64  # rows per task: a multiple of the lanes
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 262_144, 131_072  # elements; bench/thresholds.py at 2 threads

@@ -3,9 +3,10 @@
 import numpy as np
 from numba import prange
 
-from . import check
-from .jit import inline, loops, pick, shared
-from .simd import fma, fold_sum, lanes, load, splat, sqrt, store, widen
+from .core import check
+from .core.compile import inline, loops, pick, shared
+from .core.memory import load, store
+from .core.vectors import fma, fold_sum, lanes, splat, sqrt, widen
 
 BLOCK = 4096  # elements per task and per block of the sum: part of its definition
 PARALLEL_FROM = 131_072  # elements, as in relu

@@ -2,9 +2,10 @@
 
 from numba import prange
 
-from . import check
-from .jit import loops, pick, shared
-from .simd import lanes, load, store
+from .core import check
+from .core.compile import loops, pick, shared
+from .core.memory import load, store
+from .core.vectors import lanes
 
 ROWS = 64  # a task
 PARALLEL_FROM = 131_072  # elements, as in relu
@@ -31,7 +32,7 @@ def forward(a, b, *, out=None, parallel=None):
     a : (N, C) float32 or float64, any strides; not modified
     b : (N, K) dtype of a, any strides; not modified
     out : (N, C + K) dtype of a, C-contiguous, written and returned
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns y (N, C + K), dtype of a. Exact.
     Raises TypeError for another or an unequal dtype, ValueError for shapes that do not fit.

@@ -3,10 +3,11 @@
 import numpy as np
 from numba import prange
 
-from . import check
-from .jit import inline, loops, pick, shared
+from .core import check
+from .core.compile import inline, loops, pick, shared
 from .matmul import (A_TRANSPOSED, ACTIVATION, B_TRANSPOSED, BIAS, NO_ACTIVATION, RELU, SIGMOID, TANH, product)
-from .simd import lanes, load, select, splat, store
+from .core.memory import load, store
+from .core.vectors import lanes, select, splat
 
 ACTIVATIONS = {None: NO_ACTIVATION, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 ROWS = 256  # rows per block of the bias gradient: part of its definition, a change changes bits

@@ -2,9 +2,10 @@
 
 from numba import prange
 
-from . import check, philox
-from .jit import inline, loops, pick
-from .simd import lanes, load, load_like, select, splat, store
+from .core import check, philox
+from .core.compile import inline, loops, pick
+from .core.memory import load, load_like, store
+from .core.vectors import lanes, select, splat
 
 BLOCK = 4096  # elements per task, a multiple of philox.WORDS
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 131_072  # elements; bench/thresholds.py at 2 threads

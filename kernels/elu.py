@@ -2,9 +2,10 @@
 
 from numba import prange
 
-from . import check, elementary
-from .jit import inline, loops, pick
-from .simd import WIDE, lanes, load, load_wide, select, store
+from .core import check, elementary
+from .core.compile import inline, loops, pick
+from .core.memory import load, load_wide, store
+from .core.vectors import WIDE, lanes, select
 
 BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; bench/thresholds.py at 2 threads

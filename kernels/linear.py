@@ -2,9 +2,10 @@
 
 from numba import prange
 
-from . import check
-from .jit import inline, loops, pick
-from .simd import lanes, load, store
+from .core import check
+from .core.compile import inline, loops, pick
+from .core.memory import load, store
+from .core.vectors import lanes
 
 BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much

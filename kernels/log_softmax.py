@@ -3,11 +3,12 @@ sum of exp(x - m)."""
 
 from numba import prange
 
-from . import check
-from .elementary import exp, log
-from .jit import inline, loops, pick, shared
-from .narrow import W32
-from .simd import fold_sum, lanes, load, scratch, select, splat, store, transpose
+from .core import check
+from .core.elementary import exp, log
+from .core.compile import inline, loops, pick, shared
+from .core.narrow import W32
+from .core.memory import load, scratch, store, transpose
+from .core.vectors import fold_sum, lanes, select, splat
 from .softmax import ROWS, group_sums, row_maximum
 
 PARALLEL_FROM = 32_768  # elements; that of softmax, whose exponentials take most of the time both ways

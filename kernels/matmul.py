@@ -15,10 +15,12 @@ b's panels are copied to a buffer if b is transposed or used often, a's blocks i
 import numpy as np
 from numba import prange
 
-from . import check, elementary
-from .jit import inline, loops, pick, shared, team
-from .simd import (REGISTER_BYTES, WIDE, aligned, lanes, load, load_wide, outer_fma, pointer, scratch, select, shift,
-                   store, tile, tile_add, tile_load, tile_prefetch, tile_relu, tile_store, tile_width, transpose)
+from .core import check, elementary
+from .core.compile import inline, loops, pick, shared
+from .core.threads import team
+from .core.memory import aligned, load, load_wide, pointer, scratch, shift, store, transpose
+from .core.tiles import outer_fma, tile, tile_add, tile_load, tile_prefetch, tile_relu, tile_store, tile_width
+from .core.vectors import REGISTER_BYTES, WIDE, lanes, select
 
 # A tile fills the registers: 14 x 2 vectors and 2 of b of AVX-512's 32, 6 x 2 half vectors of AVX2's 16. The rows
 # that are left go to ever lower tiles.

@@ -3,9 +3,10 @@
 import numpy as np
 from numba import prange
 
-from . import check
-from .jit import loops, pick, shared
-from .simd import lanes, load, scratch, store, transpose
+from .core import check
+from .core.compile import loops, pick, shared
+from .core.memory import load, scratch, store, transpose
+from .core.vectors import lanes
 
 BLOCK = 64  # elements that are added sequentially: part of the definition; each lane adds another block
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads

@@ -2,9 +2,10 @@
 
 from numba import prange
 
-from . import check
-from .jit import inline, loops, pick, shared
-from .simd import absolute, fold_sum, lanes, load, select, splat, store
+from .core import check
+from .core.compile import inline, loops, pick, shared
+from .core.memory import load, store
+from .core.vectors import absolute, fold_sum, lanes, select, splat
 
 ROWS = 64  # rows per task: a multiple of the lanes
 PARALLEL_FROM = 262_144  # elements; that of categorical_cross_entropy

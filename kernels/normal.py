@@ -2,10 +2,12 @@
 
 from numba import prange
 
-from . import check, philox
-from .elementary import cos_sin, log
-from .jit import inline, loops, pick
-from .simd import bits, fma, from_bits, interleave, lanes, low_halves, reinterpret, single, splat, sqrt, store, to_float
+from .core import check, philox
+from .core.elementary import cos_sin, log
+from .core.compile import inline, loops, pick
+from .core.memory import store
+from .core.vectors import (bits, fma, from_bits, interleave, lanes, low_halves, reinterpret, single, splat, sqrt,
+                           to_float)
 
 BLOCK = 4096  # numbers per task, a multiple of philox.WORDS
 PARALLEL_FROM = 32_768  # numbers; bench/thresholds.py at 2 threads

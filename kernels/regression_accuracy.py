@@ -2,9 +2,10 @@
 
 from numba import prange
 
-from . import check
-from .jit import inline, loops, pick
-from .simd import absolute, fold_sum, lanes, load, select, splat
+from .core import check
+from .core.compile import inline, loops, pick
+from .core.memory import load
+from .core.vectors import absolute, fold_sum, lanes, select, splat
 
 BLOCK = 4096  # elements per task: few enough that float32 counts them exactly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much

@@ -2,9 +2,10 @@
 
 from numba import prange
 
-from . import check
-from .jit import loops, pick, shared
-from .simd import lanes, load, splat, store
+from .core import check
+from .core.compile import loops, pick, shared
+from .core.memory import load, store
+from .core.vectors import lanes, splat
 
 ROWS = 64  # rows per task
 PARALLEL_FROM = 131_072  # elements, as in relu

@@ -2,11 +2,12 @@
 
 from numba import prange
 
-from . import check
-from .elementary import exp
-from .jit import inline, loops, pick, shared
-from .narrow import W32, columns_of, fold_columns
-from .simd import fold_max, fold_sum, lanes, load, scratch, select, splat, store, transpose
+from .core import check
+from .core.elementary import exp
+from .core.compile import inline, loops, pick, shared
+from .core.narrow import W32, columns_of, fold_columns
+from .core.memory import load, scratch, store, transpose
+from .core.vectors import fold_max, fold_sum, lanes, select, splat
 
 ROWS = 64  # rows per task: a multiple of the lanes
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 131_072  # elements; bench/thresholds.py at 2 threads

@@ -2,11 +2,12 @@
 
 from numba import prange
 
-from . import check
-from .elementary import log
-from .jit import inline, loops, pick, shared
-from .narrow import W32
-from .simd import absolute, fold_sum, lanes, load, scratch, select, splat, store
+from .core import check
+from .core.elementary import log
+from .core.compile import inline, loops, pick, shared
+from .core.narrow import W32
+from .core.memory import load, scratch, store
+from .core.vectors import absolute, fold_sum, lanes, select, splat
 from .softmax import ROWS, forward_group, forward_row
 
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; bench/thresholds.py at 2 threads

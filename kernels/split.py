@@ -1,8 +1,8 @@
 """The first columns of an array and the rest, each as an array of its own."""
 
-from . import check
+from .core import check
 from .concatenate import PARALLEL_FROM, copy_columns
-from .jit import pick
+from .core.compile import pick
 
 
 def forward(x, *, columns, out=None, parallel=None):
@@ -12,7 +12,7 @@ def forward(x, *, columns, out=None, parallel=None):
     columns : a whole number, 0 <= columns < 2^64, how many go to the first part; from C on all do, as in a slice
     out : a tuple of arrays to write, (N, min(columns, C)) and (N, C - min(columns, C)), dtype of x, None for those to
         be made
-    parallel : None chooses by size; True or False forces
+    parallel : None decides by size; True or False overrides
 
     Returns x[:, :columns] and x[:, columns:], C-contiguous, dtype of x. Exact.
     Raises TypeError for another dtype or what is no whole number, ValueError for a shape that does not fit.

@@ -21,7 +21,7 @@ from collections import Counter
 import numpy as np
 
 from nnjit.bench import contract
-from nnjit.kernels import check
+from nnjit.kernels.core import check
 
 MARGIN = 1024  # bytes
 PATTERN = np.frombuffer(bytes(range(1, 256)) * 5, np.uint8)[:MARGIN]

@@ -14,7 +14,7 @@ THREADS = 4  # more than a small machine has cores: a thread is a thread
 PROBE = """
 from numba import get_thread_id, prange
 from .helper import plus
-from .jit import loops
+from .core.compile import loops
 
 @loops
 def who(x):
@@ -32,7 +32,7 @@ def slow(x):
         x[i % x.size] += 1  # a cell that is not known in advance: it can't stay in a register
 """
 HELPER = """
-from .jit import inline
+from .core.compile import inline
 
 @inline
 def plus(x):
@@ -42,15 +42,17 @@ def plus(x):
 PRELUDE = """
 import hashlib, json, os, sys, threading
 import numpy as np
-from nnjit.kernels import jit, probe, tanh
+from nnjit.kernels import probe, tanh
+from nnjit.kernels.core import capture, compile, info, signals, threads
+from nnjit.kernels.core.cache import cache_folder
 
-jit.CORES = 4
+threads.CORES = 4
 
 def report(**found):
     print(json.dumps(found))
 
 def ids(variant, dtype=np.float32):
-    jit._launch()  # get_thread_id needs it in serial code as well
+    threads._launch()  # get_thread_id needs it in serial code as well
     x = np.full(64, -1, dtype)
     variant(x)
     return sorted(set(x.tolist()))

@@ -9,8 +9,8 @@ import math
 import numba
 import numpy as np
 
-from nnjit.kernels import elementary, simd
-from nnjit.kernels.jit import OPTIONS
+from nnjit.kernels.core import elementary, memory, vectors
+from nnjit.kernels.core.compile import OPTIONS
 
 LANES = {np.dtype(np.float32): 16, np.dtype(np.float64): 8}
 
@@ -121,8 +121,8 @@ def random_words(count, seed, stream, first=0):
 def _on_vectors(function):
     @numba.njit(**OPTIONS)
     def run(x, y):
-        for at in range(0, x.size, simd.lanes(x)):
-            simd.store(y, at, x.size, function(simd.load(x, at, x.size, 1.0)))
+        for at in range(0, x.size, vectors.lanes(x)):
+            memory.store(y, at, x.size, function(memory.load(x, at, x.size, 1.0)))
 
     def evaluate(x):
         x = np.ascontiguousarray(x)
@@ -139,11 +139,11 @@ expm1 = _on_vectors(elementary.expm1)
 
 @numba.njit(**OPTIONS)
 def _cos_sin(quadrants, t, cosines, sines):
-    for at in range(0, t.size, simd.lanes(t)):
-        quadrant = simd.bits(simd.load(quadrants, at, t.size, 0.0))
-        cosine, sine = elementary.cos_sin(quadrant, simd.load(t, at, t.size, 0.0))
-        simd.store(cosines, at, t.size, cosine)
-        simd.store(sines, at, t.size, sine)
+    for at in range(0, t.size, vectors.lanes(t)):
+        quadrant = vectors.bits(memory.load(quadrants, at, t.size, 0.0))
+        cosine, sine = elementary.cos_sin(quadrant, memory.load(t, at, t.size, 0.0))
+        memory.store(cosines, at, t.size, cosine)
+        memory.store(sines, at, t.size, sine)
 
 
 def cos_sin(quadrant, t):

@@ -66,7 +66,7 @@ def test_an_error_is_a_fault(monkeypatch, capsys, others):
 
 
 def test_wrong_results_are_seen(monkeypatch):
-    monkeypatch.setattr(kernels.jit, "_num_threads", kernels.get_num_threads())  # given back: the check sets it
+    monkeypatch.setattr(kernels.core.threads, "_num_threads", kernels.get_num_threads())  # the check sets it
     twin = contract.twins("relu")[0]
     monkeypatch.setattr(twin, "forward", lambda x, parallel=None: np.maximum(x, 0) + (parallel is True) + 1e-3 * x)
     faults = "\n".join(selfcheck.check_operation("relu", [1])[0])

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from probed import HELPER, NO_HOME, PACKAGE, PRELUDE, RIGHT, child, entries, finish, start
 
-from nnjit.kernels import cache, jit
+from nnjit.kernels.core import cache, info
 
-SOURCES = sorted((PACKAGE / "kernels").glob("*.py"))
+SOURCES = sorted(path.relative_to(PACKAGE).as_posix() for folder in ("kernels", "kernels/core")
+                 for path in (PACKAGE / folder).glob("*.py"))
 
 
 def test_second_start_compiles_nothing(copied, filled):
@@ -50,7 +51,7 @@ def test_before_compiling(copied, tmp_path):
         ids(probe.who.serial, "f8")
         report(told=told)
     """
-    prelude = PRELUDE + "entries = lambda: list(jit.cache_folder().glob('*.bin'))\n"
+    prelude = PRELUDE + "entries = lambda: list(cache_folder().glob('*.bin'))\n"
     (tmp_path / "file").touch()
     for folder in (tmp_path / "cache", tmp_path / "file"):
         found = child(copied, folder, code, prelude)["told"]
@@ -61,7 +62,7 @@ def test_before_compiling(copied, tmp_path):
 
 def test_changed_helper_is_compiled(copied, tmp_path):
     package = shutil.copytree(copied, tmp_path / "package")
-    code = "x = np.zeros(3); probe.add.serial(x); report(x=x.tolist(), folder=str(jit.cache_folder()))"
+    code = "x = np.zeros(3); probe.add.serial(x); report(x=x.tolist(), folder=str(cache_folder()))"
     before = child(package, tmp_path, code)
     (package / "nnjit" / "kernels" / "helper.py").write_text(HELPER.format(20))
     after = child(package, tmp_path, code)
@@ -82,10 +83,10 @@ def test_a_folder_for_each_version_of_what_compiles(monkeypatch, owner, name, va
 def test_two_versions_share_a_cache(copied, full, tmp_path):
     """One adds where the other subtracts, in a file that every kernel uses."""
     package = shutil.copytree(copied, tmp_path / "package")
-    simd = package / "nnjit" / "kernels" / "simd.py"
-    edited = simd.read_text().replace("(operator.add, ir.IRBuilder.fadd", "(operator.add, ir.IRBuilder.fsub")
-    assert edited != simd.read_text()
-    simd.write_text(edited)
+    vectors = package / "nnjit" / "kernels" / "core" / "vectors.py"
+    edited = vectors.read_text().replace("(operator.add, ir.IRBuilder.fadd", "(operator.add, ir.IRBuilder.fsub")
+    assert edited != vectors.read_text()
+    vectors.write_text(edited)
     code = "report(bits=bits(False), hits=sum(tanh._forward_blocks.serial._cache_hits.values()))"
     right = (full / "bits").read_text()
     first = child(package, full, code)
@@ -108,7 +109,7 @@ def test_reloaded_module_is_compiled(copied, tmp_path):
         importlib.reload(helper), importlib.reload(probe)
         probe.add.serial(x)
         probe.add.serial(x.astype("f4"))
-        report(x=x.tolist(), folder=str(jit.cache_folder()))
+        report(x=x.tolist(), folder=str(cache_folder()))
     """)
     assert found["x"] == [21] * 3
     assert len(list(Path(found["folder"]).iterdir())) == 1
@@ -117,25 +118,27 @@ def test_reloaded_module_is_compiled(copied, tmp_path):
 def test_digest_depends_on_each_source(copied, tmp_path):
     package = shutil.copytree(copied, tmp_path / "package")
     found = child(package, tmp_path, """
-        from nnjit.kernels.cache import SOURCES as folder, _digest
+        from nnjit.kernels.core.cache import KERNELS as folder, _digest
         digests = {"": _digest()}
-        for path in folder.glob("*.py"):
-            text = path.read_text()
-            path.write_text(text + "#")
-            digests[path.name] = _digest()
-            path.write_text(text)
-        (folder / "new.py").write_text("")
-        digests["new"] = _digest()
+        for path in folder.rglob("*.py"):
+            if path.parent.name != "reference":
+                text = path.read_text()
+                path.write_text(text + "#")
+                digests[path.relative_to(folder.parent).as_posix()] = _digest()
+                path.write_text(text)
+        for place in (folder, folder / "core"):
+            (place / "new.py").write_text("")
+            digests[f"new in {place.name}"] = _digest()
         report(**digests)
     """)
-    assert {path.name for path in SOURCES} < set(found)
+    assert set(SOURCES) < set(found)
     assert len(set(found.values())) == len(found)
 
 
 @pytest.mark.parametrize("setting", ["NUMBA_OPT=1", "NUMBA_SLP_VECTORIZE=1", "NUMBA_BOUNDSCHECK=1",
                                      "NUMBA_CPU_NAME=haswell"])
 def test_digest_depends_on_compiler_settings(copied, filled, setting):
-    found = child(copied, filled, "report(folder=str(jit.cache_folder()))", **dict([setting.split("=")]))
+    found = child(copied, filled, "report(folder=str(cache_folder()))", **dict([setting.split("=")]))
     assert Path(found["folder"]) not in filled.iterdir()
 
 
@@ -189,7 +192,7 @@ def test_full_disk(copied, tmp_path):
 def test_entries_of_another_cpu(copied, full):
     """In the folder of this one, as after a copy."""
     settings = {"NUMBA_CPU_FEATURES": ""}
-    other = Path(child(copied, full, "report(folder=str(jit.cache_folder()))", **settings)["folder"])
+    other = Path(child(copied, full, "report(folder=str(cache_folder()))", **settings)["folder"])
     assert not other.exists()
     entries(full)[0].parent.rename(other)
     assert child(copied, full, "report(work=work(), cache=cache())", **settings) == {"work": RIGHT, "cache": [0, 4]}
@@ -209,8 +212,8 @@ def test_relative_home_folder(monkeypatch):
     monkeypatch.delenv("NNJIT_CACHE_DIR", raising=False)
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *args, **knobs: Path("~/.cache/nnjit"))
     with pytest.raises(RuntimeError, match="home"):
-        jit.cache_folder()
-    assert jit.info()["cache folder"] == "none: set NNJIT_CACHE_DIR"
+        cache.cache_folder()
+    assert info.info()["cache folder"] == "none: set NNJIT_CACHE_DIR"
 
 
 def _truncate(paths):
@@ -288,7 +291,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     found = work()
 report(work=found, cache=cache(), warnings=[f"{w.category.__name__}: {w.message}" for w in caught],
-       info=jit.info()["cache folder"])
+       info=info.info()["cache folder"])
 """
 
 
@@ -358,7 +361,7 @@ def test_old_folders_are_removed_with_a_new_one(copied, tmp_path):
     file = tmp_path / ("f" * 24)
     file.write_text("")
     age(file, 31)
-    code = "report(ids=ids(probe.who.serial), folder=str(jit.cache_folder()))"
+    code = "report(ids=ids(probe.who.serial), folder=str(cache_folder()))"
     found = child(copied, tmp_path, code)
     new = Path(found["folder"])
     # b is gone, of c what isn't ours is left, and d is nobody's to tell
@@ -389,7 +392,7 @@ def test_a_folder_in_use_stays_young(copied, full):
 
 
 def test_cache_in_the_users_folder(copied, tmp_path):
-    code = "report(folder=str(jit.cache_folder()), ids=ids(probe.who.serial))"
+    code = "report(folder=str(cache_folder()), ids=ids(probe.who.serial))"
     found = child(copied, "", code, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / "caches"))
     assert tmp_path in Path(found["folder"]).parents
     assert len(list(Path(found["folder"]).iterdir())) == 1
@@ -400,7 +403,7 @@ def test_kernels_outside_the_package_are_not_cached(copied, tmp_path):
     for number in (1, 2):
         (tmp_path / "script.py").write_text(textwrap.dedent(f"""
             import numpy as np
-            from nnjit.kernels.jit import loops
+            from nnjit.kernels.core.compile import loops
 
             @loops
             def f(x):

@@ -1,4 +1,4 @@
-"""Every gate of kernels/check.py: what it lets through and in which form, what it refuses and in which words."""
+"""Every gate of kernels/core/check.py: what it lets through and in which form, what it refuses and in which words."""
 
 import pickle
 import re
@@ -11,7 +11,8 @@ import pytest
 from layouts import readonly, reversed_, sliced, unaligned
 from numpy.lib.stride_tricks import as_strided
 
-from nnjit.kernels import adam, check, dense, matmul, relu, softmax_cross_entropy
+from nnjit.kernels import adam, dense, matmul, relu, softmax_cross_entropy
+from nnjit.kernels.core import check
 
 DTYPES = (np.float32, np.float64)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=("float32", "float64"))

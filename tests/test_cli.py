@@ -14,7 +14,7 @@ from optional import needs
 
 import nnjit
 from nnjit import __version__, kernels, nn
-from nnjit.kernels import cache
+from nnjit.kernels.core import cache
 from nnjit.nn import cli, datasets, predict, tasks
 
 pytestmark = pytest.mark.usefixtures("compiling_quietly")
@@ -422,7 +422,7 @@ def test_a_training_says_on_a_terminal_that_it_compiles(progress, terminal, said
 
 def test_what_is_timed_compiles_nothing(tmp_path):
     code = """if 1:
-        from nnjit.kernels.cache import Cache
+        from nnjit.kernels.core.cache import Cache
         from nnjit.nn import cli, tasks
 
         used, load, warm_up = [], Cache._load, tasks._warm_up

@@ -27,7 +27,7 @@ from scalar import assert_same_bits
 
 from nnjit import kernels
 from nnjit.bench import contract, digests
-from nnjit.kernels import jit
+from nnjit.kernels.core.compile import loops
 
 OPERATIONS = contract.operations()
 BOUNDS = {name: import_module(f"test_{name}").bound for name in OPERATIONS}  # now: Hypothesis lets no test import tests
@@ -236,9 +236,9 @@ CHILD = """
 import json, os, re
 from nnjit import kernels
 from nnjit.bench import contract
-from nnjit.kernels import jit
+from nnjit.kernels.core import compile, threads
 
-jit.CORES = 4
+threads.CORES = 4
 
 def doubles(nest):
     for signature, text in nest.serial.inspect_llvm().items():
@@ -251,7 +251,7 @@ found = {"parallel": contract.digests(parallel=True), "info": kernels.info()}
 if os.environ["TEST_SERIAL"] == "yes":
     found["serial"] = contract.digests(parallel=False)
     nests = {f"{name}.{key}": nest for name in contract.operations() for key, nest in
-             vars(contract.twins(name)[0]).items() if isinstance(nest, jit.loops)}
+             vars(contract.twins(name)[0]).items() if isinstance(nest, loops)}
     found["compiled"] = {key: len(nest.serial.signatures) for key, nest in nests.items()}
     found["doubles"] = {key: list(doubles(nest)) for key, nest in nests.items()}
 print(json.dumps(found))
@@ -721,7 +721,7 @@ def nests():
     """(name, loop nest) of every operation."""
     for operation in OPERATIONS:
         for name, value in vars(contract.twins(operation)[0]).items():
-            if isinstance(value, jit.loops):
+            if isinstance(value, loops):
                 yield f"{operation}.{name}", value
 
 

@@ -10,7 +10,7 @@ from scalar import assert_same_bits, random_words
 
 from nnjit import kernels
 from nnjit.kernels import dropout, reference
-from nnjit.kernels.jit import OPTIONS
+from nnjit.kernels.core.compile import OPTIONS
 
 DTYPES = (np.float32, np.float64)
 SIZES = (1, 3, 4, 5, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 4095, 4096, 4097, 8200)

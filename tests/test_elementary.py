@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scalar import assert_same_bits, cos_sin
 
-from nnjit.kernels import elementary
-from nnjit.kernels.jit import loops
-from nnjit.kernels.simd import lanes, load, store
+from nnjit.kernels.core import elementary
+from nnjit.kernels.core.compile import loops
+from nnjit.kernels.core.memory import load, store
+from nnjit.kernels.core.vectors import lanes
 
 NAMES = ["exp", "log", "sigmoid", "tanh", "expm1", "softplus", "gelu"]
 EXP, LOG, SIGMOID, TANH, EXPM1, SOFTPLUS, GELU, GELU_SLOPE = range(8)

@@ -26,7 +26,7 @@ from layouts import readonly, reversed_, sliced, unaligned
 from scalar import assert_same_bits
 
 from nnjit.bench import contract
-from nnjit.kernels import check
+from nnjit.kernels.core import check
 
 OPERATIONS = contract.operations()
 DTYPES = (np.float32, np.float64)

@@ -13,7 +13,7 @@ from nnjit.kernels import reference
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = contract.operations()
-SHARED = {"cache", "check", "elementary", "jit", "narrow", "philox", "replay", "signals", "simd"}  # no operations
+CORE = sorted(path.stem for path in (ROOT / "kernels/core").glob("*.py") if path.stem != "__init__")
 # for bench/ only
 PEERS = {"jax", "mkl", "nnfs", "psutil", "pytest", "pytest_benchmark", "threadpoolctl", "torch", "tqdm"}
 
@@ -21,7 +21,7 @@ each = pytest.mark.parametrize("operation", OPERATIONS)
 
 
 def sources(folder):
-    return sorted(path for path in (ROOT / folder).glob("*.py"))
+    return sorted((ROOT / folder).glob("*.py"))
 
 
 def imports(path):
@@ -47,7 +47,7 @@ def lacking(names, others, what):
 
 
 def test_an_operation_is_a_module_in_both_folders_and_in_all():
-    of_kernels = {path.stem for path in sources("kernels")} - SHARED - {"__init__"}
+    of_kernels = {path.stem for path in sources("kernels")} - {"__init__"}
     of_reference = {path.stem for path in sources("kernels/reference")} - {"__init__"}
     listed = {name for name in kernels.__all__ if inspect.ismodule(getattr(kernels, name, kernels))}
     missing = [*lacking(of_kernels, of_reference, "no twin in kernels/reference"),
@@ -115,7 +115,7 @@ def test_docstrings_tell_the_arguments_and_where_the_formula_is(operation):
 @each
 def test_a_kernel_imports_what_it_may(operation):
     path = ROOT / "kernels" / f"{operation}.py"
-    allowed = {"numpy", "numba.prange", "math", *(f".{name}" for name in SHARED | set(OPERATIONS))}
+    allowed = {"numpy", "numba.prange", "math", ".core", *(f".{name}" for name in OPERATIONS)}
     assert outsiders(path, allowed) == []
 
 
@@ -128,8 +128,8 @@ def test_reference_imports_numpy_only():
 def test_nn_does_not_reach_into_the_kernels():
     assert sources("nn")
     for path in sources("nn"):
-        hidden = [name for name in imports(path) if name.split(".")[0] in ("numba", "llvmlite") or "kernels." in name
-                  and name.split("kernels.")[1].split(".")[0] in SHARED]
+        hidden = [name for name in imports(path)
+                  if name.split(".")[0] in ("numba", "llvmlite") or "kernels.core" in name]
         assert hidden == [], path.name
         if path.stem != "cli":  # the command line starts the benchmarks
             assert not [name for name in imports(path) if "bench" in name.split(".")], path.name
@@ -145,10 +145,10 @@ def test_bench_imports_no_tests():
 
 
 def package():
-    return [path for folder in (".", "kernels", "kernels/reference", "nn", "bench") for path in sources(folder)]
+    return [*sources("."), *(path for folder in ("kernels", "nn", "bench") for path in (ROOT / folder).rglob("*.py"))]
 
 
-def test_one_file_compiles_and_two_touch_llvm():
+def test_one_file_compiles_and_few_touch_llvm():
     for path in package():
         text = path.read_text()
         found = {node.attr for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)
@@ -156,8 +156,8 @@ def test_one_file_compiles_and_two_touch_llvm():
         compilers = found & {"njit", "jit", "vectorize", "guvectorize", "generated_jit", "cfunc"}
         compilers |= {name for name in imports(path)
                       if name in ("numba.njit", "numba.jit", "numba.vectorize", "numba.guvectorize", "numba.cfunc")}
-        assert not compilers or path.name == "jit.py", path
-        if path.name not in ("simd.py", "replay.py"):  # vectors; calls by address
+        assert not compilers or path.name == "compile.py", path
+        if path.name not in ("llvm.py", "vectors.py", "memory.py", "tiles.py", "replay.py"):  # which calls by address
             assert "llvmlite.ir" not in imports(path) and "llvmlite.ir" not in text, path
             assert not [name for name in imports(path) if name.startswith("numba.extending")], path
 
@@ -207,10 +207,10 @@ def test_nn_leaves_the_arithmetic_to_the_kernels():
 
 
 def test_what_kernels_share_imports_no_twin_and_no_layer():
-    for name in SHARED:
-        allowed = {"numpy", "numba", "llvmlite", "math", "decimal", "numbers", "platformdirs", *sys.stdlib_module_names,
-                   *(f".{other}" for other in SHARED)}
-        assert outsiders(ROOT / "kernels" / f"{name}.py", allowed) == [], name
+    for name in CORE:
+        allowed = {"numpy", "numba", "llvmlite", "platformdirs", *sys.stdlib_module_names,
+                   *(f".{other}" for other in CORE)}
+        assert outsiders(ROOT / "kernels/core" / f"{name}.py", allowed) == [], name
 
 
 def test_a_kernel_has_no_verbs_but_those_of_its_twin():

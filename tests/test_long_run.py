@@ -17,7 +17,7 @@ import pytest
 
 from nnjit import nn
 from nnjit.bench import contract
-from nnjit.kernels import jit
+from nnjit.kernels.core import compile
 
 SHAPES = {1: (70,), 2: (19, 10), 3: (9, 7, 5)}
 ALLOWED = 16 << 10  # bytes, of Python and of C each; 0 to 3 kB were seen
@@ -100,13 +100,13 @@ def frozen():
 @pytest.fixture(autouse=True)
 def compiled(monkeypatch):
     """How many entries were written into the cache of compiled code."""
-    written, save = [], jit.Cache.save_overload
+    written, save = [], compile.Cache.save_overload
 
     def noted(self, sig, data):
         written.append(self._name)
         save(self, sig, data)
 
-    monkeypatch.setattr(jit.Cache, "save_overload", noted)
+    monkeypatch.setattr(compile.Cache, "save_overload", noted)
     return written
 
 

@@ -208,7 +208,7 @@ def test_threads_are_started_by_python(monkeypatch):
     monkeypatch.setattr(kernels.matmul, "PARALLEL_FROM", 0)
     monkeypatch.setattr(nn.Adam, "ahead", None)
     for name in ("CORES", "_num_threads"):  # also where there is one
-        monkeypatch.setattr(kernels.jit, name, 2)
+        monkeypatch.setattr(kernels.core.threads, name, 2)
     threads.train(X, Y, epochs=6)
     assert bits(threads) == bits(serial) and threads.history == serial.history
 

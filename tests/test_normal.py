@@ -9,8 +9,9 @@ from layouts import from_element
 from scalar import assert_same_bits, cos_sin, log, random_words
 
 from nnjit import kernels
-from nnjit.kernels import normal, reference, simd
-from nnjit.kernels.jit import OPTIONS
+from nnjit.kernels import normal, reference
+from nnjit.kernels.core import memory, vectors
+from nnjit.kernels.core.compile import OPTIONS
 
 DTYPES = (np.float32, np.float64)
 SIZES = (0, 1, 2, 3, 4, 5, 31, 32, 33, 63, 64, 65, 67, 100, 4095, 4096, 4097, 8200)
@@ -88,10 +89,11 @@ def test_numbers_far_along_the_stream(dtype, power):
 
 @numba.njit(**OPTIONS)
 def _pairs(u, v, first, second):
-    for at in range(0, u.size, simd.lanes(u)):
-        x, y = normal._pair(simd.bits(simd.load(u, at, u.size, 0.0)), simd.bits(simd.load(v, at, u.size, 0.0)))
-        simd.store(first, at, u.size, x)
-        simd.store(second, at, u.size, y)
+    for at in range(0, u.size, vectors.lanes(u)):
+        a, b = memory.load(u, at, u.size, 0.0), memory.load(v, at, u.size, 0.0)
+        x, y = normal._pair(vectors.bits(a), vectors.bits(b))
+        memory.store(first, at, u.size, x)
+        memory.store(second, at, u.size, y)
 
 
 def pairs(u, v, dtype):

@@ -1,13 +1,14 @@
-"""kernels/philox.py: the published words, and each word's place."""
+"""kernels/core/philox.py: the published words, and each word's place."""
 
 import numba
 import numpy as np
 import pytest
 from scalar import philox
 
-from nnjit.kernels import philox as kernel
-from nnjit.kernels import reference, simd
-from nnjit.kernels.jit import OPTIONS
+from nnjit.kernels.core import philox as kernel
+from nnjit.kernels import reference
+from nnjit.kernels.core import memory, vectors
+from nnjit.kernels.core.compile import OPTIONS
 
 # counter, key and result of Random123's known answers for philox4x32-10 (kat_vectors)
 KNOWN = (
@@ -21,7 +22,7 @@ EDGES = (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 0x0123456789ABCDEF, 2**63 - 1
 
 @numba.njit(**OPTIONS)
 def _words(counter, seed, stream, out):
-    simd.store(out, 0, out.size, simd.from_bits(kernel.words(counter, seed, stream)))
+    memory.store(out, 0, out.size, vectors.from_bits(kernel.words(counter, seed, stream)))
 
 
 def words(counter, seed, stream):

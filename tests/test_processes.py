@@ -15,7 +15,7 @@ SCRIPT = """
 import hashlib, json, multiprocessing, os, signal, sys, threading, time
 import numpy as np
 from nnjit import kernels, nn
-from nnjit.kernels import jit
+from nnjit.kernels.core import capture
 
 random = np.random.default_rng(0)
 A, B = random.random((2, 128, 128), np.float32)
@@ -226,18 +226,18 @@ def test_fork_while_a_thread_captures(tmp_path):
     found = run(tmp_path, """
         inside, leave = threading.Event(), threading.Event()
         def captures():
-            with jit.capture():
+            with capture.capture():
                 inside.set()
                 leave.wait()
         thread = threading.Thread(target=captures)
         thread.start()
         inside.wait()
-        with jit.capture() as calls:
-            end = fork(lambda: jit._captures == {threading.get_ident(): calls})
-        parent = len(jit._captures)
+        with capture.capture() as calls:
+            end = fork(lambda: capture._captures == {threading.get_ident(): calls})
+        parent = len(capture._captures)
         leave.set()
         thread.join()
-        report(end=end, parent=parent, after=len(jit._captures))
+        report(end=end, parent=parent, after=len(capture._captures))
     """)
     assert found == {"end": 0, "parent": 1, "after": 0}
 

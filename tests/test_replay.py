@@ -1,23 +1,23 @@
-"""kernels/replay.py: captured calls, made again by compiled code, do what Python's calls do."""
+"""kernels/core/replay.py: captured calls, made again by compiled code, do what Python's calls do."""
 
 import numpy as np
 import pytest
 from numba import prange
 
 from nnjit import kernels
-from nnjit.kernels import jit, replay
-from nnjit.kernels.replay import Replay
+from nnjit.kernels.core import capture, compile, replay
+from nnjit.kernels.core.replay import Replay
 
 DTYPES = (np.float32, np.float64)
 
 
-@jit.loops
+@compile.loops
 def _axpy(x, y, a, count):
     for i in prange(count):
         y[i] += a * x[i]
 
 
-@jit.loops
+@compile.loops
 def _total(x, start):
     total = start
     for row in prange(x.shape[0]):
@@ -26,12 +26,12 @@ def _total(x, start):
     return total
 
 
-@jit.loops
+@compile.loops
 def _largest(x, at):
     return x[at, 0, 1] if x.size else -1
 
 
-@jit.loops
+@compile.loops
 def _fail(x):
     if x[0] > 0:
         raise MemoryError
@@ -39,8 +39,8 @@ def _fail(x):
 
 
 def captured(*calls):
-    with jit.capture() as found:
-        results = [jit.pick(nest, True, parallel)(*args) for nest, parallel, args in calls]
+    with capture.capture() as found:
+        results = [compile.pick(nest, True, parallel)(*args) for nest, parallel, args in calls]
     return found, results
 
 
@@ -146,7 +146,7 @@ def test_a_chain_of_operations(dtype):
     rng = np.random.default_rng(0)
     x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((40, 7), (7, 5), (5,)))
     labels = rng.integers(0, 5, 40)
-    with jit.capture() as calls:
+    with capture.capture() as calls:
         y = kernels.dense.forward(x, w, b, activation="tanh")
         losses, p = kernels.softmax_cross_entropy.forward(y, labels)
         mean = kernels.mean.forward(losses)

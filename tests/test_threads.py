@@ -13,7 +13,7 @@ import pytest
 
 from nnjit import kernels, nn
 from nnjit.bench import digests
-from nnjit.kernels import replay
+from nnjit.kernels.core import replay
 from nnjit.nn.model import _by_one_thread
 
 LAYERS = ("omp", "workqueue", "tbb")
@@ -27,7 +27,7 @@ from nnjit import kernels, nn
 from nnjit.bench import contract
 
 OPERATIONS = sys.argv[1:]
-kernels.jit.CORES = 16
+kernels.core.threads.CORES = 16
 
 sys.setswitchinterval(1e-4)  # 50 times as often as Python does
 
@@ -82,7 +82,7 @@ def child(code, layer, threads=4, *arguments):
 @pytest.mark.parametrize("threads", [4, 16])
 def test_threads_compute_at_once(layer, threads):
     """Each some operations, and a training of its own, while one more sets the number of threads."""
-    if layer["NUMBA_THREADING_LAYER"] == "tbb" and kernels.jit.CORES == 1:
+    if layer["NUMBA_THREADING_LAYER"] == "tbb" and kernels.core.threads.CORES == 1:
         pytest.skip("on one core TBB hangs at the end of a process whose first loop ran in a thread that is gone, "
                     "also after loops of Numba's own")
     found = child("""

@@ -4,8 +4,9 @@ Their numbers stand in columns, one vector after another, in room of W32 vectors
 order of `fold_sum`, so that the bits are those of a row that lies along the lanes.
 """
 
-from .jit import inline
-from .simd import lanes, load, splat, store, transpose
+from .compile import inline
+from .memory import load, store, transpose
+from .vectors import lanes, splat
 
 W32 = 16  # vectors: the lanes of float32, and so the numbers of the widest narrow row
 

@@ -12,8 +12,8 @@ to float64), gelu's is fitted by least squares at Chebyshev's nodes; the reducti
 Functions", 3rd edition, chapter 11.
 """
 
-from .jit import inline
-from .simd import absolute, bits, copysign, fma, from_bits, select, single, splat, to_float
+from .compile import inline
+from .vectors import absolute, bits, copysign, fma, from_bits, select, single, splat, to_float
 
 LOG2E = 1.4426950408889634
 LN2_HIGH_32, LN2_LOW_32 = 0.693145751953125, 1.4286068203094173e-06  # HIGH + LOW = ln 2, and n * HIGH is exact

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from scalar import LANES, assert_same_bits, fma
 
-from nnjit.kernels import simd
-from nnjit.kernels.jit import OPTIONS
+from nnjit.kernels.core import memory, tiles, vectors
+from nnjit.kernels.core.compile import OPTIONS
 
 DTYPES = (np.float32, np.float64)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=("float32", "float64"))
@@ -63,13 +63,13 @@ def pairs(dtype):
 
 @kernel
 def _copy(x, start, end, fill, y, y_start, y_end):
-    simd.store(y, y_start, y_end, simd.load(x, start, end, fill))
+    memory.store(y, y_start, y_end, memory.load(x, start, end, fill))
 
 
 @kernel
 def _copy_by_pointer(x, start, end, fill, y, y_start, y_end):
-    a, b = simd.shift(simd.pointer(x), start), simd.shift(simd.pointer(y), y_start)
-    simd.store(b, 0, y_end - y_start, simd.load(a, 0, end - start, fill))
+    a, b = memory.shift(memory.pointer(x), start), memory.shift(memory.pointer(y), y_start)
+    memory.store(b, 0, y_end - y_start, memory.load(a, 0, end - start, fill))
 
 
 @pytest.mark.parametrize("run", [_copy, _copy_by_pointer], ids=("array", "pointer"))
@@ -94,14 +94,14 @@ def test_load_fills_and_store_stops_at_the_end(run, dtype):
 
 @kernel
 def _sum_wide(x, end, y, y_end):
-    v = simd.load_wide(x, 0, end, 0.5)
-    simd.store(y, MARGIN, MARGIN + y_end, simd.from_bits(simd.bits(simd.fma(v, 3.0, v))))
-    return simd.lanes(v), simd.fold_max(v), simd.single(v)
+    v = memory.load_wide(x, 0, end, 0.5)
+    memory.store(y, MARGIN, MARGIN + y_end, vectors.from_bits(vectors.bits(vectors.fma(v, 3.0, v))))
+    return vectors.lanes(v), vectors.fold_max(v), vectors.single(v)
 
 
 @each_dtype
 def test_wide_vectors_are_several_as_one(dtype):
-    w = width(dtype) * simd.WIDE
+    w = width(dtype) * vectors.WIDE
     x = numbers(w, dtype)
     for size in range(-1, w + 2):
         y, inside = room(w, dtype), np.append(x[:max(size, 0)], np.full(w - min(max(size, 0), w), dtype(0.5)))
@@ -115,8 +115,8 @@ def test_wide_vectors_are_several_as_one(dtype):
 
 @kernel
 def _copy_all(x, y):
-    for at in range(0, x.size, simd.lanes(x)):
-        simd.store(y, at, x.size, simd.load(x, at, x.size, -1.0))
+    for at in range(0, x.size, vectors.lanes(x)):
+        memory.store(y, at, x.size, memory.load(x, at, x.size, -1.0))
 
 
 @each_dtype
@@ -131,7 +131,7 @@ def test_arrays_of_any_size_are_copied_bit_for_bit(dtype):
 
 @kernel
 def _copy_2d(x, at, y):
-    simd.store(y, 0, simd.lanes(x), simd.load(x, at, x.size, 0.0))
+    memory.store(y, 0, vectors.lanes(x), memory.load(x, at, x.size, 0.0))
 
 
 @each_dtype
@@ -143,9 +143,9 @@ def test_an_array_of_two_dimensions_is_read_flat(dtype):
 
 @kernel
 def _lanes(x, y):
-    y[0] = simd.lanes(x)
-    y[1] = simd.lanes(simd.load(x, 0, 0, 0.0))
-    y[2] = simd.lanes(simd.bits(simd.load(x, 0, 0, 0.0)))
+    y[0] = vectors.lanes(x)
+    y[1] = vectors.lanes(memory.load(x, 0, 0, 0.0))
+    y[2] = vectors.lanes(vectors.bits(memory.load(x, 0, 0, 0.0)))
 
 
 @each_dtype
@@ -158,15 +158,15 @@ def test_lanes_fill_64_bytes_on_any_cpu(dtype):
 
 @kernel
 def _scratch(x, y):
-    w = simd.lanes(x)
-    first, second = simd.scratch(x, 2), simd.scratch(x, 1)
-    simd.store(first, 0, w, simd.load(x, 0, w, 0.0))
-    simd.store(first, w, 2 * w, simd.load(x, w, 2 * w, 0.0))
-    simd.store(second, 0, w, simd.load(x, 2 * w, 3 * w, 0.0))
+    w = vectors.lanes(x)
+    first, second = memory.scratch(x, 2), memory.scratch(x, 1)
+    memory.store(first, 0, w, memory.load(x, 0, w, 0.0))
+    memory.store(first, w, 2 * w, memory.load(x, w, 2 * w, 0.0))
+    memory.store(second, 0, w, memory.load(x, 2 * w, 3 * w, 0.0))
     first[1] = x[0]
     for i in range(2 * w):
         y[i] = first[i]
-    simd.store(y, 2 * w, 3 * w, simd.load(second, 0, w, 0.0))
+    memory.store(y, 2 * w, 3 * w, memory.load(second, 0, w, 0.0))
 
 
 @each_dtype
@@ -184,7 +184,7 @@ def test_scratch_is_room_of_its_own(dtype):
 def _much_scratch(x, turns, nothing):
     total = x[0]
     for i in range(turns):
-        place = simd.scratch(x, 512)
+        place = memory.scratch(x, 512)
         place[i % 64] = x[0]
         total += place[(i + nothing) % 64]
     return total
@@ -201,10 +201,11 @@ def test_scratch_in_a_loop_is_taken_once(dtype):
 
 @kernel
 def _arithmetic(x, y, out):
-    for at in range(0, x.size, simd.lanes(x)):
-        a, b = simd.load(x, at, x.size, 0.0), simd.load(y, at, x.size, 0.0)
-        for i, v in enumerate((a + b, a - b, a * b, a / b, simd.sqrt(a), simd.absolute(a), simd.copysign(a, b))):
-            simd.store(out, i * x.size + at, (i + 1) * x.size, v)
+    for at in range(0, x.size, vectors.lanes(x)):
+        a, b = memory.load(x, at, x.size, 0.0), memory.load(y, at, x.size, 0.0)
+        for i, v in enumerate((a + b, a - b, a * b, a / b, vectors.sqrt(a), vectors.absolute(a),
+                               vectors.copysign(a, b))):
+            memory.store(out, i * x.size + at, (i + 1) * x.size, v)
 
 
 @each_dtype
@@ -223,9 +224,10 @@ def test_arithmetic_is_numpys(dtype):
 
 @kernel
 def _fma(x, y, z, out):
-    for at in range(0, x.size, simd.lanes(x)):
-        v = simd.fma(simd.load(x, at, x.size, 0.0), simd.load(y, at, x.size, 0.0), simd.load(z, at, x.size, 0.0))
-        simd.store(out, at, x.size, v)
+    for at in range(0, x.size, vectors.lanes(x)):
+        a, b = memory.load(x, at, x.size, 0.0), memory.load(y, at, x.size, 0.0)
+        v = vectors.fma(a, b, memory.load(z, at, x.size, 0.0))
+        memory.store(out, at, x.size, v)
 
 
 def rounded(exact, dtype):
@@ -276,17 +278,17 @@ def test_fma_of_special_numbers(dtype):
 
 @kernel
 def _compare(x, y, out):
-    for at in range(0, x.size, simd.lanes(x)):
-        a, b = simd.load(x, at, x.size, 0.0), simd.load(y, at, x.size, 0.0)
+    for at in range(0, x.size, vectors.lanes(x)):
+        a, b = memory.load(x, at, x.size, 0.0), memory.load(y, at, x.size, 0.0)
         for i, mask in enumerate((a < b, a <= b, a > b, a >= b)):
-            simd.store(out, i * x.size + at, (i + 1) * x.size, simd.select(mask, 1.0, a * 0.0 + 2.0))
+            memory.store(out, i * x.size + at, (i + 1) * x.size, vectors.select(mask, 1.0, a * 0.0 + 2.0))
 
 
 @kernel
 def _select(x, y, out):
-    for at in range(0, x.size, simd.lanes(x)):
-        a, b = simd.load(x, at, x.size, 0.0), simd.load(y, at, x.size, 0.0)
-        simd.store(out, at, x.size, simd.select(a < b, a, b))
+    for at in range(0, x.size, vectors.lanes(x)):
+        a, b = memory.load(x, at, x.size, 0.0), memory.load(y, at, x.size, 0.0)
+        memory.store(out, at, x.size, vectors.select(a < b, a, b))
 
 
 @each_dtype
@@ -315,11 +317,11 @@ def test_select_takes_either_lane_unchanged(dtype):
 
 @kernel
 def _integers(x, y, out):
-    for at in range(0, x.size, simd.lanes(x)):
-        i, j = simd.bits(simd.load(x, at, x.size, 0.0)), simd.bits(simd.load(y, at, x.size, 0.0))
+    for at in range(0, x.size, vectors.lanes(x)):
+        i, j = vectors.bits(memory.load(x, at, x.size, 0.0)), vectors.bits(memory.load(y, at, x.size, 0.0))
         for row, v in enumerate((i, i + j, i - j, i & j, i << 3, i >> 5, i + 7, 7 - i, i & 12, i * j, i ^ j,
                                  i * -1234567, i ^ -2**31)):
-            simd.store(out, row * x.size + at, (row + 1) * x.size, simd.from_bits(v))
+            memory.store(out, row * x.size + at, (row + 1) * x.size, vectors.from_bits(v))
 
 
 @each_dtype
@@ -339,10 +341,10 @@ def test_integer_lanes_are_numpys(dtype):
 
 @kernel
 def _compare_integers(x, y, out):
-    for at in range(0, x.size, simd.lanes(x)):
-        i, j = simd.bits(simd.load(x, at, x.size, 0.0)), simd.bits(simd.load(y, at, x.size, 0.0))
+    for at in range(0, x.size, vectors.lanes(x)):
+        i, j = vectors.bits(memory.load(x, at, x.size, 0.0)), vectors.bits(memory.load(y, at, x.size, 0.0))
         for row, mask in enumerate((i < j, i <= j, i > j, i >= j, i < 7, i <= -2**31)):
-            simd.store(out, row * x.size + at, (row + 1) * x.size, simd.select(mask, simd.splat(x, 1.0), 2.0))
+            memory.store(out, row * x.size + at, (row + 1) * x.size, vectors.select(mask, vectors.splat(x, 1.0), 2.0))
 
 
 @each_dtype
@@ -359,11 +361,11 @@ def test_integer_lanes_are_compared_as_signed(dtype):
 
 @kernel
 def _low_halves(n, out):
-    a = simd.count_from(n, 1)
-    words = simd.low_halves(a, a << 32)
-    simd.store(out, 0, out.size, simd.from_bits(words))
-    wide = simd.count_from(n, 3)
-    return simd.lanes(a), simd.lanes(words), simd.lanes(wide), simd.lanes(simd.low_halves(wide, wide))
+    a = vectors.count_from(n, 1)
+    words = vectors.low_halves(a, a << 32)
+    memory.store(out, 0, out.size, vectors.from_bits(words))
+    wide = vectors.count_from(n, 3)
+    return vectors.lanes(a), vectors.lanes(words), vectors.lanes(wide), vectors.lanes(vectors.low_halves(wide, wide))
 
 
 def test_low_halves_stand_in_turn():
@@ -377,10 +379,10 @@ def test_low_halves_stand_in_turn():
 
 @kernel
 def _interleave(x, y, ones, twos, longest):
-    v, w = simd.load(x, 0, x.size, 0.0), simd.load(y, 0, y.size, 0.0)
-    simd.store(ones, 0, ones.size, simd.interleave(v, w, 1))
-    simd.store(twos, 0, twos.size, simd.interleave(v, w, 2))
-    simd.store(longest, 0, longest.size, simd.interleave(v, w, 8))
+    v, w = memory.load(x, 0, x.size, 0.0), memory.load(y, 0, y.size, 0.0)
+    memory.store(ones, 0, ones.size, vectors.interleave(v, w, 1))
+    memory.store(twos, 0, twos.size, vectors.interleave(v, w, 2))
+    memory.store(longest, 0, longest.size, vectors.interleave(v, w, 8))
 
 
 @each_dtype
@@ -396,7 +398,7 @@ def test_interleave_takes_lanes_in_turn(dtype):
 
 @kernel
 def _reinterpret(x, like, out):
-    simd.store(out, 0, out.size, simd.reinterpret(like, simd.load(x, 0, x.size, 0.0)))
+    memory.store(out, 0, out.size, vectors.reinterpret(like, memory.load(x, 0, x.size, 0.0)))
 
 
 def test_reinterpret_keeps_the_bits():
@@ -410,10 +412,10 @@ def test_reinterpret_keeps_the_bits():
 
 @kernel
 def _load_like(x, start, end, y, z, at):
-    a = simd.count_from(0, 2)
-    words = simd.low_halves(a, a)
-    simd.store(y, at, at + 32, simd.load_like(words, x, start, end, 0.5))
-    simd.store(z, at, at + 32, simd.load_like(words <= 0, x, start, end, 0.5))
+    a = vectors.count_from(0, 2)
+    words = vectors.low_halves(a, a)
+    memory.store(y, at, at + 32, memory.load_like(words, x, start, end, 0.5))
+    memory.store(z, at, at + 32, memory.load_like(words <= 0, x, start, end, 0.5))
 
 
 @each_dtype
@@ -431,8 +433,8 @@ def test_load_like_takes_as_many_numbers(dtype):
 
 @kernel
 def _to_float(x, out):
-    for at in range(0, x.size, simd.lanes(x)):
-        simd.store(out, at, x.size, simd.to_float(simd.bits(simd.load(x, at, x.size, 0.0))))
+    for at in range(0, x.size, vectors.lanes(x)):
+        memory.store(out, at, x.size, vectors.to_float(vectors.bits(memory.load(x, at, x.size, 0.0))))
 
 
 @each_dtype
@@ -448,9 +450,9 @@ def test_to_float_rounds_to_nearest(dtype):
 
 @kernel
 def _widen(x, out):
-    for at in range(0, x.size, simd.lanes(x)):
-        v = simd.widen(simd.load(x, at, x.size, 0.0))
-        simd.store(out, at, x.size, v)
+    for at in range(0, x.size, vectors.lanes(x)):
+        v = vectors.widen(memory.load(x, at, x.size, 0.0))
+        memory.store(out, at, x.size, v)
 
 
 @each_dtype
@@ -464,13 +466,13 @@ def test_widen_is_exact(dtype):
 
 @kernel
 def _widen_wide(x, out):
-    v = simd.widen(simd.load_wide(x, 0, x.size, 0.0))
-    simd.store(out, 0, x.size, v + 1.0 / 3.0)
+    v = vectors.widen(memory.load_wide(x, 0, x.size, 0.0))
+    memory.store(out, 0, x.size, v + 1.0 / 3.0)
 
 
 @each_dtype
 def test_widened_lanes_compute_in_float64(dtype):
-    x = numbers(simd.WIDE * width(dtype), dtype)
+    x = numbers(vectors.WIDE * width(dtype), dtype)
     out = np.empty(x.size)
     _widen_wide(x, out)
     assert_same_bits(out, x.astype(np.float64) + 1 / 3)
@@ -481,8 +483,8 @@ def test_widened_lanes_compute_in_float64(dtype):
 
 @kernel
 def _fold(x, out):
-    v = simd.load(x, 0, x.size, 0.0)
-    out[0], out[1] = simd.fold_sum(v), simd.fold_max(v)
+    v = memory.load(x, 0, x.size, 0.0)
+    out[0], out[1] = vectors.fold_sum(v), vectors.fold_max(v)
 
 
 def halving(lanes, combine):
@@ -552,14 +554,15 @@ def test_fold_max_passes_over_nan(dtype):
 
 @kernel
 def _beside(x, number, out):
-    v, w = simd.load(x, 0, x.size, 0.1), simd.lanes(x)
+    v, w = memory.load(x, 0, x.size, 0.1), vectors.lanes(x)
     for i, u in enumerate((
             v + 0.1, 0.1 + v, v - 0.1, 0.1 - v, v * 0.1, 0.1 * v, v / 0.1, 0.1 / v, v + number, number * v,
-            v * 3, 3 - v, simd.fma(v, 0.1, 0.3), simd.fma(0.1, v, v), simd.fma(v, v, 0.1), simd.fma(number, v, number),
-            simd.select(v < 0.1, 0.1, v), simd.select(v >= number, v, number), simd.select(0.1 < v, v, 7),
-            simd.splat(x, 0.1), simd.splat(v, number), simd.splat(x, 7), simd.load(x, 0, 0, 0.1),
-            simd.load(x, 0, 0, number), simd.load(x, 0, 0, 7))):
-        simd.store(out, i * w, (i + 1) * w, u)
+            v * 3, 3 - v, vectors.fma(v, 0.1, 0.3), vectors.fma(0.1, v, v), vectors.fma(v, v, 0.1),
+            vectors.fma(number, v, number),
+            vectors.select(v < 0.1, 0.1, v), vectors.select(v >= number, v, number), vectors.select(0.1 < v, v, 7),
+            vectors.splat(x, 0.1), vectors.splat(v, number), vectors.splat(x, 7), memory.load(x, 0, 0, 0.1),
+            memory.load(x, 0, 0, number), memory.load(x, 0, 0, 7))):
+        memory.store(out, i * w, (i + 1) * w, u)
 
 
 def beside(x, c, n):
@@ -600,7 +603,7 @@ def test_a_number_beside_float32_widens_nothing():
 
 @kernel
 def _mixed(x, y):
-    return simd.fold_sum(simd.load(x, 0, 1, 0.0) + simd.load(y, 0, 1, 0.0))
+    return vectors.fold_sum(memory.load(x, 0, 1, 0.0) + memory.load(y, 0, 1, 0.0))
 
 
 def test_vectors_of_two_types_do_not_go_together():
@@ -620,13 +623,13 @@ def child(code, **environment):
 
 @kernel
 def _transpose(x, at, step, rows, columns, y, y_at, y_step):
-    simd.transpose(x, at, step, rows, columns, y, y_at, y_step)
+    memory.transpose(x, at, step, rows, columns, y, y_at, y_step)
 
 
 @kernel
 def _transpose_by_pointer(x, at, step, rows, columns, y, y_at, y_step):
-    a, b = simd.pointer(x), simd.pointer(y)
-    simd.transpose(simd.shift(a, at), 0, step, rows, columns, simd.shift(b, y_at), 0, y_step)
+    a, b = memory.pointer(x), memory.pointer(y)
+    memory.transpose(memory.shift(a, at), 0, step, rows, columns, memory.shift(b, y_at), 0, y_step)
 
 
 @each_dtype
@@ -665,31 +668,31 @@ ROWS, VECTORS = 3, 2
 
 @kernel
 def _tile_zero(c, at, step, columns):
-    simd.tile_store(simd.tile(c, 3, 2), c, at, step, columns)
+    tiles.tile_store(tiles.tile(c, 3, 2), c, at, step, columns)
 
 
 @kernel
 def _tile_copy(x, at, step, columns, c, c_at, c_step, c_columns):
-    simd.tile_store(simd.tile_load(simd.tile(c, 3, 2), x, at, step, columns), c, c_at, c_step, c_columns)
+    tiles.tile_store(tiles.tile_load(tiles.tile(c, 3, 2), x, at, step, columns), c, c_at, c_step, c_columns)
 
 
 @kernel
 def _tile_finish(x, step, columns, row, row_at, row_columns, relu, c):
-    width = 2 * simd.lanes(x)
-    t = simd.tile_load(simd.tile(c, 3, 2), x, 0, step, columns)
-    t = simd.tile_add(t, row, row_at, row_columns)
+    width = 2 * vectors.lanes(x)
+    t = tiles.tile_load(tiles.tile(c, 3, 2), x, 0, step, columns)
+    t = tiles.tile_add(t, row, row_at, row_columns)
     if relu:
-        t = simd.tile_relu(t)
-    simd.tile_store(t, c, 0, width, width)
+        t = tiles.tile_relu(t)
+    tiles.tile_store(t, c, 0, width, width)
 
 
 @kernel
 def _tile_product(a, a_at, a_step, a_next, b, b_at, b_next, depth, columns, c):
-    width = 2 * simd.lanes(c)
-    t = simd.tile(c, 3, 2)
+    width = 2 * vectors.lanes(c)
+    t = tiles.tile(c, 3, 2)
     for k in range(depth):
-        t = simd.outer_fma(t, a, a_at + k * a_next, a_step, b, b_at + k * b_next, columns)
-    simd.tile_store(t, c, 0, width, width)
+        t = tiles.outer_fma(t, a, a_at + k * a_next, a_step, b, b_at + k * b_next, columns)
+    tiles.tile_store(t, c, 0, width, width)
 
 
 @each_dtype
@@ -771,7 +774,7 @@ def test_a_tile_of_products_is_one_chain_of_fma_each(dtype):
 GUARDED = """
 import ctypes, json, mmap
 import numpy as np
-import test_simd as t
+import test_vectors as t
 
 libc = ctypes.CDLL(None)
 
@@ -809,10 +812,10 @@ def test_nothing_behind_the_end_is_even_read():
 
 def test_register_bytes_are_this_cpus():
     features = llvmlite.binding.get_host_cpu_features()
-    assert simd.REGISTER_BYTES in (16, 32, 64)
+    assert vectors.REGISTER_BYTES in (16, 32, 64)
     if platform.machine() in ("x86_64", "AMD64") and not os.environ.get("NUMBA_CPU_NAME"):
-        assert simd.REGISTER_BYTES >= (32 if features.get("avx") else 16)
-        assert simd.REGISTER_BYTES < 64 or features.get("avx512f")
+        assert vectors.REGISTER_BYTES >= (32 if features.get("avx") else 16)
+        assert vectors.REGISTER_BYTES < 64 or features.get("avx512f")
 
 
 SIZES = {"nehalem": 16, "haswell": 32, "skylake-avx512": None, "znver4": 64}
@@ -822,6 +825,6 @@ SIZES = {"nehalem": 16, "haswell": 32, "skylake-avx512": None, "znver4": 64}
 @pytest.mark.parametrize("cpu", SIZES)
 def test_register_bytes_follow_the_cpu_that_numba_compiles_for(cpu):
     """A child only compiles for it. LLVM prefers half of skylake-avx512's registers in some versions."""
-    code = "from nnjit.kernels import simd; print(simd.REGISTER_BYTES)"
+    code = "from nnjit.kernels.core.vectors import REGISTER_BYTES; print(REGISTER_BYTES)"
     found = child(code, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="")
     assert found == SIZES[cpu] if SIZES[cpu] else found in (32, 64)

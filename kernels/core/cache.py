@@ -22,14 +22,20 @@ import numba
 import numpy
 from numba.core import caching, compiler, serialize
 
-SOURCES = Path(__file__).parent
+KERNELS = Path(__file__).parent.parent
+PACKAGE = __package__.rpartition(".")[0]
 COMPILER_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
+
+
+def _sources():
+    # all that is compiled: not the twins
+    return {path for path in KERNELS.rglob("*.py") if KERNELS / "reference" not in path.parents}
 
 
 def _digest():
     state = hashlib.sha256()
-    for path in sorted(SOURCES.glob("*.py")):
-        state.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(_sources()):
+        state.update(path.relative_to(KERNELS).as_posix().encode() + b"\0" + path.read_bytes())
     state.update(repr((numba.__version__, llvmlite.__version__, numpy.__version__, sys.version_info[:3])).encode())
     state.update(repr(numba.core.registry.cpu_target.target_context.codegen().magic_tuple()).encode())
     state.update(repr([(name, str(getattr(numba.config, name, None))) for name in COMPILER_SETTINGS]).encode())
@@ -110,7 +116,7 @@ def _tidy(cache):
         with contextlib.suppress(OSError):  # another process was faster, or there are other files
             if (re.fullmatch("[0-9a-f]{24}", folder.name) and time.time() - folder.stat().st_mtime > UNUSED
                     and not distrusted(folder)):
-                for entry in folder.glob(f"{__package__}.*"):
+                for entry in folder.glob(f"{PACKAGE}.*"):
                     entry.unlink()
                 folder.rmdir()
 
@@ -233,4 +239,4 @@ class Cache(caching._Cache):
 
 
 DIGEST = _digest()
-DIGESTED = frozenset(SOURCES.glob("*.py"))  # none in an archive, or where there is bytecode alone
+DIGESTED = frozenset(_sources())  # none in an archive, or where there is bytecode alone

@@ -5,8 +5,8 @@ the key: ten rounds of two products of 32 x 32 bits (Salmon, Moraes, Dror, Shaw,
 1, 2, 3", 2011). No state is passed on, so that each block of an operation makes its own words.
 """
 
-from .jit import inline
-from .simd import count_from, interleave, low_halves, splat
+from .compile import inline
+from .vectors import count_from, interleave, low_halves, splat
 
 WIDTH = 2  # of vectors: 5 to 10 % faster than 1, since each product waits for the one before
 WORDS = 32 * WIDTH  # made at a time: four a counter, which is an int64 lane

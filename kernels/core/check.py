@@ -17,7 +17,7 @@ import numpy as np
 from numpy import empty, may_share_memory, ndarray
 from numpy.ma import MaskedArray  # NumPy imports it at first use, which the handler of a signal may interrupt
 
-from .jit import loops
+from .compile import loops
 
 LARGEST = sys.float_info.max
 MOST_NUMBERS, MOST_DIMENSIONS = 2**60 - 1, 64  # of an array; with 8 bytes each NumPy refuses more, in words of its own

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-from .jit import direct, signature_and_address
+from .compile import direct, signature_and_address
 
 WORD = ir.IntType(64)
 RESULTS = {types.int64: np.int64, types.float64: np.float64}

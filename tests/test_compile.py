@@ -10,10 +10,11 @@ import pytest
 from probed import NO_HOME, PACKAGE, PRELUDE, THREADS, child
 
 from nnjit import kernels
-from nnjit.kernels import jit, relu, softmax
-from nnjit.kernels.signals import Postponed
+from nnjit.kernels import relu, softmax
+from nnjit.kernels.core import capture, compile, threads
+from nnjit.kernels.core.signals import Postponed
 
-SOURCES = sorted((PACKAGE / "kernels").glob("*.py"))
+SOURCES = sorted(path for folder in ("kernels", "kernels/core") for path in (PACKAGE / folder).glob("*.py"))
 
 
 def test_what_kernels_call_is_not_called_from_python():
@@ -25,7 +26,7 @@ def test_what_kernels_call_is_not_called_from_python():
 
 
 def test_info_without_a_home_folder(copied):
-    found = child(copied, "", "report(info=jit.info())", NO_HOME + PRELUDE)
+    found = child(copied, "", "report(info=info.info())", NO_HOME + PRELUDE)
     assert found["info"]["cpu"] and "cache folder" in found["info"]
 
 
@@ -35,7 +36,7 @@ def test_info_without_a_home_folder(copied):
 def nests():
     modules = [getattr(kernels, name) for name in kernels.__all__]
     return {f"{module.__name__}.{name}": nest for module in modules for name, nest in vars(module).items()
-            if isinstance(nest, jit.loops)}
+            if isinstance(nest, compile.loops)}
 
 
 def test_options_of_every_kernel():
@@ -82,7 +83,7 @@ def test_import_compiles_nothing(copied, tmp_path):
             from nnjit import kernels
             threads = threading.active_count()
             at_import = len(recorder.buffer)
-            kernels.relu.forward(kernels.check.np.ones(3))
+            kernels.relu.forward(kernels.core.check.np.ones(3))
         print(json.dumps([at_import, len(recorder.buffer) > 0, threads]))
     """, prelude="")
     assert found == [0, True, 1]
@@ -112,12 +113,12 @@ class Nest:
 
 def test_capture_notes_the_calls_of_this_thread():
     nest, found = Nest(), []
-    with jit.capture() as calls:
-        other = threading.Thread(target=lambda: found.append(jit.pick(nest, True, False)("other")))
+    with capture.capture() as calls:
+        other = threading.Thread(target=lambda: found.append(compile.pick(nest, True, False)("other")))
         other.start()
         other.join()
-        found += [jit.pick(nest, True, False)(1, 2), jit.pick(nest, True, True)(3)]
-    found.append(jit.pick(nest, True, False)("after"))
+        found += [compile.pick(nest, True, False)(1, 2), compile.pick(nest, True, True)(3)]
+    found.append(compile.pick(nest, True, False)("after"))
     assert found == [("serial", ("other",)), ("serial", (1, 2)), ("parallel", (3,)), ("serial", ("after",))]
     assert [args for _, args in calls] == [[1, 2], [3]]
     assert [again(*args) for again, args in tuple(calls)] == found[1:3]
@@ -126,20 +127,20 @@ def test_capture_notes_the_calls_of_this_thread():
 
 def test_capture_in_a_capture():
     nest = Nest()
-    with jit.capture() as outer:
-        jit.pick(nest, True, True)(1)
-        with jit.capture() as inner:
-            jit.pick(nest, True, True)(2)
-        jit.pick(nest, True, True)(3)
+    with capture.capture() as outer:
+        compile.pick(nest, True, True)(1)
+        with capture.capture() as inner:
+            compile.pick(nest, True, True)(2)
+        compile.pick(nest, True, True)(3)
     assert [args for _, args in inner] == [[2]] and [args for _, args in outer] == [[1], [3]]
-    assert not jit._captures
+    assert not capture._captures
 
 
 def test_capture_ends_with_an_error():
-    with pytest.raises(KeyError), jit.capture() as calls:
+    with pytest.raises(KeyError), capture.capture() as calls:
         raise KeyError
-    jit.pick(Nest(), True, False)(1)
-    assert calls == [] and not jit._captures
+    compile.pick(Nest(), True, False)(1)
+    assert calls == [] and not capture._captures
 
 
 # ---- code that comes in while a kernel is compiled or loaded
@@ -236,7 +237,7 @@ def test_ctrl_c_while_a_kernel_is_compiled_or_loaded(copied, tmp_path):
             with numba.core.event.install_recorder("numba:compile") as recorder:
                 y = relu.forward(X)
             report(interrupted=interrupted, y=y.tobytes().hex(), compiled=len(recorder.buffer), left=left(),
-                   locked=jit.global_compiler_lock.is_locked(),
+                   locked=signals.global_compiler_lock.is_locked(),
                    handler=signal.getsignal(signal.SIGINT) is signal.default_int_handler)
         """, PRELUDE + COMING_IN)
         assert found == {"interrupted": [False] * 4, "y": expected.hex(), "compiled": 0, "left": [], "locked": False,
@@ -273,7 +274,7 @@ def test_who_comes_in_otherwise_is_told(copied, tmp_path, who):
         gc.callbacks.clear()
         same = "own" in who or first.tobytes() == tanh.forward(X).tobytes()
         report(errors=sorted(errors), same=same, many=len(came) > 3, after=relu.forward(X).size,
-               layer=jit.info()["threading layer"])
+               layer=info.info()["threading layer"])
     """, PRELUDE + COMING_IN)
     (error,) = found.pop("errors")
     assert error.startswith("a kernel can't be compiled or loaded by code that interrupts the compilation of another ")
@@ -313,13 +314,13 @@ def test_threads_start_with_the_first_parallel_call(copied, filled):
         import nnjit.kernels
         def state():
             return [len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0,
-                    jit.info()["threading layer"]]
+                    info.info()["threading layer"]]
         at_import = state()
         bits(False), tanh.forward(X[:10])
-        jit.set_num_threads(1)
+        threads.set_num_threads(1)
         tanh.forward(np.tile(X, 20))  # large, but nobody wants threads
         serial = state()
-        jit.set_num_threads(4)
+        threads.set_num_threads(4)
         bits(True)
         report(at_import=at_import, serial=serial, parallel=state())
     """)
@@ -334,7 +335,7 @@ def test_threads_start_with_the_first_parallel_call(copied, filled):
 def test_layer_is_the_users(copied, filled, layer):
     if layer == "omp":
         pytest.importorskip("numba.np.ufunc.omppool", reason="no OpenMP library here", exc_type=ImportError)
-    code = "report(bits=bits(True), layer=jit.info()['threading layer'], ids=ids(probe.who.parallel))"
+    code = "report(bits=bits(True), layer=info.info()['threading layer'], ids=ids(probe.who.parallel))"
     by_environment = child(copied, filled, code, NUMBA_THREADING_LAYER=layer)
     launched = f"""
         import numba
@@ -376,7 +377,7 @@ def test_signal_handler_may_compute_under_workqueue(copied, filled):
     """It runs in the thread that it interrupts, which may hold the lock."""
     found = child(copied, filled, """
         bits(True)
-        with jit._lock:
+        with threads._lock:
             report(bits=bits(True))
     """, NUMBA_THREADING_LAYER="workqueue")
     assert found == {"bits": (filled / "bits").read_text()}
@@ -404,13 +405,13 @@ def test_two_threads_launch_once(monkeypatch):
         launches.append(threading.get_ident())
         inside.wait(0.2)  # time for the other to come in
 
-    monkeypatch.setattr(jit, "_launched", False)
-    monkeypatch.setattr(jit, "_lock", None)
-    monkeypatch.setattr(jit.pool, "_launch_threads", launch)
-    threads = [threading.Thread(target=jit._launch) for _ in range(2)]
-    for thread in threads:
+    monkeypatch.setattr(threads, "_launched", False)
+    monkeypatch.setattr(threads, "_lock", None)
+    monkeypatch.setattr(threads.pool, "_launch_threads", launch)
+    both = [threading.Thread(target=threads._launch) for _ in range(2)]
+    for thread in both:
         thread.start()
-    for thread in threads:
+    for thread in both:
         thread.join()
     assert len(launches) == 1
 
@@ -425,11 +426,11 @@ def test_forked_children_compute_serially(copied, filled, layer, how):
         context = multiprocessing.get_context("fork")
         file = tempfile.TemporaryFile("w+")
         probe.add.serial, probe.add.threads = (lambda x: "serial"), (lambda x: "parallel")
-        with jit.capture() as calls:
-            assert jit.pick(probe.add, True, True)(X) == "parallel"
+        with capture.capture() as calls:
+            assert compile.pick(probe.add, True, True)(X) == "parallel"
         def variant():
             (again, args), = calls
-            return [jit.pick(probe.add, True, True)(X), again(*args)]
+            return [compile.pick(probe.add, True, True)(X), again(*args)]
         def descend(depth):
             file.write(json.dumps([depth, bits(True), bits(None), variant()]))
             file.write("\\n")
@@ -464,10 +465,10 @@ def test_forked_children_compute_serially(copied, filled, layer, how):
 def test_no_more_threads_than_cores(copied, filled):
     found = child(copied, filled, """
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        jit.CORES = 2
-        report(ids=ids(probe.who.parallel), may=jit.get_num_threads(), uses=jit.team(), cores=cores)
+        threads.CORES = 2
+        report(ids=ids(probe.who.parallel), may=threads.get_num_threads(), uses=threads.team(), cores=cores)
     """)
-    assert found == {"ids": [0, 1], "may": THREADS, "uses": 2, "cores": jit.CORES}
+    assert found == {"ids": [0, 1], "may": THREADS, "uses": 2, "cores": threads.CORES}
 
 
 def test_number_of_threads(copied, filled):
@@ -475,10 +476,10 @@ def test_number_of_threads(copied, filled):
         import numba
         found = {}
         for n in (1, 2, 4, np.int64(3)):
-            jit.set_num_threads(n)
-            found[str(n)] = [jit.get_num_threads(), len(ids(probe.who.parallel)), numba.get_num_threads()]
+            threads.set_num_threads(n)
+            found[str(n)] = [threads.get_num_threads(), len(ids(probe.who.parallel)), numba.get_num_threads()]
         numba.set_num_threads(2)  # the user's own
-        jit.set_num_threads(3)
+        threads.set_num_threads(3)
         try:
             probe.who.parallel("no array")
         except numba.TypingError:
@@ -499,38 +500,38 @@ def test_number_of_threads(copied, filled):
     (None, "TypeError: the number of threads must be an int, got NoneType"),
 ])
 def test_wrong_number_of_threads(monkeypatch, n, error):
-    monkeypatch.setattr(jit.pool, "NUM_THREADS", 4)
-    before = jit.get_num_threads()
+    monkeypatch.setattr(threads.pool, "NUM_THREADS", 4)
+    before = threads.get_num_threads()
     with pytest.raises((TypeError, ValueError)) as found:
-        jit.set_num_threads(n)
+        threads.set_num_threads(n)
     assert f"{found.type.__name__}: {found.value}".startswith(error)
-    assert jit.get_num_threads() == before
+    assert threads.get_num_threads() == before
 
 
 @pytest.mark.parametrize("wish", ["0", "5", "-1", "two", "1.5", " "])
 def test_wrong_threads_in_the_environment(monkeypatch, wish):
-    monkeypatch.setattr(jit.pool, "NUM_THREADS", 4)
+    monkeypatch.setattr(threads.pool, "NUM_THREADS", 4)
     monkeypatch.setenv("NNJIT_NUM_THREADS", wish)
     with pytest.raises(ValueError, match=f"NNJIT_NUM_THREADS must be a whole number in 1..4, got {wish!r}"):
-        jit._threads_at_start()
+        threads._threads_at_start()
 
 
 def test_threads_in_the_environment(copied, filled):
-    code = "report(threads=[jit.get_num_threads(), len(ids(probe.who.parallel))])"
+    code = "report(threads=[threads.get_num_threads(), len(ids(probe.who.parallel))])"
     assert child(copied, filled, code, NNJIT_NUM_THREADS="3") == {"threads": [3, 3]}
     assert child(copied, filled, code, NNJIT_NUM_THREADS="") == {"threads": [4, 4]}
 
 
 @pytest.mark.parametrize("settings, during", [
-    ({}, jit.SPIN_COUNT), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None),
+    ({}, threads.SPIN_COUNT), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None),
 ])
 def test_environment_around_the_launch(copied, filled, settings, during):
     found = child(copied, filled, """
-        before, launch, seen = dict(os.environ), jit.pool._launch_threads, []
+        before, launch, seen = dict(os.environ), threads.pool._launch_threads, []
         def recorded():
             seen.append(os.environ.get("GOMP_SPINCOUNT"))
             launch()
-        jit.pool._launch_threads = recorded
+        threads.pool._launch_threads = recorded
         right = bits(True)
         report(seen=seen[0], same=before == dict(os.environ), bits=right)
     """, **settings)

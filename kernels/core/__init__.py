@@ -1,0 +1,1 @@
+"""What operations are made of: compilation, threads, vectors, argument checks, recorded calls, the cache."""

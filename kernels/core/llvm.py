@@ -1,0 +1,116 @@
+"""The types of vectors and tiles in Numba and LLVM, and what their functions emit."""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import models, register_model
+
+BYTES = 64  # a vector's size: AVX-512's register, two of AVX2's, four of NEON's
+INT32 = ir.IntType(32)
+LLVM_SCALARS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.int32: ir.IntType(32),
+                types.int64: ir.IntType(64)}
+INTEGERS = {types.float32: types.int32, types.float64: types.int64}
+FLOATS = {integer: real for real, integer in INTEGERS.items()}
+
+
+class Vector(types.Type):
+    """Lanes of float32, float64, int32 or int64 that fill 64 bytes, or `width` times as many."""
+
+    def __init__(self, scalar, width=1):
+        self.scalar = scalar
+        self.width = width
+        self.lanes = width * BYTES * 8 // scalar.bitwidth
+        self.llvm = ir.VectorType(LLVM_SCALARS[scalar], self.lanes)
+        super().__init__(name=f"Vector({scalar}, {width})")
+
+
+class Mask(types.Type):
+    """One truth value a lane, the result of comparing vectors."""
+
+    def __init__(self, lanes):
+        self.lanes = lanes
+        self.llvm = ir.VectorType(ir.IntType(1), lanes)
+        super().__init__(name=f"Mask({lanes})")
+
+
+class Tile(types.Type):
+    """Rows of vectors, kept in registers."""
+
+    def __init__(self, scalar, rows, vectors):
+        self.vector = Vector(scalar)
+        self.rows = rows
+        self.vectors = vectors
+        self.llvm = ir.ArrayType(self.vector.llvm, rows * vectors)
+        super().__init__(name=f"Tile({scalar}, {rows}, {vectors})")
+
+
+@register_model(Vector)
+@register_model(Mask)
+@register_model(Tile)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, kind.llvm)
+
+
+def repeat(builder, value, lanes):
+    kind = ir.VectorType(value.type, lanes)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, INT32(0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(INT32, lanes), [0] * lanes))
+
+
+def lift(context, builder, value, kind, vector):
+    """A vector from an operand that is one already, or from a number (rounded to the lanes' type)."""
+    if isinstance(kind, Vector):
+        return value
+    return repeat(builder, context.cast(builder, value, kind, vector.scalar), vector.lanes)
+
+
+def call(builder, name, result, args):
+    kind = ir.FunctionType(result, [arg.type for arg in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+
+def suffix(vector):
+    return f"v{vector.lanes}f{vector.scalar.bitwidth}"
+
+
+def point_to(context, builder, kind, x, at):
+    if isinstance(kind, types.Array):
+        x = context.make_array(kind)(context, builder, x).data
+    return builder.gep(x, [at])
+
+
+def first_lanes(builder, count, lanes):
+    """A mask of the first `count` lanes; count may be negative or too large, but must fit 32 bits: in 64 the
+    comparison takes twice the instructions."""
+    kind = ir.VectorType(INT32, lanes)
+    count = repeat(builder, builder.trunc(count, INT32), lanes)
+    return builder.icmp_signed("<", ir.Constant(kind, list(range(lanes))), count)
+
+
+def masked_load(builder, vector, pointer, mask, fill):
+    pointer = builder.bitcast(pointer, vector.llvm.as_pointer())
+    align = INT32(vector.scalar.bitwidth // 8)
+    return call(builder, f"llvm.masked.load.{suffix(vector)}.p0", vector.llvm, [pointer, align, mask, fill])
+
+
+def masked_store(builder, vector, pointer, mask, value):
+    pointer = builder.bitcast(pointer, vector.llvm.as_pointer())
+    align = INT32(vector.scalar.bitwidth // 8)
+    call(builder, f"llvm.masked.store.{suffix(vector)}.p0", ir.VoidType(), [value, pointer, align, mask])
+
+
+def is_number(kind):
+    return isinstance(kind, (types.Float, types.Integer))
+
+
+def vector_of(*kinds):
+    """The common vector type of operands of which some may be numbers; None when they do not go together."""
+    vectors = {kind for kind in kinds if isinstance(kind, Vector)}
+    if len(vectors) == 1 and all(isinstance(kind, Vector) or is_number(kind) for kind in kinds):
+        return vectors.pop()
+    return None
+
+
+def offset(builder, pointer, index, stride):
+    return builder.gep(pointer, [builder.mul(stride, stride.type(index))])
