@@ -26,7 +26,7 @@ def _step_block(w, dw, m, v, beta_1, rest_1, beta_2, rest_2, rate, scale, epsilo
         store(w, at, end, load(w, at, end, 0.0) * keep - a * rate / (sqrt(b * scale) + epsilon))
 
 
-@loops
+@loops(updates=("w", "m", "v"))
 def _step_blocks(w, dw, m, v, learning_rate, correction_1, correction_2, beta_1, beta_2, epsilon, weight_decay):
     rate, scale, keep = learning_rate / correction_1, 1 / correction_2, 1 - learning_rate * weight_decay
     for block in prange((w.size + BLOCK - 1) // BLOCK):

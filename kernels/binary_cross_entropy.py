@@ -48,7 +48,7 @@ def _forward_block(p, targets, losses, start, end):
             store(losses, i, i + 1, splat(p, fold_sum(total)) / -n)
 
 
-@loops
+@loops(writes=("losses",))
 def _forward_blocks(p, targets, losses):
     rows = max(1, BLOCK // p.shape[1])
     for block in prange((p.shape[0] + rows - 1) // rows):
@@ -89,7 +89,7 @@ def _backward_block(p, targets, dp, start, end):
         store(dp, at, end, difference / (v * q * size))
 
 
-@loops
+@loops(writes=("dp",))
 def _backward_blocks(p, targets, dp):
     for block in prange((p.size + BLOCK - 1) // BLOCK):
         _backward_block(p, targets, dp, block * BLOCK, min((block + 1) * BLOCK, p.size))

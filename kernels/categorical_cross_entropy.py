@@ -36,7 +36,7 @@ def _forward_block(p, labels, losses, start, end):
         store(losses, i, end, 0.0 - log(_gather(p, labels, i, min(lanes(p), end - i), picked)))
 
 
-@loops
+@loops(writes=("losses",))
 def _forward_blocks(p, labels, losses):
     for block in prange((p.shape[0] + ROWS - 1) // ROWS):
         _forward_block(p, labels, losses, block * ROWS, min((block + 1) * ROWS, p.shape[0]))
@@ -51,7 +51,7 @@ def _forward_row(p, targets, losses, i):
     losses[i] = -fold_sum(total)
 
 
-@loops
+@loops(writes=("losses",))
 def _forward_rows(p, targets, losses):
     for i in prange(p.shape[0]):
         _forward_row(p, targets, losses, i)
@@ -92,7 +92,7 @@ def _backward_block(p, labels, dp, start, end):
             dp[i + r, labels[i + r]] = picked[r]
 
 
-@loops
+@loops(writes=("dp",))
 def _backward_blocks(p, labels, dp):
     for block in prange((p.shape[0] + ROWS - 1) // ROWS):
         _backward_block(p, labels, dp, block * ROWS, min((block + 1) * ROWS, p.shape[0]))
@@ -106,7 +106,7 @@ def _backward_row(p, targets, dp, i):
         store(dp, at, end, load(targets, at, end, 0.0) / (_clip(load(p, at, end, 1.0)) * count))
 
 
-@loops
+@loops(writes=("dp",))
 def _backward_rows(p, targets, dp):
     for i in prange(p.shape[0]):
         _backward_row(p, targets, dp, i)

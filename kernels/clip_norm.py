@@ -28,7 +28,7 @@ def _root(x):
     store(x, 0, 1, sqrt(load(x, 0, 1, 0.0)))
 
 
-@loops
+@loops(writes=("sums",))
 def _norm(x, sums):
     """The root of the blocks' sums added from first to last."""
     for block in prange(sums.size):
@@ -63,7 +63,7 @@ def _scale_block(x, factor, start, end):
         store(x, at, end, load(x, at, end, 0.0) * factor)
 
 
-@loops
+@loops(updates=("x",))
 def _scale_blocks(x, norm, max_norm):
     factor = max_norm / (norm[0] + 1e-6)
     if not factor >= 1.0:

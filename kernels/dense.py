@@ -95,7 +95,7 @@ def _gradient_block(dy, y, dz, sums, activation, block, j):
     store(sums, at, last, a)
 
 
-@loops
+@loops(writes=("dz", "sums", "db"))
 def _gradient_blocks(dy, y, dz, sums, db, activation):
     """dz, and db = its rows added: within blocks of ROWS rows, then the blocks' sums, always from first to last."""
     width = 4 * lanes(dy)

@@ -22,7 +22,7 @@ def _forward_block(x, y, mask, last, scale, seed, stream, start, end):
         store(y, at, end, v * factor)
 
 
-@loops
+@loops(writes=("y", "mask"))
 def _forward_blocks(x, y, mask, last, scale, seed, stream):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         _forward_block(x, y, mask, last, scale, seed, stream, block * BLOCK, min((block + 1) * BLOCK, x.size))
@@ -65,7 +65,7 @@ def _backward_block(dy, mask, dx, start, end):
         store(dx, at, end, load(dy, at, end, 0.0) * load(mask, at, end, 0.0))
 
 
-@loops
+@loops(writes=("dx",))
 def _backward_blocks(dy, mask, dx):
     for block in prange((dy.size + BLOCK - 1) // BLOCK):
         _backward_block(dy, mask, dx, block * BLOCK, min((block + 1) * BLOCK, dy.size))

@@ -18,7 +18,7 @@ def _forward_block(x, alpha, y, start, end):
         store(y, at, end, select(v > 0.0, v, elementary.expm1(v) * alpha))
 
 
-@loops
+@loops(writes=("y",))
 def _forward_blocks(x, alpha, y):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         _forward_block(x, alpha, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
@@ -51,7 +51,7 @@ def _backward_block(dy, y, alpha, dx, start, end):
         store(dx, at, end, select(v > 0.0, g, g * (v + alpha)))
 
 
-@loops
+@loops(writes=("dx",))
 def _backward_blocks(dy, y, alpha, dx):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
         _backward_block(dy, y, alpha, dx, block * BLOCK, min((block + 1) * BLOCK, y.size))

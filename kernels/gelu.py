@@ -17,7 +17,7 @@ def _forward_block(x, y, start, end):
         store(y, at, end, elementary.gelu(load_wide(x, at, end, 0.0)))
 
 
-@loops
+@loops(writes=("y",))
 def _forward_blocks(x, y):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         _forward_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
@@ -47,7 +47,7 @@ def _backward_block(dy, x, dx, start, end):
         store(dx, at, end, load_wide(dy, at, end, 0.0) * elementary.gelu_slope(load_wide(x, at, end, 0.0)))
 
 
-@loops
+@loops(writes=("dx",))
 def _backward_blocks(dy, x, dx):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         _backward_block(dy, x, dx, block * BLOCK, min((block + 1) * BLOCK, x.size))

@@ -42,7 +42,7 @@ def _forward_block(y, targets, losses, delta, start, end):
             store(losses, i, i + 1, splat(y, fold_sum(total)) / n)
 
 
-@loops
+@loops(writes=("losses",))
 def _forward_blocks(y, targets, losses, delta):
     rows = max(1, BLOCK // y.shape[1])
     for block in prange((y.shape[0] + rows - 1) // rows):
@@ -84,7 +84,7 @@ def _backward_block(y, targets, dy, delta, start, end):
         store(dy, at, end, select(r < low, low, r) * share)
 
 
-@loops
+@loops(writes=("dy",))
 def _backward_blocks(y, targets, dy, delta):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
         _backward_block(y, targets, dy, delta, block * BLOCK, min((block + 1) * BLOCK, y.size))

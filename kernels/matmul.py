@@ -270,7 +270,7 @@ def _task(a, b, c, bias, flags, pack_a, room, rows, columns, i, j):
         _activate(part, c_row, rows, columns, activation)
 
 
-@loops
+@loops(writes=("c",))
 def _product(a, b, c, bias, flags, tasks):
     """c cut into blocks of the height and width that make the largest of `tasks` blocks smallest."""
     rows, columns = c.shape

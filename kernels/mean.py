@@ -32,7 +32,7 @@ def _sum_blocks(x, sums, first, last):
                 sums[block] += x[i]
 
 
-@loops
+@loops(writes=("sums",))
 def _mean(x, sums):
     """The blocks' sums, then their sum, always from first to last; then its mean in float64."""
     w = lanes(x)

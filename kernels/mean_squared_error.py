@@ -40,7 +40,7 @@ def _forward_block(y, targets, losses, start, end):
             store(losses, i, i + 1, splat(y, fold_sum(total)) / n)
 
 
-@loops
+@loops(writes=("losses",))
 def _forward_blocks(y, targets, losses):
     rows = max(1, BLOCK // y.shape[1])
     for block in prange((y.shape[0] + rows - 1) // rows):
@@ -75,7 +75,7 @@ def _backward_block(y, targets, dy, start, end):
         store(dy, at, end, (load(y, at, end, 0.0) - load(targets, at, end, 0.0)) * factor)
 
 
-@loops
+@loops(writes=("dy",))
 def _backward_blocks(y, targets, dy):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
         _backward_block(y, targets, dy, block * BLOCK, min((block + 1) * BLOCK, y.size))

@@ -17,7 +17,7 @@ def _forward_block(x, labels, losses, start, end):
         losses[i] = 0 - x[i, labels[i]]
 
 
-@loops
+@loops(writes=("losses",))
 def _forward_blocks(x, labels, losses):
     for block in prange((x.shape[0] + ROWS - 1) // ROWS):
         _forward_block(x, labels, losses, block * ROWS, min((block + 1) * ROWS, x.shape[0]))
@@ -33,7 +33,7 @@ def _forward_row(x, targets, losses, i):
     losses[i] = 0 - fold_sum(total)
 
 
-@loops
+@loops(writes=("losses",))
 def _forward_rows(x, targets, losses):
     for i in prange(x.shape[0]):
         _forward_row(x, targets, losses, i)
@@ -71,7 +71,7 @@ def _backward_block(labels, dx, start, end):
         store(dx, i * n + labels[i], i * n + labels[i] + 1, share)
 
 
-@loops
+@loops(writes=("dx",))
 def _backward_blocks(labels, dx):
     for block in prange((dx.shape[0] + ROWS - 1) // ROWS):
         _backward_block(labels, dx, block * ROWS, min((block + 1) * ROWS, dx.shape[0]))
@@ -85,7 +85,7 @@ def _backward_row(targets, dx, i):
         store(dx, at, end, load(targets, at, end, 0.0) * share)
 
 
-@loops
+@loops(writes=("dx",))
 def _backward_rows(targets, dx):
     for i in prange(dx.shape[0]):
         _backward_row(targets, dx, i)

@@ -56,7 +56,7 @@ def _forward_block(y, seed, stream, start, end):
         store(y, at, end, interleave(first, second, 1))
 
 
-@loops
+@loops(writes=("y",))
 def _forward_blocks(y, seed, stream):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
         _forward_block(y, seed, stream, block * BLOCK, min((block + 1) * BLOCK, y.size))

@@ -25,7 +25,7 @@ def _sum_block(w, sums, block):
     sums[1, block] = fold_sum(b)
 
 
-@loops
+@loops(writes=("sums",))
 def _penalty(w, sums, l1, l2):
     """The blocks' sums, then their sums, always from first to last; then the penalty in float64."""
     for block in prange(sums.shape[1]):
@@ -66,7 +66,7 @@ def _backward_block(dw, w, out, l1, slope, start, end):
         store(out, at, end, fma(v, slope, load(dw, at, end, 0.0) + select(v < 0.0, 0.0 - plus, plus)))
 
 
-@loops
+@loops(writes=("out",))
 def _backward_blocks(dw, w, out, l1, l2):
     for block in prange((w.size + BLOCK - 1) // BLOCK):
         _backward_block(dw, w, out, l1, 2 * l2, block * BLOCK, min((block + 1) * BLOCK, w.size))

@@ -23,7 +23,7 @@ def _step_block(w, dw, cache, rate, rho, rest, epsilon, start, end):
         store(w, at, end, load(w, at, end, 0.0) - g * rate / (sqrt(c) + epsilon))
 
 
-@loops
+@loops(updates=("w", "cache"))
 def _step_blocks(w, dw, cache, rate, rho, epsilon):
     for block in prange((w.size + BLOCK - 1) // BLOCK):
         _step_block(w, dw, cache, rate, rho, 1 - rho, epsilon, block * BLOCK, min((block + 1) * BLOCK, w.size))

@@ -18,7 +18,7 @@ def _step_block(w, dw, rate, start, end):
         store(w, at, end, fma(load(dw, at, end, 0.0), -rate, load(w, at, end, 0.0)))
 
 
-@loops
+@loops(updates=("w",))
 def _step_blocks(w, dw, rate):
     for block in prange((w.size + BLOCK - 1) // BLOCK):
         _step_block(w, dw, rate, block * BLOCK, min((block + 1) * BLOCK, w.size))
@@ -33,7 +33,7 @@ def _momentum_block(w, dw, v, rate, momentum, start, end):
         store(w, at, end, load(w, at, end, 0.0) + u)
 
 
-@loops
+@loops(updates=("w", "v"))
 def _momentum_blocks(w, dw, v, rate, momentum):
     for block in prange((w.size + BLOCK - 1) // BLOCK):
         _momentum_block(w, dw, v, rate, momentum, block * BLOCK, min((block + 1) * BLOCK, w.size))
@@ -49,7 +49,7 @@ def _nesterov_block(w, dw, v, rate, momentum, start, end):
         store(w, at, end, load(w, at, end, 0.0) + fma(g, -rate, u * momentum))
 
 
-@loops
+@loops(updates=("w", "v"))
 def _nesterov_blocks(w, dw, v, rate, momentum):
     for block in prange((w.size + BLOCK - 1) // BLOCK):
         _nesterov_block(w, dw, v, rate, momentum, block * BLOCK, min((block + 1) * BLOCK, w.size))

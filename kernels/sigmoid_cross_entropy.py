@@ -52,7 +52,7 @@ def _forward_block(x, targets, losses, y, start, end):
             store(losses, i, i + 1, splat(x, fold_sum(total)) / n)
 
 
-@loops
+@loops(writes=("losses", "y"))
 def _forward_blocks(x, targets, losses, y):
     rows = max(1, BLOCK // x.shape[1])
     for block in prange((x.shape[0] + rows - 1) // rows):
@@ -91,7 +91,7 @@ def _backward_block(y, targets, dx, start, end):
         store(dx, at, end, (load(y, at, end, 0.0) - load(targets, at, end, 0.0)) * r)
 
 
-@loops
+@loops(writes=("dx",))
 def _backward_blocks(y, targets, dx):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
         _backward_block(y, targets, dx, block * BLOCK, min((block + 1) * BLOCK, y.size))

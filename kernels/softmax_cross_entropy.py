@@ -31,7 +31,7 @@ def _forward_block(x, labels, losses, y, start, end):
             store(losses, i, i + 1, log(s) - (score - m))
 
 
-@loops
+@loops(writes=("losses", "y"))
 def _forward_blocks(x, labels, losses, y):
     for block in prange((x.shape[0] + ROWS - 1) // ROWS):
         _forward_block(x, labels, losses, y, block * ROWS, min((block + 1) * ROWS, x.shape[0]))
@@ -50,7 +50,7 @@ def _forward_targets(x, targets, losses, y, i):
     losses[i] = fold_sum(total)
 
 
-@loops
+@loops(writes=("losses", "y"))
 def _forward_rows(x, targets, losses, y):
     for i in prange(x.shape[0]):
         _forward_targets(x, targets, losses, y, i)
@@ -92,7 +92,7 @@ def _backward_block(y, labels, dx, start, end):
         store(dx, label, label + 1, (picked - 1.0) * r)
 
 
-@loops
+@loops(writes=("dx",))
 def _backward_blocks(y, labels, dx):
     for block in prange((y.shape[0] + ROWS - 1) // ROWS):
         _backward_block(y, labels, dx, block * ROWS, min((block + 1) * ROWS, y.shape[0]))
@@ -106,7 +106,7 @@ def _backward_row(y, targets, dx, i):
         store(dx, at, end, (load(y, at, end, 0.0) - load(targets, at, end, 0.0)) * r)
 
 
-@loops
+@loops(writes=("dx",))
 def _backward_rows(y, targets, dx):
     for i in prange(y.shape[0]):
         _backward_row(y, targets, dx, i)

@@ -36,7 +36,7 @@ def test_info_without_a_home_folder(copied):
 def nests():
     modules = [getattr(kernels, name) for name in kernels.__all__]
     return {f"{module.__name__}.{name}": nest for module in modules for name, nest in vars(module).items()
-            if isinstance(nest, compile.loops)}
+            if isinstance(nest, compile.Nest)}
 
 
 def test_options_of_every_kernel():

@@ -6,6 +6,7 @@ Arguments come from `inputs` of the NumPy twins, error bounds from `bound` in ea
 import hashlib
 import inspect
 import json
+import math
 import os
 import random
 import re
@@ -27,7 +28,7 @@ from scalar import assert_same_bits
 
 from nnjit import kernels
 from nnjit.bench import contract, digests
-from nnjit.kernels.core.compile import loops
+from nnjit.kernels.core.compile import Nest, nest_of
 
 OPERATIONS = contract.operations()
 BOUNDS = {name: import_module(f"test_{name}").bound for name in OPERATIONS}  # now: Hypothesis lets no test import tests
@@ -251,7 +252,7 @@ found = {"parallel": contract.digests(parallel=True), "info": kernels.info()}
 if os.environ["TEST_SERIAL"] == "yes":
     found["serial"] = contract.digests(parallel=False)
     nests = {f"{name}.{key}": nest for name in contract.operations() for key, nest in
-             vars(contract.twins(name)[0]).items() if isinstance(nest, loops)}
+             vars(contract.twins(name)[0]).items() if isinstance(nest, Nest)}
     found["compiled"] = {key: len(nest.serial.signatures) for key, nest in nests.items()}
     found["doubles"] = {key: list(doubles(nest)) for key, nest in nests.items()}
 print(json.dumps(found))
@@ -575,6 +576,47 @@ def test_out_in_the_memory_of_an_argument(operation):
         cases(operation, (6, 6, 6)[:contract.dimensions(operation)], np.float64))
 
 
+def nests_of(operation):
+    module = contract.twins(operation)[0]
+    return [nest for nest in vars(module).values() if isinstance(nest, Nest)
+            and nest.serial.__module__ == module.__name__]
+
+
+def changed(variant, values, place):
+    """Of the array at this place: what is written, and what of it depends on the values before."""
+    after = []
+    for fill in (0, 1):
+        copies = [value.copy() if isinstance(value, np.ndarray) else value for value in values]
+        copies[place][...] = fill
+        variant(*copies)
+        after.append(copies[place])
+    kept = (after[0] == 0) & (after[1] == 1)
+    same = (after[0] == after[1]) | (after[0] != after[0]) & (after[1] != after[1])
+    return not kept.all(), not (kept | same).all()
+
+
+@each
+def test_nests_write_what_they_say(operation):
+    """Recordings rely on it."""
+    written, updated, seen = set(), set(), set()
+    for shape in contract.SHAPES[contract.dimensions(operation)]:
+        for function, args, knobs in contract.cases(operation, shape, np.float64) if math.prod(shape) < 20_000 else ():
+            with kernels.capture() as calls:
+                call(operation, function, {str(i): x for i, x in enumerate(args)}, knobs, parallel=False)
+            for variant, values in calls:
+                nest = nest_of(variant)
+                for place, (name, x) in enumerate(zip(nest.names, values)):
+                    if isinstance(x, np.ndarray) and x.size:
+                        writes, reads = changed(variant, values, place)
+                        seen.add(nest)
+                        written |= {(nest, name)} if writes else set()
+                        updated |= {(nest, name)} if writes and reads else set()
+    assert {*nests_of(operation)} <= seen
+    for nest in seen:
+        assert {name for found, name in updated if found is nest} == {*nest.updates}, nest.serial
+        assert {name for found, name in written if found is nest} == {*nest.writes, *nest.updates}, nest.serial
+
+
 # ---- mistakes
 
 
@@ -721,7 +763,7 @@ def nests():
     """(name, loop nest) of every operation."""
     for operation in OPERATIONS:
         for name, value in vars(contract.twins(operation)[0]).items():
-            if isinstance(value, loops):
+            if isinstance(value, Nest):
                 yield f"{operation}.{name}", value
 
 

@@ -38,6 +38,18 @@ def _fail(x):
     x[0] = 1
 
 
+@compile.loops(writes=("y",))
+def _copy(x, y):
+    for i in prange(x.size):
+        y[i] = x[i]
+
+
+@compile.loops(updates=("y",))
+def _double(y):
+    for i in prange(y.size):
+        y[i] *= 2
+
+
 def captured(*calls):
     with capture.capture() as found:
         results = [compile.pick(nest, True, parallel)(*args) for nest, parallel, args in calls]
@@ -162,3 +174,32 @@ def test_a_chain_of_operations(dtype):
     assert [array.tobytes() for array in arrays] == [array.tobytes() for array in expected]
     results = [again.result(number) for number in range(len(calls))]
     assert mean in results and hits in results
+
+
+def test_what_is_read_is_known_or_written_before():
+    x, y, z = (np.full(6, value, np.float32) for value in range(3))
+    calls, _ = captured((_copy, False, (x, y)), (_double, False, (y,)), (_copy, True, (y[2:5], z[:3])),
+                        (_total, False, (z[:2].reshape(1, 2), 0.0)))
+    assert Replay.unexplained(calls, [x]) is None
+    assert Replay.unexplained(calls, [np.ones(6, np.float32)]) == (0, "x")
+    assert Replay.unexplained(calls, [x[:5]]) == (0, "x")
+    assert Replay.unexplained(calls[1:], [x]) == (0, "y")
+    assert Replay.unexplained(calls[2:], [x, y[2:4]]) == (0, "x")
+    calls, _ = captured((_copy, False, (x, y)), (_copy, False, (y + 1, z)))
+    assert Replay.unexplained(calls, [x]) == (1, "x")
+    calls, _ = captured((_copy, False, (x[:3], z[:3])), (_total, False, (z[1:5].reshape(2, 2), 0.0)))
+    assert Replay.unexplained(calls, [x]) == (1, "x")
+    calls, _ = captured((_copy, False, (x[:3], z[:3])), (_copy, False, (x[3:], z[3:])), (_copy, False, (z[1:5], y[:4])))
+    assert Replay.unexplained(calls, [x]) is None
+
+
+def test_a_capture_knows_who_called():
+    class Caller:
+        def call(self, *args):
+            compile.pick(_copy, True, False)(*args)
+
+    x, caller = np.ones(6, np.float32), Caller()
+    with kernels.capture() as calls:
+        compile.pick(_copy, True, False)(x, x + 1)
+        caller.call(x, x + 1)
+    assert calls.callers == [None, caller]

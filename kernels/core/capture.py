@@ -14,6 +14,10 @@ class Calls(list):
     foreign = False  # whether other code made a call, such as a signal handler, which may run anywhere
     frame: types.FrameType | None = None  # of who captures
 
+    def __init__(self):
+        super().__init__()
+        self.callers = []  # of each call: the object whose method called the kernel, or None
+
 
 _captures: dict[int, Calls] = {}  # of each thread that captures
 
@@ -49,11 +53,15 @@ def noting(variant):
     def call(*args):
         result = variant(*args)
         calls.append((variant, list(args)))
+        caller = None
         frame: types.FrameType | None = sys._getframe(1)
         while frame is not None and frame is not calls.frame:
             if frame.f_globals.get("__name__", "").partition(".")[0] != PACKAGE:
                 calls.foreign = True
+            if caller is None:
+                caller = frame.f_locals.get("self")
             frame = frame.f_back
+        calls.callers.append(caller)
         return result
     return call
 

@@ -5,6 +5,7 @@
 """
 
 import types
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +79,33 @@ def direct(function):
     return _compile(function, "direct")
 
 
-class loops:
-    """One loop nest over `prange`, compiled on first use as `.serial` and as `.parallel`."""
+class Nest:
+    """A loop nest over `prange`, compiled on first use as `.serial` and as `.parallel`.
 
-    def __init__(self, function):
+    writes, updates : the names of the arrays that it writes, and of those of which it reads first what it then writes
+    """
+
+    def __init__(self, function, writes, updates):
         self.__doc__ = function.__doc__
+        self.names = function.__code__.co_varnames[:function.__code__.co_argcount]
+        self.writes, self.updates = writes, updates
         self.serial = _compile(function, "serial")
+        self.serial.nest = self
         self.threads = _compile(function, "parallel", parallel=True)
 
     def parallel(self, *args):
         """Run the parallel variant on as many threads as `set_num_threads` allows."""
         return threads.run(self.threads, self.serial, args)
+
+
+def loops(function=None, *, writes=(), updates=()):
+    """Make a loop nest a Nest that writes these arguments."""
+    return partial(Nest, writes=writes, updates=updates) if function is None else Nest(function, writes, updates)
+
+
+def nest_of(variant):
+    """The Nest of what `pick` gave."""
+    return variant.__self__ if isinstance(variant, types.MethodType) else variant.nest
 
 
 def pick(nest, large, parallel):

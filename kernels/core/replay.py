@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-from .compile import direct, signature_and_address
+from .compile import direct, nest_of, signature_and_address
 
 WORD = ir.IntType(64)
 RESULTS = {types.int64: np.int64, types.float64: np.float64}
@@ -131,6 +131,13 @@ def _words(value):
     return [int(np.float64(value).view(np.int64)) if isinstance(value, float) else value]
 
 
+def _with(spans, x):
+    low, high = _address(x), _address(x) + x.nbytes
+    apart = [span for span in spans if span[1] < low or high < span[0]]
+    return [*apart, (min([low, *(span[0] for span in spans if span not in apart)]),
+                     max([high, *(span[1] for span in spans if span not in apart)]))]
+
+
 def _done(failed):
     if failed >= 0:
         raise MemoryError("no memory for a kernel's buffers")
@@ -180,6 +187,25 @@ class Replay:
         self._parts: list[Any] = [
             part if isinstance(part, int) else (np.array(part[0], np.int64), np.array(part[1], np.int64) * 8 + start)
             for part in parts]
+
+    @staticmethod
+    def unexplained(calls, known):
+        """The first array that is read, but lies neither in the memory of the arrays `known` nor was written by an
+        earlier call: the number of the call and the name of the argument. None where the calls say it all."""
+        spans: list[tuple[int, int]] = []  # of memory, that do not touch
+        for x in known:
+            spans = _with(spans, x)
+        for number, (variant, args) in enumerate(calls):
+            nest = nest_of(variant)
+            arrays = [(name, x) for name, x in zip(nest.names, args) if isinstance(x, np.ndarray) and x.size]
+            for name, x in arrays:
+                start, end = _address(x), _address(x) + x.nbytes
+                if name not in nest.writes and not any(low <= start and end <= high for low, high in spans):
+                    return number, name
+            for name, x in arrays:
+                if name in nest.writes:
+                    spans = _with(spans, x)
+        return None
 
     @property
     def compiled(self):
