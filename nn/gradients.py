@@ -122,7 +122,7 @@ def _float64(model: Model, rng: np.random.Generator) -> Model:
             elif isinstance(value, np.dtype) and value == FLOAT32:
                 setattr(part, name, FLOAT64)
     twin.finalize()
-    for layer in twin.trainable_layers:
+    for layer in twin._with_weights():
         for name in PARAMETERS:
             values = getattr(layer, name)
             setattr(layer, name, values + rng.normal(0, SHIFT, values.shape))

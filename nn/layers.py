@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import backend, initializers
-from .arrays import MOST, Array, Calling, as_array, as_floats, finite, float_dtype, generator, real, whole
+from .arrays import MOST, Array, Calling, as_array, as_floats, finite, flag, float_dtype, generator, real, whole
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 DIMENSIONS = 63  # the most of a sample: NumPy allows 64 with the batch
@@ -27,6 +27,16 @@ class _Layer(Calling):
     inputs: Array | None = None
     output: Array | None = None
     dinputs: Array | None = None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether trainings update the parameters: `layer.trainable = False` freezes them, in each model that has the
+        layer. Raises TypeError for what is neither True nor False."""
+        return vars(self).get("trainable", True)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        vars(self)["trainable"] = flag("trainable", value)
 
 
 class Dense(_Layer):
@@ -432,8 +442,8 @@ class Dropout(_Activation):
 class Sequential:
     """A sequence of layers as one layer: `forward` runs through all of them, `backward` in the opposite order.
 
-    `model.add(Sequential(...))` adds the layers one by one. In a hand-written training loop, an optimizer updates
-    `trainable_layers`.
+    A Model takes them one by one: `model.add(Sequential(...))`. For a training loop of one's own, `trainable_layers`
+    are those that an optimizer updates. `block.trainable = False` freezes all layers.
     """
 
     recordable = False  # in a model's list it would hide the parameters of its layers from a recording
@@ -448,8 +458,19 @@ class Sequential:
 
     @property
     def trainable_layers(self) -> list[Layer]:
-        """The layers with weights."""
-        return [layer for layer in self.layers if hasattr(layer, "weights")]
+        """Those with weights that are not frozen."""
+        return trained(self.layers)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any of the layers is trained; assigning it sets `trainable` of all of them."""
+        return bool(self.trainable_layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = flag("trainable", value)
+        for layer in self.layers:
+            layer.trainable = value
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs of the first."""
@@ -478,4 +499,16 @@ def unfolded(layer: Layer, taker: str) -> list[Layer]:
     return layer.layers if type(layer) is Sequential else [layer]
 
 
-Layer = Any  # anything with forward and backward as above; with parameters, also with the attributes of Dense
+def with_weights(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers that have parameters."""
+    return [layer for layer in layers if hasattr(layer, "weights")]
+
+
+def trained(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers that have parameters and are not frozen. Raises TypeError for a `trainable` of a user's own layer that
+    is neither True nor False."""
+    return [layer for layer in with_weights(layers)
+            if flag(f"trainable of {layer!r}", getattr(layer, "trainable", True))]
+
+
+Layer = Any  # whatever has forward and backward as above; with parameters, also the attributes of Dense

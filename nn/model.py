@@ -34,6 +34,20 @@ class StopTraining(Exception):
     """Raised by a callback to end the training after this epoch."""
 
 
+class TrainableLayers(list[_layers.Layer]):
+    """`model.trainable_layers`: made anew at each look, so that a change of it would change nothing."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return list, (list(self),)  # a copy is a plain list
+
+    def _refuse(self, *args: Any, **more: Any) -> Any:
+        raise TypeError("trainable_layers cannot be changed in place: set layer.trainable = False to freeze a layer, "
+                        "and True to train it")
+
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -56,13 +70,17 @@ def _by_one_thread(method: Method) -> Method:
 class Model:
     """`add` layers, `set` loss, optimizer and accuracy, `finalize`, then `train`, `evaluate`, `predict`.
 
-    `history` has lists of loss, accuracy, val_loss, val_accuracy and learning_rate, with one number per epoch. With
-    regularizers it also has regularization_loss, which is included in loss, but not in val_loss. Loss and accuracy
-    are means over the batches of the epoch, each computed before its update. `history.plot()` draws them.
+    `history` holds one number an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, and
+    regularization_loss, which is part of loss, but not of val_loss. Losses and accuracy are means over the epoch's
+    batches, each taken before its update. `history.plot()` draws them.
 
-    `finalize` puts the parameters of all layers into one array, of which `weights` and `biases` are then views. `train`
-    writes the layers' outputs and gradients into the same arrays at each step, and `predict` the outputs: copy what you
-    want to keep. The array that `predict` returns is not overwritten.
+    `finalize` puts the parameters of all layers that are trained into one array, of which `weights` and `biases` are
+    then views; so does a training after a layer was frozen or thawed. `train` writes the layers' outputs and gradients
+    into the same arrays at each step, `predict` those outputs: copy what you want to keep. What `predict` returns is
+    yours.
+
+    `layer.trainable = False` freezes a layer: trainings leave its parameters as they are. Its regularizers still count
+    in the loss.
 
     Several threads may predict with a model at once. While one trains or evaluates it, the others get a RuntimeError.
     """
@@ -73,7 +91,6 @@ class Model:
 
     def __init__(self) -> None:
         self.layers: list[_layers.Layer] = []
-        self.trainable_layers: list[_layers.Layer] = []
         self.loss: Loss | None = None
         self.optimizer: Any = None
         self.accuracy: Any = None
@@ -111,6 +128,34 @@ class Model:
     def clip_norm(self, value: float | None) -> None:
         self._clip_norm = None if value is None else finite("clip_norm", value)
 
+    trainable = _layers.Sequential.trainable
+
+    @property
+    def trainable_layers(self) -> list[_layers.Layer]:
+        """The layers with weights that are trained, in their order: those with `trainable`.
+
+        Assigning a list or tuple of layers sets `trainable` of all layers with weights: True of those in it, in any
+        order, False of the others. Raises TypeError for another kind, ValueError for what is no layer of the model, or
+        one without weights, and for a layer that is there twice.
+        """
+        return TrainableLayers(_layers.trained(self.layers))
+
+    @trainable_layers.setter
+    def trainable_layers(self, layers: Sequence[_layers.Layer]) -> None:
+        if not isinstance(layers, (list, tuple)):
+            raise TypeError(f"trainable_layers must be a list of layers, got {type(layers).__name__}: to freeze a "
+                            "layer, set layer.trainable = False")
+        known = {id(layer) for layer in self._with_weights()}
+        for layer in layers:
+            if id(layer) not in known:
+                raise ValueError(f"trainable_layers must be layers of this model with weights, got {layer!r}")
+        wanted = set(map(id, layers))
+        if len(wanted) != len(layers):
+            raise ValueError("trainable_layers has a layer twice: name each once")
+        for layer in self._with_weights():
+            if getattr(layer, "trainable", True) is not (id(layer) in wanted):
+                layer.trainable = id(layer) in wanted
+
     def add(self, layer: _layers.Layer) -> None:
         """Append a layer, or the layers of a Sequential. Raises TypeError for what has no forward and backward."""
         self.layers += _layers.unfolded(layer, "add")
@@ -147,8 +192,8 @@ class Model:
             raise ValueError("the model has no layers: add some before finalize")
         if len({id(layer) for layer in self.layers}) != len(self.layers):
             raise ValueError("a layer was added twice: it keeps the arrays of one place only")
-        self.trainable_layers = [layer for layer in self.layers if hasattr(layer, "weights")]
-        for layer in self.trainable_layers:
+        parametrized, trained = self._with_weights(), self.trainable_layers
+        for layer in parametrized:
             if not hasattr(layer, "biases"):
                 raise ValueError(f"{layer!r} has weights, but no biases: a layer with parameters must have both, and "
                                  "dweights and dbiases after backward")
@@ -170,7 +215,7 @@ class Model:
         # Input and Flatten pass on what they get: a float64 batch would be converted at each step, and not recorded
         self._taker = next((layer for layer in self.layers if type(layer) not in (_layers.Input, _layers.Flatten)),
                            None)
-        self._dtype = getattr(self.trainable_layers[-1], "dtype", FLOAT32) if self.trainable_layers else FLOAT32
+        self._dtype = getattr(parametrized[-1], "dtype", FLOAT32) if parametrized else FLOAT32
         last = self.layers[-1]
         joined = endings.joined(last, self.loss)
         self._joined = None if joined is None else last  # its outputs are those of `_criterion`
@@ -180,12 +225,12 @@ class Model:
         self._scoring = [*self.layers] if joined is None else self.layers[:-1]
         if joined is not None and isinstance(last, _layers.Dense):
             self._scoring.append(endings.Unactivated(last))
-        self._penalized = self.trainable_layers
+        self._penalized = parametrized  # frozen ones, too, as in Keras
         self._remember_penalized()
         self._finalized = list(self.layers)
         self._forget_recordings()
-        if recordable(*self.layers) and len({layer.dtype for layer in self.trainable_layers}) == 1:
-            self._steps.parameters = Parameters(self.trainable_layers)
+        if recordable(*self.layers) and len({layer.dtype for layer in trained}) == 1:
+            self._steps.parameters = Parameters(trained)
 
     def _remember_penalized(self) -> None:
         for criterion in (self.loss, self._criterion):
@@ -242,8 +287,8 @@ class Model:
     def backward(self, output: ArrayLike, y: ArrayLike, *, input_gradient: bool = True) -> Array | None:
         """The gradient of the mean loss with respect to the inputs of the last forward, given its output and labels.
 
-        Sets the gradients of all layers. `input_gradient=False` stops at the first layer with parameters and returns
-        None; a training step needs no more.
+        Sets the gradients of all layers, of frozen ones, too. `input_gradient=False` stops at the first layer that is
+        trained: a training step needs no more.
         """
         self._need("loss")
         criterion: Any = self._criterion
@@ -261,8 +306,10 @@ class Model:
             criterion.dinputs = gradient
         if self._joined is not None:
             self._joined.dinputs = gradient  # a Dense's own follows
-        trained = set(map(id, self.trainable_layers))  # in any order
-        first = None if input_gradient else next((layer for layer in self.layers if id(layer) in trained), None)
+        trained = None if input_gradient else self.trainable_layers
+        if trained == []:
+            return None
+        first = trained[0] if trained else None
         for layer, part in reversed(list(zip(self.layers, self._scoring))):
             if first is not None and layer is first:
                 if isinstance(layer, _layers.Dense):
@@ -290,15 +337,15 @@ class Model:
         return loss + penalty, accuracy
 
     def _train_step(self, *data: Array) -> tuple[float, float, float | None]:
-        optimizer = self.optimizer
+        optimizer, trained = self.optimizer, self.trainable_layers
         loss, accuracy = self._score(True, *data)
         penalty = float(self._criterion.regularization_loss())  # type: ignore[union-attr]
         self._penalty += penalty * len(data[0])
         self._backward(*data)
         if self.clip_norm is not None:
-            clip_gradients(self.trainable_layers, self.clip_norm)
+            clip_gradients(trained, self.clip_norm)
         optimizer.pre_update_params()
-        for layer in self.trainable_layers:
+        for layer in trained:
             optimizer.update_params(layer)
         optimizer.post_update_params()
         return loss, penalty, accuracy
@@ -333,10 +380,6 @@ class Model:
             self.history.setdefault(name, [])  # its user may have emptied it
         # one call without Python code: after Ctrl-C all lists still have the same length
         list(map(list.extend, map(self.history.__getitem__, figures), figures.values()))
-
-    def _regularized(self) -> bool:
-        return any(any(map(any, layer.regularizers())) for layer in self.trainable_layers
-                   if hasattr(layer, "regularizers"))
 
     def _new_pass(self) -> None:
         self.loss.new_pass()  # type: ignore[union-attr]
@@ -437,7 +480,7 @@ class Model:
                         epoch += len(passed["loss"])
                         if by_epoch and epoch % by_epoch == 0:
                             (loss, accuracy), rate = self._means(), passed["learning_rate"][-1]
-                            penalty = passed.get("regularization_loss", [0.0])[-1]
+                            penalty = passed["regularization_loss"][-1]
                             say(f"epoch: {epoch}, {self._line(loss, penalty, accuracy, rate)}")
                         if running is not None:
                             running.update(len(passed["loss"]))
@@ -497,9 +540,7 @@ class Model:
         penalty, rate = self._penalty / samples, float(self.optimizer.current_learning_rate)
         if title:
             say(f"{title}, {self._line(loss, penalty, accuracy, rate)}")
-        found = {"loss": loss + penalty, "accuracy": accuracy, "learning_rate": rate}
-        if self._regularized():
-            found["regularization_loss"] = penalty
+        found = {"loss": loss + penalty, "regularization_loss": penalty, "accuracy": accuracy, "learning_rate": rate}
         validated = None
         if validation is not None:
             validated = self._evaluate(validation, batch_size)
@@ -558,7 +599,7 @@ class Model:
                 return few.run(X)
         elif (few == len(X) > 0 and METHODS.isdisjoint(vars(self)) and recordable(*self.layers)
               and len({X.dtype, *[layer.dtype for layer in self.layers if hasattr(layer, "dtype")]}) == 1
-              and unchanged(self, *self.layers) and writeable(self.trainable_layers)):
+              and unchanged(self, *self.layers) and writeable(self._with_weights())):
             self._few = few = Forward(self, X)
             return few.run(X) if few.usable else None
         self._few = len(X)
@@ -567,18 +608,18 @@ class Model:
     def get_parameters(self) -> list[tuple[Array, Array]]:
         """Copies of (weights, biases) of each layer with parameters."""
         self._need_thread()
-        return [(layer.weights.copy(), layer.biases.copy()) for layer in self._trainable()]
+        return [(layer.weights.copy(), layer.biases.copy()) for layer in self._with_weights()]
 
     def set_parameters(self, parameters: list[tuple[ArrayLike, ArrayLike]]) -> None:
         """Set copies of (weights, biases) in each layer with parameters. With an error, no layer is changed."""
         self._need_thread()
-        trainable = self._trainable()
+        layers = self._with_weights()
         if not isinstance(parameters, (list, tuple)):
             raise TypeError(f"parameters must be a list of pairs (weights, biases), got {type(parameters).__name__}")
-        if len(parameters) != len(trainable):
-            raise ValueError(f"the model has {len(trainable)} layers with parameters, got {len(parameters)}")
+        if len(parameters) != len(layers):
+            raise ValueError(f"the model has {len(layers)} layers with parameters, got {len(parameters)}")
         checked = []
-        for number, (layer, pair) in enumerate(zip(trainable, parameters)):
+        for number, (layer, pair) in enumerate(zip(layers, parameters)):
             if not isinstance(pair, (list, tuple)) or len(pair) != 2:
                 raise ValueError(f"parameters of layer {number} must be a pair (weights, biases), got {pair!r}")
             for name, values in zip(("weights", "biases"), pair):
@@ -592,8 +633,8 @@ class Model:
         for layer, name, found in checked:
             setattr(layer, name, found)
 
-    def _trainable(self) -> list[_layers.Layer]:
-        return [layer for layer in self.layers if hasattr(layer, "weights")]
+    def _with_weights(self) -> list[_layers.Layer]:
+        return _layers.with_weights(self.layers)
 
     def save_parameters(self, path: str | os.PathLike[str]) -> None:
         """Write all weights and biases to `path` as npz, without pickle; an interrupt leaves the old file or the new.
@@ -609,7 +650,7 @@ class Model:
         Runs no code from the file. Raises OSError if the file cannot be read, ValueError if it is no such file or that
         of another model; the model then stays unchanged.
         """
-        count = len(self._trainable())
+        count = len(self._with_weights())
         names = [(f"layer{number}.weights", f"layer{number}.biases") for number in range(count)]
 
         def take(arrays: dict[str, Array]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from . import backend
 from .arrays import LAST, Array, address, aligned
 
+GRADIENTS = ("dinputs", "dweights", "dbiases")
 OUTPUTS = ("inputs", "output", "binary_mask")  # those that a prediction sets
 ALIGNMENT = 16  # elements: the parameters of each layer start at a vector
 # methods that a recording skips or relies on
@@ -234,10 +235,13 @@ class Plan(_Recording):
         for layer in dropouts:
             call = self._places(layer.binary_mask)[0][0]
             self._streams.append((layer, call, len(calls[call][1]) - 1))
-        self._prepare((*model.layers, criterion), (*data, parameters.values, parameters.gradients), LAST)
-        # what a step does not set: gradients before the first parameters, inputs of a layer joined with the loss
+        frozen = [array for layer in model._with_weights() if layer not in parameters.layers for array in layer.held()]
+        self._prepare((*model.layers, criterion), (*data, parameters.values, parameters.gradients, *frozen), LAST)
+        # what a step leaves as it is: gradients before the first layer that is trained, inputs of a layer joined with
+        # the loss
         for _, arrays in self._parts[:model.layers.index(parameters.layers[0])]:
-            arrays.pop("dinputs", None)
+            for name in GRADIENTS:
+                arrays.pop(name, None)
         if len(model._scoring) < len(model.layers):
             self._parts[-2][1].pop("inputs", None)
 

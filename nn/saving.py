@@ -117,6 +117,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
                    "iterations": _describe(getattr(optimizer, "iterations", 0)),
                    "learning_rate": _describe(getattr(optimizer, "current_learning_rate", 0.0)),
                    "calls": [_describe(getattr(each, "calls", None)) for each in model.layers],
+                   "trainable": [_describe(getattr(each, "trainable", None)) for each in model.layers],
                    "powers": [state and state.powers for state in states]}
     arrays = {DESCRIPTION: np.frombuffer(json.dumps(description, default=_describe).encode(), np.uint8)}
     # by number, since a name may be any text
@@ -178,6 +179,10 @@ def _restore(arrays: dict[str, Array]) -> Any:
         optimizer.current_learning_rate = description["learning_rate"]
         # in files without powers all layers were updated in each step
         powers = description.get("powers") or [optimizer._after(optimizer.iterations)] * len(model.layers)
+    before = "trainable" not in description  # layers could be frozen
+    if not before:
+        for layer, trainable in zip(model.layers, description["trainable"], strict=True):
+            layer.trainable = trainable
     for number, (layer, calls) in enumerate(zip(model.layers, description["calls"], strict=True)):
         if calls is not None:
             if not hasattr(layer, "calls"):
@@ -204,5 +209,7 @@ def _restore(arrays: dict[str, Array]) -> Any:
                 raise ValueError(f"the history of {name} must have shape (N,), got {figures.shape}")
             values = figures.tolist()
         model.history[name] = [float(value) for value in values]
+    if before and not model.history["regularization_loss"]:  # which was noted of models with regularizers only
+        model.history["regularization_loss"] = [0.0] * len(model.history["loss"])
     model.finalize()
     return model

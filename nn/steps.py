@@ -38,20 +38,23 @@ class Steps:
         self.shown = None
         for plan in self.plans.values():
             plan.release()  # X may have moved
-        trainable, criterion, accuracy = model.trainable_layers, model._criterion, model.accuracy
-        dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in trainable]}
-        plannable = (self._unchanged and backend.name == "numba" and bool(trainable) and len(dtypes) == 1
-                     and model._steps is self  # not finalized since: y was checked for the outputs at that time
+        parametrized, trained = model._with_weights(), model.trainable_layers
+        criterion, accuracy = model._criterion, model.accuracy
+        dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in parametrized]}
+        plannable = (self._unchanged and backend.name == "numba" and bool(trained) and len(dtypes) == 1
+                     and model._steps is self  # not finalized since: y was checked for the outputs of then
                      and METHODS.isdisjoint(vars(model))
                      and recordable(*model.layers, criterion, model.loss, model.optimizer, accuracy)
-                     # each layer with parameters is trained and penalized, none is frozen
-                     and model._trainable() == trainable == list(criterion.trainable_layers)
-                     and writeable(trainable)
-                     and trainable[-1].held()[0].shape[1] == model._outputs)  # as y was checked
-        if plannable and (self.parameters is None or not self.parameters.take()):
-            self.parameters = Parameters(trainable)
+                     and parametrized == list(criterion.trainable_layers)  # all are penalized
+                     and writeable(parametrized)
+                     and parametrized[-1].held()[0].shape[1] == model._outputs)  # as y was checked
+        if plannable and (self.parameters is None or self.parameters.layers != trained
+                          or not self.parameters.take()):
+            self.parameters = Parameters(trained)
             self.plans = {}
-        recorded_for = (plannable, [(each.dtype, each.shape[1:]) for each in data], backend.get_num_threads(),
+        # of frozen layers, the arrays that the plans read; they live as long as these
+        frozen = [id(array) for layer in parametrized if plannable and layer not in trained for array in layer.held()]
+        recorded_for = (plannable, frozen, [(each.dtype, each.shape[1:]) for each in data], backend.get_num_threads(),
                         model.loss, criterion, model.optimizer, accuracy, model.clip_norm,
                         getattr(accuracy, "precision", None), getattr(accuracy, "threshold", None),
                         *[getattr(layer, "activation", None) for layer in model.layers],
@@ -123,9 +126,7 @@ class Steps:
         model.loss.count(losses[-1], samples)
         penalties = [penalty * samples / samples for penalty in penalties]  # rounded as in `Model._means`
         history = {"loss": [loss * samples / samples + penalty for loss, penalty in zip(losses, penalties)],
-                   "learning_rate": rates}
-        if model._regularized():
-            history["regularization_loss"] = penalties
+                   "regularization_loss": penalties, "learning_rate": rates}
         if hits is not None:
             self._share(hits[-1], samples)
             history["accuracy"] = [hit / (samples * self._numbers) for hit in hits]

@@ -68,7 +68,7 @@ def test_accuracy_is_better_when_larger():
 
 def test_what_is_not_there_is_named():
     model = network()
-    with pytest.raises(ValueError, match="no 'val_loss' to watch, only loss, accuracy, learning_rate"):
+    with pytest.raises(ValueError, match="no 'val_loss' to watch, only loss, regularization_loss, accuracy, "):
         model.train(X, Y, epochs=2, callback=EarlyStopping(model))
     with pytest.raises(TypeError, match="callback must be a callable or a list of callables"):
         model.train(X, Y, callback=[3])
@@ -93,7 +93,8 @@ def test_csv_log(tmp_path):
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row.pop("epoch") for row in rows] == ["1", "2", "3"]
-    assert rows[0].keys() == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
+    assert rows[0].keys() == {"loss", "regularization_loss", "accuracy", "val_loss", "val_accuracy",
+                              "learning_rate"}
     for name in rows[0]:
         assert [float(row[name]) for row in rows] == model.history[name]
 
@@ -156,7 +157,7 @@ def test_nan_is_never_the_best(tmp_path):
 def test_figures_of_an_earlier_training_are_not_watched():
     model = network()
     model.train(X, Y, epochs=2, validation_data=(X, Y))
-    with pytest.raises(ValueError, match="no 'val_loss' to watch, only loss, accuracy, learning_rate"):
+    with pytest.raises(ValueError, match="no 'val_loss' to watch, only loss, regularization_loss, accuracy, "):
         model.train(X, Y, epochs=2, callback=EarlyStopping(model))
     model.history.clear()
     model.train(X, Y)
@@ -180,7 +181,7 @@ def test_a_log_of_trainings_with_other_figures(tmp_path):
     model.train(X, Y, callback=log)
     before = other.read_bytes()
     for each in (log, CSVLog(model, other, append=True)):
-        with pytest.raises(ValueError, match="b.csv has no column 'val_loss', only loss, accuracy, learning_rate: log"):
+        with pytest.raises(ValueError, match="b.csv has no column 'val_loss', only loss, regularization_loss, accura"):
             model.train(X, Y, validation_data=(X, Y), callback=each)
     assert other.read_bytes() == before
     other.write_text("my notes\n")

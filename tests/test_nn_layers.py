@@ -404,6 +404,31 @@ def test_an_empty_sequential_and_one_of_no_layers():
             nn.Sequential(wrong)
 
 
+@pytest.mark.parametrize("make", (lambda: nn.Dense(2, 3), nn.ReLU, nn.Flatten, lambda: nn.Input(2),
+                                  lambda: nn.Dropout(0.5), lambda: nn.Sequential(nn.Dense(2, 3))))
+def test_trainable_is_a_flag(make):
+    layer = make()
+    assert layer.trainable is True
+    layer.trainable = np.False_
+    assert layer.trainable is False
+    for other in (copy.copy(layer), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert other.trainable is False
+    for value in ("False", 0, None, [layer]):
+        with pytest.raises(TypeError, match="trainable must be True or False, got "):
+            layer.trainable = value
+        assert layer.trainable is False
+
+
+def test_a_flag_of_a_users_layer_is_checked():
+    class Own(nn.Dense):
+        trainable = "False"
+
+    model = nn.Model()
+    model.add(Own(2, 3))
+    with pytest.raises(TypeError, match=r"trainable of Dense\(2, 3\) must be True or False, got 'False'"):
+        model.finalize()
+
+
 def test_the_rate_of_dropout_can_be_changed():
     layer, x = nn.Dropout(0.5, seed=1), np.ones((100, 10))
     layer.rate = 0.9

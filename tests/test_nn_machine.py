@@ -59,12 +59,18 @@ class Reader:
     """What a reader would write in place of Model: a loop over layers."""
 
     def __init__(self):
-        self.layers, self.trainable = [], []
+        self.layers, self.frozen = [], set()  # of their places
         self.loss = self.optimizer = self.clip_norm = None
         self.losses = []
 
-    def finalize(self):
-        self.trainable = [layer for layer in self.layers if hasattr(layer, "weights")]
+    @property
+    def parametrized(self):
+        return [layer for layer in self.layers if hasattr(layer, "weights")]
+
+    @property
+    def trainable(self):
+        frozen = [self.layers[place] for place in self.frozen]
+        return [layer for layer in self.parametrized if layer not in frozen]
 
     def error(self):
         """Whether finalize must refuse."""
@@ -95,7 +101,7 @@ class Reader:
     def step(self, x, y, weights):
         scoring, loss, _ = self.scores(x, y, weights, True)
         penalty = 0.0
-        for layer in self.trainable:
+        for layer in self.parametrized:
             for each in layer.penalties():
                 penalty += each
         gradient = loss.backward(loss.output, y, weights)
@@ -192,14 +198,13 @@ class Machine(RuleBasedStateMachine):
                 self.model.finalize()
         else:
             self.model.finalize()
-            self.reader.finalize()
             self.finalized = True
 
     @rule(epochs=st.integers(1, 6), batch=st.sampled_from((None, 5, 7, 23, 100)), seed=st.sampled_from((None, 0, 1)),
           weighted=st.booleans(), validated=st.booleans(), fails=st.sampled_from((0, 0, 0, 1, 2)), wide=st.booleans())
     def train(self, epochs, batch, seed, weighted, validated, fails, wide):
         # without parameters a model has no dtype of its own to convert to
-        x = X.astype(float) if wide and self.reader.trainable else X
+        x = X.astype(float) if wide and self.reader.parametrized else X
         weights = WEIGHTS if weighted else None
         arguments = {"epochs": epochs, "batch_size": batch, "shuffle": seed is not None, "seed": seed,
                      "sample_weight": weights, "validation_data": (X[:9], Y[:9]) if validated else None}
@@ -253,7 +258,6 @@ class Machine(RuleBasedStateMachine):
     def save_and_load(self):
         self.model.save(self.path)
         self.model = nn.Model.load(self.path)
-        self.reader.finalize()  # frozen layers are not in the file
 
     @rule()
     def save_and_load_parameters(self):
@@ -281,11 +285,11 @@ class Machine(RuleBasedStateMachine):
             else:
                 layer.weights = X[:WIDTH] / 2
 
-    @precondition(lambda self: self.finalized)
     @rule(place=st.integers(0, 6))
-    def freeze(self, place):
-        if place < len(self.reader.trainable):
-            del self.model.trainable_layers[place], self.reader.trainable[place]
+    def freeze_or_thaw(self, place):
+        if place < len(self.reader.layers):
+            self.model.layers[place].trainable = place in self.reader.frozen
+            self.reader.frozen ^= {place}
 
     @rule()
     def deepcopy(self):

@@ -287,12 +287,12 @@ def test_history(spiral):
         model = small(optimizer=nn.SGD(1, decay=1))
         assert model.train(*spiral, epochs=3, validation_data=spiral) is model.history
         assert {name: len(values) for name, values in model.history.items()} == {**dict.fromkeys(
-            ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"), 3), "regularization_loss": 0}
-        assert model.history["learning_rate"] == [1, 1 / 2, 1 / 3]
+            ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "regularization_loss"), 3)}
+        assert model.history["learning_rate"] == [1, 1 / 2, 1 / 3] and model.history["regularization_loss"] == [0] * 3
         model = small(accuracy=None)
         model.train(*spiral, epochs=2)
         assert {name: len(values) for name, values in model.history.items()} == {
-            "loss": 2, "regularization_loss": 0, "accuracy": 0, "val_loss": 0, "val_accuracy": 0, "learning_rate": 2}
+            "loss": 2, "regularization_loss": 2, "accuracy": 0, "val_loss": 0, "val_accuracy": 0, "learning_rate": 2}
         assert model.evaluate(*spiral)[1] is None
 
 
@@ -397,21 +397,146 @@ def test_flags_are_true_or_false(value):
         nn.SGD(momentum=0.5, nesterov=value)
 
 
-def test_the_order_of_the_trained_layers_does_not_matter():
-    """As of one that was frozen, and is appended again."""
-    x, y = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32), np.arange(20) % 2
+# ---- frozen layers
 
-    def trained(order):
-        model = nn.Model()
-        for layer in (nn.Dense(3, 8, activation="relu", rng=0), nn.Dense(8, 2, rng=1), nn.Softmax()):
-            model.add(layer)
-        model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.SGD(0.5))
+
+@pytest.mark.parametrize("model", (nn.Model, nnfs.Model))
+def test_a_frozen_layer_stays_as_it_is(twin, spiral, tmp_path, model):
+    """However the model goes on, and also if it is finalized again."""
+    def finalized(model):
         model.finalize()
-        model.trainable_layers = order(model.trainable_layers)
-        model.train(x, y, epochs=5)
-        return [part.tobytes() for pair in model.get_parameters() for part in pair]
+        return model
 
-    assert trained(lambda layers: layers[::-1]) == trained(list)
+    def loaded(model):
+        model.save(tmp_path / "a.npz")
+        return nn.Model.load(tmp_path / "a.npz")
+
+    model = small(model=model)
+    model.layers[0].trainable = False
+    for again in (finalized, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), loaded):
+        model = again(model)
+        assert [layer.trainable for layer in model.layers] == [False, True, True]
+        assert model.trainable_layers == [model.layers[1]]
+        before = model.get_parameters()
+        model.train(*spiral, epochs=2, print_every=None)
+        model.train_step(*spiral)
+        frozen, trained = ([np.array_equal(*pair) for pair in zip(*pairs)]
+                           for pairs in zip(before, model.get_parameters()))
+        assert all(frozen) and not any(trained)
+
+
+def test_backward_stops_at_the_first_layer_that_is_trained(spiral):
+    class Own(Spy):
+        weights, biases = np.ones((1, 1)), np.ones((1, 1))
+        trainable = False
+        backward = dweights = dbiases = None  # an error, if it were called or updated
+
+    model = build(Own(), nn.Dense(2, 4, rng=0), nn.ReLU(), nn.Dense(4, 3, rng=1), nn.Softmax())
+    model.layers[1].trainable = False
+    model.train(*spiral, epochs=2)
+    assert model.layers[1].dinputs is model.layers[2].dinputs is None
+    assert model.trainable_layers == [model.layers[3]] and len(model.get_parameters()) == 3
+
+
+def test_penalties_of_frozen_layers_count_in_the_loss(twin, spiral):
+    """As in Keras, however they were frozen; their gradients move nothing."""
+    def trained(freeze):
+        model = build(nn.Dense(2, 4, rng=0, weight_regularizer_l2=0.5), nn.Dense(4, 3, rng=1), nn.Softmax())
+        freeze(model)
+        model.train(*spiral, epochs=2)
+        model.train(*spiral, epochs=2, batch_size=100)
+        return model
+
+    def flag(model):
+        model.layers[0].trainable = False
+
+    def assign(model):
+        model.trainable_layers = model.trainable_layers[1:]
+
+    def later(model):
+        flag(model)
+        model.finalize()
+
+    models = list(map(trained, (flag, assign, later)))
+    penalty = 0.5 * np.sum(models[0].layers[0].weights.astype(float)**2)
+    for model in models:
+        assert model.history["regularization_loss"] == pytest.approx([penalty] * 4, rel=1e-6)
+        assert model.history == models[0].history and bits(model) == bits(models[0])
+    assert models[0].train_step(*spiral)[0] > penalty
+
+
+def test_assigned_trainable_layers_set_the_flags(spiral):
+    model = small()
+    first, last, softmax = model.layers
+    model.trainable_layers = (last,)
+    assert (first.trainable, last.trainable, softmax.trainable) == (False, True, True)
+    trained = []
+    for layers in ([last, first], [first, last]):  # in any order
+        each = copy.deepcopy(model)
+        each.trainable_layers = [each.layers[model.layers.index(layer)] for layer in layers]
+        each.train(*spiral, epochs=2)
+        trained.append(bits(each))
+    assert trained[0] == trained[1]
+    for value, error, text in (
+            ([last, last], ValueError, "trainable_layers has a layer twice"),
+            ([nn.Dense(2, 16)], ValueError, r"must be layers of this model with weights, got Dense\(2, 16\)"),
+            ([softmax], ValueError, r"must be layers of this model with weights, got Softmax\(\)"),
+            ([None], ValueError, "must be layers of this model with weights, got None"),
+            (None, TypeError, "trainable_layers must be a list of layers, got NoneType: to freeze a layer, set layer"),
+            (iter([first]), TypeError, "must be a list of layers, got list_iterator"),
+            ("all", TypeError, "must be a list of layers, got str"), (last, TypeError, "must be a list.*got Dense")):
+        with pytest.raises(error, match=text):
+            model.trainable_layers = value
+        assert model.trainable_layers == [last]
+    with pytest.raises(ValueError, match="must be layers of this model"):
+        small().trainable_layers = [*small().layers[:2]]
+
+
+def test_trainable_layers_cannot_be_changed_in_place():
+    """It is made anew at each look: the change would be lost."""
+    def delete(layers):
+        del layers[0]
+
+    def replace(layers):
+        layers[:] = []
+
+    def add(layers):
+        layers += layers
+
+    def repeat(layers):
+        layers *= 0
+
+    calls = [lambda layers, name=name, given=given: getattr(layers, name)(*given) for name, given in (
+        ("append", [3]), ("extend", [[]]), ("insert", [0, 3]), ("remove", [3]), ("pop", []), ("clear", []),
+        ("reverse", []), ("sort", []))]
+    model = small()
+    for call in (delete, replace, add, repeat, *calls):
+        with pytest.raises(TypeError, match="cannot be changed in place: set layer.trainable = False to freeze a"):
+            call(model.trainable_layers)
+    for copied in (copy.copy, copy.deepcopy, list, lambda layers: pickle.loads(pickle.dumps(layers))):
+        layers = copied(model.trainable_layers)
+        layers.append(None)
+        assert len(layers) == 3
+    for layer in model.trainable_layers:  # none is left out
+        layer.trainable = False
+    assert model.trainable_layers == []
+
+
+@pytest.mark.parametrize("kind", (nn.Sequential, nn.Model))
+def test_a_whole_block_is_frozen_and_thawed(spiral, kind):
+    block = kind()
+    block.layers += [nn.Dense(2, 4, rng=0), nn.ReLU(), nn.Dense(4, 4, rng=1)]
+    assert block.trainable
+    block.layers[0].trainable = False
+    assert block.trainable and block.trainable_layers == block.layers[2:]
+    block.trainable = False
+    assert not block.trainable and not any(layer.trainable for layer in block.layers)
+    model = build(*block.layers, nn.Dense(4, 3, rng=2), nn.Softmax())
+    assert model.trainable_layers == [model.layers[3]]
+    block.trainable = np.True_
+    assert all(layer.trainable is True for layer in block.layers)
+    with pytest.raises(TypeError, match="trainable must be True or False, got 'no'"):
+        block.trainable = "no"
 
 
 def test_a_class_is_no_schedule():

@@ -1480,24 +1480,94 @@ def test_other_methods_of_one_object_are_called_at_each_step(monkeypatch, part, 
     assert model._steps.plans == {}
 
 
-def test_a_frozen_layer(monkeypatch):
-    def train(model):
-        model.train(X, Y, epochs=2)
-        kept = model.layers[0].weights.copy()
-        model.trainable_layers = model.trainable_layers[1:]
-        model.train(X, Y, epochs=3)
-        assert np.array_equal(model.layers[0].weights, kept)
-        model.trainable_layers = [model.layers[0], *model.trainable_layers]
-        model.train(X, Y, epochs=3)
+def freeze(model, *frozen):
+    """Train all layers with weights but those of these numbers."""
+    for number, layer in enumerate(model._with_weights()):
+        layer.trainable = number not in frozen
 
-    assert list(same_training(monkeypatch, network, train)._steps.plans) == [SAMPLES]
+
+@pytest.mark.parametrize("options", ({}, {"loose": True}, {"regularized": True}, {"dtype": np.float64}))
+@pytest.mark.parametrize("frozen", ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2)))
+def test_frozen_layers_are_recorded_too(monkeypatch, frozen, options):
+    """Also when they change, and with gradients of another backward in the layers."""
+    x = X.astype(options.get("dtype", np.float32))
+
+    def train(model):
+        layers = model._with_weights()
+        model.train(x, Y, epochs=3)
+        freeze(model, *frozen)
+        kept = [layer.weights.copy() for layer in layers]
+        model.train(x, Y, epochs=4)
+        for number, (layer, weights) in enumerate(zip(layers, kept)):
+            assert np.array_equal(layer.weights, weights) == (number in frozen)
+        model.backward(model.forward(2 * x), Y)
+        layers[frozen[0]].weights[...] *= 2
+        model.train(x, Y, epochs=2)
+        layers[frozen[0]].weights = layers[frozen[0]].weights / 2
+        layers[frozen[0]].biases = layers[frozen[0]].biases + 1
+        model.train(x, Y, epochs=4)
+        model.train(x, Y, epochs=2, batch_size=40)
+
+    model = same_training(monkeypatch, lambda: network(**options), train)
+    assert model._steps.plans[40].usable
+
+
+def test_a_layer_frozen_and_thawed_in_a_callback(monkeypatch):
+    """As many layers of the same shapes as before: a recording of the others must not run."""
+    def build():
+        model = nn.Model()
+        for seed in range(3):
+            model.add(nn.Dense(6, 6, activation="tanh" if seed < 2 else None, rng=seed))
+        model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.SGD(0.5, momentum=0.5))
+        model.clip_norm = 0.5
+        model.finalize()
+        return model
+
+    def train(model):
+        still = []
+
+        def change(epoch):
+            still.append([layer.weights.copy() for layer in model.layers])
+            freeze(model, epoch % 4)  # 3: none
+
+        model.train(X, Y, epochs=8, batch_size=20, callback=change)
+        model.train(X, Y, batch_size=20, callback=lambda epoch: change(8))
+        for epoch, pairs in enumerate(zip(still, still[1:]), 1):
+            assert [np.array_equal(*pair) for pair in zip(*pairs)] == [epoch % 4 == number for number in range(3)]
+
+    assert same_training(monkeypatch, build, train)._steps.plans[20].usable
+
+
+def test_frozen_layers_before_the_trained_ones_get_no_gradients():
+    model = network(loose=True)
+    freeze(model, 0, 1)
+    for _ in range(2):  # recorded, and layer by layer
+        model.train(X, Y, epochs=3)
+        model.train_step(X, Y)
+    for layer in model.layers[:5]:
+        assert layer.dinputs is None and getattr(layer, "dweights", None) is None
+    assert model.layers[5].dweights is not None
+
+
+def test_with_all_layers_frozen_nothing_is_trained(monkeypatch):
+    def train(model):
+        freeze(model, 0, 1, 2)
+        before = bits(model)
+        model.train(X, Y, epochs=3)
+        assert bits(model) == before and len(set(model.history["loss"])) == 1
+        assert model.layers[0].dweights is model.layers[2].dinputs is None
+        freeze(model)
+        model.train(X, Y, epochs=3)
+        assert bits(model) != before
+
+    same_training(monkeypatch, network, train)
 
 
 def thawed(model, between=lambda model: model, wait=lambda model: None):
     """A training with the first layer frozen for a while, and another one behind; `between` may exchange the model."""
-    for frozen, epochs in (([], 3), ([0], 4), ([], 3), ([1], 2), ([0, 2], 2), ([], 5)):
+    for frozen, epochs in (((), 3), ((0,), 4), ((), 3), ((1,), 2), ((0, 2), 2), ((), 5)):
+        freeze(model, *frozen)
         model = between(model)
-        model.trainable_layers = [layer for number, layer in enumerate(model._trainable()) if number not in frozen]
         model.train(X, Y, epochs=epochs, batch_size=20)
         model.train(X, Y, epochs=epochs)
         wait(model)
@@ -1537,7 +1607,7 @@ def test_layers_frozen_and_thawed_as_in_pytorch(torch, optimizer, theirs):
     inputs, labels, other = torch.tensor(X.astype(float)), torch.tensor(Y), theirs(torch, parameters)
     w1, b1, w2, b2, w3, b3 = parameters
     for frozen, epochs in (([0], 5), ([], 3), ([1, 2], 4), ([], 10)):
-        model.trainable_layers = [layer for number, layer in enumerate(model._trainable()) if number not in frozen]
+        freeze(model, *frozen)
         model.train(X.astype(float), Y, epochs=epochs)
         for _ in range(epochs):
             other.zero_grad()
@@ -1580,9 +1650,9 @@ def test_layers_that_joined_at_once_are_updated_by_one_call(monkeypatch, recordi
     model = network()
     model.train(X, Y, epochs=9)
     assert (len(recordings), len(repeats)) == (2, 2) and model.optimizer.recorded(model._steps.parameters)
-    model.trainable_layers = model.trainable_layers[1:]
+    freeze(model, 0)
     model.train(X, Y)
-    model.trainable_layers = model._trainable()
+    freeze(model)
     del recordings[:], repeats[:]
     model.train(X, Y, epochs=9)
     assert (len(recordings), len(repeats)) == (1, 0), "the update of one by one is not recorded"
@@ -1640,9 +1710,9 @@ def square():
     return model
 
 
-def test_layers_of_one_shape_keep_their_own_parameters_when_the_list_changes(monkeypatch):
+def test_layers_of_one_shape_keep_their_own_parameters_when_one_is_frozen(monkeypatch):
     def train(model):
-        model.train(X, Y, epochs=2, callback=lambda epoch: epoch == 1 and model.trainable_layers.pop(0))
+        model.train(X, Y, epochs=2, callback=lambda epoch: epoch == 1 and freeze(model, 0))
 
     model = same_training(monkeypatch, square, train)
     assert not np.shares_memory(model.layers[0].weights, model.layers[1].weights)

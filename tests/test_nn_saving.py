@@ -381,6 +381,36 @@ def test_weights_smoothing_and_clipping_come_back(tmp_path):
         assert ours[0].tobytes() == theirs[0].tobytes() and ours[1].tobytes() == theirs[1].tobytes()
 
 
+def test_frozen_layers_come_back_frozen(tmp_path):
+    model = network()
+    model.layers[1].trainable = model.layers[2].trainable = False
+    model.save(tmp_path / "a.npz")
+    loaded = nn.Model.load(tmp_path / "a.npz")
+    assert [layer.trainable for layer in loaded.layers] == [True, False, False, True, True, True]
+    for each in (model, loaded):
+        each.train(X, Y, epochs=3, batch_size=16)
+    assert bits(loaded) == bits(model) and loaded.history == model.history
+    assert loaded.layers[1].weights.tobytes() == network().layers[1].weights.tobytes()
+
+
+def test_a_file_of_before_layers_could_be_frozen(tmp_path):
+    """All are trained; penalties were noted of models with regularizers only, and their list is as long as the others
+    now."""
+    model = network()
+    model.train(X, Y, epochs=2)
+
+    def old(description, arrays):
+        del description["trainable"]
+        number = list(description["history"]).index("regularization_loss")
+        del arrays[f"history{number}"]
+
+    model.save(tmp_path / "a.npz")
+    loaded = nn.Model.load(changed(tmp_path / "a.npz", old))
+    assert all(layer.trainable for layer in loaded.layers)
+    loaded.train(X, Y)
+    assert loaded.history["regularization_loss"][:2] == [0, 0] and len(loaded.history["regularization_loss"]) == 3
+
+
 def test_numbers_of_numpy_are_saved_as_numbers(tmp_path):
     model = network()
     model.train(X, Y)
@@ -729,6 +759,10 @@ def changed(path, change):
     (lambda d, a: d["calls"].__setitem__(0, 1), "Dense.5, 8, .* counts no calls"),
     (lambda d, a: d["calls"].__setitem__(3, 2**63 - 1), "calls must be a whole number .*, got 9223372036854775807"),
     (lambda d, a: d.update(optimizer=None), "the optimizer's state of layer 0 does not fit"),
+    (lambda d, a: d["trainable"].__setitem__(1, "False"), "trainable must be True or False, got 'False'"),
+    (lambda d, a: d["trainable"].__setitem__(1, None), "trainable must be True or False, got None"),
+    (lambda d, a: d["trainable"].pop(), ""),
+    (lambda d, a: d.update(trainable=None), ""),
     (lambda d, a: d.pop("layers"), "it lacks 'layers'"),
     (lambda d, a: a.update({"layer0.biases": np.zeros(8, complex)}), "layer0.biases must hold real numbers, got dtype"),
     (lambda d, a: a.update({"layer0.biases": np.zeros(8, "U0")}), "layer0.biases must hold real numbers, got dtype "),
