@@ -34,6 +34,17 @@ class StopTraining(Exception):
     """Raised by a callback to end the training after this epoch."""
 
 
+class _Part:
+    # loss, optimizer or accuracy of a model, as an attribute: whoever assigns another one must finalize again
+    # it has no `__get__`, so that reading takes no call of Python's
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __set__(self, model: Any, value: Any) -> None:
+        vars(model)[self._name] = value
+        model._finalized = None
+
+
 class TrainableLayers(list[_layers.Layer]):
     """`model.trainable_layers`: made anew at each look, so that a change of it would change nothing."""
 
@@ -79,6 +90,9 @@ class Model:
     into the same arrays at each step, `predict` those outputs: copy what you want to keep. What `predict` returns is
     yours.
 
+    After a change of layers, of their activations, of loss, optimizer or accuracy call `finalize` again: without it all
+    methods that compute raise RuntimeError.
+
     `layer.trainable = False` freezes a layer: trainings leave its parameters as they are. Its regularizers still count
     in the loss.
 
@@ -87,13 +101,14 @@ class Model:
 
     recordable = False  # when it is a layer of another model: see Sequential
     _thread: int | None = None  # that trains or evaluates
-    _data: Data = ()  # of the training step in its backward
+    _data: Data = ()  # of the training step that is on its way back
+    loss: Any = _Part()
+    optimizer: Any = _Part()
+    accuracy: Any = _Part()
 
     def __init__(self) -> None:
         self.layers: list[_layers.Layer] = []
-        self.loss: Loss | None = None
-        self.optimizer: Any = None
-        self.accuracy: Any = None
+        self.loss = self.optimizer = self.accuracy = None
         self._clip_norm: float | None = None
         self.history = History({name: [] for name in ("loss", "regularization_loss", "accuracy", "val_loss",
                                                       "val_accuracy", "learning_rate")})
@@ -228,6 +243,8 @@ class Model:
         self._penalized = parametrized  # frozen ones, too, as in Keras
         self._remember_penalized()
         self._finalized = list(self.layers)
+        self._dense = [layer for layer in self.layers if isinstance(layer, _layers.Dense)]
+        self._activations = [layer.activation for layer in self._dense]
         self._forget_recordings()
         if recordable(*self.layers) and len({layer.dtype for layer in trained}) == 1:
             self._steps.parameters = Parameters(trained)
@@ -248,8 +265,9 @@ class Model:
         for part in parts:
             if getattr(self, part) is None:
                 raise RuntimeError(f"the model has no {part}: call model.set({part}=...) and model.finalize()")
-        if self._finalized != self.layers or getattr(self._joined, "activation", "sigmoid") != "sigmoid":
-            raise RuntimeError("the model is not finalized: call model.finalize() after the last add and set")
+        if self._finalized != self.layers or [layer.activation for layer in self._dense] != self._activations:
+            raise RuntimeError("the model is not finalized: call model.finalize() after the last change of layers, "
+                               "activations, loss, optimizer or accuracy")
         if "loss" in parts:  # it may have been given weights since finalize
             self._criterion = self._criterion.plain()  # type: ignore[union-attr]
             self._remember_penalized()  # it may be another model's, too

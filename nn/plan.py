@@ -313,8 +313,7 @@ class Forward(_Recording):
         seen: list[Any] = [type(model).forward, vars(model).get("forward")]
         for layer in model.layers:
             state = vars(layer)
-            seen += (layer, type(layer).forward, state.get("forward"), state.get("_weights"), state.get("_biases"),
-                     state.get("activation"))
+            seen += (layer, type(layer).forward, state.get("forward"), state.get("_weights"), state.get("_biases"))
         return seen
 
     def fits(self, model: Any, X: Array) -> bool:

@@ -57,7 +57,6 @@ class Steps:
         recorded_for = (plannable, frozen, [(each.dtype, each.shape[1:]) for each in data], backend.get_num_threads(),
                         model.loss, criterion, model.optimizer, accuracy, model.clip_norm,
                         getattr(accuracy, "precision", None), getattr(accuracy, "threshold", None),
-                        *[getattr(layer, "activation", None) for layer in model.layers],
                         *[(layer.dropped, layer.seed) for layer in model.layers if isinstance(layer, Dropout)],
                         *[layer.regularizers() for layer in model.layers if hasattr(layer, "regularizers")])
         if recorded_for != self._recorded_for:

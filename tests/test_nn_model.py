@@ -380,6 +380,82 @@ def test_a_changed_model_must_be_finalized_again(spiral):
         model.predict(spiral[0])
 
 
+def assigned(name, value):
+    return lambda model: setattr(model, name, value())
+
+
+def of_layers(change):
+    return lambda model: change(model.layers)
+
+
+CHANGES = {
+    "loss": assigned("loss", nn.NegativeLogLikelihood), "same loss": assigned("loss", nn.CategoricalCrossentropy),
+    "optimizer": assigned("optimizer", nn.Adam), "no optimizer": lambda model: setattr(model, "optimizer", None),
+    "accuracy": assigned("accuracy", nn.TopKAccuracy), "no accuracy": lambda model: setattr(model, "accuracy", None),
+    "append": of_layers(lambda layers: layers.append(nn.Dense(3, 3))), "pop": of_layers(lambda layers: layers.pop()),
+    "insert": of_layers(lambda layers: layers.insert(0, nn.Linear())), "reverse": of_layers(list.reverse),
+    "replace": of_layers(lambda layers: layers.__setitem__(1, nn.Dense(16, 3))),
+    "replaced activation": of_layers(lambda layers: layers.__setitem__(-1, nn.Sigmoid())),
+    "other list": lambda model: setattr(model, "layers", model.layers[:2]),
+    "activation": of_layers(lambda layers: setattr(layers[0], "activation", "tanh")),
+    "last activation": of_layers(lambda layers: setattr(layers[1], "activation", "sigmoid"))}
+
+
+@pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_is_changed_the_model_must_be_finalized_again(spiral, change, kind):
+    model = small(model=kind)
+    model.train(*spiral, print_every=None)
+    output = model.predict(spiral[0][:4])
+    CHANGES[change](model)
+    calls = {"train": model.train, "train_step": model.train_step, "evaluate": model.evaluate,
+             "predict": lambda X, y: model.predict(X), "a few": lambda X, y: model.predict(X[:4]),
+             "forward": lambda X, y: model.forward(X), "backward": lambda X, y: model.backward(output, y[:4])}
+    if "no optimizer" in change:
+        del calls["train"], calls["train_step"]  # which name what is missing
+    for call in calls.values():
+        with pytest.raises(RuntimeError, match=r"not finalized: call model.finalize\(\)"):
+            call(*spiral)
+    assert len(model.history["loss"]) == 1
+
+
+@pytest.mark.parametrize("change", ("loss", "optimizer", "accuracy", "append", "activation"))
+def test_a_change_in_a_callback_needs_finalize_too(spiral, change):
+    model = small()
+    with pytest.raises(RuntimeError, match="not finalized"):
+        model.train(*spiral, epochs=5, callback=lambda epoch: epoch == 2 and CHANGES[change](model))
+    assert len(model.history["loss"]) == 2
+
+
+@pytest.mark.parametrize("loss, activation, after", (
+    (nn.BinaryCrossentropy, "sigmoid", "tanh"), (nn.SoftmaxCategoricalCrossentropy, None, "sigmoid"),
+    (nn.SigmoidBinaryCrossentropy, None, "sigmoid"), (nn.BinaryCrossentropy, "sigmoid", None)))
+def test_an_activation_that_is_changed_is_judged_again(loss, activation, after):
+    model = build(nn.Dense(2, 3, activation=activation, rng=0), loss=loss, accuracy=None)
+    model.layers[0].activation = after
+    with pytest.raises(RuntimeError, match="not finalized"):
+        model.train(np.ones((2, 2)), np.eye(3)[:2])
+    with pytest.raises(ValueError, match=f"{loss.__name__} takes "):
+        model.finalize()
+    model.layers[0].activation = activation
+    model.train(np.ones((2, 2)), np.eye(3)[:2])  # nothing has changed
+
+
+def test_another_optimizer_is_taken_whole(spiral):
+    models = []
+    for assign in (True, False):
+        model = small()
+        model.train(*spiral, epochs=2)
+        if assign:
+            model.optimizer = nn.SGD(0.5)
+        else:
+            model.set(optimizer=nn.SGD(0.5))
+        model.finalize()
+        model.train(*spiral, epochs=2)
+        models.append(model)
+    assert bits(models[0]) == bits(models[1]) and models[0].history == models[1].history
+
+
 @pytest.mark.parametrize("value", ("False", 0, 1.0, []))
 def test_flags_are_true_or_false(value):
     """The text "False" would count as True."""
@@ -697,15 +773,6 @@ def test_unscaled_features_do_not_stop_a_sigmoid():
                       loss=nn.BinaryCrossentropy, optimizer=nn.Adam(0.01), accuracy=nn.BinaryAccuracy)
         model.train(X, y, epochs=100, batch_size=64, shuffle=True, seed=seed)
         assert model.evaluate(X, y)[1] > 0.8, seed  # the majority is 0.63
-
-
-def test_an_activation_that_is_joined_may_not_change_unseen():
-    model = build(nn.Dense(1, 1, activation="sigmoid"), loss=nn.BinaryCrossentropy, accuracy=nn.BinaryAccuracy)
-    model.layers[-1].activation = "tanh"
-    with pytest.raises(RuntimeError, match="not finalized"):
-        model.train(np.ones((2, 1)), [0, 1])
-    with pytest.raises(ValueError, match="BinaryCrossentropy takes probabilities"):
-        model.finalize()
 
 
 def test_a_joined_sigmoid_is_copied_with_its_model(tmp_path):

@@ -285,6 +285,7 @@ def in_place(model):
 
 def activation(model):
     model.layers[0].activation = "sigmoid"
+    model.finalize()
 
 
 def rate(model):
@@ -306,6 +307,7 @@ def step_by_hand(model):
 
 def no_accuracy(model):
     model.accuracy = None
+    model.finalize()
 
 
 @pytest.mark.parametrize("change", (new_weights, new_biases, all_parameters, in_place, activation, rate,
@@ -922,6 +924,7 @@ def test_another_optimizer_of_the_same_kind_in_a_callback(monkeypatch, make):
     # its state is its own: not that of the recorded update
     def other(model):
         model.optimizer = make()
+        model.finalize()
 
     same_training(monkeypatch, lambda: network(make()), changes(other, epochs=5))
 
@@ -929,6 +932,7 @@ def test_another_optimizer_of_the_same_kind_in_a_callback(monkeypatch, make):
 def test_an_optimizer_of_a_user_in_a_callback(monkeypatch):
     def other(model):
         model.optimizer = Halved(0.1)
+        model.finalize()
 
     same_training(monkeypatch, lambda: network(nn.SGD(0.1)), changes(other, epochs=5))
 
@@ -1208,6 +1212,7 @@ def changed_by_training(model):
 
 def changed_activation(model):
     model.layers[0].activation = "sigmoid"
+    model.finalize()
 
 
 def changed_layer(model):
@@ -1630,6 +1635,7 @@ def test_a_model_under_an_optimizer_that_has_run(monkeypatch, optimizer):
             each.optimizer.decay = 0.0
         if share:
             second.optimizer = first.optimizer
+            second.finalize()
         for epochs in (9, 1, 4):
             first.train(X, Y, epochs=epochs)
             second.train(X[::2], Y[::2], epochs=epochs + 2)
