@@ -17,8 +17,10 @@ from numpy.typing import ArrayLike, DTypeLike
 from . import backend, initializers
 from .arrays import MOST, Array, Calling, as_array, as_floats, finite, flag, float_dtype, generator, real, whole
 
+PARTS = {"optimizer": "update_params", "loss": "remember_trainable_layers", "accuracy": "calculate_accumulated"}
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
-DIMENSIONS = 63  # the most of a sample: NumPy allows 64 with the batch
+LONGEST = 60  # characters of what an error shows
+DIMENSIONS = 63  # the most of a sample: NumPy's arrays have 64
 # what outputs are to a loss; endings.py checks that it takes them
 PROBABILITIES, LOGARITHMS, NUMBERS, PASSED = "probabilities", "log-probabilities", "other numbers", "what it gets"
 
@@ -464,7 +466,7 @@ class Sequential:
     @property
     def trainable(self) -> bool:
         """Whether any of the layers is trained; assigning it sets `trainable` of all of them."""
-        return bool(self.trainable_layers)
+        return any(trained([layer]) or hasattr(layer, "trainable_layers") and layer.trainable for layer in self.layers)
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
@@ -492,11 +494,30 @@ class Sequential:
         return last.predictions(outputs) if hasattr(last, "predictions") else as_array(outputs, "outputs")
 
 
+def shown(value: Any) -> str:
+    """A value as an error shows it: in one line, and not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
 def unfolded(layer: Layer, taker: str) -> list[Layer]:
-    """The layers of a Sequential, or a list of the layer. Raises TypeError for what is no layer, naming `taker`."""
-    if isinstance(layer, type) or not (hasattr(layer, "forward") and hasattr(layer, "backward")):
-        raise TypeError(f"{taker} takes a layer, such as Dense(2, 64), got {layer!r}")
+    """The layers of a Sequential, or the layer alone. Raises TypeError for what is no layer, naming what took it."""
+    wish = f"{taker} takes a layer, such as Dense(2, 64), got"
+    if isinstance(layer, type):
+        raise TypeError(f"{wish} the class {layer.__name__}: write {layer.__name__}(...)")
+    check_use(layer)
+    for part, method in PARTS.items():
+        if hasattr(layer, method):
+            raise TypeError(f"{wish} {shown(layer)}: write model.set({part}=...)")
+    if not (hasattr(layer, "forward") and hasattr(layer, "backward")):
+        raise TypeError(f"{wish} {shown(layer)}")
     return layer.layers if type(layer) is Sequential else [layer]
+
+
+def check_use(part: Any) -> None:
+    """Raise TypeError for what no model takes, such as the book's softmax and loss in one."""
+    if hasattr(part, "_instead"):
+        raise TypeError(f"{type(part).__name__} is for loops of one's own, not for a model: write {part._instead}")
 
 
 def with_weights(layers: Sequence[Layer]) -> list[Layer]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import backend, endings
+from . import backend, endings, nested
 from . import layers as _layers
 from .arrays import FLOAT32, Array, as_floats, finite, flag, float_dtype, generator, whole
 from .files import read, write
@@ -27,6 +27,8 @@ from .progress import bar, compiling, say
 from .steps import Data, Figures, Pace, Steps
 
 EXAMPLES = {"loss": "CategoricalCrossentropy", "optimizer": "Adam", "accuracy": "Accuracy"}
+METHODS_OF = {"optimizer": ("pre_update_params", "update_params", "post_update_params"),
+              "accuracy": ("new_pass", "calculate", "calculate_accumulated")}
 FEW = 32  # samples up to which `predict` is recorded
 
 
@@ -41,8 +43,25 @@ class _Part:
         self._name = name
 
     def __set__(self, model: Any, value: Any) -> None:
+        _check_part(self._name, value)
         vars(model)[self._name] = value
         model._finalized = None
+
+
+def _check_part(name: str, value: Any) -> None:
+    # a loss is one of `Loss`; the others may be a user's own, of any class
+    if value is None:
+        return
+    if isinstance(value, type):
+        raise TypeError(f"{name} must be an object, got the class: write {value.__name__}()")
+    _layers.check_use(value)
+    if name == "loss":
+        fits = isinstance(value, Loss)
+    else:  # a loss has the methods of an accuracy, too
+        fits = not hasattr(value, "backward") and all(callable(getattr(value, method, None))
+                                                      for method in METHODS_OF[name])
+    if not fits:
+        raise TypeError(f"{name} must be an object such as nn.{EXAMPLES[name]}(), got {_layers.shown(value)}")
 
 
 class TrainableLayers(list[_layers.Layer]):
@@ -172,28 +191,32 @@ class Model:
                 layer.trainable = id(layer) in wanted
 
     def add(self, layer: _layers.Layer) -> None:
-        """Append a layer, or the layers of a Sequential. Raises TypeError for what has no forward and backward."""
-        self.layers += _layers.unfolded(layer, "add")
+        """Append a layer, or those of a Sequential. Raises TypeError for what has no forward and backward, ValueError
+        for a Model, or a class made from Sequential, with layers that would not be trained."""
+        found = _layers.unfolded(layer, "add")
+        if isinstance(layer, (Model, _layers.Sequential)):
+            nested.check([*self.layers, *found], [*self.layers, *found])
+        self.layers += found
         self._finalized = None
 
     def set(self, *, loss: Loss | None = None, optimizer: Any = None, accuracy: Any = None,
             clip_norm: float | None = None) -> None:
-        """Set the arguments that are given and keep the others. Call `finalize` afterwards.
+        """Set what is given, keep the rest; then call `finalize`. Raises TypeError for an object of another kind, and
+        for a class; then nothing is set.
 
         clip_norm: the largest Euclidean norm of all gradients together, a number of at least 0. Each step scales
             larger gradients down to it. `model.clip_norm = None` switches it off.
 
         Raises TypeError for a class instead of an object.
         """
-        for name, value in (("loss", loss), ("optimizer", optimizer), ("accuracy", accuracy)):
-            if isinstance(value, type):
-                raise TypeError(f"{name} must be an object, got the class: write {value.__name__}()")
-            if isinstance(value, str):
-                raise TypeError(f"{name} must be an object such as nn.{EXAMPLES[name]}(), got {value!r}")
-            if value is not None:
-                setattr(self, name, value)
+        parts = {"loss": loss, "optimizer": optimizer, "accuracy": accuracy}
+        for name, value in parts.items():
+            _check_part(name, value)
         if clip_norm is not None:
             self.clip_norm = clip_norm
+        for name, value in parts.items():
+            if value is not None:
+                setattr(self, name, value)
         self._finalized = None
 
     def finalize(self) -> None:
@@ -201,12 +224,17 @@ class Model:
         CategoricalCrossentropy, and Sigmoid, or the sigmoid of a Dense, with BinaryCrossentropy.
 
         A model without loss and optimizer can predict, but not train. Raises ValueError for no layers, for layers that
-        do not fit together, for a loss that does not fit the last layer, and for a softmax over a single output.
+        do not fit, for a loss that does not take what they give, for a softmax of a single output, and, with an
+        optimizer, for a layer that holds others which would not be trained.
         """
         if not self.layers:
             raise ValueError("the model has no layers: add some before finalize")
         if len({id(layer) for layer in self.layers}) != len(self.layers):
             raise ValueError("a layer was added twice: it keeps the arrays of one place only")
+        for layer in self.layers:
+            _layers.unfolded(layer, "finalize")  # it may have been put into the list
+        if self.optimizer is not None:
+            nested.check(self.layers, self.layers)
         parametrized, trained = self._with_weights(), self.trainable_layers
         for layer in parametrized:
             if not hasattr(layer, "biases"):

@@ -113,6 +113,8 @@ class Layer_Input(Calling):
 class Activation_Softmax_Loss_CategoricalCrossentropy(losses.SoftmaxCategoricalCrossentropy):
     """Softmax and categorical cross-entropy in one: `forward` returns the mean loss, `output` the probabilities."""
 
+    _instead = "add(Activation_Softmax()) and set(loss=Loss_CategoricalCrossentropy())"  # in a model, which joins them
+
     def __init__(self) -> None:
         self.activation = Activation_Softmax()
         self.loss = Loss_CategoricalCrossentropy()

@@ -804,17 +804,161 @@ def test_text_of_a_model_and_of_optimizers():
         "SGD(learning_rate=0.1, momentum=0.9, nesterov=True)")
 
 
-def test_objects_not_classes():
+OTHERS = {  # of which one kind each is right
+    "loss": nn.Huber, "optimizer": nn.Adam, "accuracy": nn.TopKAccuracy, "layer": lambda: nn.Dense(2, 3),
+    "block": nn.Sequential, "model": nn.Model, "number": lambda: 3, "text": lambda: "adam", "flag": lambda: False,
+    "function": lambda: np.mean, "schedule": lambda: nn.schedules.Cosine(0.1, steps=3), "list": lambda: [nn.Huber()],
+    "array": lambda: np.zeros(1000)}
+
+
+@pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
+@pytest.mark.parametrize("name, example", (("loss", "CategoricalCrossentropy"), ("optimizer", "Adam"),
+                                           ("accuracy", "Accuracy")))
+def test_parts_of_another_kind_are_refused_at_once(kind, name, example):
+    model = small(model=kind)
+    before = dict(vars(model))
+    for other, make in OTHERS.items():
+        if other == name:
+            continue
+        for assign in (lambda value: model.set(**{name: value}), lambda value: setattr(model, name, value)):
+            with pytest.raises(TypeError, match=rf"^{name} must be an object such as nn.{example}\(\), got ") as caught:
+                assign(make())
+            assert "\n" not in str(caught.value) and len(str(caught.value)) < 150
+    for found in (nn.Adam, nn.Huber, nn.ReLU):
+        with pytest.raises(TypeError, match=rf"{name} must be an object, got the class: write {found.__name__}\(\)"):
+            model.set(**{name: found})
+    assert vars(model) == before
+
+
+def test_nothing_is_set_if_one_part_is_wrong():
+    model = small()
+    loss, optimizer = model.loss, model.optimizer
+    with pytest.raises(TypeError, match="accuracy must be an object"):
+        model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD(), accuracy=3)
+    with pytest.raises(TypeError, match="clip_norm must be a number"):
+        model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD(), clip_norm="3")
+    assert model.loss is loss and model.optimizer is optimizer
+    model.predict(np.ones((1, 2)))  # it is still finalized
+
+
+def test_what_is_no_layer_is_no_layer():
     model = nn.Model()
-    with pytest.raises(TypeError, match=r"add takes a layer, such as Dense\(2, 64\), got <class"):
-        model.add(nn.ReLU)
-    with pytest.raises(TypeError, match="add takes a layer"):
-        model.add("relu")
-    with pytest.raises(TypeError, match=r"optimizer must be an object, got the class: write Adam\(\)"):
-        model.set(optimizer=nn.Adam)
-    for name, example in (("loss", "CategoricalCrossentropy"), ("optimizer", "Adam"), ("accuracy", "Accuracy")):
-        with pytest.raises(TypeError, match=rf"{name} must be an object such as nn.{example}\(\), got 'adam'"):
-            model.set(**{name: "adam"})
+    for take, name in ((model.add, "add"), (nn.Sequential, "Sequential")):
+        with pytest.raises(TypeError, match=rf"{name} takes a layer, .* got the class ReLU: write ReLU\(...\)"):
+            take(nn.ReLU)
+        for value in ("relu", 3, None, [nn.ReLU()]):
+            with pytest.raises(TypeError, match=rf"{name} takes a layer, such as Dense\(2, 64\), got "):
+                take(value)
+        for part, value in (("loss", nn.Huber()), ("loss", nnfs.Loss()), ("optimizer", nn.Adam()),
+                            ("optimizer", nnfs.Optimizer_SGD()), ("accuracy", nn.Accuracy())):
+            with pytest.raises(TypeError, match=rf"{name} takes a layer, .*: write model.set\({part}=...\)"):
+                take(value)
+    assert model.layers == []
+    for value in (nn.Huber(), nn.Adam(), nn.ReLU, 3):  # put there by hand
+        model.layers = [nn.Dense(2, 3), value]
+        with pytest.raises(TypeError, match="finalize takes a layer"):
+            model.finalize()
+
+
+@pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
+def test_the_books_softmax_and_loss_is_for_loops_of_ones_own(kind):
+    model, both = kind(), nnfs.Activation_Softmax_Loss_CategoricalCrossentropy()
+    for take in (model.add, nn.Sequential, lambda both: model.set(loss=both)):
+        with pytest.raises(TypeError, match=r"Activation_Softmax_Loss_CategoricalCrossentropy is for .*: write add\("
+                                            r"Activation_Softmax\(\)\) and set\(loss=Loss_CategoricalCross"):
+            take(both)
+
+
+# ---- layers inside of others
+
+
+class Skip(nn.Sequential):
+    """A block of a user's own."""
+
+    def forward(self, inputs, training=True):
+        return inputs + super().forward(inputs, training)
+
+    def backward(self, dvalues):
+        return dvalues + super().backward(dvalues)
+
+
+class Holder(Spy):
+    """Holds something as an attribute."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.held = held
+
+
+class Shared:
+    inner = nn.Dense(2, 2)
+    forward = backward = lambda self, x, training=True: x
+
+
+def holders(inner):
+    def model():
+        found = nn.Model()
+        found.layers = [inner]
+        return found
+
+    return {"subclass": Skip(inner), "attribute": Holder(inner), "list": Holder([nn.ReLU(), inner]),
+            "tuple": Holder((inner,)), "dict": Holder({"a": [inner]}), "deep": Holder(Holder([Skip(inner)])),
+            "sequential": nn.Sequential(inner), "model": model(), "in one": Skip(Skip(inner))}
+
+
+def inside(model, layer):
+    model.layers = [nn.Dense(2, 2, rng=0), layer, nn.Dense(2, 3, rng=1), nn.Softmax()]
+    model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.SGD(0.5), accuracy=nn.Accuracy())
+    return model
+
+
+@pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
+@pytest.mark.parametrize("holder", holders(nn.ReLU()))
+def test_layers_that_would_never_be_trained_are_named(spiral, holder, kind):
+    inner = nn.Dense(2, 2, activation="tanh")
+    layer = holders(inner)[holder]
+    model = inside(kind(), layer)
+    text = re.escape(f"{layer!r} holds {inner!r}, which the model would not train")
+    with pytest.raises(ValueError, match=f"layer 2, {text}: add the layers one by one, or set trainable = False"):
+        model.finalize()
+    if isinstance(layer, (Skip, nn.Model)):
+        with pytest.raises(ValueError, match=text):
+            nn.Model().add(layer)
+    inner.trainable = False
+    if holder != "model":
+        model.finalize()
+        model.train(*spiral, epochs=2, print_every=None)
+    model.optimizer = None  # nothing is trained
+    inner.trainable = True
+    model.finalize()
+
+
+def test_layers_of_a_class_would_not_be_trained_either():
+    with pytest.raises(ValueError, match=r"holds Dense\(2, 2\), which the model would not train"):
+        inside(nn.Model(), Shared()).finalize()
+
+
+def test_what_is_trained_may_be_held_by_others(spiral):
+    """A layer of the model; parameters that a layer shows as its own; the book's neighbours."""
+    class Wrapped(nn.Sequential):
+        weights = property(lambda self: self.layers[0].weights)
+        biases = property(lambda self: self.layers[0].biases)
+        dweights = property(lambda self: self.layers[0].dweights)
+        dbiases = property(lambda self: self.layers[0].dbiases)
+
+    dense = nn.Dense(2, 2, rng=0)
+    for layer, others in ((Wrapped(dense), []), (Holder(dense), [dense])):
+        layer.itself, layer.other = layer, Holder([layer])
+        model = build(*others, layer, nn.Dense(2, 3, rng=1), nn.Softmax())
+        before = dense.weights.copy()
+        model.train(*spiral, epochs=2)
+        assert not np.array_equal(dense.weights, before)
+    first, second = nnfs.Model(), nnfs.Model()
+    for model, width in ((first, 5), (second, 2)):  # the second takes a layer of the first
+        model.add(first.layers[0] if first.layers else nn.Softplus())
+        model.add(nn.Dense(width, width, rng=0))
+        model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD(0.1))
+        model.finalize()
 
 
 # ---- data that does not fit

@@ -1,0 +1,48 @@
+"""Layers in the attributes of others: a model neither sees nor trains them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .layers import Layer, trained
+from .losses import Loss
+
+NEIGHBOURS = ("prev", "next")  # the book's attributes of a layer in a model
+
+
+def check(layers: Sequence[Layer], known: Sequence[Layer]) -> None:
+    """Raise ValueError for a layer that holds one with weights in an attribute, or in a list, tuple, set or dict there,
+    which is not among `known`, nor frozen, nor shows its weights as those of the holder."""
+    seen = set(map(id, known))
+    for number, layer in enumerate(layers, 1):
+        if getattr(layer, "trainable", True) is False:
+            continue
+        own = np.asarray(getattr(layer, "weights", None))
+        for inner in trained(list(_held(layer))):
+            if id(inner) not in seen and not np.may_share_memory(own, np.asarray(inner.weights)):
+                raise ValueError(f"layer {number}, {layer!r} holds {inner!r}, which the model would not train: add the "
+                                 "layers one by one, or set trainable = False on it")
+
+
+def _held(layer: Layer) -> Iterator[Layer]:
+    # of layers that it holds, in turn, too
+    values, seen = _attributes(layer), {id(layer)}
+    for value in values:  # which grows
+        if id(value) in seen:
+            continue
+        if isinstance(value, (list, tuple, set, frozenset, dict)):
+            values += value.values() if isinstance(value, dict) else value
+        elif hasattr(value, "forward") and hasattr(value, "backward") and not isinstance(value, (type, Loss)):
+            yield value
+            values += _attributes(value)
+        else:
+            continue
+        seen.add(id(value))
+
+
+def _attributes(part: Any) -> list[Any]:
+    found = [value for name, value in getattr(part, "__dict__", {}).items() if name not in NEIGHBOURS]
+    return found + [value for kind in type(part).__mro__ for value in vars(kind).values()]
