@@ -12,6 +12,15 @@ STYLES = {"training": "#1f77b4", "validation": "#ff7f0e", "": "#555555"}
 WIDTHS = {"training": 2.4, "validation": 1.2, "": 1.2}  # so that both are visible where they overlap
 
 
+def numbers(name: Any, values: Any) -> list[float]:
+    """What stands under a name in a history, in which a user may have put anything, as floats. Raises TypeError for
+    what are no numbers."""
+    try:
+        return list(map(float, values.tolist() if hasattr(values, "tolist") else values))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"history[{str(name)[:40]!r}] must be a list of numbers, got {str(values)[:40]}") from error
+
+
 class History(dict[str, list[float]]):
     """A dict of lists with one number per epoch, such as `Model.history`; a notebook shows its curves.
 

@@ -18,7 +18,7 @@ from . import backend, endings, nested
 from . import layers as _layers
 from .arrays import FLOAT32, Array, as_floats, finite, flag, float_dtype, generator, whole
 from .files import read, write
-from .history import History
+from .history import History, numbers
 from .losses import Loss
 from .metrics import _Counting
 from .optimizers import clip_gradients
@@ -29,6 +29,7 @@ from .steps import Data, Figures, Pace, Steps
 EXAMPLES = {"loss": "CategoricalCrossentropy", "optimizer": "Adam", "accuracy": "Accuracy"}
 METHODS_OF = {"optimizer": ("pre_update_params", "update_params", "post_update_params"),
               "accuracy": ("new_pass", "calculate", "calculate_accumulated")}
+FIGURES = ("loss", "regularization_loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 FEW = 32  # samples up to which `predict` is recorded
 
 
@@ -129,8 +130,7 @@ class Model:
         self.layers: list[_layers.Layer] = []
         self.loss = self.optimizer = self.accuracy = None
         self._clip_norm: float | None = None
-        self.history = History({name: [] for name in ("loss", "regularization_loss", "accuracy", "val_loss",
-                                                      "val_accuracy", "learning_rate")})
+        self.history = History({name: [] for name in FIGURES})
         self._finalized: list[_layers.Layer] | None = None  # the layers that finalize saw
         self._penalty = 0.0  # of the samples since `_new_pass`, added
         self._forget_recordings()
@@ -301,11 +301,20 @@ class Model:
             self._remember_penalized()  # it may be another model's, too
 
     def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
-        first = self.layers[0]
         X = np.ascontiguousarray(as_floats(X, getattr(self._taker, "dtype", None), name))
-        columns = getattr(first, "n_inputs", None)
-        if columns is not None and (X.ndim != 2 or X.shape[1] != columns):
-            raise ValueError(f"{name} must have shape (samples, {columns}) for {first}, got {X.shape}")
+        shape, flat = X.shape[1:], ""
+        for layer in self.layers:  # as far as the shape is known
+            if type(layer) is _layers.Flatten:
+                shape, flat = (math.prod(shape),), "..."
+                continue
+            passed = type(layer) is _layers.Input
+            wish = layer.shape if passed else (layer.n_inputs,) if hasattr(layer, "n_inputs") else None
+            if wish is not None and (shape != wish or not X.ndim):
+                sizes = ", ".join(("samples", *([flat] if flat else map(str, wish))))
+                raise ValueError(f"{name} must have shape ({sizes}){f' with {wish[0]} elements a sample' * bool(flat)} "
+                                 f"for {layer}, got {X.shape}")
+            if not passed:
+                break
         return X
 
     def _samples(self, what: str, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None,
@@ -320,6 +329,18 @@ class Model:
             self.loss.prepare(y, self._outputs)
         weights = self.loss.weights(y, sample_weight, self._dtype)
         return (X, y) if weights is None else (X, y, weights)
+
+    def _validation(self, given: Any) -> Data:
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            found = (f"a {type(given).__name__} of {len(given)}" if isinstance(given, (tuple, list)) else
+                     _layers.shown(given) if isinstance(given, (str, int, float)) else type(given).__name__)
+            raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got {found}: to hold a share of "
+                            "the samples out, use nn.preparation.train_test_split")
+        try:
+            return self._samples("validation", *given)
+        except (TypeError, ValueError) as error:  # it speaks of X and y
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"validation_data: {error}") from error
 
     def forward(self, X: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs X."""
@@ -422,9 +443,10 @@ class Model:
         return accuracy.count(accuracy.hits(output, y), len(output) * accuracy.numbers(output.shape[-1]))
 
     def _note(self, figures: dict[str, list[float]]) -> None:
-        for name in figures:
-            self.history.setdefault(name, [])  # its user may have emptied it
-        # one call without Python code: after Ctrl-C all lists still have the same length
+        for name in figures:  # its user may have emptied it, or put in something else
+            if not isinstance(kept := self.history.setdefault(name, []), list):
+                self.history[name] = numbers(name, kept)
+        # by one call of no Python code: Ctrl-C leaves lists of one length
         list(map(list.extend, map(self.history.__getitem__, figures), figures.values()))
 
     def _new_pass(self) -> None:
@@ -484,17 +506,15 @@ class Model:
         weights = [each.copy() for each in weights]  # they may share memory with X or an output
         data: Data = (X, y, *weights)
         batch = len(X) if batch_size is None else min(whole("batch_size", batch_size), len(X))
-        if validation_data is not None and not (isinstance(validation_data, (tuple, list))
-                                                and len(validation_data) in (2, 3)):
-            raise TypeError("validation_data must be (X, y) or (X, y, sample_weight)")
         callbacks = () if callback is None else (callback,) if callable(callback) else callback
         if not isinstance(callbacks, (tuple, list)) or not all(map(callable, callbacks)):
-            raise TypeError(f"callback must be a callable or a list of callables, got {callback!r}")
-        validation = None if validation_data is None else self._samples("validation", *validation_data)
+            raise TypeError(f"callback must be callable, or a list of what is, got {callback!r}")
+        validation = None if validation_data is None else self._validation(validation_data)
         steps = -(-len(X) // batch)
         shuffle = steps > 1 if shuffle is None else flag("shuffle", shuffle)
         random = generator("seed", seed) if shuffle else None
-        before = len(self.history.get("loss", ()))
+        self._note({name: [] for name in FIGURES})  # what is no list of numbers is named before the first step
+        before = len(self.history["loss"])
         making = self._steps
         for each in callbacks:
             if hasattr(each, "begin"):

@@ -984,9 +984,74 @@ def test_errors_name_what_is_wrong_and_nothing_is_trained(X, y, error, text):
         model.train(X, y)
     with pytest.raises(error, match=text.replace("training", "evaluation")):
         model.evaluate(X, y)
-    with pytest.raises(error, match=text.replace("training", "validation")):
+    with pytest.raises(error, match=f"^validation_data: .*{text.replace('training', 'validation')}"):
         model.train(np.ones((2, 2)), [0, 1], validation_data=(X, y))
     assert bits(model) == before and model.history["loss"] == []
+
+
+@pytest.mark.parametrize("layers, wish", (
+    ((nn.Input((4, 4)), nn.Flatten(), nn.Dense(16, 3)), r"\(samples, 4, 4\) for Input\(\(4, 4\)\)"),
+    ((nn.Flatten(), nn.Dense(16, 3)), r"\(samples, ...\) with 16 elements a sample for Dense\(16, 3\)"),
+    ((nn.Input(16), nn.Dense(16, 3)), r"\(samples, 16\) for Input\(16\)")))
+def test_inputs_of_another_shape_are_named_before_anything_is_trained(twin, layers, wish):
+    model = build(*layers, nn.Softmax())
+    shape = layers[0].shape if isinstance(layers[0], nn.Input) else (4, 4)
+    X, before = np.ones((2, *shape), np.float32), bits(model)
+    text = rf"X must have shape {wish}, got \(2, 4, 3\)"
+    for call in (lambda: model.train(X, [0, 1], validation_data=(np.ones((2, 4, 3)), [0, 1])),
+                 lambda: model.train(np.ones((2, 4, 3)), [0, 1]), lambda: model.evaluate(np.ones((2, 4, 3)), [0, 1]),
+                 lambda: model.predict(np.ones((2, 4, 3)))):
+        with pytest.raises(ValueError, match=text):
+            call()
+    assert bits(model) == before and model.history["loss"] == []
+    model.train(X, [0, 1])
+
+
+@pytest.mark.parametrize("weights, error, text", (
+    ([1], ValueError, r"sample_weight must have shape \(2,\), got \(1,\)"),
+    ([1, -1], ValueError, "sample_weight must be finite and at least 0, got -1"),
+    (["a", "b"], TypeError, "sample_weight must hold real numbers")))
+def test_weights_of_the_validation_are_named_as_such(weights, error, text):
+    with pytest.raises(error, match=f"^validation_data: {text}"):
+        small().train(np.ones((2, 2)), [0, 1], validation_data=(np.ones((2, 2)), [0, 1], weights))
+
+
+@pytest.mark.parametrize("value, found", ((0.2, "0.2"), (True, "True"), ("X", "'X'"), ((1,), "a tuple of 1"),
+                                          ([1, 2, 3, 4], "a list of 4"), (np.ones((2, 2)), "ndarray"),
+                                          ({"X": 1, "y": 2}, "dict")))
+def test_what_is_no_validation_data_is_named(value, found):
+    model = small()
+    with pytest.raises(TypeError, match=rf"validation_data must be \(X, y\) or \(X, y, sample_weight\), got {found}"):
+        model.train(np.ones((2, 2)), [0, 1], validation_data=value)
+    if isinstance(value, float):
+        with pytest.raises(TypeError, match="to hold a share of the samples out, use nn.preparation.train_test_split"):
+            model.train(np.ones((2, 2)), [0, 1], validation_data=value)
+
+
+@pytest.mark.parametrize("kept", (np.array([2.0, 3.0]), (2.0, 3.0), range(2, 4), np.array([2, 3], np.float32)))
+def test_a_history_of_another_kind_becomes_lists(spiral, kept):
+    model, other = small(), small()
+    other.train(*spiral, epochs=2)
+    model.history["loss"] = model.history["mine"] = kept
+    model.train(*spiral, epochs=2)
+    assert model.history["loss"] == [2.0, 3.0, *other.history["loss"]]
+    assert {type(value) for value in model.history["loss"]} == {float} and model.history["mine"] is kept
+    model.train(*spiral, epochs=3, batch_size=100,
+                callback=lambda epoch: model.history.update(accuracy=np.zeros(epoch), val_loss=()))
+    assert list(model.history["accuracy"]) == [0, 0, 0] and model.history["val_loss"] == ()
+
+
+@pytest.mark.parametrize("wrong", (None, 3, "ab", ("a",), {"a": 1}, np.zeros((2, 2))))
+def test_a_history_that_cannot_go_on_is_named_before_anything_is_trained(spiral, wrong):
+    model = small()
+    before = bits(model)
+    for name in ("loss", "accuracy", "regularization_loss", "learning_rate", "val_loss", "val_accuracy"):
+        kept, model.history[name] = model.history[name], wrong
+        with pytest.raises(TypeError, match=rf"history\['{name}'\] must be a list of numbers, got "):
+            model.train(*spiral, epochs=2, validation_data=spiral)
+        model.history[name] = kept
+    assert bits(model) == before and model.optimizer.iterations == 0
+    model.train(*spiral)
 
 
 @pytest.mark.parametrize("name, value, error, text", [
