@@ -26,11 +26,19 @@ LARGEST = 1 << 30  # the most bytes that compressed data may expand to, or
 BOMB = 100  # times its size, if that is more
 
 
+def path_of(path: str | bytes | os.PathLike[Any]) -> str:
+    """A path as text. Raises TypeError for another kind: a number would be a file that is open."""
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise TypeError(f"path must be text or a path, got {type(path).__name__}") from None
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A file to write that becomes `path` at the end. A reader sees the old file or the new, and a failure keeps the
-    old one. A pipe or a device is written directly. Raises OSError if it cannot be written."""
-    path = os.fspath(path)  # a number would be a file that is open
+    """A file to write that becomes `path` at the end; a reader sees the old file or the new, and when it fails the old
+    one stays. A pipe or a device is written to as it is. Raises OSError when it cannot be written."""
+    path = path_of(path)
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         with open(path, "wb") as file:
             yield file
@@ -81,8 +89,8 @@ def reading(path: str | os.PathLike[str], pipes: bool = True) -> Iterator[IO[byt
     Raises OSError if it cannot be read, ValueError (which does not name the file) for a device or a socket, a pipe
     without `pipes`, or one that gives more than `PIPE` bytes.
     """
-    path = os.fspath(path)  # a number would be a file that is open
-    mode = os.stat(path).st_mode  # opening a device may have effects
+    path = path_of(path)
+    mode = os.stat(path).st_mode  # opening a device may do something
     _check_kind(mode, pipes)
     with open(path, "rb") as stream:
         if not stat.S_ISFIFO(mode):
@@ -162,9 +170,9 @@ def reason(error: Exception) -> str:
 
 
 def read(path: str | os.PathLike[str], take: Callable[[dict[str, Array]], Any], what: str) -> Any:
-    """`take` applied to the arrays of an npz file. Raises OSError if it cannot be read, else ValueError that says that
-    the file holds no `what`, and why."""
-    path = os.fspath(path)  # a number would be a file that is open
+    """`take` applied to the arrays of an npz file. Raises OSError when it cannot be read, ValueError for anything else:
+    that it holds no `what`, and why."""
+    path = path_of(path)
     try:
         with reading(path) as stream, zipfile.ZipFile(stream) as file:
             members = file.infolist()

@@ -14,17 +14,20 @@ from . import layers, losses, metrics, nnfs, optimizers, schedules
 from . import model as models
 from .arrays import Array, real
 from .files import read, write
+from .history import numbers
 
 FORMAT = "nnjit model 1"
 DESCRIPTION = "model.json"
+COUNT = 2**52  # the most steps in a file
+BASES = (losses.Loss, nnfs.Accuracy)  # which compute nothing
 CLASSES: dict[str, type] = {
     **{name: found for module in (layers, losses, metrics, optimizers, schedules)
        for name, found in vars(module).items()
        if inspect.isclass(found) and found.__module__ == module.__name__ and not name.startswith("_")
-       and found is not layers.Sequential},  # a model has its layers one by one
+       and found not in (layers.Sequential, *BASES)},  # a model has its layers one by one
     "layers.Step": layers.Step,  # "Step" is the schedule
     "Model": models.Model,
-    **{f"nnfs.{name}": getattr(nnfs, name) for name in nnfs.__all__}}
+    **{f"nnfs.{name}": found for name in nnfs.__all__ if (found := getattr(nnfs, name)) not in BASES}}
 LAYERS = tuple(found for found in CLASSES.values() if found.__module__ == layers.__name__)
 NAMES = {found: name for name, found in reversed(CLASSES.items())}  # the name in nn of what nnfs only renames
 
@@ -42,7 +45,8 @@ def _describe(part: Any) -> Any:
     if isinstance(part, dict):  # class weights
         return {key: _describe(each) for key, each in part.items()}
     if type(part) not in NAMES:
-        raise TypeError(f"{part!r} cannot be saved: it is not of a class of nnjit.nn")
+        kind = "of a base class" if type(part) in BASES else "not of a class of nnjit.nn"
+        raise TypeError(f"{part!r} cannot be saved: it is {kind}")
     if hasattr(part, "arguments"):
         return {"class": NAMES[type(part)], **part.arguments()}
     names = inspect.signature(type(part).__init__).parameters
@@ -91,12 +95,16 @@ def _build(described: Any, kind: type | tuple[type, ...]) -> Any:
 
 
 def _figures(name: Any, values: Any) -> Array:
-    # of a history, which may hold anything a user put there
     try:
-        return np.array(list(map(float, values)))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise TypeError(f"the model cannot be saved: history[{str(name)[:40]!r}] must be a list of numbers, got "
-                        f"{str(values)[:40]}") from error
+        return np.array(numbers(name, values))
+    except TypeError as error:
+        raise TypeError(f"the model cannot be saved: {error}") from error
+
+
+def _count(value: Any) -> Any:
+    # nobody makes so many steps, but a file may claim them: a training from there on can be saved, too
+    value = _describe(value)
+    return COUNT if isinstance(value, int) and COUNT < value < 2 * COUNT else value
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
@@ -114,9 +122,9 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
                    "precision_given": getattr(model.accuracy, "_given", None),
                    "clip_norm": _describe(model.clip_norm),
                    "history": {name: [] for name in figures},
-                   "iterations": _describe(getattr(optimizer, "iterations", 0)),
+                   "iterations": _count(getattr(optimizer, "iterations", 0)),
                    "learning_rate": _describe(getattr(optimizer, "current_learning_rate", 0.0)),
-                   "calls": [_describe(getattr(each, "calls", None)) for each in model.layers],
+                   "calls": [_count(getattr(each, "calls", None)) for each in model.layers],
                    "trainable": [_describe(getattr(each, "trainable", None)) for each in model.layers],
                    "powers": [state and state.powers for state in states]}
     arrays = {DESCRIPTION: np.frombuffer(json.dumps(description, default=_describe).encode(), np.uint8)}
@@ -134,9 +142,9 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     write(path, arrays)
 
 
-def _whole(name: str, value: Any, below: int) -> int:
-    if type(value) is not int or not 0 <= value < below:
-        raise ValueError(f"{name} must be a whole number of at least 0 and below {below}, got {str(value)[:40]}")
+def _whole(name: str, value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= COUNT:
+        raise ValueError(f"{name} must be a whole number of at least 0 and at most {COUNT}, got {str(value)[:40]}")
     return value
 
 
@@ -175,7 +183,7 @@ def _restore(arrays: dict[str, Array]) -> Any:
         model.accuracy._given = False  # the next training computes it from its targets
     optimizer = model.optimizer
     if optimizer is not None:
-        optimizer.iterations = _whole("iterations", description["iterations"], 2**53)
+        optimizer.iterations = _whole("iterations", description["iterations"])
         optimizer.current_learning_rate = description["learning_rate"]
         # in files without powers all layers were updated in each step
         powers = description.get("powers") or [optimizer._after(optimizer.iterations)] * len(model.layers)
@@ -187,7 +195,7 @@ def _restore(arrays: dict[str, Array]) -> Any:
         if calls is not None:
             if not hasattr(layer, "calls"):
                 raise ValueError(f"{layer} counts no calls")
-            layer.calls = _whole("calls", calls, 2**53)
+            layer.calls = _whole("calls", calls)
         if not hasattr(layer, "held"):
             continue
         layer.weights, layer.biases = arrays[f"layer{number}.weights"], arrays[f"layer{number}.biases"]
