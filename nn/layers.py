@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from . import backend, initializers
 from .arrays import MOST, Array, Calling, as_array, as_floats, finite, flag, float_dtype, generator, real, whole
 
+# by a method of theirs, what is set and not added
 PARTS = {"optimizer": "update_params", "loss": "remember_trainable_layers", "accuracy": "calculate_accumulated"}
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 LONGEST = 60  # characters of what an error shows
@@ -506,11 +507,9 @@ def unfolded(layer: Layer, taker: str) -> list[Layer]:
     if isinstance(layer, type):
         raise TypeError(f"{wish} the class {layer.__name__}: write {layer.__name__}(...)")
     check_use(layer)
-    for part, method in PARTS.items():
-        if hasattr(layer, method):
-            raise TypeError(f"{wish} {shown(layer)}: write model.set({part}=...)")
-    if not (hasattr(layer, "forward") and hasattr(layer, "backward")):
-        raise TypeError(f"{wish} {shown(layer)}")
+    if hasattr(layer, PARTS["loss"]) or not (hasattr(layer, "forward") and hasattr(layer, "backward")):
+        part = next((part for part, method in PARTS.items() if hasattr(layer, method)), None)
+        raise TypeError(f"{wish} {shown(layer)}" + ("" if part is None else f": write model.set({part}=...)"))
     return layer.layers if type(layer) is Sequential else [layer]
 
 

@@ -308,8 +308,8 @@ class Model:
                 shape, flat = (math.prod(shape),), "..."
                 continue
             passed = type(layer) is _layers.Input
-            wish = layer.shape if passed else (layer.n_inputs,) if hasattr(layer, "n_inputs") else None
-            if wish is not None and (shape != wish or not X.ndim):
+            wish = layer.shape if passed else (getattr(layer, "n_inputs", None),)
+            if wish != (None,) and (shape != wish or not X.ndim):
                 sizes = ", ".join(("samples", *([flat] if flat else map(str, wish))))
                 raise ValueError(f"{name} must have shape ({sizes}){f' with {wish[0]} elements a sample' * bool(flat)} "
                                  f"for {layer}, got {X.shape}")
@@ -320,15 +320,14 @@ class Model:
     def _samples(self, what: str, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None,
                  prepare: bool = False) -> Data:
         # converted and checked once, so that the steps need not; `prepare` lets the loss learn from the labels
-        assert self.loss is not None
         X = self._inputs(X)
         if not len(X):
             raise ValueError(f"the {what} data is empty")
-        y = self.loss.targets(y, len(X), self._outputs, self._dtype)
+        targets: Array = self.loss.targets(y, len(X), self._outputs, self._dtype)
         if prepare:
-            self.loss.prepare(y, self._outputs)
-        weights = self.loss.weights(y, sample_weight, self._dtype)
-        return (X, y) if weights is None else (X, y, weights)
+            self.loss.prepare(targets, self._outputs)
+        weights = self.loss.weights(targets, sample_weight, self._dtype)
+        return (X, targets) if weights is None else (X, targets, weights)
 
     def _validation(self, given: Any) -> Data:
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
@@ -365,8 +364,8 @@ class Model:
             output = as_floats(output, self._dtype, "output")
             if not output.ndim:
                 raise ValueError("output must have shape (N, C), got ()")
-            y = self.loss.targets(y, len(output), self._outputs, self._dtype)  # type: ignore[union-attr]
-            weights = self.loss.weights(y, None, self._dtype)  # type: ignore[union-attr]
+            y = self.loss.targets(y, len(output), self._outputs, self._dtype)
+            weights = self.loss.weights(y, None, self._dtype)
         gradient = _kept(criterion.backward(output, y), criterion, "dinputs")
         if weights is not None:
             gradient = backend.ops.scale_rows.backward(gradient, as_floats(weights, gradient.dtype))
@@ -432,7 +431,7 @@ class Model:
         return losses
 
     def _score(self, training: bool, *data: Array) -> tuple[float, float | None]:
-        loss = float(self.loss.accumulate(self._forward_loss(training, *data)))  # type: ignore[union-attr]
+        loss = float(self.loss.accumulate(self._forward_loss(training, *data)))
         return loss, None if self.accuracy is None else self._measure(self._criterion.output, data[1])  # type: ignore
 
     def _measure(self, output: Any, y: Array) -> float:
@@ -450,14 +449,14 @@ class Model:
         list(map(list.extend, map(self.history.__getitem__, figures), figures.values()))
 
     def _new_pass(self) -> None:
-        self.loss.new_pass()  # type: ignore[union-attr]
+        self.loss.new_pass()
         self._penalty = 0.0
         if self.accuracy is not None:
             self.accuracy.new_pass()
 
     def _means(self) -> tuple[float, float | None]:
         # floats, whatever a user's own classes return: NumPy's numbers cannot go to JSON
-        loss = float(self.loss.calculate_accumulated())  # type: ignore[union-attr]
+        loss = float(self.loss.calculate_accumulated())
         accuracy = None if self.accuracy is None else self.accuracy.calculate_accumulated()
         return loss, None if accuracy is None else float(accuracy)
 

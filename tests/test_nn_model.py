@@ -885,6 +885,8 @@ class Skip(nn.Sequential):
 class Holder(Spy):
     """Holds something as an attribute."""
 
+    n_inputs = update_params = None  # whatever a user has
+
     def __init__(self, held):
         super().__init__()
         self.held = held
