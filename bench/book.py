@@ -51,9 +51,9 @@ So the tests require:
 
 LAST = """\
 Accuracy / loss of the last epoch, before its update; the loss includes penalties. NumPy run: the book's own code on one
-build of NumPy. NumPy path: the same program as the kernels', after `nn.use("numpy")`. Changed: the range on the kernels
-for {changes} changes of the initial weights, each multiplied by 1 + {change:g} or 1 - {change:g}. -: not published, or
-not run because it takes minutes.
+build of NumPy. NumPy path: the same program as the kernels', after `nn.use("numpy")`, without the checks of arguments.
+Changed: the range on the kernels for {changes} changes of the initial weights, each multiplied by 1 + {change:g} or
+1 - {change:g}. -: not published, or not run because it takes minutes.
 """
 SECONDS = """\
 Time of a whole training, without imports, compilation and data; the two paths alternate. ratio: the NumPy path's time

@@ -24,6 +24,7 @@ from . import (adagrad, adam, add, binary_accuracy, binary_cross_entropy, catego
                silu, softmax, softmax_cross_entropy, softplus, split, step, tanh)
 from .core.cache import before_compiling
 from .core.capture import capture
+from .core.compile import Checked
 from .core.info import info
 from .core.threads import get_num_threads, set_num_threads
 from .core.replay import Replay
@@ -33,5 +34,5 @@ __all__ = ["adagrad", "adam", "add", "binary_accuracy", "binary_cross_entropy", 
            "leaky_relu", "linear", "log_softmax", "matmul", "mean", "mean_absolute_error", "mean_squared_error",
            "multiply", "negative_log_likelihood", "normal", "penalty", "regression_accuracy", "relu", "rmsprop",
            "scale_rows", "sgd", "sigmoid", "sigmoid_cross_entropy", "silu", "softmax", "softmax_cross_entropy",
-           "softplus", "split", "step", "tanh", "Replay", "before_compiling", "capture", "get_num_threads", "info",
-           "set_num_threads"]
+           "softplus", "split", "step", "tanh", "Checked", "Replay", "before_compiling", "capture",
+           "get_num_threads", "info", "set_num_threads"]

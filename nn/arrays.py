@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from numbers import Real
@@ -216,6 +217,12 @@ def generator(name: str, seed: int | np.random.Generator | None) -> np.random.Ge
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:  # NumPy's text names no argument
         raise type(error)(f"{name} must be a whole number of at least 0 or a NumPy Generator, got {seed!r}") from error
+
+
+def rename(error: Exception, **names: str) -> None:
+    """Write the user's names of arguments for those of a kernel's error, which the caller then raises again."""
+    text, got, found = str(error).partition(", got ")
+    error.args = (re.sub(r"\w+", lambda word: names.get(word[0], word[0]), text) + got + found,)
 
 
 def flag(name: str, value: Any) -> bool:

@@ -1,22 +1,66 @@
 """Which twin the layers call: the compiled kernels ("numba") or the plain NumPy reference ("numpy").
 
 The choice applies to the whole process, including all threads. Layers, losses, optimizers and metrics read `ops` at
-each call, so a switch takes effect immediately, even during a training.
+each call, so a switch takes effect immediately, even during a training. Both raise the same errors: the arguments of
+the NumPy twin pass the checks of the kernels.
 """
 
 import sys
-from types import ModuleType
+from collections.abc import Callable
+from decimal import Decimal
+from numbers import Real
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from .. import kernels
-from ..kernels import Replay, before_compiling, get_num_threads, reference
+from ..kernels import Checked, Replay, before_compiling, get_num_threads, reference
 
 __all__ = ["Replay", "TWINS", "before_compiling", "capture", "get_num_threads", "name", "ops", "use"]
 
-TWINS: dict[str, ModuleType] = {"numba": kernels, "numpy": reference}
+
+def _array(value: Any) -> Any:
+    # NumPy makes a number of an array without dimensions, and subclasses such as np.matrix multiply in their own way
+    if type(value) is not np.ndarray and isinstance(value, (np.ndarray, np.generic)):
+        return np.asarray(value).view(np.ndarray)
+    return value
+
+
+def _number(value: Any) -> Any:
+    # float32 times a number of NumPy's may be float64, and times a Decimal is an error
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.item()
+    return float(value) if isinstance(value, (Decimal, Real)) and not isinstance(value, int) else value
+
+
+def _gated(kernel: Callable[..., Any], twin: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of the twin, called once the arguments have passed the checks of the kernel's: 2 to 6 us a call."""
+
+    def call(*args: Any, **options: Any) -> Any:
+        try:
+            kernel(*args, **options, parallel=Checked)
+        except Checked:
+            pass
+        options = {key: value if type(value) is float or key == "out" else _number(value)
+                   for key, value in options.items()}
+        found = twin(*map(_array, args), **options)
+        return tuple(map(_array, found)) if type(found) is tuple else _array(found)
+
+    return call
+
+
+def _gated_operation(operation: str) -> SimpleNamespace:
+    twin = getattr(reference, operation)
+    return SimpleNamespace(**{verb: _gated(getattr(getattr(kernels, operation), verb), getattr(twin, verb))
+                              for verb in ("forward", "backward", "step") if hasattr(twin, verb)})
+
+
+TWINS: dict[str, Any] = {"numba": kernels, "numpy": SimpleNamespace(**{
+    operation: _gated_operation(operation) for operation in reference.__all__})}
 
 name = "numba"
-ops: ModuleType = kernels
+ops: Any = kernels
 _switches = 0
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import backend, initializers
-from .arrays import MOST, Array, Calling, as_array, as_floats, finite, flag, float_dtype, generator, real, whole
+from .arrays import (MOST, Array, Calling, as_array, as_floats, finite, flag, float_dtype, generator, real, rename,
+                     whole)
 
 # by a method of theirs, what is set and not added
 PARTS = {"optimizer": "update_params", "loss": "remember_trainable_layers", "accuracy": "calculate_accumulated"}
@@ -40,6 +41,16 @@ class _Layer(Calling):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         vars(self)["trainable"] = flag("trainable", value)
+
+
+def penalty(name: str, values: Array, l1: float, l2: float) -> float:
+    """The penalty of weights or biases; `name` is what the names of their regularizers begin with."""
+    try:
+        found: float = backend.ops.penalty.forward(values, l1=l1, l2=l2)
+    except (TypeError, ValueError) as error:
+        rename(error, l1=f"{name}_regularizer_l1", l2=f"{name}_regularizer_l2")
+        raise
+    return found
 
 
 class Dense(_Layer):
@@ -123,8 +134,8 @@ class Dense(_Layer):
 
     def penalties(self) -> list[float]:
         """The penalties that the regularizers add to the loss: of the weights and of the biases, each only if set."""
-        return [backend.ops.penalty.forward(values, l1=l1, l2=l2)
-                for values, (l1, l2) in zip(self.held(), self.regularizers()) if l1 or l2]
+        return [penalty(name, values, l1, l2) for name, values, (l1, l2)
+                in zip(("weight", "bias"), self.held(), self.regularizers()) if l1 or l2]
 
     def _parameter(self, values: ArrayLike, name: str, shape: tuple[int, int]) -> Array:
         found = as_floats(values, self.dtype, name)
@@ -142,7 +153,13 @@ class Dense(_Layer):
 
     def _forward(self, inputs: ArrayLike, activation: str | None) -> Array:
         self.inputs = inputs = as_floats(inputs, self.dtype)
-        self.output = y = backend.ops.dense.forward(inputs, self._weights, self._biases, activation=activation)
+        try:
+            self.output = y = backend.ops.dense.forward(inputs, self._weights, self._biases, activation=activation)
+        except (TypeError, ValueError) as error:
+            if inputs.ndim != 2 or inputs.shape[1] != self.n_inputs:
+                raise ValueError(f"inputs must have shape (N, {self.n_inputs}), got {inputs.shape}") from None
+            rename(error, x="inputs", w="weights", b="biases")
+            raise
         return y
 
     def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
@@ -156,11 +173,21 @@ class Dense(_Layer):
         if self.inputs is None:
             raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, self.dtype, "dvalues")
-        self.dinputs, self.dweights, biases = backend.ops.dense.backward(
-            dvalues, self.inputs, self._weights, self.output, activation=activation, input_gradient=input_gradient)
-        for gradient, values, (l1, l2) in zip((self.dweights, biases), self.held(), self.regularizers()):
-            if l1 or l2:
-                backend.ops.penalty.backward(gradient, values, l1=l1, l2=l2, out=gradient)
+        try:
+            self.dinputs, self.dweights, biases = backend.ops.dense.backward(
+                dvalues, self.inputs, self._weights, self.output, activation=activation, input_gradient=input_gradient)
+        except (TypeError, ValueError) as error:
+            rename(error, dy="dvalues", x="inputs", w="weights", y="output")
+            raise
+        name = "weight"
+        try:
+            for gradient, values, (l1, l2) in zip((self.dweights, biases), self.held(), self.regularizers()):
+                if l1 or l2:
+                    backend.ops.penalty.backward(gradient, values, l1=l1, l2=l2, out=gradient)
+                name = "bias"
+        except (TypeError, ValueError) as error:
+            rename(error, l1=f"{name}_regularizer_l1", l2=f"{name}_regularizer_l2")
+            raise
         self.dbiases = biases[None]
         return self.dinputs
 
@@ -180,7 +207,11 @@ class _Activation(_Layer):
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The outputs for inputs (N, C). Other dtypes than float32 and float64 become float32."""
         self.inputs = inputs = as_floats(inputs)
-        self.output = y = getattr(backend.ops, self.operation).forward(inputs, **self._knobs)
+        try:
+            self.output = y = getattr(backend.ops, self.operation).forward(inputs, **self._knobs)
+        except (TypeError, ValueError) as error:
+            rename(error, x="inputs")
+            raise
         return y
 
     def backward(self, dvalues: ArrayLike) -> Array:
@@ -189,7 +220,11 @@ class _Activation(_Layer):
         if seen is None:
             raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, seen.dtype, "dvalues")
-        self.dinputs = dx = getattr(backend.ops, self.operation).backward(dvalues, seen, **self._knobs)
+        try:
+            self.dinputs = dx = getattr(backend.ops, self.operation).backward(dvalues, seen, **self._knobs)
+        except (TypeError, ValueError) as error:
+            rename(error, dy="dvalues", x="inputs", y="output")
+            raise
         return dx
 
     def predictions(self, outputs: ArrayLike) -> Array:
@@ -437,8 +472,12 @@ class Dropout(_Activation):
             raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, self.output.dtype, "dvalues")
         mask = self.binary_mask
-        self.dinputs = dx = (backend.ops.linear.forward(dvalues) if mask is None else
-                             backend.ops.dropout.backward(dvalues, mask))
+        try:
+            self.dinputs = dx = (backend.ops.linear.forward(dvalues) if mask is None else
+                                 backend.ops.dropout.backward(dvalues, mask))
+        except (TypeError, ValueError) as error:
+            rename(error, dy="dvalues", mask="binary_mask")
+            raise
         return dx
 
 

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, finite, within
-from .layers import LOGARITHMS, NUMBERS, PROBABILITIES
+from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, finite, rename, within
+from .layers import LOGARITHMS, NUMBERS, PROBABILITIES, penalty
 from .targets import (BALANCED, ClassWeights, as_class_weights, as_weights, balanced, check_count, check_shares,
                       weights_of, within_unit)
 
@@ -38,7 +38,7 @@ def _penalties(layer: Any) -> list[float]:
     for name, values in (("weight", "weights"), ("bias", "biases")):
         l1, l2 = (getattr(layer, f"{name}_regularizer_{kind}", 0) for kind in ("l1", "l2"))
         if l1 or l2:
-            found.append(backend.ops.penalty.forward(as_floats(getattr(layer, values)), l1=l1, l2=l2))
+            found.append(penalty(name, as_floats(getattr(layer, values)), l1, l2))
     return found
 
 
@@ -120,8 +120,8 @@ class Loss(Calling):
         """The penalties of the regularizers of a layer, or of all remembered layers."""
         total = 0.0
         for each in self.trainable_layers if layer is None else (layer,):
-            for penalty in each.penalties() if hasattr(each, "penalties") else _penalties(each):
-                total += penalty
+            for found in each.penalties() if hasattr(each, "penalties") else _penalties(each):
+                total += found
         return total
 
     def calculate(self, output: ArrayLike, y: ArrayLike, *, include_regularization: bool = False) -> Any:
@@ -164,11 +164,11 @@ class _Weighted(Loss):
     def _labels(self, y: ArrayLike, values: Array) -> Array:
         return self.targets(y, values.shape[0], values.shape[1], values.dtype)
 
-    def _arguments(self, values: ArrayLike, y: ArrayLike,
+    def _arguments(self, name: str, values: ArrayLike, y: ArrayLike,
                    sample_weight: ArrayLike | None) -> tuple[Array, Array, Array | None]:
-        values = as_floats(values, name="y_pred")
+        values = as_floats(values, name=name)
         if values.ndim != 2:
-            raise ValueError(f"y_pred must have shape (N, C), got {values.shape}")
+            raise ValueError(f"{name} must have shape (N, C), got {values.shape}")
         y = self._labels(y, values)
         return values, y, self.weights(y, sample_weight, values.dtype)
 
@@ -204,14 +204,22 @@ class _Weighted(Loss):
 
     def forward(self, y_pred: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
         """The loss (N,) of each row of outputs `y_pred` (N, C) against labels or targets, times its weight."""
-        values, y, weights = self._arguments(y_pred, y_true, sample_weight)
-        losses = self._losses(values, y)
+        values, y, weights = self._arguments("y_pred", y_pred, y_true, sample_weight)
+        try:
+            losses = self._losses(values, y)
+        except (TypeError, ValueError) as error:
+            rename(error, x="y_pred", p="y_pred", y="y_pred", targets="y_true")
+            raise
         return losses if weights is None else backend.ops.scale_rows.forward(losses, weights)
 
     def backward(self, dvalues: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
         """The gradient (N, C) of the mean loss with respect to what `forward` took; `dvalues` is `output`."""
-        values, y, weights = self._arguments(dvalues, y_true, sample_weight)
-        dx = self._gradient(values, y)
+        values, y, weights = self._arguments("dvalues", dvalues, y_true, sample_weight)
+        try:
+            dx = self._gradient(values, y)
+        except (TypeError, ValueError) as error:
+            rename(error, x="dvalues", p="dvalues", y="dvalues", targets="y_true")
+            raise
         self.dinputs = dx = dx if weights is None else backend.ops.scale_rows.backward(dx, weights)
         return dx
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT32, FLOAT64, Array, as_array, as_floats, as_labels, finite, whole, within
+from .arrays import FLOAT32, FLOAT64, Array, as_array, as_floats, as_labels, finite, rename, whole, within
 
 
 class _Counting:
@@ -68,7 +68,11 @@ class Accuracy(_Counting):
         if outputs.shape[-1] == 1:
             raise ValueError("Accuracy compares the outputs of classes, got one: take BinaryAccuracy for a "
                              "probability, RegressionAccuracy for a number")
-        found: int = backend.ops.categorical_accuracy.forward(outputs, y)
+        try:
+            found: int = backend.ops.categorical_accuracy.forward(outputs, y)
+        except (TypeError, ValueError) as error:
+            rename(error, y="outputs")
+            raise
         return found
 
     def numbers(self, columns: int) -> int:
@@ -161,7 +165,11 @@ class BinaryAccuracy(_Counting):
 
     def hits(self, outputs: Array, y: Array) -> int:
         _need_targets(self, y)
-        found: int = backend.ops.binary_accuracy.forward(outputs, y, threshold=self.threshold)
+        try:
+            found: int = backend.ops.binary_accuracy.forward(outputs, y, threshold=self.threshold)
+        except (TypeError, ValueError) as error:
+            rename(error, p="outputs", targets="y")
+            raise
         return found
 
 
@@ -197,5 +205,9 @@ class RegressionAccuracy(_Counting):
         _need_targets(self, y)
         if self.precision is None:
             self.prepare(y)
-        found: int = backend.ops.regression_accuracy.forward(outputs, y, precision=self.precision)
+        try:
+            found: int = backend.ops.regression_accuracy.forward(outputs, y, precision=self.precision)
+        except (TypeError, ValueError) as error:
+            rename(error, y="outputs", targets="y")
+            raise
         return found

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from . import backend, endings, nested
 from . import layers as _layers
-from .arrays import FLOAT32, Array, as_floats, finite, flag, float_dtype, generator, whole
+from .arrays import FLOAT32, Array, as_floats, finite, flag, float_dtype, generator, rename, whole
 from .files import read, write
 from .history import History, numbers
 from .losses import Loss
@@ -366,7 +366,11 @@ class Model:
                 raise ValueError("output must have shape (N, C), got ()")
             y = self.loss.targets(y, len(output), self._outputs, self._dtype)
             weights = self.loss.weights(y, None, self._dtype)
-        gradient = _kept(criterion.backward(output, y), criterion, "dinputs")
+        try:
+            gradient = _kept(criterion.backward(output, y), criterion, "dinputs")
+        except (TypeError, ValueError) as error:
+            rename(error, dvalues="output")
+            raise
         if weights is not None:
             gradient = backend.ops.scale_rows.backward(gradient, as_floats(weights, gradient.dtype))
             criterion.dinputs = gradient

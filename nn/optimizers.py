@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import backend
-from .arrays import Array, aligned, as_floats, checked, finite, flag, whole
+from .arrays import Array, aligned, as_floats, checked, finite, flag, rename, whole
 from .layers import Layer
 from .plan import ALIGNMENT, Parameters
 from .schedules import Schedule, _power, foreseeable
@@ -124,8 +124,14 @@ class _Optimizer:
         state, n = self._state(layer), self.buffers
         powers = self._next(state.powers)
         numbers = self._numbers(powers)
-        self._step(layer.weights, layer.dweights, *state.arrays[:n], **numbers)
-        self._step(layer.biases, layer.dbiases, *state.arrays[n:], **numbers)
+        name = "weights"
+        try:
+            self._step(layer.weights, layer.dweights, *state.arrays[:n], **numbers)
+            name = "biases"
+            self._step(layer.biases, layer.dbiases, *state.arrays[n:], **numbers)
+        except (TypeError, ValueError) as error:
+            rename(error, w=name, dw=f"d{name}")
+            raise
         state.powers = powers
 
     def _kept(self, layer: Layer) -> _State | None:
@@ -406,7 +412,13 @@ def clip_gradients(layers: Sequence[Layer], max_norm: float) -> float:
     gradients = [gradient for layer in layers for gradient in (layer.dweights, layer.dbiases)]
     # summed in the order that they have in a model: see Parameters
     parts = [part for each in gradients for part in (each.ravel(), np.zeros(-each.size % ALIGNMENT, each.dtype))]
-    norm: float = backend.ops.clip_norm.forward(np.concatenate(parts)) if parts else 0.0
-    for gradient in gradients:
-        backend.ops.clip_norm.step(gradient, norm=norm, max_norm=max_norm)
+    name = "dweights and dbiases"
+    try:
+        norm: float = backend.ops.clip_norm.forward(np.concatenate(parts)) if parts else 0.0
+        for number, gradient in enumerate(gradients):
+            name = "dbiases" if number % 2 else "dweights"
+            backend.ops.clip_norm.step(gradient, norm=norm, max_norm=max_norm)
+    except (TypeError, ValueError) as error:
+        rename(error, x=name)
+        raise
     return norm

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from optional import needs
 
-from nnjit import kernels
+from nnjit import kernels, nn
 from nnjit.bench import against, cases, figures, machine, peers, report, roofline, running, tables
 from nnjit.kernels import reference
 
@@ -746,6 +746,13 @@ def test_given_outputs_are_written_again():
     assert case.group == "relu.forward 5x3 f32 out="
     call, _ = case.prepare("nnjit")
     assert call() is call()
+
+
+def test_the_twins_are_measured_without_checks():
+    with cases._set_up("numpy", False):
+        assert nn.backend.ops is reference
+    with cases._set_up("nnjit", False):
+        assert nn.backend.ops is kernels
 
 
 def test_blas_gets_the_threads_of_the_kernels():

@@ -225,7 +225,7 @@ def test_data_of_another_kind_in_the_next_training(monkeypatch):
 def test_data_of_another_width_in_the_next_training():
     model = network(loose=True)
     model.train(X, Y)
-    with pytest.raises(ValueError, match="w must have shape"):
+    with pytest.raises(ValueError, match="inputs must have shape"):
         model.train(X[:, :5], Y)
 
 
@@ -1771,7 +1771,7 @@ def test_read_only_weights_are_not_written(trained):
     if trained:
         model.train(X, Y)
     model.layers[0].weights.flags.writeable = False
-    with pytest.raises(ValueError, match="w must be writeable"):
+    with pytest.raises(ValueError, match="^weights must be writeable"):
         model.train(X, Y, epochs=2)
 
 

@@ -108,10 +108,16 @@ def nest_of(variant):
     return variant.__self__ if isinstance(variant, types.MethodType) else variant.nest
 
 
+class Checked(Exception):
+    """A public function given `parallel=Checked` raises this once its arguments have passed, and computes nothing."""
+
+
 def pick(nest, large, parallel):
     """The variant of `nest` to call: for parallel None the parallel one if the work is `large`."""
     if parallel is None:
         parallel = large and threads.team() > 1
+    elif parallel is Checked:
+        raise Checked
     elif parallel is not True and parallel is not False and type(parallel) is not numpy.bool_:
         raise TypeError(f"parallel must be None, True or False, got {type(parallel).__name__}")
     variant = nest.parallel if parallel else nest.serial
