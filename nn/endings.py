@@ -1,4 +1,5 @@
-"""How a model may end: which losses fit which last layers, and which layers are joined with their loss.
+"""How a model may end: which losses fit which last layers, which layers are joined with their loss, and what metrics
+need to know.
 
 Each loss of this package declares what it takes (`_takes`), and each layer what it gives (`_gives`). A user's own
 layers and losses are not checked.
@@ -7,9 +8,11 @@ layers and losses are not checked.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
-from .layers import LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, Dense, Layer, LogSoftmax, Sigmoid, Softmax
+from .layers import (LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Dense, Dropout, Layer, LogSoftmax, Sigmoid,
+                     Softmax)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Loss, NegativeLogLikelihood,
                      SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy, _Categorical)
 from .plan import recordable
@@ -18,17 +21,23 @@ from .plan import recordable
 INSTEAD: dict[type[Loss], dict[str, str]] = {
     CategoricalCrossentropy: {
         NUMBERS: "add Softmax() as the last layer, or use SoftmaxCategoricalCrossentropy()",
+        PROBABILITIES: "write Softmax() in place of {} for one class a sample, or use BinaryCrossentropy() for several "
+                       "labels",
         LOGARITHMS: "use NegativeLogLikelihood()"},
     BinaryCrossentropy: {
         NUMBERS: "add Sigmoid() as the last layer, or use SigmoidBinaryCrossentropy()",
         LOGARITHMS: "write Sigmoid() in place of {}, or use NegativeLogLikelihood()"},
     NegativeLogLikelihood: {
         NUMBERS: "add LogSoftmax() as the last layer, or use SoftmaxCategoricalCrossentropy()",
-        PROBABILITIES: "write LogSoftmax() in place of {}, or use CategoricalCrossentropy()"},
+        SHARES: "write LogSoftmax() in place of {}, or use CategoricalCrossentropy()",
+        PROBABILITIES: "write LogSoftmax() in place of {} for one class a sample, or use BinaryCrossentropy() for "
+                       "several labels"},
     SoftmaxCategoricalCrossentropy: {
-        PROBABILITIES: "leave {} out, or use CategoricalCrossentropy()",
+        SHARES: "leave {} out, or use CategoricalCrossentropy()",
+        PROBABILITIES: "leave {} out for one class a sample, or use BinaryCrossentropy() for several labels",
         LOGARITHMS: "leave {} out, or use NegativeLogLikelihood()"},
     SigmoidBinaryCrossentropy: {
+        SHARES: "leave {} out for several labels, or use CategoricalCrossentropy() for one class a sample",
         PROBABILITIES: "leave {} out, or use BinaryCrossentropy()",
         LOGARITHMS: "leave {} out, or use NegativeLogLikelihood()"}}
 
@@ -44,7 +53,9 @@ def source(layers: Sequence[Layer]) -> Layer | None:
 
 
 def check(layers: Sequence[Layer], loss: Loss | None, outputs: int | None) -> None:
-    """Raise ValueError for a loss that does not fit the last layer, or needs more than a single output."""
+    """Raise ValueError for a loss that does not fit the last layers, or needs more than a single output, and for layers
+    between the loss and the layer whose outputs it takes.
+    """
     if loss is None or not recordable(loss):
         return
     last, name = source(layers), type(loss).__name__
@@ -53,12 +64,30 @@ def check(layers: Sequence[Layer], loss: Loss | None, outputs: int | None) -> No
         better = "BinaryCrossentropy" if gives == PROBABILITIES else "SigmoidBinaryCrossentropy"
         raise ValueError(f"{name} needs an output for each class, but the model has a single one: use {better}(), or "
                          "give the last layer with weights as many outputs as there are classes")
-    if gives is None or loss._takes in (None, gives):
-        return
-    instead = next(INSTEAD[kind] for kind in type(loss).__mro__ if kind in INSTEAD)[gives]
-    what = f"activation={last.activation!r}" if isinstance(last, Dense) else repr(last)
-    numbers = "scores" if loss._takes == NUMBERS else loss._takes
-    raise ValueError(f"{name} takes {numbers}, but {last!r} gives {gives}: {instead.format(what)}")
+    if gives is not None and loss._takes and gives not in loss._takes:
+        instead = next(INSTEAD[kind] for kind in type(loss).__mro__ if kind in INSTEAD)[gives]
+        what = f"activation={last.activation!r}" if isinstance(last, Dense) else repr(last)
+        takes = {NUMBERS: "scores", PROBABILITIES: "probabilities"}.get(loss._takes[0], loss._takes[0])
+        raise ValueError(f"{name} takes {takes}, but {last!r} gives {gives}: {instead.format(what)}")
+    behind = [*takewhile(lambda layer: layer is not last, reversed(layers))]
+    for layer in behind:
+        if isinstance(layer, Dropout) and loss._takes and NUMBERS not in loss._takes:
+            logarithms = "log-" * (LOGARITHMS in loss._takes)
+            raise ValueError(f"{layer!r} would drop some of the {logarithms}probabilities that {name} takes: put it "
+                             "before the last layer with weights, or leave it out")
+    if behind and joined(last, loss):
+        raise ValueError(f"{behind[-1]!r} behind {last!r} does nothing, but keeps {name} from being joined with it: "
+                         f"leave {behind[-1]!r} out")
+
+
+def middle(layers: Sequence[Layer], loss: Loss | None) -> float | None:
+    """What parts two classes in the outputs of a model: 0.5, or 0 in scores of labels. None for outputs that say
+    something only beside each other, log-probabilities and scores of classes.
+    """
+    if isinstance(loss, SigmoidBinaryCrossentropy):
+        return 0.0
+    beside = isinstance(loss, (SoftmaxCategoricalCrossentropy, NegativeLogLikelihood))
+    return None if beside or _given(source(layers)) == LOGARITHMS else 0.5
 
 
 def check_single(number: int, layer: Layer, outputs: int | None) -> None:

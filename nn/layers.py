@@ -24,7 +24,8 @@ ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 LONGEST = 60  # characters of what an error shows
 DIMENSIONS = 63  # the most of a sample: NumPy's arrays have 64
 # what outputs are to a loss; endings.py checks that it takes them
-PROBABILITIES, LOGARITHMS, NUMBERS, PASSED = "probabilities", "log-probabilities", "other numbers", "what it gets"
+SHARES, PROBABILITIES, LOGARITHMS = "probabilities of classes", "a probability for each output", "log-probabilities"
+NUMBERS, PASSED = "other numbers", "what it gets"
 
 
 class _Layer(Calling):
@@ -324,7 +325,7 @@ class Softmax(_Activation):
     """
 
     operation = "softmax"
-    _gives = PROBABILITIES
+    _gives = SHARES
 
     def predictions(self, outputs: ArrayLike) -> Array:
         return as_array(outputs, "outputs").argmax(axis=1)

@@ -9,8 +9,8 @@ class; for rows of labels, of the class with the largest share. `class_weights` 
 
 - a list with a number of at least 0 for each class,
 - a dict such as {1: 5.0}, in which missing classes have the weight 1,
-- "balanced": N / (classes * count of the class), computed from the labels that `Model.train` gets; in a hand-written
-  loop, call `loss.prepare(y)` first.
+- "balanced": N / (classes * count of the class), computed from the labels that `Model.train` gets, among which each
+  class must occur; in a hand-written loop, call `loss.prepare(y)` first.
 
 The mean divides by the number of samples, not by the sum of weights, as in Keras and scikit-learn. (PyTorch's class
 weights divide by the sum of weights of each batch.)
@@ -27,8 +27,8 @@ from numpy.typing import ArrayLike
 
 from . import backend
 from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, finite, rename, within
-from .layers import LOGARITHMS, NUMBERS, PROBABILITIES, penalty
-from .targets import (BALANCED, ClassWeights, as_class_weights, as_weights, balanced, check_count, check_shares,
+from .layers import LOGARITHMS, NUMBERS, PROBABILITIES, SHARES, penalty
+from .targets import (BALANCED, ClassWeights, as_class_weights, as_shares, as_weights, balanced, check_count,
                       weights_of, within_unit)
 
 
@@ -45,7 +45,7 @@ def _penalties(layer: Any) -> list[float]:
 class Loss(Calling):
     """Base class of losses: the mean of a batch, and of all batches since `new_pass`."""
 
-    _takes: str | None = None  # which outputs; None: any
+    _takes: tuple[str, ...] = ()  # which outputs; none named: any
     output: Array | None = None
     dinputs: Array | None = None
     accumulated_sum: float = 0.0
@@ -53,7 +53,7 @@ class Loss(Calling):
     trainable_layers: Sequence[Any] = ()
 
     def forward(self, y_pred: ArrayLike, y_true: ArrayLike) -> Array:
-        """The loss (N,) of each sample. Also sets `output`, which `backward` and a metric take."""
+        """The loss (N,) of each sample. Also sets `output`, which `backward` takes."""
         raise NotImplementedError
 
     def backward(self, dvalues: ArrayLike, y_true: ArrayLike) -> Array:
@@ -80,7 +80,8 @@ class Loss(Calling):
         """
         if sample_weight is None:
             return None
-        weights = as_floats(sample_weight, dtype, "sample_weight")
+        with np.errstate(over="ignore"):  # the error comes below
+            weights = as_floats(sample_weight, dtype, "sample_weight")
         if weights.shape != (len(y),):
             raise ValueError(f"sample_weight must have shape ({len(y)},), got {weights.shape}")
         return as_weights("sample_weight", weights)
@@ -145,11 +146,23 @@ class Loss(Calling):
 
 class _Weighted(Loss):
     # a subclass has `_losses` and `_gradient`, of outputs and of labels from `targets`
-    class_weights: ClassWeights | None = None
     balanced: list[float] | None = None  # what "balanced" stands for since the last `prepare`
+    _class_weights: ClassWeights | None = None
+    _class_count: int | None = None  # that class weights must have, if each model has as many
 
     def __init__(self, class_weights: ArrayLike | Mapping[int, float] | str | None = None) -> None:
-        self.class_weights = as_class_weights(class_weights)
+        self.class_weights = class_weights
+
+    @property
+    def class_weights(self) -> ClassWeights | None:
+        return self._class_weights
+
+    @class_weights.setter
+    def class_weights(self, given: ArrayLike | Mapping[int, float] | str | None) -> None:
+        weights = as_class_weights(given)
+        if self._class_count is not None:
+            check_count(weights, self._class_count)
+        self._class_weights = weights
 
     def _losses(self, values: Array, y: Array) -> Array:
         raise NotImplementedError
@@ -184,16 +197,19 @@ class _Weighted(Loss):
 
     def weights(self, y: Array, sample_weight: ArrayLike | None, dtype: np.dtype[Any]) -> Array | None:
         weights = super().weights(y, sample_weight, dtype)
-        given = as_class_weights(self.class_weights)  # it may have been set since
+        given = self.class_weights
+        if given is None:
+            return weights
         if given == BALANCED:
             given = self.balanced
             if given is None:
                 raise RuntimeError('class_weights="balanced" are taken from the labels of a training: call train or '
                                    "loss.prepare(y) before, or give nn.preparation.balanced_class_weights(y)")
-        if given is None:
-            return weights
         found = weights_of(self._classes(y), given, dtype)  # type: ignore[arg-type]
-        return found if weights is None else found * weights
+        if weights is None:
+            return found
+        with np.errstate(over="ignore"):
+            return as_weights("class_weights times sample_weight", found * weights)
 
     def plain(self) -> Loss:
         if self.class_weights is None:
@@ -233,8 +249,7 @@ class _Categorical(_Weighted):
         self.label_smoothing = finite("label_smoothing", label_smoothing, 1)
 
     def __repr__(self) -> str:
-        given = [f"{name}={value}" for name, value in vars(self).items()
-                 if name in ("label_smoothing", "class_weights") and value]
+        given = [f"{name}={value!r}" for name in ("class_weights", "label_smoothing") if (value := getattr(self, name))]
         return f"{type(self).__name__}({', '.join(given)})"
 
     def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
@@ -246,10 +261,10 @@ class _Categorical(_Weighted):
         if outputs is not None and labels.ndim == 1:
             within("labels", labels, outputs)
         if labels.ndim == 2:
-            check_shares(labels)
+            labels = as_shares(labels)
         classes = self._count(labels, outputs)
         if self.class_weights is not None and classes is not None:
-            check_count(as_class_weights(self.class_weights), classes)
+            check_count(self.class_weights, classes)
         return self._smoothed(labels, outputs, dtype) if self.label_smoothing else labels
 
     def _smoothed(self, labels: Array, classes: int | None, dtype: np.dtype[Any]) -> Array:
@@ -266,12 +281,10 @@ class _Categorical(_Weighted):
         return rows
 
     def _labels(self, y: ArrayLike, values: Array) -> Array:
-        if self.label_smoothing or self.class_weights is not None:
-            return super()._labels(y, values)
-        labels = as_labels(y, values.dtype, values.shape[1])  # the kernel checks the rest
-        if labels.ndim == 2:
-            check_shares(labels)
-        return labels
+        labels = as_labels(y, values.dtype, values.shape[1])
+        if labels.ndim == 1 and not self.label_smoothing and self.class_weights is None:
+            return labels  # the kernel checks the rest
+        return super()._labels(labels, values)
 
     def _classes(self, y: Array) -> Array:
         return y.argmax(axis=1) if y.ndim == 2 else y
@@ -293,10 +306,11 @@ class CategoricalCrossentropy(_Categorical):
     label_smoothing: the share, below 1, of each label that is spread evenly over all classes.
     class_weights: a list, a dict or "balanced"; see losses.py.
 
-    Rows of labels must be in 0..1 and add up to 1.
+    Rows of labels must be in 0..1 and add up to 1, except for rounding: values up to 5e-7 outside 0..1 count as 0 or 1,
+    and shares may be rounded to three digits, or to two for few classes. Raises ValueError for others.
     """
 
-    _takes = PROBABILITIES
+    _takes = (SHARES,)
 
     def _losses(self, p: Array, y: Array) -> Array:
         self.output = p
@@ -316,7 +330,7 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
     `label_smoothing` and `class_weights` are those of `CategoricalCrossentropy`.
     """
 
-    _takes = NUMBERS
+    _takes = (NUMBERS,)
 
     def _losses(self, x: Array, y: Array) -> Array:
         losses, self.output = backend.ops.softmax_cross_entropy.forward(x, y)
@@ -333,7 +347,7 @@ class NegativeLogLikelihood(_Categorical):
     `label_smoothing` and `class_weights` are those of `CategoricalCrossentropy`.
     """
 
-    _takes = LOGARITHMS
+    _takes = (LOGARITHMS,)
 
     def _losses(self, x: Array, y: Array) -> Array:
         self.output = x
@@ -346,7 +360,7 @@ class NegativeLogLikelihood(_Categorical):
 
 
 class _Elementwise(_Weighted):
-    # a subclass names its operation, and what `backward` and a metric take is the output itself
+    # a subclass names its operation, and what `backward` takes is the output itself
     operation = ""
 
     def __init__(self, class_weights: ArrayLike | Mapping[int, float] | str | None = None, **knobs: float) -> None:
@@ -355,7 +369,7 @@ class _Elementwise(_Weighted):
 
     def __repr__(self) -> str:
         given = {**self._knobs, **({} if self.class_weights is None else {"class_weights": self.class_weights})}
-        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
         targets = as_floats(super().targets(y, samples, outputs, dtype), dtype)
@@ -363,8 +377,12 @@ class _Elementwise(_Weighted):
             targets = targets[:, None]  # (N,) against (N, 1) would broadcast to (N, N)
         if targets.ndim != 2 or outputs is not None and targets.shape[1] != outputs:
             raise ValueError(f"y must have shape ({samples}, {'C' if outputs is None else outputs})"
-                             f"{' or (N,)' if outputs == 1 else ''}, got {np.shape(y)}")
+                             f"{f' or ({samples},)' if outputs == 1 else ''}, got {np.shape(y)}{self._advice(targets)}")
         return np.ascontiguousarray(targets)
+
+    def _advice(self, targets: Array) -> str:
+        # for targets of another shape than the outputs
+        return ""
 
     def _losses(self, values: Array, y: Array) -> Array:
         self.output = values
@@ -380,20 +398,29 @@ class BinaryCrossentropy(_Elementwise):
     """-(t log p + (1 - t) log(1 - p)) of probabilities p and targets t in 0..1, p clipped to [1e-7, 1 - 1e-7].
 
     class_weights: two weights, for targets up to 0.5 and above; only for a single output. See losses.py.
+
+    Targets up to 5e-7 outside 0..1, by rounding, count as 0 or 1. Raises ValueError for others.
     """
 
     operation = "binary_cross_entropy"
-    _takes = PROBABILITIES
+    _takes: tuple[str, ...] = (PROBABILITIES, SHARES)
+    _class_count = 2
+    _of_classes = "Softmax() with CategoricalCrossentropy()"  # in place of it
 
     def __init__(self, *, class_weights: ArrayLike | Mapping[int, float] | str | None = None) -> None:
         super().__init__(class_weights)
-        check_count(self.class_weights, 2)
 
     def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
         targets = super().targets(y, samples, outputs, dtype)
-        within_unit("y", targets, "write 0 and 1 for the two classes")
-        check_count(as_class_weights(self.class_weights), 2)
-        return targets
+        more = f", or for more give the last layer an output for each and use {self._of_classes}"
+        return within_unit("y", targets, f"write 0 and 1 for two classes{more if targets.shape[1] == 1 else ''}")
+
+    def _advice(self, targets: Array) -> str:
+        if targets.ndim == 1 or targets.shape[1:] == (1,):
+            return f": write Dense(n, 1) for two classes, or use {self._of_classes}"
+        if targets.ndim != 2 or not targets.shape[1]:
+            return ""
+        return f": give the last layer {targets.shape[1]} outputs; for one class a sample use {self._of_classes}"
 
     def _classes(self, y: Array) -> Array:
         if y.shape[1] != 1:
@@ -408,13 +435,14 @@ class SigmoidBinaryCrossentropy(BinaryCrossentropy):
     """Sigmoid and binary cross-entropy in one operation, on scores x (N, C), without clipping or overflow.
 
     The model then ends in a `Dense` without activation, and `model.predict` returns scores: apply `Sigmoid().forward`,
-    or pass `threshold=0` to `BinaryAccuracy` and `scores`. In training and `evaluate` metrics get the
-    probabilities. `output` holds the probabilities after `forward`; pass them to `backward`. `class_weights` are those
-    of `BinaryCrossentropy`.
+    or pass `threshold=0` to `scores`. Metrics of the model get the scores, too: `BinaryAccuracy()` compares them with
+    0. `output` holds the probabilities after `forward`; pass them to `backward`. `class_weights` are those of
+    `BinaryCrossentropy`.
     """
 
     operation = "sigmoid_cross_entropy"
-    _takes = NUMBERS
+    _takes = (NUMBERS,)
+    _of_classes = "SoftmaxCategoricalCrossentropy()"
 
     def _losses(self, x: Array, y: Array) -> Array:
         losses, self.output = backend.ops.sigmoid_cross_entropy.forward(x, y)

@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT32, FLOAT64, Array, as_array, as_floats, as_labels, finite, rename, whole, within
+from .arrays import FLOAT32, FLOAT64, Array, as_array, as_floats, as_labels, checked, finite, rename, whole, within
+from .targets import as_threshold
 
 
 class _Counting:
     # a subclass counts hits and the elements that can be one
     accumulated_sum: int = 0
     accumulated_count: int = 0
+    middle: float | None = 0.5  # what parts two classes in the outputs of the model that runs; None: nothing does
 
     def new_pass(self) -> None:
         """Forget the accumulated batches."""
@@ -24,8 +26,11 @@ class _Counting:
     def prepare(self, y: ArrayLike) -> None:
         """Compute what the metric needs from all labels of a training."""
 
+    def check(self, columns: int | None) -> None:
+        """Raise ValueError for outputs with so many columns, if known, of which the metric says nothing."""
+
     def hits(self, outputs: Array, y: Array) -> int:
-        """The number of hits of outputs, as a loss keeps them, and labels from its `targets`."""
+        """The number of hits among outputs as a model predicts them, and labels from the `targets` of a loss."""
         raise NotImplementedError
 
     def numbers(self, columns: int) -> int:
@@ -58,25 +63,30 @@ class _Counting:
         return self.accumulated_sum / self.accumulated_count
 
 
-class Accuracy(_Counting):
+class _OfClasses(_Counting):
+    def check(self, columns: int | None) -> None:
+        if columns == 1:
+            raise ValueError(f"{type(self).__name__} compares the outputs of classes, got one: take BinaryAccuracy for "
+                             "a probability, RegressionAccuracy for a number")
+
+    def numbers(self, columns: int) -> int:
+        return 1
+
+
+class Accuracy(_OfClasses):
     """The share of samples whose largest output is at the labelled class; of equal outputs the first counts.
 
     Raises ValueError for a single output, which is always the largest.
     """
 
     def hits(self, outputs: Array, y: Array) -> int:
-        if outputs.shape[-1] == 1:
-            raise ValueError("Accuracy compares the outputs of classes, got one: take BinaryAccuracy for a "
-                             "probability, RegressionAccuracy for a number")
+        self.check(outputs.shape[-1])
         try:
             found: int = backend.ops.categorical_accuracy.forward(outputs, y)
         except (TypeError, ValueError) as error:
             rename(error, y="outputs")
             raise
         return found
-
-    def numbers(self, columns: int) -> int:
-        return 1
 
     def calculate(self, outputs: ArrayLike, y: ArrayLike) -> float:
         """The accuracy of outputs (N, C), or of predicted class numbers (N,), against labels (N,) or (N, 1), or one-hot
@@ -103,14 +113,14 @@ class Accuracy(_Counting):
         return self.count(correct, count)
 
 
-class TopKAccuracy(_Counting):
+class TopKAccuracy(_OfClasses):
     """The share of samples with fewer than `k` outputs ranked before that of the labelled class.
 
     Outputs are ranked as by `Accuracy`, which is the case k = 1: the largest first, of equals the first, and NaN before
     all numbers. If k is at least C, every sample is a hit. A model with it trains layer by layer, so call overhead
     counts.
 
-    Raises TypeError when k is no whole number, ValueError when it is less than 1.
+    Raises TypeError when k is no whole number, ValueError when it is less than 1, and for a single output.
     """
 
     recordable = False  # no kernel counts these hits, so a recording would not
@@ -120,6 +130,7 @@ class TopKAccuracy(_Counting):
 
     def hits(self, outputs: Array, y: Array) -> int:
         rows, columns = outputs.shape
+        self.check(columns)
         if y.shape not in ((rows,), (rows, columns)):
             raise ValueError(f"labels must have shape ({rows},) or ({rows}, {columns}), got {y.shape}")
         labels = within("labels", y if y.ndim == 1 else y.argmax(axis=1), columns)[:, None]
@@ -129,9 +140,6 @@ class TopKAccuracy(_Counting):
         equal = (outputs == labelled) | nan & lost
         before = larger | equal & (np.arange(columns) < labels)
         return int(np.count_nonzero(np.count_nonzero(before, axis=1) < self.k))
-
-    def numbers(self, columns: int) -> int:
-        return 1
 
     def calculate(self, outputs: ArrayLike, y: ArrayLike) -> float:
         """The accuracy of outputs (N, C) against labels (N,) or (N, 1), or one-hot (N, C), which then counts in
@@ -157,16 +165,28 @@ def _need_targets(metric: _Counting, y: Array) -> None:
 class BinaryAccuracy(_Counting):
     """The share of outputs (N, C) on the same side of `threshold` as their label, 0 or 1.
 
-    Outputs are probabilities; for scores use `threshold=0`.
+    threshold: a finite number. None is 0.5, for probabilities; in a Model with SigmoidBinaryCrossentropy, whose outputs
+        are scores, it is 0. For other scores use `threshold=0`.
+
+    Raises ValueError for log-probabilities and for scores of classes, if there is no threshold.
     """
 
-    def __init__(self, threshold: float = 0.5) -> None:
-        self.threshold = finite("threshold", threshold)
+    threshold: float | None = checked(lambda name, value: None if value is None else as_threshold(name, value))
+
+    def __init__(self, threshold: float | None = None) -> None:
+        self.threshold = threshold
+
+    def check(self, columns: int | None) -> None:
+        if self.threshold is None and self.middle is None:
+            raise ValueError("BinaryAccuracy() needs a threshold for log-probabilities and for scores of classes: use "
+                             "Accuracy() for the class of a sample")
 
     def hits(self, outputs: Array, y: Array) -> int:
         _need_targets(self, y)
+        self.check(None)
+        threshold = self.middle if self.threshold is None else self.threshold
         try:
-            found: int = backend.ops.binary_accuracy.forward(outputs, y, threshold=self.threshold)
+            found: int = backend.ops.binary_accuracy.forward(outputs, y, threshold=threshold)
         except (TypeError, ValueError) as error:
             rename(error, p="outputs", targets="y")
             raise

@@ -22,7 +22,7 @@ from .history import History, numbers
 from .losses import Loss
 from .metrics import _Counting
 from .optimizers import clip_gradients
-from .plan import METHODS, Forward, Parameters, recordable, unchanged, writeable
+from .plan import METHODS, Forward, Parameters, ours, recordable, unchanged, writeable
 from .progress import bar, compiling, say
 from .steps import Data, Figures, Pace, Steps
 
@@ -224,8 +224,8 @@ class Model:
         CategoricalCrossentropy, and Sigmoid, or the sigmoid of a Dense, with BinaryCrossentropy.
 
         A model without loss and optimizer can predict, but not train. Raises ValueError for no layers, for layers that
-        do not fit, for a loss that does not take what they give, for a softmax of a single output, and, with an
-        optimizer, for a layer that holds others which would not be trained.
+        do not fit, for a loss that does not take what they give, for a softmax of a single output, for a metric that
+        means nothing for the outputs, and, with an optimizer, for a layer that holds others which would not be trained.
         """
         if not self.layers:
             raise ValueError("the model has no layers: add some before finalize")
@@ -254,7 +254,10 @@ class Model:
                 width = None
             endings.check_single(number, layer, width)
         endings.check(self.layers, self.loss, width)
-        self._outputs = width
+        self._outputs, self._middle = width, endings.middle(self.layers, self.loss)
+        self._prepare_accuracy()
+        if isinstance(self.accuracy, _Counting) and ours(self.accuracy):
+            self.accuracy.check(width)
         # Input and Flatten pass on what they get: a float64 batch would be converted at each step, and not recorded
         self._taker = next((layer for layer in self.layers if type(layer) not in (_layers.Input, _layers.Flatten)),
                            None)
@@ -282,6 +285,10 @@ class Model:
             if criterion is not None:
                 criterion.remember_trainable_layers(self._penalized)
 
+    def _prepare_accuracy(self) -> None:
+        if isinstance(self.accuracy, _Counting):
+            self.accuracy.middle = self._middle  # it may be another model's, too
+
     def _need_thread(self) -> None:
         thread = self._thread
         if thread is not None and thread != get_ident():
@@ -299,6 +306,7 @@ class Model:
         if "loss" in parts:  # it may have been given weights since finalize
             self._criterion = self._criterion.plain()  # type: ignore[union-attr]
             self._remember_penalized()  # it may be another model's, too
+            self._prepare_accuracy()
 
     def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
         X = np.ascontiguousarray(as_floats(X, getattr(self._taker, "dtype", None), name))
@@ -420,7 +428,8 @@ class Model:
         optimizer.post_update_params()
         return loss, penalty, accuracy
 
-    def _forward_loss(self, training: bool, X: Array, y: Array, weights: Array | None = None) -> Array:
+    def _forward_loss(self, training: bool, X: Array, y: Array, weights: Array | None = None) -> tuple[Array, Array]:
+        # the loss of each sample, and the outputs as `predict` returns them
         self._steps.shown = None
         criterion: Any = self._criterion
         output = X
@@ -429,20 +438,22 @@ class Model:
         criterion.output = output  # in case that a user's own loss does not set it
         losses: Array = criterion.forward(output, y)
         if self._joined is not None:
-            self._joined.output = criterion.output
+            self._joined.output = output = criterion.output
         if weights is not None:
             losses = backend.ops.scale_rows.forward(losses, as_floats(weights, losses.dtype))
-        return losses
+        return losses, output
 
     def _score(self, training: bool, *data: Array) -> tuple[float, float | None]:
-        loss = float(self.loss.accumulate(self._forward_loss(training, *data)))
-        return loss, None if self.accuracy is None else self._measure(self._criterion.output, data[1])  # type: ignore
+        losses, output = self._forward_loss(training, *data)
+        loss = float(self.loss.accumulate(losses))
+        return loss, None if self.accuracy is None else self._measure(output, data[1])
 
     def _measure(self, output: Any, y: Array) -> float:
         # the accuracy of a batch, which then counts
         accuracy = self.accuracy
         if not isinstance(accuracy, _Counting):
             return float(accuracy.calculate(output, y))
+        output = as_floats(output, name="outputs")  # a user's own layer may give anything
         return accuracy.count(accuracy.hits(output, y), len(output) * accuracy.numbers(output.shape[-1]))
 
     def _note(self, figures: dict[str, list[float]]) -> None:

@@ -213,7 +213,14 @@ class Accuracy_Categorical(Accuracy):
         self.binary = binary
         self._of_outputs = metrics.BinaryAccuracy() if binary else metrics.Accuracy()
 
+    def check(self, columns: int | None) -> None:
+        if columns == 1 and not self.binary:
+            raise ValueError("a single output is no class number: write Accuracy_Categorical(binary=True)")
+        self._of_outputs.middle = self.middle
+        self._of_outputs.check(columns)
+
     def hits(self, outputs: Array, y: Array) -> int:
+        self._of_outputs.middle = self.middle
         return self._of_outputs.hits(outputs, y)
 
     def numbers(self, columns: int) -> int:
@@ -262,8 +269,6 @@ class Model(model.Model):
         Raises ValueError as `nn.Model.finalize`, and for the accuracy of classes with a single output.
         """
         super().finalize()
-        if type(self.accuracy) is Accuracy_Categorical and not self.accuracy.binary and self._outputs == 1:
-            raise ValueError("a single output is no class number: write Accuracy_Categorical(binary=True)")
         self.input_layer = Layer_Input()
         self.output_layer_activation = self.layers[-1]
         self.softmax_classifier_output = self._criterion if isinstance(self._joined, Activation_Softmax) else None

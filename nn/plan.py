@@ -202,14 +202,14 @@ class Plan(_Recording):
         dropouts = [layer for layer in model.layers if hasattr(layer, "calls")]
         counts = [layer.calls for layer in dropouts]
         with backend.capture() as calls:
-            losses = model._forward_loss(True, *data)
+            losses, outputs = model._forward_loss(True, *data)
             self._mean = len(calls)
             backend.ops.mean.forward(losses)
             criterion.regularization_loss()
             self._penalties = range(self._mean + 1, len(calls))
             self._hits = len(calls) if model.accuracy else None
             if model.accuracy:
-                model.accuracy.hits(criterion.output, data[1])
+                model.accuracy.hits(outputs, data[1])
             model._backward(*data)
         super().__init__(calls, *data)
         self._chain: tuple[Any, Any] | None = None  # an optimizer's recorded call, and all calls of a step with it

@@ -232,19 +232,21 @@ def describe(model: Model, outputs: Array, names: Sequence[str] = ()) -> Iterato
     """A line for each row of the model's outputs (N, C): after a softmax the class and its probability, after a sigmoid
     the probability and 0 or 1, in the last layer or in the loss, else the outputs; then the sample's name, if given."""
     last, loss = endings.source(model.layers), model.loss
-    threshold = getattr(model.accuracy, "threshold", 0.5)
+    given, threshold = outputs, getattr(model.accuracy, "threshold", None)
+    if threshold is None:
+        threshold = endings.middle(model.layers, loss)
     softmax = isinstance(last, (Softmax, LogSoftmax))
     sigmoid = isinstance(last, Sigmoid) or getattr(last, "activation", None) == "sigmoid"
     if isinstance(loss, SoftmaxCategoricalCrossentropy) or isinstance(last, LogSoftmax):  # their softmax is exp
         outputs, softmax = backend.ops.softmax.forward(outputs), True
     elif isinstance(loss, SigmoidBinaryCrossentropy):
         outputs, sigmoid = backend.ops.sigmoid.forward(outputs), True
-    for place, row in enumerate(outputs):
+    for place, (row, x) in enumerate(zip(outputs, given)):
         if softmax:
             k = row.argmax()
             said = [str(k) if row[k] == row[k] else "nan", f"{row[k]:.4f}"]
         elif sigmoid:
-            said = [f"{p:.4f}" for p in row] + ["nan" if p != p else str(int(p > threshold)) for p in row]
+            said = [f"{p:.4f}" for p in row] + ["nan" if score != score else str(int(score > threshold)) for score in x]
         else:
             said = [str(value) for value in row]
         yield " ".join([*said, *names[place:place + 1]])

@@ -282,12 +282,12 @@ def from_one_hot(rows: ArrayLike) -> Array:
 
 def balanced_class_weights(labels: ArrayLike, classes: int | None = None) -> Array:
     """Weights for `class_weights` of a loss that give each class the same total weight: N / (classes * count), shape
-    (classes,), float64. A class without samples gets 0.
+    (classes,), float64.
 
     labels: class numbers (N,) or (N, 1).
     classes: the number of classes; by default one more than the largest label.
 
-    Raises ValueError for no labels, else the errors of `one_hot`.
+    Raises ValueError for no labels and for a class without any, else the errors of `one_hot`.
     """
     found, classes = _class_numbers(labels, classes)
     if not len(found):

@@ -43,7 +43,7 @@ def _describe(part: Any) -> Any:
     if isinstance(part, (tuple, list)):
         return [_describe(each) for each in part]
     if isinstance(part, dict):  # class weights
-        return {key: _describe(each) for key, each in part.items()}
+        return {str(key): _describe(each) for key, each in part.items()}
     if type(part) not in NAMES:
         kind = "of a base class" if type(part) in BASES else "not of a class of nnjit.nn"
         raise TypeError(f"{part!r} cannot be saved: it is {kind}")
@@ -66,8 +66,15 @@ def _class(described: dict[str, Any]) -> type:
 
 def _argument(value: Any) -> Any:
     if isinstance(value, dict) and "class" not in value:  # class weights; keys in JSON are strings
-        return {int(key): weight for key, weight in value.items()}
+        return {_class_number(key): weight for key, weight in value.items()}
     return _schedule(value) if isinstance(value, dict) else value
+
+
+def _class_number(key: str) -> int:
+    # int takes "01" and "0_1" for 1, too
+    if not key.isdecimal() or key != str(int(key)):
+        raise ValueError(f"{key[:40]!r} is no class number")
+    return int(key)
 
 
 def _schedule(described: Any) -> Any:

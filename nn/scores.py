@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT64, INT64, Array, as_floats, as_labels, as_plain, finite, whole, within
+from .arrays import FLOAT64, INT64, Array, as_floats, as_labels, as_plain, whole, within
+from .targets import as_threshold
 
 MOST = 1 << 15  # classes, whose matrix takes 8 GiB: a wrong label should not fill the memory
 
@@ -36,7 +37,7 @@ def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None =
     Raises TypeError for what is no number, ValueError for class numbers that are not whole, no samples, NaN, rows of y
     that are not one-hot, a class outside 0..classes-1, or shapes that do not fit.
     """
-    found, columns = _predicted(predictions, finite("threshold", threshold))
+    found, columns = _predicted(predictions, as_threshold("threshold", threshold))
     labels, label_columns = _labels(y)
     if len(found) != len(labels):
         raise ValueError(f"predictions and y must have the same length, got {len(found)} and {len(labels)}")

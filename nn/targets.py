@@ -2,43 +2,71 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT64, Array, as_floats, finite, whole
+from .arrays import FLOAT32, FLOAT64, Array, as_floats, finite, real, whole
 
 ClassWeights = list[float] | dict[int, float] | str
 BALANCED = "balanced"
+BEYOND = 2.0**-21  # 0 and 1, by rounding: 4 steps of float32 at 1
 ROUNDING = 0.01  # of the sum of a row: 0.33, 0.33 and 0.33 are accepted
+DIGITS = 0.0005  # of a share of 3 digits
 
 
-def within_unit(name: str, values: Array, remedy: str) -> None:
-    """Raise ValueError unless all values (N, C) lie in 0..1, naming the first that does not and the remedy."""
+def within_unit(name: str, values: Array, remedy: str) -> Array:
+    """Values (N, C) with those that lie beyond 0..1 by rounding moved to its ends.
+
+    Raises ValueError for others outside 0..1, naming the first and the remedy.
+    """
     if not values.size or values.min() >= 0 and values.max() <= 1:  # false for NaN
-        return
-    row, column = np.argwhere(~((values >= 0) & (values <= 1)))[0]
+        return values
+    right = (values >= -BEYOND) & (values <= 1 + BEYOND)
+    if right.all():
+        return values.clip(0, 1)
+    row, column = np.argwhere(~right)[0]
     place = f"row {row}" if values.shape[1] == 1 else f"row {row}, column {column}"
     raise ValueError(f"{name} must lie in 0..1, got {values[row, column]} in {place}: {remedy}")
 
 
-def check_shares(rows: Array) -> None:
-    """Raise ValueError unless rows (N, C) are in 0..1 and add up to 1."""
-    within_unit("one-hot labels", rows, "write 1 for the class of a sample and 0 for the others")
+def as_shares(rows: Array) -> Array:
+    """Rows (N, C) of shares of classes, as `within_unit` returns them.
+
+    Raises ValueError unless they are in 0..1 and their sum is 1, except for rounding to 3 digits: all shares may be too
+    small, but at most half of the sum is lost, and those that are not 0 may be too large.
+    """
+    rows = within_unit("one-hot labels", rows, "write 1 for the class of a sample and 0 for the others")
     sums = rows.sum(axis=1)
-    wrong = np.flatnonzero(abs(sums - 1) > ROUNDING)
+    wrong = np.flatnonzero(abs(sums - 1) > ROUNDING + BEYOND)
+    if len(wrong):
+        beyond = sums[wrong] - 1
+        wrong = wrong[(beyond > DIGITS * np.count_nonzero(rows[wrong], axis=1))
+                      | (beyond < -min(0.5, DIGITS * rows.shape[1]))]
     if len(wrong):
         raise ValueError(f"one-hot labels must add up to 1 in each row, got {sums[wrong[0]]:g} in row {wrong[0]}: for "
                          "several classes or none a sample, use Sigmoid() with BinaryCrossentropy()")
+    return rows
+
+
+def as_threshold(name: str, value: float) -> float:
+    """A finite number, as a float: of scores it may be negative. Raises TypeError or ValueError for what is none."""
+    found = real(name, value)
+    if not math.isfinite(found):
+        raise ValueError(f"{name} must be finite, got {found}")
+    return found
 
 
 def as_weights(name: str, weights: Array) -> Array:
     """Weights (N,) as they are. Raises ValueError unless all are finite and at least 0."""
     wrong = np.flatnonzero(~((weights >= 0) & (weights < np.inf)))  # NaN too
     if len(wrong):
-        raise ValueError(f"{name} must be finite and at least 0, got {weights[wrong[0]]} at index {wrong[0]}")
+        found = weights[wrong[0]]
+        kind = f" (as {found.dtype})" if found == np.inf and found.dtype == FLOAT32 else ""  # 1e39 is another number
+        raise ValueError(f"{name} must be finite and at least 0, got {found} at index {wrong[0]}{kind}")
     return weights
 
 
@@ -73,9 +101,17 @@ def check_count(class_weights: ClassWeights | None, classes: int) -> None:
 
 
 def balanced(labels: Array, classes: int) -> Array:
-    """N / (classes * count) for each class, (classes,) float64, for labels (N,) in 0..classes-1; 0 if count is 0."""
+    """N / (classes * count) for each class, (classes,) float64, for labels (N,) in 0..classes-1.
+
+    Raises ValueError for a class without labels: its samples would count nothing in a validation.
+    """
     counts = np.bincount(labels, minlength=classes)
-    return np.divide(len(labels) / classes, counts, out=np.zeros(classes), where=counts > 0)
+    lacking = np.flatnonzero(counts == 0)
+    if len(lacking):
+        raise ValueError(f"balanced class weights need labels of each of the {classes} classes, got none of "
+                         f"{', '.join(map(str, lacking[:5]))}{', ...' * (len(lacking) > 5)}: give class_weights as a "
+                         "dict, in which classes that are left out weigh 1")
+    return len(labels) / classes / counts
 
 
 def weights_of(labels: Array, class_weights: list[float] | dict[int, float], dtype: np.dtype[Any]) -> Array:
@@ -88,5 +124,6 @@ def weights_of(labels: Array, class_weights: list[float] | dict[int, float], dty
         class_weights = [class_weights.get(label, 1.0) for label in range(largest + 1)]
     elif largest >= len(class_weights):
         raise ValueError(f"class_weights are those of {len(class_weights)} classes, but there is a label {largest}")
-    found: Array = as_weights("class_weights", np.array(class_weights, dtype))[labels]
+    with np.errstate(over="ignore"):
+        found: Array = as_weights("class_weights", np.array(class_weights, dtype))[labels]
     return found

@@ -444,11 +444,12 @@ for kind in (nn.Accuracy, nn.TopKAccuracy, nn.BinaryAccuracy, nn.RegressionAccur
         outputs=Floats(unit, named="outputs|labels|predictions", shapes=((4,),) if name == "Accuracy" else ()),
         y=Labels() if classes else Floats(unit, named="y"))
     for method, arguments in (("count", ["hits", "total"]), ("hits", ["outputs", "y"]), ("numbers", ["columns"]),
-                              ("prepare", ["y"])):
+                              ("prepare", ["y"]), ("check", ["columns"])):
         declare(f"{name}.{method}", DUCK, **dict.fromkeys(arguments, DUCK))
 declare("Accuracy", DUCK)
 declare("TopKAccuracy", lambda k: nn.TopKAccuracy(k).k, k=Whole())
-declare("BinaryAccuracy", lambda threshold: nn.BinaryAccuracy(threshold).threshold, threshold=Number())
+declare("BinaryAccuracy", lambda threshold: nn.BinaryAccuracy(threshold).threshold,
+        threshold=Number(least=-np.inf, none=True))
 declare("RegressionAccuracy", lambda precision: nn.RegressionAccuracy(precision).precision, precision=Number(none=True))
 
 SHARE = Number(below=1)
@@ -578,7 +579,7 @@ declare("preparation.one_hot", lambda **given: nn.preparation.one_hot(**{"labels
 declare("preparation.from_one_hot", nn.preparation.from_one_hot, rows=Floats(shapes=ROWS))
 declare("preparation.balanced_class_weights", lambda **given: nn.preparation.balanced_class_weights(**{
     "labels": CLASSES, **given}), labels=Labels(rows=False, columns=False),
-    classes=Whole(4, least=0, none=True, named="classes|labels"))
+    classes=Whole(3, least=0, none=True, named="classes|labels"))
 declare("preparation.train_test_split", lambda **given: nn.preparation.train_test_split(**{
     "X": GRID, "y": CLASSES, "seed": 0, **given}), X=OneOf(GRID.tolist(), bad=(3, None, GRID[:2], [[1], [1, 2]])),
     y=OneOf(CLASSES.tolist(), bad=(3, None, CLASSES[:2])), shuffle=FLAG, seed=Seed(), test=OneOf(
@@ -609,10 +610,11 @@ declare("schedules.foreseeable", DUCK, rate=DUCK)
 declare("scores.confusion_matrix", lambda **given: nn.scores.confusion_matrix(**{"predictions": GRID, "y": CLASSES,
                                                                                  **given}),
         predictions=Floats(named="predictions|y|samples", shapes=((4,),)), y=Labels("y|labels|predictions"),
-        threshold=Number(), classes=Whole(3, least=0, none=True, named="classes|y"))
+        threshold=Number(least=-np.inf), classes=Whole(3, least=0, none=True, named="classes|y"))
 declare("scores.precision_recall_f1", lambda **given: tuple(nn.scores.precision_recall_f1(**{
     "predictions": GRID, "y": CLASSES, **given})), predictions=Floats(named="predictions|y|samples", shapes=((4,),)),
-    y=Labels("y|labels|predictions"), threshold=Number(), classes=Whole(3, least=0, none=True, named="classes|y"))
+    y=Labels("y|labels|predictions"), threshold=Number(least=-np.inf),
+    classes=Whole(3, least=0, none=True, named="classes|y"))
 declare("scores.Averages", DUCK, precision=DUCK, recall=DUCK, f1=DUCK)
 declare("scores.ClassScores", DUCK, precision=DUCK, recall=DUCK, f1=DUCK, support=DUCK, macro=DUCK, micro=DUCK)
 for name in ("r2_score", "root_mean_squared_error"):

@@ -83,7 +83,8 @@ def test_dense_passes_with_each_activation_and_regularizer(activation, knobs):
 
 def ending(name):
     """What gives a loss what it takes."""
-    return nn.LogSoftmax() if name == "NegativeLogLikelihood" else nn.Linear() if name.startswith("S") else nn.Sigmoid()
+    return {"NegativeLogLikelihood": nn.LogSoftmax, "CategoricalCrossentropy": nn.Softmax}.get(
+        name, nn.Linear if name.startswith("S") else nn.Sigmoid)()
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -97,7 +98,7 @@ def test_every_loss_passes_with_all_labels_it_takes(name):
             continue
         found = check(model_of(nn.Dense(4, 3, rng=0), ending(name), loss=loss), X / 3, y)
         assert found, str(found)
-        joined = "Sigmoid, " * (name == "BinaryCrossentropy")
+        joined = {"BinaryCrossentropy": "Sigmoid, ", "CategoricalCrossentropy": "Softmax, "}.get(name, "")
         assert found.rows[-1][:4] == (joined + name, "inputs", (N, 3), 3 * N)
         assert found.rows[-1].error < (1e-7 if getattr(y, "dtype", None) == np.float32 else 1e-8)  # their sum is not 1
         taken += 1

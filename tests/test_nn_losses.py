@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pytest
@@ -392,11 +393,64 @@ def test_a_loss_made_from_one_of_ours_keeps_its_attributes():
     ("label_smoothing", 1.5, "label_smoothing must be at least 0 and below 1, got 1.5"),
     ("label_smoothing", float("nan"), "label_smoothing must be at least 0 and below 1, got nan")))
 def test_what_was_set_as_an_attribute_is_checked_too(name, value, text):
-    loss = nn.CategoricalCrossentropy()
-    setattr(loss, name, value)
     for labels in (np.arange(6) % 3, np.eye(3)[np.arange(6) % 3]):
+        loss = nn.CategoricalCrossentropy()
         with pytest.raises(ValueError, match=text):
+            setattr(loss, name, value)
             loss.forward(np.full((6, 3), 1 / 3), labels)
+
+
+@pytest.mark.parametrize("kind", (nn.CategoricalCrossentropy, nn.BinaryCrossentropy))
+def test_class_weights_become_numbers_of_python_when_they_are_assigned(kind, tmp_path):
+    outputs = 1 if kind is nn.BinaryCrossentropy else 2
+    last = nn.Sigmoid() if outputs == 1 else nn.Softmax()
+    x, y = P[:, :2], [0, 1, 1]
+    for given, plain in ((np.array([1, 2.5], np.float32), [1.0, 2.5]), ((1, 3), [1.0, 3.0]),
+                         ({np.int64(1): np.float32(2)}, {1: 2.0}), ({1: 4}, {1: 4.0}), (None, None),
+                         ("balanced", "balanced")):
+        model = small(kind(), outputs, last)
+        model.loss.class_weights = given
+        found = model.loss.class_weights
+        assert repr(found) == repr(plain)  # no NumPy numbers
+        assert repr(model.loss) == f"{kind.__name__}({'' if plain is None else f'class_weights={plain!r}'})"
+        model.train(x, y)
+        model.save(tmp_path / "a.npz")
+        loaded = nn.Model.load(tmp_path / "a.npz")
+        assert loaded.loss.class_weights == plain and loaded.evaluate(x, y) == model.evaluate(x, y)
+    loss = kind(class_weights=[1, 2])
+    for bad, error in (([1, -1], ValueError), ("balance", ValueError), ([], ValueError), ({"1": 2}, TypeError),
+                       ({1.5: 2}, TypeError), (["a", 1], TypeError), ({True: 2}, TypeError)):
+        with pytest.raises(error, match="class_weights"):
+            loss.class_weights = bad
+    assert loss.class_weights == [1.0, 2.0]
+    if kind is nn.BinaryCrossentropy:
+        for bad in ([1, 2, 3], {2: 1}):
+            with pytest.raises(ValueError, match="must have 2 numbers|must name classes in 0..1"):
+                loss.class_weights = bad
+
+
+def test_a_loss_of_a_users_own_without_our_constructor_has_no_weights():
+    class Own(nn.CategoricalCrossentropy):
+        def __init__(self):
+            self.mine = 1
+
+    assert Own().class_weights is None and repr(Own()) == "Own()"
+    assert Own().forward(P, Y).tobytes() == nn.CategoricalCrossentropy().forward(P, Y).tobytes()
+
+
+def test_weights_beyond_float32_are_refused_there():
+    single, double = P.astype(np.float32), P
+    for weights in ([1, 1e39, 1], {1: 1e39}):
+        loss = nn.CategoricalCrossentropy(class_weights=weights)
+        with pytest.raises(ValueError, match=r"class_weights must be finite .*, got inf at index 1 \(as float32\)"):
+            loss.forward(single, Y)
+        np.testing.assert_allclose(loss.forward(double, Y)[1:], -1e39 * np.log([.5, .9]), rtol=1e-13)
+    with pytest.raises(ValueError, match=r"sample_weight must be finite .*, got inf at index 1 \(as float32\)"):
+        nn.MeanSquaredError().forward(single, single, [1, 1e39, 1])
+    loss = nn.CategoricalCrossentropy(class_weights=[1, 1e30, 1])
+    with pytest.raises(ValueError, match=r"class_weights times sample_weight must be finite .*, got inf at index 2"):
+        loss.forward(single, Y, [1, 1, 1e30])
+    np.testing.assert_allclose(loss.forward(double, Y, [1, 1, 1e30])[2], -1e60 * np.log(.9), rtol=1e-13)
 
 
 def test_weights_go_with_their_batches_in_an_evaluation():
@@ -439,7 +493,7 @@ def small(loss, outputs, *more):
     ([0, 1, 1, 1.0001], r"1.00\d*", 3)))
 def test_targets_of_a_binary_loss_lie_between_0_and_1(y, value, row, rng):
     x, y = rng.standard_normal((4, 2)).astype(np.float32), np.array(y)
-    text = rf"y must lie in 0\.\.1, got {value} in row {row}: write 0 and 1 for the two classes"
+    text = rf"y must lie in 0\.\.1, got {value} in row {row}: write 0 and 1 for two classes"
     model = small(nn.BinaryCrossentropy(), 1, nn.Sigmoid())
     before = model.get_parameters()[0][0]
     with pytest.raises(ValueError, match=text):
@@ -470,6 +524,105 @@ def test_rows_of_labels_are_shares(kind, rows, text):
         with pytest.raises(ValueError, match=text):
             call()
     assert np.isfinite(kind().forward(P, np.full((3, 3), 0.333))).all()  # rounded shares are meant to be all
+
+
+@pytest.mark.parametrize("kind", (nn.BinaryCrossentropy, nn.SigmoidBinaryCrossentropy))
+def test_labels_of_classes_for_a_binary_loss_are_told_what_to_do(kind):
+    shape, instead = "y must have shape", "SoftmaxCategoricalCrossentropy()"
+    if kind is nn.BinaryCrossentropy:
+        instead = "Softmax() with CategoricalCrossentropy()"
+    last = [nn.Sigmoid()] if kind is nn.BinaryCrossentropy else []
+    one, two, x = small(kind(), 1, *last), small(kind(), 2, *last), P[:, :2]
+    for model, y, text in (
+            (two, [0, 1, 1], f"{shape} (3, 2), got (3,): write Dense(n, 1) for two classes, or use {instead}"),
+            (two, [[0], [1], [1]], f"{shape} (3, 2), got (3, 1): write Dense(n, 1) for two classes, or use {instead}"),
+            (two, np.eye(3), f"{shape} (3, 2), got (3, 3): give the last layer 3 outputs; for one class a sample use "
+                             + instead),
+            (one, [0, 1, 2], "y must lie in 0..1, got 2.0 in row 2: write 0 and 1 for two classes, or for more give "
+                             f"the last layer an output for each and use {instead}"),
+            (one, np.eye(3)[:, :2], f"{shape} (3, 1) or (3,), got (3, 2): give the last layer 2 outputs; for one class "
+                                    f"a sample use {instead}")):
+        outputs = model.predict(x)
+        for call in (lambda: model.train(x, y), lambda: model.evaluate(x, y), lambda: model.train_step(x, y),
+                     lambda: kind().forward(outputs, y), lambda: kind().backward(outputs, y)):
+            with pytest.raises(ValueError, match=re.escape(text) + "$"):
+                call()
+    with pytest.raises(ValueError, match=r"y must have shape \(3, 3\), got \(3,\)$"):
+        nn.MeanSquaredError().forward(P, [0, 1, 2])
+
+
+def test_targets_beyond_0_and_1_by_rounding_count_as_0_and_1(rng):
+    for dtype in (np.float32, np.float64):
+        eps = np.finfo(dtype).eps
+        high, low = dtype(1 + eps), dtype(1 + 4 * np.finfo(np.float32).eps)
+        t = np.array([[high], [-1e-17], [low], [-4e-7], [0.5], [1 - eps]], dtype)
+        exact = np.array([[1], [0], [1], [0], [0.5], [1 - eps]], dtype)
+        x = np.array([[5], [-np.inf], [np.inf], [-80], [0.25], [3]], dtype)
+        p = np.array([[1], [0], [1], [1e-30], [0.25], [0.875]], dtype)
+        for kind, given in ((nn.BinaryCrossentropy, p), (nn.SigmoidBinaryCrossentropy, x)):
+            loss, plain = kind(), kind()
+            found = loss.forward(given, t)
+            assert np.isfinite(found).all() and found.tobytes() == plain.forward(given, exact).tobytes()
+            assert loss.backward(loss.output, t).tobytes() == plain.backward(plain.output, exact).tobytes()
+            assert kind(class_weights=[1, 2]).forward(given, t[:, 0]).tobytes() == kind(class_weights=[1, 2]).forward(
+                given, exact).tobytes()
+            data = rng.standard_normal((6, 2)).astype(dtype)
+            one, other = (small(kind(), 1, *[nn.Sigmoid()] * (kind is nn.BinaryCrossentropy)) for _ in range(2))
+            for model, y in ((one, t), (other, exact)):
+                model.train(data, y, epochs=2, validation_data=(data, y))
+                model.train_step(data, y)
+            assert one.history == other.history
+            np.testing.assert_array_equal(one.get_parameters()[0][0], other.get_parameters()[0][0])
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("knobs", ({}, {"label_smoothing": 0.1}, {"class_weights": [1, 2, 3]}))
+def test_rows_beyond_0_and_1_by_rounding_count_as_0_and_1(kind, knobs):
+    for dtype in (np.float32, np.float64):
+        rows, exact = np.eye(3, dtype=dtype), np.eye(3, dtype=dtype)
+        rows[0, 0], rows[1, 0], rows[2, 1] = 1 + 1.2e-7, -1e-17, -4e-7
+        x = np.array([[0, -np.inf, -2], [-np.inf, -1, -1], [-1, -np.inf, -1]], dtype)
+        given = np.exp(x) if kind is nn.CategoricalCrossentropy else x
+        loss, plain = kind(**knobs), kind(**knobs)
+        found = loss.forward(given, rows)
+        assert np.isfinite(found).all() or "label_smoothing" in knobs
+        assert found.tobytes() == plain.forward(given, exact).tobytes()
+        assert loss.backward(loss.output, rows).tobytes() == plain.backward(plain.output, exact).tobytes()
+    for value in (1 + 6e-7, -6e-7):
+        with pytest.raises(ValueError, match="one-hot labels must lie in 0..1"):
+            kind(**knobs).forward(P, value * np.eye(3))
+
+
+def soft(classes, share, count=None):
+    """A row of shares, `count` of them alike and the others 0."""
+    row = np.zeros((1, classes))
+    row[0, :classes if count is None else count] = share
+    return row
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("kind", LOSSES)
+def test_shares_rounded_to_three_digits_are_shares(kind, dtype, rng):
+    for classes in (3, 20, 100, 1000):
+        rows = np.round(rng.dirichlet(np.full(classes, 0.5), 20), 3).astype(dtype)
+        assert classes < 1000 or abs(rows.sum(axis=1) - 1).max() > 0.02
+        given = np.full(rows.shape, 1 / classes, dtype)
+        loss = kind()
+        assert np.isfinite(loss.forward(given, rows)).all() and np.isfinite(loss.backward(loss.output, rows)).all()
+    for row, accepted in (
+            (soft(3, 0.33), True), (soft(3, 0.3), False), (soft(10, 0.0985), False),
+            (soft(100, 0.0104), True), (soft(100, 0.0106), False),
+            (soft(100, 0.0096), True), (soft(100, 0.0094), False),
+            (soft(1000, 0.00052), True), (soft(1000, 0.00048), False), (soft(1000, 0.0014), True),
+            (soft(4000, 0.0), False), (soft(4000, 1.0, 2), False), (soft(4000, 0.52, 1), True),
+            (soft(4000, 0.48, 1), False),
+            (soft(4000, 0.002, 600), True), (soft(4000, 0.002, 700), False)):
+        given = np.full(row.shape, 0.1, dtype)
+        if accepted:
+            kind().forward(given, row.astype(dtype))
+            continue
+        with pytest.raises(ValueError, match="must add up to 1 in each row, got"):
+            kind().forward(given, row.astype(dtype))
 
 
 @pytest.mark.parametrize("kind", LOSSES)
@@ -512,18 +665,36 @@ def test_balanced_class_weights_are_those_of_scikit_learn(binary, rng, tmp_path)
 
 
 def test_balanced_class_weights_come_from_a_training():
-    x, y = np.zeros((6, 2)), [0, 0, 0, 0, 0, 1]  # no sample of the third class
+    x, y = np.zeros((6, 2)), [0, 0, 2, 0, 0, 1]
     loss = nn.CategoricalCrossentropy(class_weights="balanced", label_smoothing=0.1)
     model = small(loss, 3, nn.Softmax())
     for call in (lambda: model.evaluate(x, y), lambda: model.train_step(x, y), lambda: loss.forward(P, Y)):
         with pytest.raises(RuntimeError, match=r"taken from the labels of a training: call train or loss.prepare\(y\)"):
             call()
     model.train(x, y)
-    assert loss.balanced == [6 / (3 * 5), 2.0, 0.0]
+    assert loss.balanced == [0.5, 2.0, 2.0]
     loss.prepare([0, 1, 1])
     assert loss.balanced == [1.5, 0.75]
-    loss.prepare(np.eye(3)[[0, 1, 1]])
-    assert loss.balanced == [1.0, 0.5, 0.0]
+    loss.prepare(np.eye(2)[[0, 1, 1]])
+    assert loss.balanced == [1.5, 0.75]
+
+
+def test_balanced_class_weights_need_labels_of_each_class():
+    several = small(nn.CategoricalCrossentropy(class_weights="balanced"), 3, nn.Softmax())
+    binary = small(nn.SigmoidBinaryCrossentropy(class_weights="balanced"), 1)
+    x = P[:, :2]
+    for model, y, classes, lacking in (
+            (several, [0, 1, 1], 3, "2"), (several, np.eye(3)[[0, 2, 2]], 3, "1"), (several, [1, 1, 1], 3, "0, 2"),
+            (binary, [1, 1, 1], 2, "0"), (binary, np.zeros((3, 1)), 2, "1")):
+        text = (f"balanced class weights need labels of each of the {classes} classes, got none of {lacking}: give "
+                "class_weights as a dict, in which classes that are left out weigh 1")
+        before = model.get_parameters()[0][0]
+        for call in (lambda: model.train(x, y), lambda: model.loss.prepare(y, 3 if model is several else 1)):
+            with pytest.raises(ValueError, match=text):
+                call()
+        assert model.loss.balanced is None and (model.get_parameters()[0][0] == before).all()
+    with pytest.raises(ValueError, match="each of the 100 classes, got none of 1, 2, 3, 4, 5, ...: give"):
+        nn.CategoricalCrossentropy(class_weights="balanced").prepare([0, 7, 99])
 
 
 def test_a_dict_of_class_weights_is_saved(tmp_path):

@@ -76,9 +76,20 @@ class Reader:
         """Whether finalize must refuse."""
         if not self.layers or self.loss is None or isinstance(self.loss, nn.MeanSquaredError):
             return not self.layers
-        giving = [layer for layer in self.layers if not isinstance(layer, (nn.Dropout, nn.Flatten))]
-        probable = giving and (isinstance(giving[-1], nn.Softmax) or getattr(giving[-1], "activation", "") == "sigmoid")
-        return bool(giving) and probable != (type(self.loss) in (nn.CategoricalCrossentropy, nn.BinaryCrossentropy))
+        layers = [*self.layers]
+        while layers and isinstance(layers[-1], (nn.Dropout, nn.Flatten)):
+            layers.pop()
+        gives = layers and ("softmax" if isinstance(layers[-1], nn.Softmax) else
+                            getattr(layers[-1], "activation", None))
+        behind = self.layers[len(layers):]
+        if type(self.loss) is nn.SoftmaxCategoricalCrossentropy or type(self.loss) is nn.SigmoidBinaryCrossentropy:
+            return gives in ("softmax", "sigmoid")
+        if any(isinstance(layer, nn.Dropout) for layer in behind):
+            return True
+        if not layers:
+            return False
+        joined = "softmax" if type(self.loss) is nn.CategoricalCrossentropy else "sigmoid"
+        return bool(behind) if gives == joined else (gives, joined) != ("softmax", "sigmoid")
 
     def forward(self, x, training=False):
         for layer in self.layers:
@@ -148,7 +159,7 @@ class Machine(RuleBasedStateMachine):
         for name in names:
             self.add(name)
         if complete:
-            self.add("sigmoid" if loss in (nn.CategoricalCrossentropy, nn.BinaryCrossentropy) else "dense")
+            self.add({nn.CategoricalCrossentropy: "softmax", nn.BinaryCrossentropy: "sigmoid"}.get(loss, "dense"))
             self.set_loss(loss)
             self.set_optimizer(optimizer)
             self.finalize()
@@ -194,7 +205,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def finalize(self):
         if self.reader.error():
-            with pytest.raises(ValueError, match="no layers|takes scores, but|takes probabilities, but"):
+            with pytest.raises(ValueError, match="no layers|takes (scores|probabilities)|would drop|does nothing"):
                 self.model.finalize()
         else:
             self.model.finalize()

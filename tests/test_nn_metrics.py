@@ -135,10 +135,101 @@ def test_mistakes_are_named_and_count_nothing(outputs, y, error, text):
     assert accuracy.accumulated_count == 0
 
 
-def test_accuracy_of_classes_refuses_a_single_output():
+ENDINGS = {  # layers with n outputs, and a loss
+    "softmax": (lambda n: [nn.Dense(4, n, rng=1), nn.Softmax()], nn.CategoricalCrossentropy),
+    "scores of classes": (lambda n: [nn.Dense(4, n, rng=1)], nn.SoftmaxCategoricalCrossentropy),
+    "log-probabilities": (lambda n: [nn.Dense(4, n, rng=1), nn.LogSoftmax()], nn.NegativeLogLikelihood),
+    "softmax of labels": (lambda n: [nn.Dense(4, n, rng=1), nn.Softmax()], nn.BinaryCrossentropy),
+    "sigmoid": (lambda n: [nn.Dense(4, n, rng=1), nn.Sigmoid()], nn.BinaryCrossentropy),
+    "sigmoid in Dense": (lambda n: [nn.Dense(4, n, activation="sigmoid", rng=1)], nn.BinaryCrossentropy),
+    "scores of labels": (lambda n: [nn.Dense(4, n, rng=1)], nn.SigmoidBinaryCrossentropy),
+    "numbers": (lambda n: [nn.Dense(4, n, rng=1), nn.Linear()], nn.MeanSquaredError),
+    "absolute": (lambda n: [nn.Dense(4, n, activation="tanh", rng=1)], nn.MeanAbsoluteError),
+    "sigmoid to a number": (lambda n: [nn.Dense(4, n, rng=1), nn.Sigmoid()], nn.Huber)}
+SEVERAL = "softmax", "scores of classes", "log-probabilities", "softmax of labels"  # outputs, by nature
+METRICS = (nn.Accuracy, lambda: nn.TopKAccuracy(2), nn.BinaryAccuracy, lambda: nn.BinaryAccuracy(0.3),
+           lambda: nn.BinaryAccuracy(threshold=0), lambda: nn.BinaryAccuracy(-0.5), lambda: nn.RegressionAccuracy(0.1))
+
+
+def ending(name, outputs, metric):
+    layers, loss = ENDINGS[name]
+    model = nn.Model()
+    for layer in layers(outputs):
+        model.add(layer)
+    model.set(loss=loss(), optimizer=nn.SGD(0.1), accuracy=metric)
+    model.finalize()
+    return model
+
+
+def share(metric, outputs, targets, middle):
+    """Of hits, in NumPy."""
+    if isinstance(metric, nn.Accuracy):
+        return np.mean(outputs.argmax(axis=1) == targets.argmax(axis=1))
+    if isinstance(metric, nn.TopKAccuracy):
+        return hits(outputs, targets.argmax(axis=1), metric.k) / len(outputs)
+    if isinstance(metric, nn.RegressionAccuracy):
+        return np.mean(abs(outputs - targets) < metric.precision)
+    return np.mean((outputs > (middle if metric.threshold is None else metric.threshold)) == (targets > 0.5))
+
+
+@pytest.mark.parametrize("outputs", (1, 5))
+@pytest.mark.parametrize("make", METRICS)
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_metric_in_a_model_is_that_of_what_it_predicts(twin, name, make, outputs):
+    if outputs == 1 and name in SEVERAL:
+        return
+    random = np.random.default_rng(8)
+    x = (400 * random.standard_normal((60, 4))).astype(np.float32)  # small probabilities are 0, and as many equal
+    labels = random.integers(0, outputs, 60)
+    targets = np.eye(outputs)[labels] if outputs > 1 else random.integers(0, 2, (60, 1)).astype(float)
+    metric = make()
+    classes, binary = isinstance(metric, (nn.Accuracy, nn.TopKAccuracy)), isinstance(metric, nn.BinaryAccuracy)
+    if classes and outputs == 1 or binary and metric.threshold is None and name in SEVERAL[1:3]:
+        with pytest.raises(ValueError, match="compares the outputs of classes, got one: take BinaryAccuracy" if classes
+                           else r"BinaryAccuracy\(\) needs a threshold .*: use Accuracy\(\)"):
+            ending(name, outputs, metric)
+        return
+    y = labels if classes and "categorical" in ENDINGS[name][1].__name__.lower() else targets
+    model = ending(name, outputs, metric)
+    predicted = model.predict(x)
+    wish = share(metric, predicted, targets, 0 if name == "scores of labels" else 0.5)
+    assert metric.calculate(predicted, targets) == wish
+    for size in (None, 7):
+        assert model.evaluate(x, y, batch_size=size)[1] == pytest.approx(wish, rel=1e-12)
+    model.train(x, y)  # all samples at once, before the update
+    assert model.history["accuracy"] == [wish]
+
+
+def test_a_metric_of_two_models_is_that_of_the_one_that_runs():
+    metric = nn.BinaryAccuracy()
+    models = [ending(name, 1, metric) for name in ("sigmoid", "scores of labels")]
+    x, y = np.random.default_rng(8).standard_normal((60, 4)), np.arange(60) % 2
+    for model in models * 2:
+        found = model.evaluate(x, y)[1]
+        assert found == share(nn.BinaryAccuracy(), model.predict(x), y[:, None], 0 if model is models[1] else 0.5)
+        assert found == models[0].evaluate(x, y)[1]  # of the same weights
+
+
+def test_a_threshold_may_be_that_of_scores():
+    outputs, y = np.array([[-2.0], [-0.5], [0.2], [0.6]]), [0, 1, 1, 0]
+    assert nn.BinaryAccuracy(-1).calculate(outputs, y) == 0.75 == nn.BinaryAccuracy(threshold=0.0).calculate(
+        outputs, [0, 1, 1, 1])
+    metric = nn.BinaryAccuracy()
+    assert metric.threshold is None and metric.calculate(outputs, y) == 0.25
+    metric.threshold = np.float32(0.25)
+    assert type(metric.threshold) is float
+    for value, error in ((np.nan, ValueError), (-np.inf, ValueError), ("0", TypeError), (True, TypeError)):
+        with pytest.raises(error, match="threshold must be finite|threshold must be a number"):
+            metric.threshold = value
+        with pytest.raises(error, match="threshold must be"):
+            nn.BinaryAccuracy(value)
+
+
+@pytest.mark.parametrize("make", (nn.Accuracy, lambda: nn.TopKAccuracy(1)))
+def test_accuracy_of_classes_refuses_a_single_output(make):
     for outputs in (np.ones((3, 1)), np.ones((3, 1), np.float32)):
         with pytest.raises(ValueError, match="Accuracy compares the outputs of classes, got one: take BinaryAccuracy"):
-            nn.Accuracy().calculate(outputs, np.zeros(3, int))
+            make().calculate(outputs, np.zeros(3, int))
 
 
 @pytest.mark.parametrize("y", ([1, np.nan], [np.inf, 0], [np.inf, -np.inf], [1e308, 1e308], [1e200, -1e200]))

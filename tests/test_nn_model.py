@@ -641,31 +641,40 @@ def test_what_finalize_finds():
 
 
 GIVEN = {  # by what a layer of 3 outputs gives
-    "probabilities": (nn.Softmax, nn.Sigmoid, lambda: nn.Dense(3, 3, activation="sigmoid")),
+    "probabilities of classes": (nn.Softmax,),
+    "a probability for each output": (nn.Sigmoid, lambda: nn.Dense(3, 3, activation="sigmoid")),
     "log-probabilities": (nn.LogSoftmax,),
     "other numbers": (nn.Linear, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Step,
                       lambda: nn.Dense(3, 3), lambda: nn.Dense(3, 3, activation="relu"),
                       lambda: nn.Dense(3, 3, activation="tanh"))}
 INSTEAD = {  # of a loss: what it takes, and what to write where something else stands
-    nn.CategoricalCrossentropy: ("probabilities", {
+    nn.CategoricalCrossentropy: ("probabilities of classes", {
+        "a probability for each output": "write Softmax() in place of {} for one class a sample, or use "
+                                         "BinaryCrossentropy() for several labels",
         "log-probabilities": "use NegativeLogLikelihood()",
         "other numbers": "add Softmax() as the last layer, or use SoftmaxCategoricalCrossentropy()"}),
     nn.BinaryCrossentropy: ("probabilities", {
         "log-probabilities": "write Sigmoid() in place of LogSoftmax(), or use NegativeLogLikelihood()",
         "other numbers": "add Sigmoid() as the last layer, or use SigmoidBinaryCrossentropy()"}),
     nn.NegativeLogLikelihood: ("log-probabilities", {
-        "probabilities": "write LogSoftmax() in place of {}, or use CategoricalCrossentropy()",
+        "probabilities of classes": "write LogSoftmax() in place of {}, or use CategoricalCrossentropy()",
+        "a probability for each output": "write LogSoftmax() in place of {} for one class a sample, or use "
+                                         "BinaryCrossentropy() for several labels",
         "other numbers": "add LogSoftmax() as the last layer, or use SoftmaxCategoricalCrossentropy()"}),
     nn.SoftmaxCategoricalCrossentropy: ("scores", {
-        "probabilities": "leave {} out, or use CategoricalCrossentropy()",
+        "probabilities of classes": "leave {} out, or use CategoricalCrossentropy()",
+        "a probability for each output": "leave {} out for one class a sample, or use BinaryCrossentropy() for "
+                                         "several labels",
         "log-probabilities": "leave LogSoftmax() out, or use NegativeLogLikelihood()"}),
     nn.SigmoidBinaryCrossentropy: ("scores", {
-        "probabilities": "leave {} out, or use BinaryCrossentropy()",
+        "probabilities of classes": "leave {} out for several labels, or use CategoricalCrossentropy() for one class "
+                                    "a sample",
+        "a probability for each output": "leave {} out, or use BinaryCrossentropy()",
         "log-probabilities": "leave LogSoftmax() out, or use NegativeLogLikelihood()"})}
 
 
-@pytest.mark.parametrize("behind", ((), (nn.Linear,), (lambda: nn.Dropout(0.5, seed=0), nn.Flatten)),
-                         ids=("last", "Linear", "Dropout, Flatten"))
+@pytest.mark.parametrize("behind", ((), (nn.Flatten,), (lambda: nn.Dropout(0.5, seed=0), nn.Linear)),
+                         ids=("last", "Flatten", "Dropout, Linear"))
 @pytest.mark.parametrize("loss", INSTEAD)
 @pytest.mark.parametrize("gives", GIVEN)
 def test_a_loss_takes_what_the_layers_give(gives, loss, behind):
@@ -673,7 +682,8 @@ def test_a_loss_takes_what_the_layers_give(gives, loss, behind):
     for make in GIVEN[gives]:
         last, rest = make(), [each() for each in behind]
         if gives not in instead:
-            build(nn.Dense(2, 3), last, *rest, loss=loss)
+            if takes == "scores" or not behind:  # the next test has the others
+                build(nn.Dense(2, 3), last, *rest, loss=loss)
             continue
         with pytest.raises(ValueError) as caught:
             build(nn.Dense(2, 3), last, *rest, loss=loss)
@@ -681,6 +691,46 @@ def test_a_loss_takes_what_the_layers_give(gives, loss, behind):
         left = f"activation={last.activation!r}" if isinstance(last, nn.Dense) else repr(last)
         assert str(caught.value) == f"{loss.__name__} takes {takes}, but {named} gives {gives}: " + (
             instead[gives].format(left))
+
+
+@pytest.mark.parametrize("dropout", (nn.Dropout, nnfs.Layer_Dropout))
+@pytest.mark.parametrize("loss, last", (
+    (nn.CategoricalCrossentropy, nn.Softmax), (nn.BinaryCrossentropy, nn.Sigmoid), (nn.BinaryCrossentropy, nn.Softmax),
+    (nn.BinaryCrossentropy, lambda: nn.Dense(3, 3, activation="sigmoid")), (nn.NegativeLogLikelihood, nn.LogSoftmax),
+    (nn.CategoricalCrossentropy, Spy)))
+def test_nothing_is_dropped_of_probabilities(dropout, loss, last):
+    layer = dropout(0.5, seed=0)
+    logarithms = "log-" * (loss is nn.NegativeLogLikelihood)
+    text = (f"{layer!r} would drop some of the {logarithms}probabilities that {loss.__name__} takes: put it before the "
+            "last layer with weights, or leave it out")
+    for behind in ((layer,), (nn.Linear(), layer, nn.Flatten())):
+        with pytest.raises(ValueError, match=re.escape(text)):
+            build(nn.Dense(2, 3), last(), *behind, loss=loss)
+        with pytest.raises(ValueError, match=re.escape(text)):
+            build(nn.Dense(2, 3), nn.Sequential(last(), *behind), loss=loss)
+        build(nn.Dense(2, 3), last(), *behind, nn.Dense(3, 3), nn.Softmax(), loss=nn.CategoricalCrossentropy)
+        for other in (nn.MeanSquaredError, None):
+            build(nn.Dense(2, 3), last(), *behind, loss=other)
+
+
+@pytest.mark.parametrize("behind", (nn.Linear, nn.Flatten, lambda: nn.Input(3)))
+@pytest.mark.parametrize("loss, last", (
+    (nn.CategoricalCrossentropy, nn.Softmax), (nn.BinaryCrossentropy, nn.Sigmoid),
+    (nn.BinaryCrossentropy, lambda: nn.Dense(3, 3, activation="sigmoid"))))
+def test_nothing_stands_between_layers_that_are_joined(loss, last, behind):
+    last, layer = last(), behind()
+    text = (f"{layer!r} behind {last!r} does nothing, but keeps {loss.__name__} from being joined with it: leave "
+            f"{layer!r} out")
+    for rest in ((layer,), (layer, nn.Linear())):
+        with pytest.raises(ValueError, match=re.escape(text)):
+            build(nn.Dense(2, 3), last, *rest, loss=loss)
+        build(nn.Dense(2, 3), last, *rest, loss=nn.MeanSquaredError)
+
+
+def test_what_is_not_joined_may_stand_before_layers_that_do_nothing():
+    for loss, last in ((nn.NegativeLogLikelihood, nn.LogSoftmax()), (nn.BinaryCrossentropy, nn.Softmax()),
+                       (nn.SoftmaxCategoricalCrossentropy, nn.ReLU()), (nn.CategoricalCrossentropy, Spy())):
+        build(nn.Dense(2, 3), last, nn.Linear(), nn.Flatten(), loss=loss)
 
 
 def test_other_losses_and_what_is_not_ours_is_not_judged():

@@ -309,6 +309,17 @@ def test_labels_in_a_row_and_in_a_column_are_the_same():
     assert model.evaluate(X, y) == model.evaluate(X, y[:, None])
 
 
+def test_the_books_binary_accuracy_of_scores():
+    X, y = np.array([[1.0, 0], [0.2, 0], [-3, 0], [-0.1, 0]]), [1, 0, 0, 1]
+    model = small(nnfs.Activation_Linear(), nn.SigmoidBinaryCrossentropy(), outputs=1,
+                  accuracy=nnfs.Accuracy_Categorical(binary=True))
+    model.layers[0].weights = [[1], [0]]
+    assert model.predict(X).tolist() == [[1.0], [0.2], [-3], [-0.1]] and model.evaluate(X, y)[1] == 0.5
+    with pytest.raises(ValueError, match=r"BinaryAccuracy\(\) needs a threshold for log-probabilities and for scores"):
+        small(nnfs.Activation_Linear(), nn.SoftmaxCategoricalCrossentropy(),
+              accuracy=nnfs.Accuracy_Categorical(binary=True))
+
+
 def test_classes_of_a_single_output_are_refused():
     with pytest.raises(ValueError, match=r"write Accuracy_Categorical\(binary=True\)"):
         small(nnfs.Activation_Sigmoid(), nnfs.Loss_BinaryCrossentropy(), outputs=1)

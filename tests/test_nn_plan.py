@@ -748,11 +748,12 @@ def soft(**knobs):
 def test_a_loss_that_was_given_weights_since_finalize(monkeypatch, knobs):
     def train(model):
         def late(epoch):  # the labels of this training are prepared
-            vars(model.loss).update(knobs if epoch == 2 else {})
+            for name in knobs if epoch == 2 else ():
+                setattr(model.loss, name, knobs[name])
 
         model.train(X, Y, epochs=4, callback=late)
         model.train(X, Y, epochs=2)
-        vars(model.loss).update({"label_smoothing": 0.0, "class_weights": None})
+        model.loss.label_smoothing, model.loss.class_weights = 0.0, None
         model.train(X, Y, epochs=2)
 
     model, other = same_training(monkeypatch, soft, train), soft()

@@ -102,7 +102,7 @@ def test_scores_are_said_as_what_the_loss_makes_of_them(folder, capsys):
                                 ((dense[0], nn.LogSoftmax()), nn.NegativeLogLikelihood(), "classes.npz"),
                                 ((dense[0], nn.Softmax(), nn.Flatten()), None, "classes.npz"),
                                 ((dense[1],), nn.SigmoidBinaryCrossentropy(), "yes.npz"),
-                                ((dense[1], nn.Sigmoid(), nn.Linear()), nn.BinaryCrossentropy(), "yes.npz")):
+                                ((dense[1], nn.Sigmoid(), nn.Linear()), None, "yes.npz")):
         model = nn.Model()
         for layer in layers:
             model.add(layer)
@@ -111,6 +111,24 @@ def test_scores_are_said_as_what_the_loss_makes_of_them(folder, capsys):
         model.save("b.npz")
         assert run(capsys, "b.npz", "a.npy", "--output", "o.npy") == run(capsys, other, "a.npy")
         np.testing.assert_array_equal(np.load("o.npy"), model.predict(POINTS))  # as they are
+
+
+def test_a_decision_is_that_of_the_accuracy(folder, capsys):
+    np.save("a.npy", POINTS)
+    dense, shares = nn.Model.load("yes.npz").layers[0], run(capsys, "yes.npz", "a.npy")
+    x = scores("yes.npz")[:, 0]
+    lowest = float(np.sort(x)[:2].mean())
+    assert 0 < (x > 0).sum() < 6 and lowest < 0
+    for accuracy, threshold in ((None, 0), (nn.BinaryAccuracy(), 0), (nnfs.Accuracy_Categorical(binary=True), 0),
+                                (nn.RegressionAccuracy(), 0), (nn.BinaryAccuracy(0), 0), (nn.BinaryAccuracy(0.5), 0.5),
+                                (nn.BinaryAccuracy(lowest), lowest)):
+        model = nn.Model()
+        model.add(dense)
+        model.set(loss=nn.SigmoidBinaryCrossentropy(), accuracy=accuracy)
+        model.finalize()
+        model.save("b.npz")
+        assert run(capsys, "b.npz", "a.npy") == [[share, str(int(score > threshold))]
+                                                 for (share, _), score in zip(shares, x)]
 
 
 def test_else_the_outputs_without_loss(folder, capsys):

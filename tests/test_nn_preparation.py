@@ -130,11 +130,12 @@ def test_they_are_in_nn():
 
 
 def test_balanced_class_weights():
-    labels = np.array([0, 0, 0, 2, 2, 3])
-    np.testing.assert_allclose(balanced_class_weights(labels), [6 / (4 * 3), 0, 6 / (4 * 2), 6 / 4], rtol=1e-15)
-    weights = balanced_class_weights(labels[labels != 2].astype(np.uint8), 5)
-    assert weights.dtype == np.float64 and np.array_equal(weights, [4 / 15, 0, 0, 4 / 5, 0])
-    for wrong, text in ((np.empty(0, int), "labels must not be empty"), ([0, 5], "labels must lie in 0..2, got 5 at"),
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    np.testing.assert_allclose(balanced_class_weights(labels), [6 / (3 * 3), 6 / (3 * 2), 6 / 3], rtol=1e-15)
+    weights = balanced_class_weights(labels[labels != 2].astype(np.uint8), 2)
+    assert weights.dtype == np.float64 and np.array_equal(weights, [5 / 6, 5 / 4])
+    for wrong, text in (([0, 0, 2], "need labels of each of the 3 classes, got none of 1: give class_weights"),
+                        (np.empty(0, int), "labels must not be empty"), ([0, 5], "labels must lie in 0..2, got 5 at"),
                         (np.eye(3, dtype=int), r"labels must have shape \(N,\), got \(3, 3\)")):
         with pytest.raises(ValueError, match=text):
             balanced_class_weights(wrong, 3)

@@ -742,6 +742,8 @@ def changed(path, change):
     (lambda d, a: d.update(clip_norm=-1), "clip_norm must be finite and at least 0, got -1"),
     (lambda d, a: d["loss"].update(label_smoothing=float("nan")), "label_smoothing must be at least 0 and below 1"),
     (lambda d, a: d["loss"].update(class_weights=[1, "a"]), "class_weights must hold real numbers"),
+    *[(lambda d, a, key=key: d["loss"].update(class_weights={"1": 2.0, key: 3.0}), f"{key!r} is no class number")
+      for key in ("01", "0_1", " 1", "-1", "1.0", "\u0661", "a")],
     (lambda d, a: d["loss"].update(class_weights={"class": "Dense", "n_inputs": 10**5, "n_neurons": 10**5}),
      "Dense where a schedule belongs"),
     (lambda d, a: d["layers"].__setitem__(3, {"class": "Input", "shape": [10**400, -1]}),

@@ -64,6 +64,7 @@ def test_a_sigmoid_in_one_column():
     for y in ([0, 1, 1, 0, 1], [[0], [1], [1], [0], [1]], [[0.], [1.], [1.], [0.], [1.]]):
         assert confusion_matrix(p, y).tolist() == [[1, 1], [2, 1]]
         assert confusion_matrix(p, y, threshold=0.3).tolist() == [[1, 1], [1, 2]]  # float32's .3 is not above .3
+        assert confusion_matrix(p - 1, y, threshold=-0.7).tolist() == [[1, 1], [1, 2]]  # of scores
         assert confusion_matrix(p, y, 2, threshold=0.05).tolist() == [[0, 2], [0, 3]]
     assert confusion_matrix(nn.Sigmoid().predictions(p), [0, 1, 1, 0, 1]).tolist() == [[1, 1], [2, 1]]
     assert confusion_matrix([[.1], [.2]], [0, 0]).tolist() == [[2, 0], [0, 0]]
