@@ -17,7 +17,7 @@ import os
 import sys
 from pathlib import Path
 
-from ..nn.files import reading
+from ..nn.files import naming, reading
 from . import against, peers, roofline
 from .figures import Failure, Report
 from .running import measure, say
@@ -44,7 +44,8 @@ def save(report: Report, path: str) -> None:
     """Write a JSON report, one row a line."""
     rows = ",\n".join(f"  {json.dumps(row)}" for row in report["rows"])
     head = json.dumps({name: value for name, value in report.items() if name != "rows"}, indent=1)
-    Path(path).write_text(f'{head[:-2]},\n "rows": [\n{rows}\n ]\n}}\n')
+    with naming(path):
+        Path(path).write_text(f'{head[:-2]},\n "rows": [\n{rows}\n ]\n}}\n')
 
 
 def check_output(path: str) -> None:
@@ -88,9 +89,11 @@ def _report(options: argparse.Namespace) -> int:
     if options.json is not None:
         save(report, options.json)
     if options.markdown is not None:
-        Path(options.markdown).write_text(markdown(report))
+        with naming(options.markdown):
+            Path(options.markdown).write_text(markdown(report))
     if options.roofline is not None:
-        roofline.draw(report, options.roofline)
+        with naming(options.roofline):
+            roofline.draw(report, options.roofline)
     if options.readme is not None:
         page = Path(options.readme)
         page.write_text(rewrite(page.read_text(), readme_table(report)))

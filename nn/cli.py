@@ -5,19 +5,22 @@ import importlib.util
 import io
 import math
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import numpy as np
 
-from . import backend, tasks
+from . import backend, tables, tasks
+from .arrays import Array
+from .files import naming
 from .model import Model
-from .progress import compiling
+from .progress import compiling, note
 from .tasks import TASKS
 
 DESCRIPTION = """\
@@ -63,8 +66,8 @@ For a folder of images, the name of the image follows.
 PREDICT_EXAMPLES = """\
 MODEL is what nnjit train --save or Model.save wrote. DATA is one of
 
-  .csv             one sample per line: numbers and commas, no labels; a first line without numbers is a header, and so
-                   is 0,1,2,... over more than one column, as pandas writes it
+  .csv             one sample per line: numbers and commas, no labels; a first line of names is a header, and so is
+                   0,1,2,... over more than one column, as pandas writes it; a note says so
   -                the same from stdin
   .npy             an array whose first dimension counts the samples
   .npz             one such array, or one named X among others
@@ -84,6 +87,9 @@ examples:
 """
 
 
+STDOUT = "stdout"
+
+
 class Mistake(Exception):
     """An error that the user can fix, printed as one line."""
 
@@ -97,8 +103,30 @@ class Ended(KeyboardInterrupt):
 
 
 class Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._negative_number_matcher = re.compile(r"-(\.?\d|inf|nan)", re.IGNORECASE)  # argparse's own lacks -1e5
+
     def error(self, message: str) -> NoReturn:
         raise Mistake(f"{message} (see {self.prog} --help)")
+
+
+class Output:
+    """A stream such as stdout, whose errors name it."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream, self._name = stream, name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with naming(self._name):
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with naming(self._name):
+            self._stream.flush()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -106,29 +134,33 @@ def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold characters that the output cannot encode
     try:
-        try:
-            options, unknown = _parser().parse_known_args(argv)
-            if unknown:
-                options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-            code = options.run(options)
-        except SystemExit as stop:  # --help
-            code = stop.code if isinstance(stop.code, int) else 0
-        print(end="", flush=True)  # stdout may be closed, and then is None
-        return code
+        with redirect_stdout(sys.stdout and Output(sys.stdout, STDOUT)):  # it may be closed, and then is None
+            return _run(argv)
     except Mistake as mistake:
         return _fail(mistake)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter's last flush fails
-        return 1
     except OSError as error:
-        return _fail(error)
+        if error.filename == STDOUT:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes at its end
+        return 1 if isinstance(error, BrokenPipeError) else _fail(error)
     except KeyboardInterrupt as stop:
-        print(f"nnjit: {str(stop) or 'interrupted'}", file=sys.stderr)
+        note(str(stop) or "interrupted")
         return stop.code if isinstance(stop, Ended) else 130
 
 
+def _run(argv: list[str] | None) -> int:
+    try:
+        options, unknown = _parser().parse_known_args(argv)
+        if unknown:
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        code: int = options.run(options)
+    except SystemExit as stop:  # --help
+        code = stop.code if isinstance(stop.code, int) else 0
+    print(end="", flush=True)
+    return code
+
+
 def _fail(reason: Exception) -> int:
-    print(f"nnjit: error: {' '.join(str(reason).split())}", file=sys.stderr)
+    note(f"error: {' '.join(str(reason).split())}")
     return 2
 
 
@@ -152,9 +184,9 @@ def _parser() -> Parser:
 
     train = command("train", _train, "train a network", description=TRAIN, epilog=TRAIN_EXAMPLES)
     train.add_argument("dataset", choices=TASKS, metavar="DATASET", help=" or ".join(TASKS))
-    train.add_argument("--epochs", type=_whole(1), metavar="N",
+    train.add_argument("--epochs", type=_whole(1, MANY), metavar="N",
                        help=f"passes over the data (default: {_defaults('epochs')})")
-    train.add_argument("--batch-size", type=_whole(1), metavar="N",
+    train.add_argument("--batch-size", type=_whole(1, MANY), metavar="N",
                        help=f"samples per step (default: {_defaults('batch_size').replace('None', 'all')})")
     train.add_argument("--learning-rate", type=_rate, metavar="X",
                        help=f"length of Adam's steps (default: {_defaults('learning_rate')})")
@@ -176,7 +208,7 @@ def _parser() -> Parser:
                       epilog=PREDICT_EXAMPLES)
     predict.add_argument("model", metavar="MODEL", help="the .npz file of a model")
     predict.add_argument("data", metavar="DATA", help=".csv, .npy, .npz, an image, a folder of images, or - for stdin")
-    predict.add_argument("--scale", type=_finite, nargs=2, metavar=("LOW", "HIGH"),
+    predict.add_argument("--scale", type=_level, nargs=2, metavar=("LOW", "HIGH"),
                          help="scale 0..255 to LOW..HIGH (default: -1 1 for images; other data stays as it is)")
     predict.add_argument("--background", type=_whole(0, 255), metavar="LEVEL",
                          help="the grey level behind transparent images, from 0, black, to 255, white (default: 255)")
@@ -207,38 +239,42 @@ def _defaults(field: str) -> str:
     return ", ".join(f"{getattr(task, field)} for {name}" for name, task in TASKS.items())
 
 
-def _whole(least: int, most: float = math.inf) -> Any:
+MANY = 10**9
+LARGE = 1e30  # far from the largest float32
+
+
+def _whole(least: int, most: int) -> Any:
     def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
-        if not least <= value <= most:
-            limit = f"at least {least}" if most == math.inf else f"in {least}..{most}"
-            raise argparse.ArgumentTypeError(f"must be {limit}, got {value}")
-        return value
+        if not re.fullmatch(r"\s*[+-]?\d+\s*", text, re.ASCII):  # int takes 1_0, and the digits of all scripts
+            raise argparse.ArgumentTypeError(f"must be a whole number, got {_short(text)!r}")
+        if not least <= float(text) <= most:
+            raise argparse.ArgumentTypeError(f"must be in {least}..{most}, got {_short(text)}")
+        return int(text)
     return convert
 
 
 def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+    if not tables.is_number(text):
+        raise argparse.ArgumentTypeError(f"must be a number, got {_short(text)!r}")
+    return float(text)
 
 
-def _finite(text: str) -> float:
+def _level(text: str) -> float:
     value = _number(text)
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"must be finite, got {text}")
+    if not -LARGE <= value <= LARGE:
+        raise argparse.ArgumentTypeError(f"must be in {-LARGE:g}..{LARGE:g}, got {_short(text)}")
     return value
 
 
 def _rate(text: str) -> float:
     value = _number(text)
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {text}")
+        raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {_short(text)}")
     return value
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def _output(*suffixes: str) -> Any:
@@ -312,17 +348,31 @@ def _predict(options: argparse.Namespace) -> int:
             X = predict.as_samples(model, X, "stdin" if options.data == "-" else options.data)
         except (TypeError, ValueError, ImportError) as error:
             raise Mistake(error) from error
-        strange = np.flatnonzero(~np.isfinite(X).reshape(len(X), -1).all(axis=1))
-        if len(strange):
-            print(f"nnjit: warning: {len(strange)} of {len(X)} samples hold nan or infinity, the first is number "
-                  f"{strange[0] + 1}: their predictions are meaningless", file=sys.stderr)
-        with compiling():
-            outputs = model.predict(X, batch_size=4096)
+        strange = _not_finite(X)
+        if strange.any():
+            note(f"warning: {strange.sum()} of {len(X)} samples hold nan or infinity, the first is number "
+                 f"{strange.argmax() + 1}: their predictions are meaningless")
+        try:
+            with compiling():
+                outputs = model.predict(X, batch_size=4096)
+        except (TypeError, ValueError) as error:
+            raise Mistake(f"{options.model}: {error}") from error
+        lost = _not_finite(outputs) & ~strange
+        if lost.any():
+            note(f"warning: {lost.sum()} of {len(X)} predictions are nan or infinity, although their samples are finite: "
+                 "the training of the model may have diverged")
     if options.output:
-        predict.write(options.output, outputs)
+        try:
+            predict.write(options.output, outputs)
+        except ValueError as error:
+            raise Mistake(error) from error
     for line in predict.describe(model, outputs, names):
         print(line)
     return 0
+
+
+def _not_finite(rows: Array) -> Array:
+    return np.asarray(~np.isfinite(rows).reshape(len(rows), -1).all(axis=1))
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -76,6 +76,17 @@ def _tidy(target: Path) -> None:
                 path.unlink()
 
 
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """In `with naming(path):`, an OSError that names no file, such as a full disk's, names this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = os.fspath(path)
+        raise
+
+
 def write(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
     """Write an npz file, as `replacing` does."""
     with replacing(path) as file:

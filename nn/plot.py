@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array
+from .files import naming
 from .history import STYLES, draw
 from .model import Model
 
@@ -28,7 +29,8 @@ def plot(path: str | os.PathLike[str], model: Model, X: Array, y: Array, *, titl
         beside(spare[0], model, X, y)
     picture = io.BytesIO()  # drawing takes a second: when Ctrl-C ends it, the old file stays
     figure.savefig(picture, format=Path(path).suffix[1:])
-    Path(path).write_bytes(picture.getvalue())
+    with naming(path):
+        Path(path).write_bytes(picture.getvalue())
 
 
 def _curve(axes: Any, model: Model, X: Array, y: Array) -> None:

@@ -1,7 +1,7 @@
 """A progress bar on stderr for trainings of more than a second, and lines on stdout that do not tear it."""
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from . import backend
@@ -30,9 +30,10 @@ def say(line: str, file: Any = None) -> None:
 
 
 def note(line: str) -> None:
-    """Print a line to stderr, above a running bar if there is one."""
+    """Print a line to stderr, above a running bar if there is one, and if it can be written there."""
     if sys.stderr is not None:
-        say(f"nnjit: {line}", sys.stderr)
+        with suppress(OSError):
+            say(f"nnjit: {line}", sys.stderr)
 
 
 def compiling(wanted: bool | None = True) -> AbstractContextManager[None]:

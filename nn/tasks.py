@@ -4,7 +4,6 @@ import argparse
 import math
 import shlex
 import statistics
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from .losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquar
 from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy
 from .model import Model
 from .optimizers import Adam
-from .progress import compiling, say
+from .progress import compiling, note, say
 
 REST = 0.1  # seconds until OpenBLAS's threads sleep: they spin, and take the cores from the other twin
 ENOUGH, MOST_TRAININGS = 4.0, 5  # seconds of trainings that are compared, and how many of each
@@ -100,12 +99,13 @@ def train(options: argparse.Namespace, data: Data) -> None:
         with np.errstate(all="ignore"), warnings.catch_warnings():  # the printed nan shows it
             warnings.simplefilter("ignore", RuntimeWarning)
             if options.compare:
-                _compare(task, options, data, model)
+                sound = _compare(task, options, data, model)
             else:
                 if options.backend == "numba":
                     _warm_up(task, options.backend, options, data)
                 seconds, validation = _fit(model, options.backend, options, data)
                 print(f"{seconds:.3f} s on {options.backend}, of which validation {validation:.3f} s")
+                sound = _sound(model)
         trained = True
         if options.save:
             model.save(options.save)
@@ -114,10 +114,10 @@ def train(options: argparse.Namespace, data: Data) -> None:
         raise
     except OSError:  # of an output, say a closed pipe
         if options.save and not trained:
-            print(f"nnjit: {_rescue(options, data, model)}", file=sys.stderr)
+            note(_rescue(options, data, model))
         raise
-    if not _sound(model):
-        print("the loss is no longer a number: try a smaller --learning-rate")
+    if not sound:
+        print("the training diverged, its loss is no longer finite: try a smaller --learning-rate")
     if options.save:
         path = str(options.save)
         print(f"model: {path} (nnjit predict {shlex.quote(path)} DATA; in Python nn.Model.load({path!r}))")
@@ -127,13 +127,14 @@ def train(options: argparse.Namespace, data: Data) -> None:
 
 
 def _sound(model: Model) -> bool:
-    return not math.isnan(model.history["loss"][-1])
+    return all(map(math.isfinite, model.history["loss"][-1:] + model.history["val_loss"][-1:]))
 
 
 def _draw(options: argparse.Namespace, data: Data, model: Model) -> None:
     from .plot import plot
     sizes = "-".join(map(str, TASKS[options.dataset].sizes))
-    with backend.use(options.backend), compiling():
+    with backend.use(options.backend), compiling(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of figures that are not finite
         plot(options.plot, model, *data.train, title=f"{options.dataset}, {sizes}")
 
 
@@ -141,10 +142,10 @@ def _rescue(options: argparse.Namespace, data: Data, model: Model) -> str:
     # saves and draws what an interrupted training has reached; what was done, in words
     done = len(model.history["loss"])
     began = model.optimizer.iterations > 0
-    sound = not done or _sound(model)
+    sound = _sound(model)
     when = ("before the first step" if not began else f"in epoch {done + 1} of {options.epochs}"
             if done < options.epochs else f"after epoch {done} of {done}") + f" on {options.backend}" * options.compare
-    text = f"interrupted {when}{'' if sound else ', the loss no longer a number'}: "
+    text = f"interrupted {when}{'' if sound else ', the loss no longer finite'}: "
     if not began or not sound:
         kept = options.save and options.save.exists()
         return f"{text}nothing is saved{f', {options.save} stays as it was' if kept else ''}"
@@ -216,7 +217,8 @@ def _last(model: Model, name: str) -> str:
     return f"{value:.1e}" if 0 < value < 0.001 else f"{value:.4f}"
 
 
-def _compare(task: Task, options: argparse.Namespace, data: Data, model: Model) -> None:
+def _compare(task: Task, options: argparse.Namespace, data: Data, model: Model) -> bool:
+    # whether both trainings are sound
     models = {twin: model if twin == options.backend else task.model(options) for twin in backend.TWINS}
     times: dict[str, list[tuple[float, float]]] = {twin: [] for twin in models}
     for twin, each in models.items():
@@ -226,23 +228,29 @@ def _compare(task: Task, options: argparse.Namespace, data: Data, model: Model) 
         times[twin].append(_fit(each, twin, options, data))
     # a machine has slow seconds: short trainings are repeated, in turns
     count = 1
-    while sum(seconds for found in times.values() for seconds, _ in found) < ENOUGH and count < MOST_TRAININGS:
+    sound = all(map(_sound, models.values()))
+    while (sound and sum(seconds for found in times.values() for seconds, _ in found) < ENOUGH
+           and count < MOST_TRAININGS):
         for twin in models:
             time.sleep(REST)
             times[twin].append(_fit(task.model(options), twin, options, data, quiet=True))
         count += 1
-    (ours, our_validation), (theirs, their_validation) = (
-        map(statistics.median, zip(*times[twin])) for twin in ("numba", "numpy"))
-    difference = _difference(task, options, data)
     print(f"\n{'':28}{'numba':>10}{'numpy':>10}")
     for title, name in FIGURES:
         print(f"{title:28}{_last(models['numba'], name):>10}{_last(models['numpy'], name):>10}")
+    if not sound:
+        return False
+    (ours, our_validation), (theirs, their_validation) = (
+        map(statistics.median, zip(*times[twin])) for twin in ("numba", "numpy"))
+    difference = _difference(task, options, data)
     print(f"{'time of the training, s':28}{ours:10.3f}{theirs:10.3f}")
     print(f"{'of which validation, s':28}{our_validation:10.3f}{their_validation:10.3f}")
     print(f"\nnumba trains {theirs / ours:.1f} times as fast as numpy, validation included, "
           f"compilation not{f' (medians of {count} trainings each)' * (count > 1)}")
-    print("a training makes differences in rounding grow: "
-          f"after {COMPARED_STEPS} steps from the same weights, no weight differs by more than {difference:.1e}")
+    after = f"after {COMPARED_STEPS} steps from the same weights,"
+    print(f"a training makes differences in rounding grow: {after} no weight differs by more than {difference:.1e}"
+          if math.isfinite(difference) else f"{after} these are no longer finite: try a smaller --learning-rate")
+    return True
 
 
 def _difference(task: Task, options: argparse.Namespace, data: Data) -> float:
@@ -257,4 +265,4 @@ def _difference(task: Task, options: argparse.Namespace, data: Data) -> float:
             model.train(X[:steps * batch], y[:steps * batch], epochs=COMPARED_STEPS // steps, batch_size=batch,
                         shuffle=False, progress=False)
         parameters.append(model.get_parameters())
-    return max(float(np.abs(a - b).max()) for pairs in zip(*parameters) for a, b in zip(*pairs))
+    return float(np.max([np.abs(a - b).max() for pairs in zip(*parameters) for a, b in zip(*pairs)]))  # nan stays

@@ -198,7 +198,59 @@ def test_a_loss_that_explodes_is_said_in_words(capsys):
     with np.errstate(all="raise"):
         assert cli.main([*SPIRAL, "--backend", "numpy", "--learning-rate", "1e38", "--epochs", "20"]) == 0
     out, err = capsys.readouterr()
-    assert "the loss is no longer a number: try a smaller --learning-rate" in out and err == ""
+    assert DIVERGED in out and err == ""
+
+
+DIVERGED = "the training diverged, its loss is no longer finite: try a smaller --learning-rate\n"
+
+
+@pytest.mark.parametrize("dataset, epochs, rate", [("spiral", 20, "1e30"), ("sine", 2, "1e30"), ("spiral", 1, "1e308")])
+def test_a_comparison_of_trainings_that_diverge(dataset, epochs, rate, capsys, monkeypatch):
+    """Also where only the validation's loss tells, or it is infinite and not nan."""
+    monkeypatch.setattr(tasks, "REST", 0)
+    assert cli.main(["train", dataset, "--compare", "--learning-rate", rate, "--epochs", str(epochs)]) == 0
+    out, err = capsys.readouterr()
+    assert out.endswith(f"\n{DIVERGED}") and err == ""
+    assert "times as fast" not in out and "no weight" not in out and "time of the training" not in out
+    assert len(re.findall(r"^(?:validation )?(?:loss|accuracy)(?: +\S+){2}$", out, re.M)) == 4
+
+
+def test_a_comparison_of_which_one_training_diverges(capsys, monkeypatch):
+    fit = tasks._fit
+
+    def diverging(model, twin, *rest):
+        found = fit(model, twin, *rest)
+        model.history["loss"][-1] = math.inf if twin == "numpy" else model.history["loss"][-1]
+        return found
+
+    monkeypatch.setattr(tasks, "REST", 0)
+    monkeypatch.setattr(tasks, "_fit", diverging)
+    assert cli.main(["train", "spiral", "--compare", "--epochs", "1"]) == 0
+    assert capsys.readouterr().out.endswith(f"\n{DIVERGED}")
+
+
+def test_a_comparison_of_weights_that_diverge_after_the_training(capsys, monkeypatch):
+    class Exploding(nn.Model):
+        def get_parameters(self):
+            pairs = super().get_parameters()
+            pairs[1][0][0, 0] = np.nan
+            return pairs
+
+    monkeypatch.setattr(tasks, "REST", 0)
+    monkeypatch.setattr(tasks, "ENOUGH", 0)
+    monkeypatch.setattr(tasks, "Model", Exploding)
+    assert cli.main(["train", "spiral", "--compare", "--epochs", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1] == ("after 20 steps from the same weights, these are no longer finite: try a smaller "
+                                    "--learning-rate")
+    assert " times as fast" in out and err == ""
+
+
+def test_a_training_that_diverged_is_drawn_without_a_warning(tmp_path):
+    needs("matplotlib")
+    done = run("train", "sine", "--backend", "numpy", "--epochs", "3", "--learning-rate", "1e30", "--plot", "a.png",
+               cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "a.png").exists()
 
 
 # ---- interrupts
@@ -311,7 +363,7 @@ def test_an_interrupt_does_not_save_a_model_that_exploded(saved, capsys, monkeyp
     Path("a.npz").write_text("old")
     monkeypatch.setattr(tasks, "say", at_call(10, print))
     text = interrupted(capsys, *TEN, "--learning-rate", "1e38")
-    assert text == ("interrupted after epoch 10 of 10, the loss no longer a number: "
+    assert text == ("interrupted after epoch 10 of 10, the loss no longer finite: "
                     "nothing is saved, a.npz stays as it was")
     assert Path("a.npz").read_text() == "old"
 
@@ -393,7 +445,7 @@ def test_a_command_says_that_it_compiles(tmp_path, writable):
     model.add(nn.Softplus())  # one small kernel
     model.finalize()
     model.save(tmp_path / "a.npz")
-    (tmp_path / "a.csv").write_text("1,2\n")
+    (tmp_path / "a.csv").write_text("5,2\n")
     (tmp_path / "file").touch()
     folder = tmp_path / ("cache" if writable else "file")
     said = []
@@ -537,9 +589,9 @@ def test_without_matplotlib_one_line_before_the_training(tmp_path, capsys, monke
     (["tarin"], "argument COMMAND: invalid choice: 'tarin'"),
     (["train"], "the following arguments are required: DATASET"),
     (["train", "mnist"], "argument DATASET: invalid choice: 'mnist'"),
-    ([*SPIRAL, "--epochs", "0"], "argument --epochs: must be at least 1, got 0"),
+    ([*SPIRAL, "--epochs", "0"], "argument --epochs: must be in 1..1000000000, got 0 (see nnjit train --help)\n"),
     ([*SPIRAL, "--epochs", "2.5"], "argument --epochs: must be a whole number, got '2.5'"),
-    ([*SPIRAL, "--batch-size", "-3"], "argument --batch-size: must be at least 1, got -3"),
+    ([*SPIRAL, "--batch-size", "-3"], "argument --batch-size: must be in 1..1000000000, got -3 (see"),
     ([*SPIRAL, "--learning-rate", "-1"], "argument --learning-rate: must be above 0 and finite, got -1"),
     ([*SPIRAL, "--learning-rate", "nan"], "argument --learning-rate: must be above 0 and finite, got nan"),
     ([*SPIRAL, "--learning-rate", "inf"], "argument --learning-rate: must be above 0 and finite, got inf"),
@@ -570,6 +622,35 @@ def test_mistakes_are_one_line_and_nothing_is_trained(arguments, text, capsys, t
     assert os.listdir(tmp_path) == ["folder.png"]
 
 
+HOSTILE = {  # what is no number for any option: how it is shown
+    "1" + "0" * 5000: "1000000000", "-1" + "0" * 4000: "-1000000000", "nan": "nan", "-inf": "-inf", "1e400": "1e400",
+    "": "", " ": " ", "text": "text", "1_0": "1_0", "\uff11\uff12": "\uff11\uff12", "0x10": "0x10", "1,5": "1,5",
+    "\u22121": "\u22121", "-": "-", "\n": r"\n"}
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:9]))
+def test_hostile_numbers_are_one_line(text, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for option, words in (("--epochs", ["train", "spiral"]), ("--batch-size", ["train", "spiral"]),
+                          ("--seed", ["train", "spiral"]), ("--learning-rate", ["train", "spiral"]),
+                          ("--background", ["predict", "a.npz", "a"]), ("--scale", ["predict", "a.npz", "a.csv", "0"])):
+        words = [*words[:3], option, *words[3:]]
+        assert cli.main([*words, text]) == 2
+        err = capsys.readouterr().err
+        found = re.fullmatch(rf"nnjit: error: argument {option}: must be .*, got (.*) \(see nnjit .* --help\)\n", err)
+        assert found, err
+        assert found[1].strip("'").startswith(HOSTILE[text]) and len(found[1]) < 60
+
+
+def test_scales_may_be_negative_in_any_spelling(capsys):
+    for texts in (("-1", "1"), ("-1e0", "1e0"), ("-1.", "-.5"), ("-1E-5", "+1"), ("0", "-1e5")):
+        options = cli._parser().parse_args(["predict", "a.npz", "a.csv", "--scale", *texts])
+        assert options.scale == [float(text) for text in texts]
+    for texts in (("1e308", "-1e308"), ("0", "1e31"), ("-2e30", "0")):
+        assert cli.main(["predict", "a.npz", "a.csv", "--scale", *texts]) == 2
+        assert "argument --scale: must be in -1e+30..1e+30, got " in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_an_unwritable_folder(tmp_path, capsys):
     tmp_path.chmod(0o500)
@@ -594,6 +675,56 @@ def test_a_write_that_fails_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(np, "savez", full)
     assert cli.main([*SPIRAL, "--save", str(tmp_path / "a.npz")]) == 2
     assert capsys.readouterr().err == "nnjit: error: [Errno 28] No space left on device\n"
+
+
+def linear(path):
+    model = nn.Model()
+    model.add(nn.Linear())
+    model.finalize()
+    model.save(path)
+
+
+FULL = "/dev/full"
+needs_full = pytest.mark.skipif(not os.path.exists(FULL), reason="needs /dev/full")
+
+
+@needs_full
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["info"], ["--help"], SPIRAL, ["predict", "a.npz", "a.csv"]], ids=" ".join)
+def test_a_full_output_is_named(arguments, unbuffered, tmp_path):
+    linear(tmp_path / "a.npz")
+    (tmp_path / "a.csv").write_text("5,2\n" * 20_000)  # more than a buffer
+    with open(FULL, "w") as full:
+        done = subprocess.run([sys.executable, "-m", "nnjit", *arguments], cwd=tmp_path, text=True, stdout=full,
+                              stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
+    assert (done.returncode, done.stderr) == (2, "nnjit: error: [Errno 28] No space left on device: 'stdout'\n")
+
+
+@needs_full
+def test_a_full_stderr_costs_no_prediction(tmp_path):
+    linear(tmp_path / "a.npz")
+    (tmp_path / "a.csv").write_text("x,y\n5,nan\n")
+    for data, code, out in (("a.csv", 0, "5.0 nan\n"), ("none.csv", 2, "")):
+        with open(FULL, "w") as full:
+            done = subprocess.run([sys.executable, "-m", "nnjit", "predict", "a.npz", data], cwd=tmp_path, text=True,
+                                  stdout=subprocess.PIPE, stderr=full)
+        assert (done.returncode, done.stdout) == (code, out)
+
+
+@needs_full
+@pytest.mark.parametrize("option, name, arguments", [
+    ("--plot", "a.png", SPIRAL), ("--json", "a.json", ["bench"]), ("--markdown", "a.md", ["bench"]),
+    ("--roofline", "a.png", ["bench"])])
+def test_a_full_disk_is_named(option, name, arguments, capsys, tmp_path, monkeypatch):
+    if name == "a.png":
+        needs("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    from nnjit.bench import report
+    made = report.load(max((Path(nnjit.__file__).parent / "bench" / "results").glob("*.json")))
+    monkeypatch.setattr(report, "measure", lambda *_: made)
+    os.symlink(FULL, name)
+    assert cli.main([*arguments, option, name]) == 2
+    assert capsys.readouterr().err == f"nnjit: error: [Errno 28] No space left on device: '{name}'\n"
 
 
 # ---- the process
@@ -685,18 +816,6 @@ def test_ctrl_c_is_one_line():
         assert process.wait() == 130
 
 
-def test_ctrl_c_while_modules_are_loaded_is_one_line(monkeypatch, capsys):
-    class Interrupting:
-        def find_spec(self, name, *_):
-            if name == cli.__name__:
-                raise KeyboardInterrupt
-
-    monkeypatch.delitem(sys.modules, cli.__name__)
-    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
-    assert nnjit.main() == 130
-    assert capsys.readouterr().err == "nnjit: interrupted\n"
-
-
 def test_the_other_commands_hand_over(monkeypatch, capsys):
     from nnjit import bench
 
@@ -736,9 +855,51 @@ def test_tasks_are_sound():
         assert len(task.sizes) >= 2 and task.epochs > 0 and 0 < task.learning_rate < 1 and math.isfinite(task.decay)
 
 
+STARTS = ["-c", "import sys, nnjit; sys.exit(nnjit.main())"], ["-m", "nnjit"], ["-m", "nnjit.nn"], ["-Bmnnjit.nn"]
+each_start = pytest.mark.parametrize("start", STARTS, ids=" ".join)
+
+
+@each_start
 @pytest.mark.parametrize("name, value", (("NNJIT_NUM_THREADS", "many"), ("NUMBA_DISABLE_JIT", "1")))
-def test_a_nonsense_variable_is_one_line(name, value):
-    command = [sys.executable, "-c", "import sys, nnjit; sys.exit(nnjit.main())", "info"]
-    done = subprocess.run(command, env={**os.environ, name: value}, capture_output=True, text=True)
+def test_a_nonsense_variable_is_one_line(start, name, value):
+    done = subprocess.run([sys.executable, *start, "info"], env={**os.environ, name: value}, capture_output=True,
+                          text=True)
     assert done.returncode == 2 and done.stdout == ""
     assert re.fullmatch(f"nnjit: .*{name}.*\n", done.stderr)
+
+
+@each_start
+@pytest.mark.parametrize("module", ["nnjit.nn", "nnjit.nn.tasks"])
+def test_ctrl_c_while_modules_are_loaded_is_one_line(start, module, tmp_path):
+    """At that module's import: nnjit.nn comes before any code of the command."""
+    (tmp_path / "sitecustomize.py").write_text(f"""if 1:
+        import sys
+
+        class Interrupting:
+            def find_spec(self, name, *_):
+                if name == {module!r}:
+                    def load(*_):
+                        raise KeyboardInterrupt
+                    found = next(spec for each in sys.meta_path[1:] if (spec := each.find_spec(name, *_)))
+                    found.loader.exec_module = load
+                    return found
+
+        sys.meta_path.insert(0, Interrupting())
+        """)
+    done = subprocess.run([sys.executable, *start, "info"], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "nnjit: interrupted\n")
+
+
+@each_start
+def test_each_start_is_the_command(start):
+    done = subprocess.run([sys.executable, *start, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"nnjit {__version__}\n", "")
+
+
+def test_errors_of_others_keep_their_traceback():
+    """Where a program imports this package, and where another module of it is started."""
+    for start in (["-c", "import nnjit.nn"], ["-m", "nnjit.bench.contract"], ["-m", "nnjit.nn.cli"]):
+        done = subprocess.run([sys.executable, *start], env={**os.environ, "NNJIT_NUM_THREADS": "many"},
+                              capture_output=True, text=True)
+        assert done.returncode == 1 and done.stderr.startswith("Traceback")
