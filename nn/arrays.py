@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -17,6 +19,7 @@ FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
 MOST = 2**63 - 1
 SHOWN = 40  # characters of a text, in an error
+LONGEST = 100  # characters of another value there
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LINE = 64  # bytes of a cache's line and of a vector
@@ -48,19 +51,39 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """`dtype` as float32 or float64. Raises TypeError for any other."""
     try:
         found = np.dtype(dtype)
-    except TypeError:
+    except Exception:  # NumPy parses texts, and takes numbers for types of C
         found = None
     for known in (FLOAT32, FLOAT64):
         if found is not None and found == known:  # NumPy's float64 equals None
             return known
-    raise TypeError(f"dtype must be float32 or float64, got {found or repr(dtype)}")
+    raise TypeError(f"dtype must be float32 or float64, got {found or shown(dtype)}")
 
 
-def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str = "inputs") -> Array:
+def fits(what: str, shape: tuple[int, ...], itemsize: int = 8) -> int:
+    """The bytes of an array of that shape. Raises ValueError if no array may have so many."""
+    size = math.prod(shape) * itemsize
+    if size > MOST:
+        raise ValueError(f"{what} would take {shown(size)} bytes, more than an array may have")
+    return size
+
+
+@contextmanager
+def room(what: str, shape: tuple[int, ...], itemsize: int = 8) -> Iterator[None]:
+    """Where an array of that shape is made: raises ValueError as `fits`, and MemoryError that says the bytes."""
+    size = fits(what, shape, itemsize)
+    try:
+        yield
+    except MemoryError as error:
+        raise MemoryError(f"{what} would take {size} bytes, more than there is memory") from error
+
+
+def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str = "inputs", *,
+              infinite: bool = False) -> Array:
     """`values` as an array of `dtype`; without one, float32 and float64 arrays stay, the rest becomes float32.
 
     Raises TypeError for masked arrays, for what is no array and for elements that are not real numbers, ValueError for
-    rows of different lengths.
+    rows of different lengths and for finite numbers that `dtype` cannot hold. With `infinite`, for what a network
+    computed, these become infinity.
     """
     if values.__class__ is np.ndarray:  # the usual case in 0.1 us
         found: Array = values
@@ -72,7 +95,15 @@ def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str =
     if dtype is None:
         dtype = kept_dtype(values)
     # an unpickled array's dtype equals float32 but is another object: a view takes it to the fast path
-    return found.view(dtype) if found.dtype == dtype else found.astype(dtype)
+    if found.dtype == dtype:
+        return found.view(dtype)
+    with np.errstate(over="ignore"):
+        narrow = found.astype(dtype)
+    if found.dtype.kind == "f" and not infinite and (large := np.isinf(narrow) & np.isfinite(found)).any():
+        place = tuple(np.argwhere(large)[0].tolist())
+        raise ValueError(f"{name} must hold numbers that {dtype} can hold, got {found[place]:g} at index "
+                         f"{place[0] if len(place) == 1 else place}: scale them first")
+    return narrow
 
 
 def kept_dtype(values: ArrayLike) -> np.dtype[Any]:
@@ -201,22 +232,46 @@ def within(name: str, numbers: Array, classes: int) -> Array:
 
 def real(name: str, value: float) -> float:
     """A real number, NaN and infinity too, as a float. Raises TypeError for what is none."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (Real, Decimal)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+    found: Any = scalar(value)
+    if isinstance(found, (bool, np.timedelta64)) or not isinstance(found, (Real, Decimal)):
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
     try:
-        return float(value)
+        return float(found)
     except OverflowError:
-        return math.inf if value > 0 else -math.inf
+        return math.inf if found > 0 else -math.inf
+    except ValueError:  # a signalling NaN of Decimal
+        return math.nan
 
 
-def generator(name: str, seed: int | np.random.Generator | None) -> np.random.Generator:
-    """The Generator, or one with that seed. Raises TypeError or ValueError for what is no seed."""
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:  # NumPy's text names no argument
-        raise type(error)(f"{name} must be a whole number of at least 0 or a NumPy Generator, got {seed!r}") from error
+Seed = int | np.random.Generator | None
+
+
+def as_seed(name: str, seed: Seed) -> Seed:
+    """A whole number of at least 0 as an int, a Generator or None. Raises TypeError or ValueError for anything else:
+    NumPy takes lists and True, too."""
+    found = scalar(seed)
+    if found is None or isinstance(found, np.random.Generator):
+        return found
+    number = is_whole(found)
+    if not number or found < 0:
+        raise (ValueError if number else TypeError)(
+            f"{name} must be a whole number of at least 0, a NumPy Generator or None, got {shown(seed)}")
+    return int(found)
+
+
+def generator(name: str, seed: Seed) -> np.random.Generator:
+    """The Generator, or one with that seed. Raises as `as_seed`."""
+    return np.random.default_rng(as_seed(name, seed))
+
+
+def scalar(value: Any) -> Any:
+    """The element of an array without dimensions; anything else as it is."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number of Python or NumPy, and neither a bool nor an array."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
 
 
 def rename(error: Exception, **names: str) -> None:
@@ -227,9 +282,29 @@ def rename(error: Exception, **names: str) -> None:
 
 def flag(name: str, value: Any) -> bool:
     """True or False, as a bool. Raises TypeError for anything else: the text "False" would count as True."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+    if value is True or value is False:  # the usual case in 0.05 us
+        return value
+    if not isinstance(value, np.bool_):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
+
+
+def optional_flag(name: str, value: Any) -> bool | None:
+    """True, False or None. Raises TypeError for anything else."""
+    if value is not None and not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True, False or None, got {shown(value)}")
+    return None if value is None else bool(value)
+
+
+def shown(value: Any) -> str:
+    """A value in an error's text: what `repr` says, in one line that is not too long."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # of a class that is not ours, and Python writes no number of more than 4300 digits
+        if isinstance(value, int):
+            return f"{'-' * (value < 0)}10^{math.log10(abs(value)):.0f}"
+        return f"{type(value).__name__} that cannot be shown"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def finite(name: str, value: float, below: float = math.inf) -> float:
@@ -238,6 +313,35 @@ def finite(name: str, value: float, below: float = math.inf) -> float:
     if not 0 <= found < below:  # false for NaN too
         limit = "finite and at least 0" if below == math.inf else f"at least 0 and below {below:g}"
         raise ValueError(f"{name} must be {limit}, got {found}")
+    return found
+
+
+def function(name: str, value: Any, takes: str, *example: Any) -> Any:
+    """A function as it is, or another callable object, that can be called with such arguments; `takes` says it in
+    words. Raises TypeError for a class and for one that takes others."""
+    if isinstance(value, type):
+        raise TypeError(f"{name} must not be a class, got {value.__name__}: write {value.__name__}(...)")
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):  # some of C's have none that can be read
+        return value
+    try:
+        signature.bind(*example)
+    except TypeError as error:
+        raise TypeError(f"{name} must take {takes}, got {shown(value)}, which does not: {error}") from error
+    return value
+
+
+def word(name: str, value: int) -> int:
+    """A whole number of 64 bits, 0 <= value < 2^64, as an int: a seed of kernels."""
+    return whole(name, value, 0, 2**64 - 1)
+
+
+def positive(name: str, value: float) -> float:
+    """A finite number above 0, as a float. Raises TypeError or ValueError for what is none."""
+    found = real(name, value)
+    if not 0 < found < math.inf:
+        raise ValueError(f"{name} must be finite and greater than 0, got {found}")
     return found
 
 
@@ -260,9 +364,10 @@ def checked(check: Callable[[str, Any], Any]) -> Any:
 
 def whole(name: str, value: int, least: int = 1, most: float = math.inf) -> int:
     """A whole number in least..most, as an int. Raises TypeError or ValueError for what is none."""
-    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if not least <= value <= most:
+    found = scalar(value)
+    if not is_whole(found):
+        raise TypeError(f"{name} must be a whole number, got {shown(value)}")
+    if not least <= found <= most:
         raise ValueError(f"{name} must be {f'at least {least}' if most == math.inf else f'in {least}..{most}'}, "
-                         f"got {value}")
-    return int(value)
+                         f"got {shown(int(found))}")
+    return int(found)

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import kernels
 from ..kernels import Checked, Replay, before_compiling, get_num_threads, reference
+from .arrays import shown
 
 __all__ = ["Replay", "TWINS", "before_compiling", "capture", "get_num_threads", "name", "ops", "use"]
 
@@ -84,7 +85,7 @@ class use:
 def _switch(twin: str) -> None:
     global name, ops, _switches
     if not isinstance(twin, str) or twin not in TWINS:
-        raise ValueError(f'backend must be "numba" or "numpy", got {twin!r}')
+        raise ValueError(f'backend must be "numba" or "numpy", got {shown(twin)}')
     name, ops = twin, TWINS[twin]
     _switches += 1
 

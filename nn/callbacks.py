@@ -6,14 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .arrays import finite, whole
+from .arrays import checked, finite, flag, optional_flag, shown, whole
+from .files import naming
 from .model import Model, StopTraining
 
 
 class _Callback:
     def __init__(self, model: Model) -> None:
         if not isinstance(model, Model):
-            raise TypeError(f"model must be an nn.Model, got {model!r}")
+            raise TypeError(f"model must be an nn.Model, got {shown(model)}")
         self.model = model
         self._before: dict[str, tuple[int, float]] = {}  # how long the history's lists were, and their last values
 
@@ -40,11 +41,14 @@ class _Callback:
 
 
 class _Watching(_Callback):
+    minimize: bool = checked(flag)
+
     def __init__(self, model: Model, watch: str, minimize: bool | None) -> None:
         super().__init__(model)
         if not isinstance(watch, str):
-            raise TypeError(f"watch must be a name in the model's history, got {watch!r}")
+            raise TypeError(f"watch must be a name in the model's history, got {shown(watch)}")
         self.watch = watch
+        minimize = optional_flag("minimize", minimize)
         self.minimize = "accuracy" not in watch if minimize is None else minimize
         self.best: float | None = None
         self.best_epoch = 0
@@ -64,13 +68,17 @@ class EarlyStopping(_Watching):
 
     watch: a name in the model's history. Smaller is better, except for accuracies; `minimize` overrides this.
     least: the smallest change that counts as an improvement.
-    restore: set the weights of the best epoch at the end.
+    restore: set the weights of the best epoch at the end, also if Ctrl-C ends the training.
     """
+
+    patience: int = checked(whole)
+    least: float = checked(finite)
+    restore: bool = checked(flag)
 
     def __init__(self, model: Model, *, watch: str = "val_loss", patience: int = 10, least: float = 0.0,
                  restore: bool = True, minimize: bool | None = None) -> None:
         super().__init__(model, watch, minimize)
-        self.patience, self.least, self.restore = whole("patience", patience), finite("least", least), restore
+        self.patience, self.least, self.restore = patience, least, restore
         self._parameters: Any = None
 
     def begin(self, model: Model) -> None:
@@ -118,6 +126,8 @@ class CSVLog(_Callback):
 
     Raises ValueError after the first epoch if the file has no column for one of the figures."""
 
+    append: bool = checked(flag)
+
     def __init__(self, model: Model, path: str | os.PathLike[str], *, append: bool = False) -> None:
         super().__init__(model)
         self.path, self.append = Path(path), append
@@ -134,7 +144,8 @@ class CSVLog(_Callback):
             if name not in self._names:
                 raise ValueError(f"{self.path} has no column {name!r}, only {', '.join(self._names)}: "
                                  "log this training to another file")
-        with open(self.path, "w" if first and not self.append else "a", newline="", encoding="utf-8") as file:
+        mode = "w" if first and not self.append else "a"
+        with naming(self.path), open(self.path, mode, newline="", encoding="utf-8") as file:
             lines = csv.writer(file)
             if header:
                 lines.writerow(["epoch", *self._names])

@@ -287,7 +287,7 @@ def _output(*suffixes: str) -> Any:
             raise argparse.ArgumentTypeError(f"{text} is a folder")
         if not path.parent.is_dir():
             raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
-        replaced = path.suffix.lower() in (".npz", ".npy", ".csv")  # by a new file
+        replaced = path.suffix.lower() not in (".json", ".md")  # by a new file; these two are written into
         places = [path] * path.exists() + [path.parent] * (replaced or not path.exists())
         if not all(os.access(place, os.W_OK) for place in places):
             raise argparse.ArgumentTypeError(f"{text} cannot be written")
@@ -359,8 +359,8 @@ def _predict(options: argparse.Namespace) -> int:
             raise Mistake(f"{options.model}: {error}") from error
         lost = _not_finite(outputs) & ~strange
         if lost.any():
-            note(f"warning: {lost.sum()} of {len(X)} predictions are nan or infinity, although their samples are finite: "
-                 "the training of the model may have diverged")
+            note(f"warning: {lost.sum()} of {len(X)} predictions are nan or infinity, but their samples are finite: "
+                 "the model's training may have diverged")
     if options.output:
         try:
             predict.write(options.output, outputs)

@@ -14,7 +14,7 @@ from typing import IO
 
 import numpy as np
 
-from .arrays import Array, whole
+from .arrays import Array, fits, whole
 from .files import LARGEST, reading
 from .images import image_folder, train_test_images
 
@@ -49,16 +49,17 @@ def sine(samples: int = 1000) -> Pair:
     Raises TypeError or ValueError unless samples is a whole number of at least 1.
     """
     from nnfs.datasets import sine_data
-    whole("samples", samples, 1)
+    samples = whole("samples", samples)
+    fits("samples", (samples, 2))
     x, y = sine_data(samples)
     return x.astype(np.float32), y.astype(np.float32)
 
 
 def _points(create: Callable[[int, int], Pair], samples: int, classes: int, seed: int | None) -> Pair:
-    whole("samples", samples, 1)
-    whole("classes", classes, 1)
+    samples, classes = whole("samples", samples), whole("classes", classes)
+    fits("samples x classes", (samples, classes, 2))
     if seed is not None:
-        whole("seed", seed, 0, 2**32 - 1)
+        seed = whole("seed", seed, 0, 2**32 - 1)
     former = np.random.get_state()
     try:
         if seed is not None:

@@ -6,6 +6,7 @@ A regular file is limited by its own size; pipes and compressed data have a limi
 import errno
 import glob
 import io
+import json
 import os
 import shutil
 import stat
@@ -35,19 +36,32 @@ def path_of(path: str | bytes | os.PathLike[Any]) -> str:
 
 
 @contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Where a file is written: an OSError that names none, such as that of a full disk, names this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        if error.errno is None:  # NumPy's own
+            raise OSError(f"{os.fsdecode(path)} cannot be written: {error}") from error
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+@contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A file to write that becomes `path` at the end; a reader sees the old file or the new, and when it fails the old
     one stays. A pipe or a device is written to as it is. Raises OSError when it cannot be written."""
     path = path_of(path)
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-        with open(path, "wb") as file:
+        with naming(path), open(path, "wb") as file:
             yield file
         return
     target = Path(os.path.realpath(path))
     # random, since a signal handler may save meanwhile, and containers share folders, but not process ids
     temporary = target.with_name(f"{_start(target)}{os.urandom(8).hex()}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with naming(path), open(temporary, "xb") as file:
             with suppress(OSError):
                 shutil.copymode(target, temporary)  # who could not read the old file must not read the new one
             yield file
@@ -74,17 +88,6 @@ def _tidy(target: Path) -> None:
         with suppress(OSError):
             if target.stat().st_mtime - path.stat().st_mtime > STALE:
                 path.unlink()
-
-
-@contextmanager
-def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """In `with naming(path):`, an OSError that names no file, such as a full disk's, names this one."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = os.fspath(path)
-        raise
 
 
 def write(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
@@ -166,6 +169,21 @@ def read_array(stream: IO[bytes]) -> Array:
     found: Array = np.lib.format.read_array(stream, allow_pickle=False)
     if stream.read(1):  # reaching the end of a member also checks its checksum
         raise ValueError("there is more data than the header says")
+    return found
+
+
+def read_json(content: bytes, what: str) -> dict[str, Any]:
+    """The object that JSON describes. Raises ValueError that says where it is damaged."""
+    try:
+        found = json.loads(content)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{what} is damaged at line {error.lineno}, column {error.colno}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{what} is damaged at byte {error.start}") from error
+    except (ValueError, RecursionError) as error:  # a number of too many digits, too many brackets
+        raise ValueError(f"{what} is damaged: it holds a number or brackets of no end") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{what} is damaged: it is no object of JSON")
     return found
 
 

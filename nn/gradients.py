@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT32, FLOAT64, Array, as_floats, finite, generator, whole
+from .arrays import FLOAT32, FLOAT64, Array, Seed, as_floats, flag, generator, positive, shown, whole
 from .layers import Dense, Layer
 from .model import Model, _kept
 from .progress import say
@@ -66,7 +66,7 @@ class GradientCheck:
 
 
 def check_gradients(model: Model, X: ArrayLike, y: ArrayLike, *, numbers: int | None = 100, step: float = 1e-5,
-                    tolerance: float = 1e-6, seed: int | np.random.Generator = 0, verbose: bool = True
+                    tolerance: float = 1e-6, seed: Seed = 0, verbose: bool = True
                     ) -> GradientCheck:
     """Compare the gradients of a finalized model with central differences, print a table and return the result.
 
@@ -94,13 +94,11 @@ def check_gradients(model: Model, X: ArrayLike, y: ArrayLike, *, numbers: int | 
     TypeError for a layer that does not return float64 for float64; TypeError and ValueError for data that does not fit.
     """
     if not isinstance(model, Model):
-        raise TypeError(f"model must be an nn.Model, got {model!r}")
+        raise TypeError(f"model must be an nn.Model, got {shown(model)}")
     model._need("loss")
+    verbose = flag("verbose", verbose)
     most = None if numbers is None else whole("numbers", numbers)
-    step, tolerance = finite("step", step), finite("tolerance", tolerance)
-    for name, value in (("step", step), ("tolerance", tolerance)):
-        if not value:
-            raise ValueError(f"{name} must be greater than 0")
+    step, tolerance = positive("step", step), positive("tolerance", tolerance)
     rng = generator("seed", seed)
     X = as_floats(X, FLOAT64, "X")
     with np.errstate(all="ignore"):  # a NaN fails, by name

@@ -6,6 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from .files import replacing
+
 LOGARITHMIC = 1000  # largest over smallest number, above which an axis is logarithmic
 FEW = 30  # epochs up to which each has a dot
 STYLES = {"training": "#1f77b4", "validation": "#ff7f0e", "": "#555555"}
@@ -38,7 +42,7 @@ class History(dict[str, list[float]]):
         """
         figure, _ = draw(self)
         if path is not None:
-            figure.savefig(path)
+            save(figure, path)
         return figure
 
     def _repr_png_(self) -> bytes | None:
@@ -49,11 +53,27 @@ class History(dict[str, list[float]]):
             figure = self.plot()
         except ImportError:
             return None
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png")
-        return picture.getvalue()
+        return _picture(figure, "png")
 
 
+def save(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write a figure to `path`, whose suffix chooses the format, png without one. A reader sees the old file or the
+    new one."""
+    path = os.fsdecode(path)
+    suffix = os.path.splitext(path)[1]
+    picture = _picture(figure, suffix[1:] or "png")  # takes a second: when Ctrl-C ends it, the old file stays
+    with replacing(path if suffix else f"{path}.png") as file:
+        file.write(picture)
+
+
+@np.errstate(all="ignore")  # matplotlib's axes overflow
+def _picture(figure: Any, suffix: str) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, format=suffix)
+    return picture.getvalue()
+
+
+@np.errstate(all="ignore")
 def draw(history: Mapping[str, Sequence[float]], more: int = 0) -> tuple[Any, list[Any]]:
     """A matplotlib Figure with a panel for each kind of figure in `history`, and `more` empty panels, which it returns,
     too. Raises as `History.plot`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import INT64, Array, whole
+from .arrays import INT64, Array, optional_flag, shown, whole
 from .files import reading
 
 # by suffix, the only format that a file may have: some of Pillow's other formats start programs
@@ -76,8 +76,7 @@ def read_images(paths: Sequence[Path], *, color: bool | None = None, background:
 
     Reads the sizes of all images before it decodes the second.
     """
-    if color not in (None, True, False):
-        raise TypeError(f"color must be True, False or None, got {color!r}")
+    color = optional_flag("color", color)
     behind = _colour(background)
     try:
         from PIL import Image
@@ -116,7 +115,7 @@ def _colour(background: Background) -> tuple[int, ...]:
         return (whole("background", background, 0, 255),) * 3
     if isinstance(background, (tuple, list, np.ndarray)) and np.shape(background)[:1] == (3,):
         return tuple(whole("background", level, 0, 255) for level in background)
-    raise TypeError(f"background must be a grey level or (red, green, blue), got {background!r}")
+    raise TypeError(f"background must be a grey level or (red, green, blue), got {shown(background)}")
 
 
 def _same_size(found: tuple[int, int], size: Any, paths: Sequence[Path]) -> None:

@@ -5,18 +5,24 @@ normal ones come from the kernel `normal`, seeded by the Generator. The NumPy tw
 """
 
 import math
+import sys
 from collections.abc import Callable
 
 import numpy as np
 
 from . import backend
-from .arrays import Array, finite, generator, whole
+from .arrays import Array, as_seed, finite, fits, function, generator, shown, whole
 
 Initializer = Callable[[int, int, np.random.Generator], Array]
 
+LARGEST = sys.float_info.max / 16  # of a normal number at most 9.5 deviations
+WEIGHTS = "weights (n_inputs, n_neurons)"
+
 
 def _shape(n_inputs: int, n_neurons: int) -> tuple[int, int]:
-    return whole("n_inputs", n_inputs), whole("n_neurons", n_neurons)
+    shape = whole("n_inputs", n_inputs), whole("n_neurons", n_neurons)
+    fits(WEIGHTS, shape)
+    return shape
 
 
 def _uniform(limit: float, n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
@@ -50,18 +56,19 @@ def he_normal(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
 
 def zeros(n_inputs: int, n_neurons: int, rng: np.random.Generator) -> Array:
     """All 0, for a network of a single layer: in hidden layers equal neurons would stay equal."""
+    as_seed("rng", rng)
     return np.zeros(_shape(n_inputs, n_neurons))
 
 
 def uniform(limit: float = 0.05) -> Initializer:
     """Uniform in +-limit."""
-    limit = finite("limit", limit)
+    limit = finite("limit", limit, LARGEST)
     return lambda n_inputs, n_neurons, rng: _uniform(limit, n_inputs, n_neurons, rng)
 
 
 def normal(deviation: float = 0.01) -> Initializer:
     """Normal with this standard deviation; "Neural Networks from Scratch in Python" uses 0.01."""
-    deviation = finite("deviation", deviation)
+    deviation = finite("deviation", deviation, LARGEST)
     return lambda n_inputs, n_neurons, rng: _normal(deviation, n_inputs, n_neurons, rng)
 
 
@@ -71,10 +78,12 @@ BY_NAME: dict[str, Initializer] = {
 
 
 def find(initializer: str | Initializer) -> Initializer:
-    """The initializer of that name, or the function itself. Raises ValueError for an unknown name."""
+    """The initializer of that name, or the function itself. Raises ValueError for an unknown name, TypeError for a
+    function of other arguments and for another kind."""
     if callable(initializer):
-        return initializer
+        found: Initializer = function("initializer", initializer, "n_inputs, n_neurons and rng", 1, 1, None)
+        return found
     if not isinstance(initializer, str) or initializer not in BY_NAME:
-        raise ValueError(f"initializer must be a function or one of {', '.join(map(repr, BY_NAME))}, "
-                         f"got {initializer!r}")
+        raise (ValueError if isinstance(initializer, str) else TypeError)(
+            f"initializer must be a function or one of {', '.join(map(repr, BY_NAME))}, got {shown(initializer)}")
     return BY_NAME[initializer]

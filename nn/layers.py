@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import backend, initializers
-from .arrays import (MOST, Array, Calling, as_array, as_floats, finite, flag, float_dtype, generator, real, rename,
-                     whole)
+from .arrays import (MOST, Array, Calling, Seed, as_array, as_floats, checked, finite, flag, float_dtype, generator,
+                     is_whole, positive, real, rename, room, scalar, shown, whole, word)
 
 # by a method of theirs, what is set and not added
 PARTS = {"optimizer": "update_params", "loss": "remember_trainable_layers", "accuracy": "calculate_accumulated"}
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
-LONGEST = 60  # characters of what an error shows
 DIMENSIONS = 63  # the most of a sample: NumPy's arrays have 64
 # what outputs are to a loss; endings.py checks that it takes them
 SHARES, PROBABILITIES, LOGARITHMS = "probabilities of classes", "a probability for each output", "log-probabilities"
@@ -54,6 +53,13 @@ def penalty(name: str, values: Array, l1: float, l2: float) -> float:
     return found
 
 
+def _activation(name: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str) or value not in ACTIVATIONS:
+        raise (ValueError if isinstance(value, str) else TypeError)(
+            f"{name} must be None, 'relu', 'sigmoid' or 'tanh', got {shown(value)}")
+    return value
+
+
 class Dense(_Layer):
     """y = f(x w + b), with f the identity, "relu", "sigmoid" or "tanh", all in one kernel.
 
@@ -73,26 +79,25 @@ class Dense(_Layer):
     dbiases: Array | None = None
     _weights: Array
     _biases: Array
-    weight_regularizer_l1: float
-    weight_regularizer_l2: float
-    bias_regularizer_l1: float
-    bias_regularizer_l2: float
+    activation: str | None = checked(_activation)
+    weight_regularizer_l1: float = checked(finite)
+    weight_regularizer_l2: float = checked(finite)
+    bias_regularizer_l1: float = checked(finite)
+    bias_regularizer_l2: float = checked(finite)
 
     def __init__(self, n_inputs: int, n_neurons: int, *, activation: str | None = None,
                  initializer: str | initializers.Initializer = "glorot_uniform",
-                 rng: int | np.random.Generator | None = None, dtype: DTypeLike = np.float32,
+                 rng: Seed = None, dtype: DTypeLike = np.float32,
                  weight_regularizer_l1: float = 0.0, weight_regularizer_l2: float = 0.0,
                  bias_regularizer_l1: float = 0.0, bias_regularizer_l2: float = 0.0) -> None:
         self.n_inputs, self.n_neurons = whole("n_inputs", n_inputs), whole("n_neurons", n_neurons)
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be None, 'relu', 'sigmoid' or 'tanh', got {activation!r}")
         self.activation = activation
         self.dtype = float_dtype(dtype)
-        for name, value in (("weight_regularizer_l1", weight_regularizer_l1),
-                            ("weight_regularizer_l2", weight_regularizer_l2),
-                            ("bias_regularizer_l1", bias_regularizer_l1), ("bias_regularizer_l2", bias_regularizer_l2)):
-            setattr(self, name, finite(name, value))
-        self.weights = initializers.find(initializer)(self.n_inputs, self.n_neurons, generator("rng", rng))
+        self.weight_regularizer_l1, self.weight_regularizer_l2 = weight_regularizer_l1, weight_regularizer_l2
+        self.bias_regularizer_l1, self.bias_regularizer_l2 = bias_regularizer_l1, bias_regularizer_l2
+        create, random = initializers.find(initializer), generator("rng", rng)
+        with room(initializers.WEIGHTS, (self.n_inputs, self.n_neurons)):
+            self.weights = create(self.n_inputs, self.n_neurons, random)
         self._biases = np.zeros(self.n_neurons, dtype=self.dtype)
 
     def __repr__(self) -> str:
@@ -150,10 +155,11 @@ class Dense(_Layer):
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The outputs (N, n_neurons) for inputs (N, n_inputs)."""
+        flag("training", training)
         return self._forward(inputs, self.activation)
 
     def _forward(self, inputs: ArrayLike, activation: str | None) -> Array:
-        self.inputs = inputs = as_floats(inputs, self.dtype)
+        self.inputs = inputs = as_floats(inputs, self.dtype, infinite=True)
         try:
             self.output = y = backend.ops.dense.forward(inputs, self._weights, self._biases, activation=activation)
         except (TypeError, ValueError) as error:
@@ -168,12 +174,12 @@ class Dense(_Layer):
 
         Sets `dweights` and `dbiases`. `input_gradient=False`, for a first layer, saves a product and returns None.
         """
-        return self._backward(dvalues, self.activation, input_gradient)
+        return self._backward(dvalues, self.activation, flag("input_gradient", input_gradient))
 
     def _backward(self, dvalues: ArrayLike, activation: str | None, input_gradient: bool) -> Array | None:
         if self.inputs is None:
             raise RuntimeError("call forward before backward")
-        dvalues = as_floats(dvalues, self.dtype, "dvalues")
+        dvalues = as_floats(dvalues, self.dtype, "dvalues", infinite=True)
         try:
             self.dinputs, self.dweights, biases = backend.ops.dense.backward(
                 dvalues, self.inputs, self._weights, self.output, activation=activation, input_gradient=input_gradient)
@@ -207,6 +213,7 @@ class _Activation(_Layer):
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The outputs for inputs (N, C). Other dtypes than float32 and float64 become float32."""
+        flag("training", training)
         self.inputs = inputs = as_floats(inputs)
         try:
             self.output = y = getattr(backend.ops, self.operation).forward(inputs, **self._knobs)
@@ -220,7 +227,7 @@ class _Activation(_Layer):
         seen = self.inputs if self.of_inputs else self.output
         if seen is None:
             raise RuntimeError("call forward before backward")
-        dvalues = as_floats(dvalues, seen.dtype, "dvalues")
+        dvalues = as_floats(dvalues, seen.dtype, "dvalues", infinite=True)
         try:
             self.dinputs = dx = getattr(backend.ops, self.operation).backward(dvalues, seen, **self._knobs)
         except (TypeError, ValueError) as error:
@@ -269,12 +276,12 @@ class LeakyReLU(_Activation):
 
 
 class ELU(_Activation):
-    """y = x where x > 0, else alpha * (exp(x) - 1) (Clevert et al. 2016)."""
+    """y = x where x > 0, else alpha * (exp(x) - 1), alpha > 0 (Clevert et al. 2016)."""
 
     operation = "elu"
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self._knobs = {"alpha": finite("alpha", alpha)}
+        self._knobs = {"alpha": positive("alpha", alpha)}
 
     @property
     def alpha(self) -> float:
@@ -351,15 +358,15 @@ class Input(_Layer):
     _gives = PASSED
 
     def __init__(self, shape: int | Sequence[int]) -> None:
-        sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+        sizes = tuple(map(scalar, shape if isinstance(shape, (tuple, list)) else (shape,)))
         for size in sizes:
-            if isinstance(size, (bool, np.timedelta64)) or not isinstance(size, (int, np.integer)):
-                raise TypeError(f"shape must be a whole number or several, got {shape!r}")
+            if not is_whole(size):
+                raise TypeError(f"shape must be a whole number or several, got {shown(shape)}")
             if size < 1:
-                raise ValueError(f"shape must be of numbers of at least 1, got {shape!r}")
+                raise ValueError(f"shape must be of numbers of at least 1, got {shown(shape)}")
         if len(sizes) > DIMENSIONS or math.prod(map(int, sizes)) > MOST:  # a file's would take as long as it likes
             raise ValueError(f"shape must be of at most {DIMENSIONS} numbers with a product below 2^63, got "
-                             f"{str(shape)[:40]}")
+                             f"{shown(shape)}")
         self.shape = tuple(map(int, sizes))
 
     def __repr__(self) -> str:
@@ -367,6 +374,7 @@ class Input(_Layer):
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The inputs (N, *shape) as floats. Raises ValueError for another shape."""
+        flag("training", training)
         self.inputs = self.output = y = as_floats(inputs)
         if y.shape[1:] != self.shape or not y.ndim:
             raise ValueError(f"inputs must have shape ({', '.join(map(str, ('samples', *self.shape)))}), got {y.shape}")
@@ -388,6 +396,7 @@ class Flatten(_Layer):
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The rows (N, everything else) of inputs (N, ...)."""
+        flag("training", training)
         self.inputs = inputs = as_floats(inputs)
         if not inputs.ndim:
             raise ValueError("inputs must have shape (N, ...), got ()")
@@ -398,7 +407,7 @@ class Flatten(_Layer):
         """The gradient in the shape of the inputs."""
         if self.inputs is None:
             raise RuntimeError("call forward before backward")
-        dvalues = as_floats(dvalues, self.inputs.dtype, "dvalues")
+        dvalues = as_floats(dvalues, self.inputs.dtype, "dvalues", infinite=True)
         if dvalues.size != self.inputs.size:
             raise ValueError(f"dvalues must have as many elements as inputs {self.inputs.shape}, got {dvalues.shape}")
         self.dinputs = dx = dvalues.reshape(self.inputs.shape)
@@ -408,7 +417,7 @@ class Flatten(_Layer):
 def _share(rate: float) -> float:
     share = real("rate", rate)
     if not 0 <= share < 1:
-        raise ValueError(f"rate, the share that is dropped, must be at least 0 and below 1, got {rate}")
+        raise ValueError(f"rate, the share that is dropped, must be at least 0 and below 1, got {share}")
     return share
 
 
@@ -425,16 +434,12 @@ class Dropout(_Activation):
     operation = "dropout"
     _gives = PASSED
     binary_mask: Array | None = None
+    seed: Any = checked(word)
 
     def __init__(self, rate: float, *, seed: int | None = None) -> None:
         self.dropped = _share(rate)
-        if seed is None:
-            seed = int(np.random.default_rng().integers(2**64, dtype=np.uint64))
-        if isinstance(seed, (bool, np.timedelta64)) or not isinstance(seed, (int, np.integer)):
-            raise TypeError(f"seed must be a whole number, got {seed!r}")
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"seed must be at least 0 and below 2^64, got {seed}")
-        self.seed, self.calls = int(seed), 0
+        self.seed = int(np.random.default_rng().integers(2**64, dtype=np.uint64)) if seed is None else seed
+        self.calls = 0
 
     @property
     def calls(self) -> int:
@@ -457,6 +462,7 @@ class Dropout(_Activation):
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The outputs for inputs: in training with elements dropped, otherwise a copy."""
+        training = flag("training", training)
         self.inputs = inputs = as_floats(inputs)
         if training:
             y, self.binary_mask = backend.ops.dropout.forward(inputs, rate=self.dropped, seed=self.seed,
@@ -471,7 +477,7 @@ class Dropout(_Activation):
         """The gradient of the loss with respect to the inputs, given that of the outputs, with the last call's mask."""
         if self.output is None:
             raise RuntimeError("call forward before backward")
-        dvalues = as_floats(dvalues, self.output.dtype, "dvalues")
+        dvalues = as_floats(dvalues, self.output.dtype, "dvalues", infinite=True)
         mask = self.binary_mask
         try:
             self.dinputs = dx = (backend.ops.linear.forward(dvalues) if mask is None else
@@ -517,6 +523,7 @@ class Sequential:
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs of the first."""
+        training = flag("training", training)
         output: Any = as_floats(inputs) if not self.layers else inputs
         for layer in self.layers:
             output = layer.forward(output, training)
@@ -533,12 +540,6 @@ class Sequential:
         """The predictions of the last layer from its outputs."""
         last: Any = self.layers[-1] if self.layers else None
         return last.predictions(outputs) if hasattr(last, "predictions") else as_array(outputs, "outputs")
-
-
-def shown(value: Any) -> str:
-    """A value as an error shows it: in one line, and not too long."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def unfolded(layer: Layer, taker: str) -> list[Layer]:

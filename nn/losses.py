@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, finite, rename, within
+from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, finite, flag, positive, rename, within
 from .layers import LOGARITHMS, NUMBERS, PROBABILITIES, SHARES, penalty
 from .targets import (BALANCED, ClassWeights, as_class_weights, as_shares, as_weights, balanced, check_count,
                       weights_of, within_unit)
@@ -130,6 +130,7 @@ class Loss(Calling):
 
         With `include_regularization` a pair: this, and `regularization_loss`.
         """
+        include_regularization = flag("include_regularization", include_regularization)
         loss = self.accumulate(self.forward(output, y))
         return (loss, self.regularization_loss()) if include_regularization else loss
 
@@ -138,6 +139,7 @@ class Loss(Calling):
 
         Raises RuntimeError when there are no samples.
         """
+        include_regularization = flag("include_regularization", include_regularization)
         if not self.accumulated_count:
             raise RuntimeError("no samples since new_pass: call calculate first")
         loss = self.accumulated_sum / self.accumulated_count
@@ -476,9 +478,7 @@ class Huber(_Elementwise):
     operation = "huber"
 
     def __init__(self, delta: float = 1.0) -> None:
-        super().__init__(delta=finite("delta", delta))
-        if not delta:
-            raise ValueError("delta must be greater than 0")
+        super().__init__(delta=positive("delta", delta))
 
     @property
     def delta(self) -> float:

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 
 from . import backend, endings, nested
 from . import layers as _layers
-from .arrays import FLOAT32, Array, as_floats, finite, flag, float_dtype, generator, rename, whole
+from .arrays import (FLOAT32, Array, Seed, as_floats, as_seed, finite, flag, float_dtype, function, optional_flag,
+                     rename, shown, whole)
 from .files import read, write
 from .history import History, numbers
 from .losses import Loss
@@ -62,7 +63,7 @@ def _check_part(name: str, value: Any) -> None:
         fits = not hasattr(value, "backward") and all(callable(getattr(value, method, None))
                                                       for method in METHODS_OF[name])
     if not fits:
-        raise TypeError(f"{name} must be an object such as nn.{EXAMPLES[name]}(), got {_layers.shown(value)}")
+        raise TypeError(f"{name} must be an object such as nn.{EXAMPLES[name]}(), got {shown(value)}")
 
 
 class TrainableLayers(list[_layers.Layer]):
@@ -340,7 +341,7 @@ class Model:
     def _validation(self, given: Any) -> Data:
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             found = (f"a {type(given).__name__} of {len(given)}" if isinstance(given, (tuple, list)) else
-                     _layers.shown(given) if isinstance(given, (str, int, float)) else type(given).__name__)
+                     shown(given) if isinstance(given, (str, int, float)) else type(given).__name__)
             raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got {found}: to hold a share of "
                             "the samples out, use nn.preparation.train_test_split")
         try:
@@ -351,6 +352,7 @@ class Model:
 
     def forward(self, X: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs X."""
+        training = flag("training", training)
         self._need()
         self._steps.shown = None  # the attributes are no plan's any more
         output = X
@@ -364,6 +366,7 @@ class Model:
         Sets the gradients of all layers, of frozen ones, too. `input_gradient=False` stops at the first layer that is
         trained: a training step needs no more.
         """
+        input_gradient = flag("input_gradient", input_gradient)
         self._need("loss")
         criterion: Any = self._criterion
         if self._data and y is self._data[1]:  # a training step's, prepared as the criterion takes them
@@ -478,7 +481,7 @@ class Model:
     @_by_one_thread
     def train(self, X: ArrayLike, y: ArrayLike, *, epochs: int = 1, batch_size: int | None = None,
               print_every: int | None = None, validation_data: tuple[ArrayLike, ArrayLike] | None = None,
-              shuffle: bool | None = None, seed: int | np.random.Generator | None = 0, progress: bool | None = None,
+              shuffle: bool | None = None, seed: Seed = 0, progress: bool | None = None,
               callback: Callable[[int], Any] | Sequence[Callable[[int], Any]] | None = None,
               sample_weight: ArrayLike | None = None
               ) -> History:
@@ -503,7 +506,7 @@ class Model:
         callback: a callable, or a list of callables that are called in this order. It is called after each epoch with
             the number of the epoch, from 1; the figures are then in `history`. If it raises StopTraining, the training
             ends. A method `begin`, if any, is called before the first epoch with the model, a method `finish` at the
-            end.
+            end, also after Ctrl-C.
         sample_weight: (N,) weights of the samples in the loss, but not in the accuracy; see losses.py.
 
         The same arguments give the same weights, to the bit. After Ctrl-C (KeyboardInterrupt) the model can still be
@@ -520,13 +523,13 @@ class Model:
         weights = [each.copy() for each in weights]  # they may share memory with X or an output
         data: Data = (X, y, *weights)
         batch = len(X) if batch_size is None else min(whole("batch_size", batch_size), len(X))
-        callbacks = () if callback is None else (callback,) if callable(callback) else callback
-        if not isinstance(callbacks, (tuple, list)) or not all(map(callable, callbacks)):
-            raise TypeError(f"callback must be callable, or a list of what is, got {callback!r}")
+        callbacks = _callbacks(callback)
         validation = None if validation_data is None else self._validation(validation_data)
         steps = -(-len(X) // batch)
-        shuffle = steps > 1 if shuffle is None else flag("shuffle", shuffle)
-        random = generator("seed", seed) if shuffle else None
+        shuffle, progress = optional_flag("shuffle", shuffle), optional_flag("progress", progress)
+        shuffle = steps > 1 if shuffle is None else shuffle
+        seed = as_seed("seed", seed)
+        random = np.random.default_rng(seed) if shuffle else None
         self._note({name: [] for name in FIGURES})  # what is no list of numbers is named before the first step
         before = len(self.history["loss"])
         making = self._steps
@@ -569,8 +572,8 @@ class Model:
                 if by_step:
                     say(f"epoch: {epoch}")
                 self._new_pass()
-                if random is not None and isinstance(seed, (int, np.integer)):
-                    random = np.random.default_rng([int(seed), before + epoch - 1])
+                if random is not None and isinstance(seed, int):
+                    random = np.random.default_rng([seed, before + epoch - 1])
                 order = None if random is None else random.permutation(len(X))
                 step = 0
                 while step < steps:
@@ -599,6 +602,9 @@ class Model:
                     making.check(data)
         except StopTraining:
             pass
+        except KeyboardInterrupt:
+            _finish(callbacks)
+            raise
         finally:
             try:
                 making.end(batch, pace.steps)
@@ -608,9 +614,7 @@ class Model:
                     running.close()
         if by_epoch and validated:
             say_validation(*validated, title=f"epoch: {epoch}, validation" if epoch % by_epoch else "validation")
-        for each in callbacks:
-            if hasattr(each, "finish"):
-                each.finish()
+        _finish(callbacks)
         return self.history
 
     def _end_epoch(self, validation: Data | None, samples: int, batch_size: int | None, title: str
@@ -701,7 +705,7 @@ class Model:
         checked = []
         for number, (layer, pair) in enumerate(zip(layers, parameters)):
             if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-                raise ValueError(f"parameters of layer {number} must be a pair (weights, biases), got {pair!r}")
+                raise ValueError(f"parameters of layer {number} must be a pair (weights, biases), got {shown(pair)}")
             for name, values in zip(("weights", "biases"), pair):
                 found = as_floats(values, getattr(layer, "dtype", None), f"{name} of layer {number}")
                 if name == "biases" and found.ndim == 1:
@@ -761,6 +765,25 @@ class Model:
         from .saving import load
         found: Model = load(path)
         return found
+
+
+def _callbacks(callback: Any) -> Sequence[Callable[[int], Any]]:
+    # as a sequence, checked: a fault would show after the first epoch, that of `finish` after the last
+    found = () if callback is None else (callback,) if callable(callback) else callback
+    if not isinstance(found, (tuple, list)) or not all(map(callable, found)):
+        raise TypeError(f"callback must be callable, or a list of what is, got {shown(callback)}")
+    for each in found:
+        function("callback", each, "the number of the epoch", 1)
+        for name, takes, example in (("begin", "the model", (None,)), ("finish", "no argument", ())):
+            if hasattr(each, name):
+                function(f"{name} of a callback", getattr(each, name), takes, *example)
+    return found
+
+
+def _finish(callbacks: Sequence[Any]) -> None:
+    for each in callbacks:
+        if hasattr(each, "finish"):
+            each.finish()
 
 
 def _not_finite(losses: list[float], epoch: int, step: int | None) -> bool:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import layers, losses, metrics, model, optimizers
-from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, finite, whole
+from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, checked, finite, flag, room, whole, word
+from .initializers import LARGEST, WEIGHTS
 from .layers import Layer
 from .layers import Linear as Activation_Linear
 from .layers import ReLU as Activation_ReLU
@@ -52,8 +53,10 @@ class Layer_Dense(layers.Dense):
     def __init__(self, n_inputs: int, n_neurons: int, weight_regularizer_l1: float = 0,
                  weight_regularizer_l2: float = 0, bias_regularizer_l1: float = 0,
                  bias_regularizer_l2: float = 0, *, weight_scale: float = 0.01) -> None:
-        scale = finite("weight_scale", weight_scale)
-        weights = as_floats(scale * np.random.randn(whole("n_inputs", n_inputs), whole("n_neurons", n_neurons)))
+        scale = finite("weight_scale", weight_scale, LARGEST)
+        shape = whole("n_inputs", n_inputs), whole("n_neurons", n_neurons)
+        with room(WEIGHTS, shape):
+            weights = as_floats(scale * np.random.randn(*shape))
         super().__init__(n_inputs, n_neurons, initializer=lambda *sizes: weights, dtype=weights.dtype,
                          weight_regularizer_l1=weight_regularizer_l1, weight_regularizer_l2=weight_regularizer_l2,
                          bias_regularizer_l1=bias_regularizer_l1, bias_regularizer_l2=bias_regularizer_l2)
@@ -74,12 +77,11 @@ class Layer_Dropout(layers.Dropout):
     weights of the following layers are the book's.
     """
 
-    seed: Any
+    seed: Any = checked(lambda name, value: None if value is None else word(name, value))
 
     def __init__(self, rate: float, *, seed: int | None = None) -> None:
         super().__init__(rate, seed=0 if seed is None else seed)
-        if seed is None:
-            self.seed = None
+        self.seed = seed
 
     @property
     def rate(self) -> float:
@@ -91,7 +93,7 @@ class Layer_Dropout(layers.Dropout):
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The outputs for inputs (N, C): in training with elements dropped, otherwise a copy."""
-        if training and self.seed is None:
+        if flag("training", training) and self.seed is None:
             self.seed = int(np.random.randint(2**31))
         return super().forward(inputs, training)
 
@@ -107,6 +109,7 @@ class Layer_Input(Calling):
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> None:
         """Keep the inputs as `output`."""
+        flag("training", training)
         self.output = as_array(inputs, "inputs")
 
 
@@ -133,8 +136,8 @@ class _Optimizer(optimizers._Optimizer):
     def update_params(self, layer: Layer) -> None:
         """Update `layer.weights` and `layer.biases` in place; the layer then shows the state as its attributes."""
         if not isinstance(layer, layers.Dense):  # gradients of a user's own layer may have either dtype
-            layer.dweights = as_floats(layer.dweights, layer.weights.dtype, "dweights")
-            layer.dbiases = as_floats(layer.dbiases, layer.biases.dtype, "dbiases")
+            layer.dweights = as_floats(layer.dweights, layer.weights.dtype, "dweights", infinite=True)
+            layer.dbiases = as_floats(layer.dbiases, layer.biases.dtype, "dbiases", infinite=True)
         super().update_params(layer)
         self._show(layer)
 
@@ -180,6 +183,7 @@ class Accuracy(metrics._Counting):
 
     def init(self, y: ArrayLike, reinit: bool = False) -> None:
         """Compute what the accuracy needs from all labels of a training: here nothing."""
+        flag("reinit", reinit)
 
     def prepare(self, y: ArrayLike) -> None:
         self.init(y)
@@ -210,7 +214,7 @@ class Accuracy_Categorical(Accuracy):
     """Accuracy of class numbers; with `binary` of numbers 0 and 1 in the shape of the labels."""
 
     def __init__(self, *, binary: bool = False) -> None:
-        self.binary = binary
+        self.binary = binary = flag("binary", binary)
         self._of_outputs = metrics.BinaryAccuracy() if binary else metrics.Accuracy()
 
     def check(self, columns: int | None) -> None:
@@ -245,7 +249,7 @@ class Accuracy_Regression(Accuracy, metrics.RegressionAccuracy):
 
     def init(self, y: ArrayLike, reinit: bool = False) -> None:
         """Compute the precision from labels y, at the first call or with `reinit`."""
-        if self.precision is None or reinit:
+        if flag("reinit", reinit) or self.precision is None:
             metrics.RegressionAccuracy.prepare(self, y)
 
     def compare(self, predictions: ArrayLike, y: ArrayLike) -> Array:
@@ -253,7 +257,8 @@ class Accuracy_Regression(Accuracy, metrics.RegressionAccuracy):
         if self.precision is None:
             raise RuntimeError("the accuracy has no precision yet: call init(y) first")
         predictions, y = _pair(predictions, y)
-        return np.absolute(predictions - y) < self.precision
+        with np.errstate(all="ignore"):  # infinity is no error of a prediction
+            return np.absolute(predictions - y) < self.precision
 
 
 class Model(model.Model):

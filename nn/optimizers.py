@@ -19,18 +19,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import backend
-from .arrays import Array, aligned, as_floats, checked, finite, flag, rename, whole
+from .arrays import Array, aligned, as_floats, checked, finite, flag, rename, shown, whole
 from .layers import Layer
 from .plan import ALIGNMENT, Parameters
-from .schedules import Schedule, _power, foreseeable
+from .schedules import Schedule, _as_rate, _power, foreseeable
 
 MOST = 10**7  # updates whose betas are multiplied one by one, which takes half a second
-
-
-def _rate(name: str, value: Any) -> Any:
-    if isinstance(value, type):
-        raise TypeError(f"{name} must be a number or an object, got the class: write {value.__name__}(...)")
-    return value if callable(value) else finite(name, value)
 
 
 _share = partial(finite, below=1)
@@ -67,10 +61,10 @@ def _count(states: list[_State], powers: tuple[float, ...]) -> None:
 class _Optimizer:
     buffers = 0  # arrays of state for each parameter array
     powers: tuple[float, ...] = ()  # the initial ones of a layer's state
-    learning_rate: float | Schedule = checked(_rate)
+    learning_rate: float | Schedule = checked(_as_rate)
     decay: float = checked(finite)
     current_learning_rate: float = checked(finite)
-    iterations: int = checked(partial(whole, least=0))
+    iterations: int = checked(partial(whole, least=0, most=2**53 - 1))
 
     def __init__(self, learning_rate: float | Schedule, decay: float) -> None:
         self.learning_rate = learning_rate
@@ -259,12 +253,13 @@ class SGD(_Optimizer):
     """
 
     momentum: float = checked(_share)
+    nesterov: bool = checked(flag)
 
     def __init__(self, learning_rate: float | Schedule = 1.0, decay: float = 0.0, momentum: float = 0.0,
                  nesterov: bool = False) -> None:
         super().__init__(learning_rate, decay)
         self.momentum = momentum
-        self.nesterov = flag("nesterov", nesterov)
+        self.nesterov = nesterov
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
 
@@ -408,7 +403,7 @@ def clip_gradients(layers: Sequence[Layer], max_norm: float) -> float:
     max_norm = finite("max_norm", max_norm)
     for layer in layers:
         if getattr(layer, "dweights", None) is None or getattr(layer, "dbiases", None) is None:
-            raise RuntimeError(f"{layer} has no gradients to clip: give trainable_layers, after a backward")
+            raise RuntimeError(f"{shown(layer)} has no gradients to clip: give trainable_layers, after a backward")
     gradients = [gradient for layer in layers for gradient in (layer.dweights, layer.dbiases)]
     # summed in the order that they have in a model: see Parameters
     parts = [part for each in gradients for part in (each.ravel(), np.zeros(-each.size % ALIGNMENT, each.dtype))]

@@ -1,15 +1,12 @@
 """Plots of a training: loss and accuracy by epoch, and the decisions in the plane or the fitted curve."""
 
-import io
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .arrays import Array
-from .files import naming
-from .history import STYLES, draw
+from .history import STYLES, draw, save
 from .model import Model
 
 CELLS = 300  # of the decision boundary's grid, each way
@@ -27,10 +24,7 @@ def plot(path: str | os.PathLike[str], model: Model, X: Array, y: Array, *, titl
         figure.suptitle(title)
     if beside is not None:
         beside(spare[0], model, X, y)
-    picture = io.BytesIO()  # drawing takes a second: when Ctrl-C ends it, the old file stays
-    figure.savefig(picture, format=Path(path).suffix[1:])
-    with naming(path):
-        Path(path).write_bytes(picture.getvalue())
+    save(figure, path)
 
 
 def _curve(axes: Any, model: Model, X: Array, y: Array) -> None:

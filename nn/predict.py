@@ -113,7 +113,8 @@ def as_samples(model: Model, X: Array, source: str) -> Array:
         found = count(X.shape[1], "column") if X.ndim == 2 else f"samples of {_size(X.shape[1:])}"
         raise ValueError(f"{source} has {found}, the model takes {_size(shape)} a sample"
                          f"{_way_out(X, math.prod(shape), source) if X.ndim == 2 else ''}")
-    return as_floats(X.reshape(len(X), *shape), dense[0].dtype if dense else None, source)
+    return as_floats(X.reshape(len(X), *shape), dense[0].dtype if dense else None, source,
+                     infinite=True)  # of which the command warns
 
 
 def _way_out(X: Array, inputs: int, source: str) -> str:
@@ -136,8 +137,9 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def describe(model: Model, outputs: Array, names: Sequence[str] = ()) -> Iterator[str]:
-    """A line for each row of the model's outputs (N, ...): after a softmax the class and its probability, after a sigmoid
-    the probability and 0 or 1, in the last layer or in the loss, else the outputs; then the sample's name, if given."""
+    """A line for each row of the model's outputs (N, ...): after a softmax the class and its probability, after a
+    sigmoid the probability and 0 or 1, in the last layer or in the loss, else the outputs; then the sample's name, if
+    given."""
     outputs = outputs.reshape(len(outputs), -1)
     last, loss = endings.source(model.layers), model.loss
     given, threshold = outputs, getattr(model.accuracy, "threshold", None)
@@ -161,7 +163,8 @@ def describe(model: Model, outputs: Array, names: Sequence[str] = ()) -> Iterato
 
 
 def write(path: str | os.PathLike[str], outputs: Array) -> None:
-    """Write outputs (N, ...) as npy, or (N, C) as csv that reads back to the same bits. A failure leaves no partial file.
+    """Write outputs (N, ...) as npy, or (N, C) as csv that reads back to the same bits. A failure leaves no partial
+    file.
 
     Raises OSError when it cannot be written, ValueError for a csv file and outputs of more dimensions.
     """

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arrays import (FLOAT32, FLOAT64, INT64, Array, as_floats, as_labels, as_plain, flag, float_dtype, generator,
-                     kept_dtype, real, whole, within)
+from .arrays import (FLOAT32, FLOAT64, INT64, Array, Seed, as_floats, as_labels, as_plain, flag, float_dtype,
+                     generator, is_whole, kept_dtype, real, room, scalar, shown, whole, within)
 from .targets import balanced
 
 MOST = 1 << 20  # classes by the largest label: a wrong one should not fill the memory
@@ -69,12 +69,14 @@ class _Scaler:
     def transform(self, X: ArrayLike) -> Array:
         """X scaled, in its own dtype if that is float32 or float64, else float32.
 
-        Raises RuntimeError before `fit`, ValueError for another shape than that of `fit` and for infinity.
+        Raises RuntimeError before `fit`, ValueError for another shape than that of `fit`, for infinity, and for what
+        would become infinity.
         """
         X, offset, divisor, dtype = self._fitting(X)
-        scaled = X - offset
-        scaled /= divisor
-        return scaled.astype(dtype, copy=False)
+        with np.errstate(over="ignore"):
+            scaled = X - offset
+            scaled /= divisor
+            return _held(scaled.astype(dtype, copy=False), X)
 
     def fit_transform(self, X: ArrayLike) -> Array:
         """`fit`, then `transform` of the same data."""
@@ -83,9 +85,10 @@ class _Scaler:
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Scaled X in the original units. Errors are those of `transform`."""
         X, offset, divisor, dtype = self._fitting(X)
-        found = X * divisor
-        found += offset
-        return found.astype(dtype, copy=False)
+        with np.errstate(over="ignore"):
+            found = X * divisor
+            found += offset
+            return _held(found.astype(dtype, copy=False), X)
 
 
 class MinMaxScaler(_Scaler):
@@ -94,7 +97,9 @@ class MinMaxScaler(_Scaler):
     def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
         self.low, self.high = real("low", low), real("high", high)
         if not -np.inf < self.low < self.high < np.inf:
-            raise ValueError(f"low must be less than high, and both finite, got {low} and {high}")
+            raise ValueError(f"low must be less than high, and both finite, got {self.low} and {self.high}")
+        if self.high - self.low == np.inf:
+            raise ValueError(f"low and high must be nearer to each other, got {self.low} and {self.high}")
 
     def _learn(self, X: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
         least, largest = _range(X, axes)
@@ -124,6 +129,15 @@ def _range(X: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
 
 def _not_0(divisor: Array) -> Array:
     return np.where(divisor == 0, 1.0, divisor)
+
+
+def _held(scaled: Array, X: Array) -> Array:
+    wrong = np.isinf(scaled)
+    if wrong.any():
+        place = np.unravel_index(wrong.argmax(), X.shape)
+        raise ValueError(f"X holds numbers too large for {scaled.dtype} once scaled, such as {X[place]:g} at "
+                         f"{_at(place)}")
+    return scaled
 
 
 def _not_infinite(X: Array) -> None:
@@ -159,7 +173,8 @@ class LabelEncoder:
     def fit(self, labels: ArrayLike) -> LabelEncoder:
         """Learn the classes from labels (N,) or (N, 1), and return the encoder.
 
-        Raises TypeError for labels of another or of mixed kinds, ValueError for no labels, another shape, None and NaN.
+        Raises TypeError for labels of another or of mixed kinds, ValueError for no labels, another shape, None, NaN, a
+        text that ends in a NUL character, and numbers that no dtype of NumPy keeps apart.
         """
         found = _of_one_kind(labels)
         if not len(found):
@@ -182,12 +197,14 @@ class LabelEncoder:
         learned, kind = (KINDS.get(each.dtype.kind, "a number") for each in (classes, found))
         if len(found) and kind != learned:
             raise TypeError(f"labels must be of the kind that fit has seen, {learned}, got {kind}")
-        numbers = np.searchsorted(classes, found).clip(max=len(classes) - 1)
-        unseen = np.flatnonzero(classes[numbers] != found)
-        if len(unseen):
+        # Python compares whole numbers and floats exactly; NumPy takes 2**53 + 1 for 2.0**53
+        places = {label: place for place, label in enumerate(classes.tolist())}
+        numbers = [places.get(label, -1) for label in found.tolist()]
+        if -1 in numbers:
+            unseen = numbers.index(-1)
             raise ValueError("labels must be among the classes that fit has seen, got "
-                             f"{found[unseen[0]].item()!r} at index {unseen[0]}")
-        return numbers.astype(INT64, copy=False)
+                             f"{shown(found[unseen].item())} at index {unseen}")
+        return np.array(numbers, INT64)
 
     def fit_transform(self, labels: ArrayLike) -> Array:
         """`fit`, then `transform` of the same labels."""
@@ -219,13 +236,27 @@ def _of_one_kind(labels: ArrayLike) -> Array:
         for index, kind in enumerate(kinds):
             if kind != kinds[0]:
                 raise TypeError(f"labels must be of one kind, got {kinds[0]} at index 0 and {kind} at index {index}")
-        found = np.array(found.tolist())
+        given = [label.item() if isinstance(label, np.generic) else label for label in found]
+        found = np.array(given)
         if found.dtype == object:  # integers of more than 64 bits, fractions
             raise TypeError("labels must be numbers of 64 bits")
+        _not_merged(found, given)
     missing = np.flatnonzero(found != found)
     if len(missing):
         raise ValueError(f"labels must not be missing, got nan at index {missing[0]}")
     return found
+
+
+def _not_merged(found: Array, given: list[Any]) -> None:
+    # an array cuts a NUL off the end of a text, and rounds large whole numbers beside a float or a negative number
+    for index, (kept, label) in enumerate(zip(found.tolist(), given)):
+        if kept == label:
+            continue
+        if isinstance(label, (str, bytes)):
+            raise ValueError(f"labels must not end in a NUL character, got {shown(label)} at index {index}: NumPy "
+                             f"takes it for {shown(kept)}")
+        raise ValueError(f"labels must be numbers that one dtype holds, got {shown(label)} at index {index}, which "
+                         f"becomes {kept}: give text")
 
 
 def _kind(label: Any, index: int) -> str:
@@ -242,10 +273,14 @@ def _class_numbers(labels: ArrayLike, classes: int | None) -> tuple[Array, int]:
     if found.ndim != 1:
         raise ValueError(f"labels must have shape (N,), got {found.shape}")
     if classes is None:
-        classes = int(found.max(initial=-1)) + 1
+        if not len(found):
+            raise ValueError("labels must not be empty: give classes")
+        if found.min() < 0:
+            raise ValueError(f"labels must be class numbers of at least 0, got {found.min()} at index {found.argmin()}")
+        classes = int(found.max()) + 1
         if classes > MOST:
             raise ValueError(f"labels must be class numbers, got {classes - 1}: if so many are meant, give classes")
-    return within("labels", found, whole("classes", classes, 0)), classes
+    return within("labels", found, whole("classes", classes)), classes
 
 
 def one_hot(labels: ArrayLike, classes: int | None = None, *, dtype: DTypeLike = np.float32) -> Array:
@@ -257,7 +292,9 @@ def one_hot(labels: ArrayLike, classes: int | None = None, *, dtype: DTypeLike =
     Raises TypeError for labels that are not numbers, ValueError for one that is not whole or not in 0..classes-1.
     """
     found, classes = _class_numbers(labels, classes)
-    rows = np.zeros((len(found), classes), float_dtype(dtype))
+    kind = float_dtype(dtype)
+    with room("rows (labels, classes)", (len(found), classes), kind.itemsize):
+        rows = np.zeros((len(found), classes), kind)
     rows[np.arange(len(found)), found] = 1
     return rows
 
@@ -268,7 +305,7 @@ def from_one_hot(rows: ArrayLike) -> Array:
 
     Raises ValueError for another number of dimensions, fewer than two columns, or NaN.
     """
-    found = as_floats(rows, name="rows")
+    found = as_floats(rows, FLOAT64, "rows")  # float32 could make two numbers equal
     if found.ndim != 2 or not found.shape[1]:
         raise ValueError(f"rows must have shape (N, C), got {found.shape}")
     if found.shape[1] == 1:  # whose first column is always the largest
@@ -292,35 +329,39 @@ def balanced_class_weights(labels: ArrayLike, classes: int | None = None) -> Arr
     found, classes = _class_numbers(labels, classes)
     if not len(found):
         raise ValueError("labels must not be empty")
-    return balanced(found, classes)
+    with room("weights of classes", (classes,)):
+        return balanced(found, classes)
 
 
 def train_test_split(X: ArrayLike, y: ArrayLike, *, test: float | int = 0.25, shuffle: bool = True,
-                     seed: int | np.random.Generator | None = None) -> tuple[Array, Array, Array, Array]:
+                     seed: Seed = None) -> tuple[Array, Array, Array, Array]:
     """Split X and y into X_train, X_test, y_train, y_test.
 
     test: the number of test samples, or their share of all samples, rounded up.
     shuffle: draw the test samples at random; False takes the last ones.
     seed: a number or a NumPy Generator, for the random order; None gives another order in each run.
 
-    Raises ValueError if either part would be empty, or if X and y differ in length.
+    Raises ValueError if either part would be empty, or if X and y differ in length, TypeError for a `test` that is no
+    number.
     """
     X, y = as_plain(X, "X"), as_plain(y, "y")
     count = _same_length(X, y)
+    test = scalar(test)
     share = isinstance(test, (float, np.floating))
-    number = share or isinstance(test, (int, np.integer)) and not isinstance(test, (bool, np.timedelta64))
-    if not number or share and not 0 < test < 1:
-        raise ValueError(f"test must be a share between 0 and 1 or a number of samples, got {test!r}")
+    if not share and not is_whole(test) or share and not 0 < test < 1:
+        raise (ValueError if share else TypeError)(
+            f"test must be a share between 0 and 1 or a number of samples, got {shown(test)}")
     size = int(np.ceil(test * count)) if share else int(test)
     if not 0 < size < count:
-        raise ValueError(f"{count} samples cannot be split into a test of {size} and a rest")
-    order = generator("seed", seed).permutation(count) if flag("shuffle", shuffle) else np.arange(count)
+        raise ValueError(f"{count} samples cannot be split into a test of {shown(size)} and a rest")
+    random = generator("seed", seed)
+    order = random.permutation(count) if flag("shuffle", shuffle) else np.arange(count)
     train, rest = order[:-size], order[-size:]
     return X[train], X[rest], y[train], y[rest]
 
 
 def batches(X: ArrayLike, y: ArrayLike, batch_size: int, *, shuffle: bool = False,
-            seed: int | np.random.Generator | None = None) -> Iterator[tuple[Array, Array]]:
+            seed: Seed = None) -> Iterator[tuple[Array, Array]]:
     """Iterate over pairs of `batch_size` samples and their labels; the last batch may be smaller.
 
     shuffle: take the samples in random order.
@@ -330,10 +371,9 @@ def batches(X: ArrayLike, y: ArrayLike, batch_size: int, *, shuffle: bool = Fals
     """
     X, y = as_plain(X, "X"), as_plain(y, "y")
     count = _same_length(X, y)
-    if (isinstance(batch_size, (bool, np.timedelta64)) or not isinstance(batch_size, (int, np.integer))
-            or batch_size < 1):
-        raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
-    order: Any = generator("seed", seed).permutation(count) if flag("shuffle", shuffle) else None
+    batch_size = whole("batch_size", batch_size)
+    random = generator("seed", seed)
+    order: Any = random.permutation(count) if flag("shuffle", shuffle) else None
     parts = [slice(start, start + batch_size) for start in range(0, count, batch_size)]
     return ((X[part], y[part]) if order is None else (X[order[part]], y[order[part]]) for part in parts)
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from . import layers, losses, metrics, nnfs, optimizers, schedules
 from . import model as models
-from .arrays import Array, real
-from .files import read, write
+from .arrays import Array, as_floats, real
+from .files import read, read_json, write
 from .history import numbers
 
 FORMAT = "nnjit model 1"
@@ -170,7 +170,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 def _restore(arrays: dict[str, Array]) -> Any:
     if DESCRIPTION not in arrays:
         raise ValueError(f"it has no {DESCRIPTION}, but {', '.join(arrays) or 'nothing'}")
-    description = json.loads(arrays.pop(DESCRIPTION).tobytes())
+    description = read_json(arrays.pop(DESCRIPTION).tobytes(), DESCRIPTION)
     if description["format"] != FORMAT:
         raise ValueError(f"its format is {description['format']!r}, this version reads {FORMAT!r}")
     for number, each in enumerate(description["layers"]):
@@ -208,7 +208,7 @@ def _restore(arrays: dict[str, Array]) -> Any:
         layer.weights, layer.biases = arrays[f"layer{number}.weights"], arrays[f"layer{number}.biases"]
         state: list[Array] = []
         while (name := f"layer{number}.state{len(state)}") in arrays:
-            state.append(arrays[name].astype(layer.dtype))
+            state.append(as_floats(arrays[name], layer.dtype, name))
         if state:
             buffers = getattr(optimizer, "buffers", 0)
             wish = [values.shape for values in (layer.weights, layer.biases) for _ in range(buffers)]

@@ -8,31 +8,15 @@ operations and their own cosine, so a training has the same bits on every machin
 
 import math
 from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-
-from .arrays import real
+from .arrays import checked, finite, function, whole
 
 Schedule = Callable[[int], float]
 
 
-def _positive(name: str, value: float, least: float = 0.0) -> float:
-    value = real(name, value)
-    if not least <= value < math.inf:
-        raise ValueError(f"{name} must be a finite number of at least {least:g}, got {value!r}")
-    return value
-
-
-def _steps(name: str, value: int) -> int:
-    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return int(value)
-
-
 def _power(base: float, exponent: int) -> float:
     # by squaring: libm's pow differs between machines
-    if exponent < 0:
-        raise ValueError(f"iteration must be at least 0, got {exponent}")
     result = 1.0
     while exponent:
         if exponent & 1:
@@ -58,57 +42,85 @@ def foreseeable(rate: float | Schedule) -> bool:
     return not callable(rate) or type(rate).__module__ == __name__ and all(map(foreseeable, vars(rate).values()))
 
 
-class Constant:
+def _as_rate(name: str, value: Any) -> Any:
+    """A number of at least 0 as a float, or a schedule as it is. Raises TypeError or ValueError for anything else."""
+    return function(name, value, "the number of updates", 0) if callable(value) else finite(name, value)
+
+
+class _Schedule:
+    def __call__(self, iteration: int) -> float:
+        """The rate after so many updates."""
+        return self._at(whole("iteration", iteration, 0))
+
+    def _at(self, iteration: int) -> float:
+        raise NotImplementedError
+
+
+class Constant(_Schedule):
     """The same rate at every update."""
 
-    def __init__(self, rate: float) -> None:
-        self.rate = _positive("rate", rate)
+    rate: float = checked(finite)
 
-    def __call__(self, iteration: int) -> float:
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def _at(self, iteration: int) -> float:
         return self.rate
 
 
-class Step:
+class Step(_Schedule):
     """Multiplies the rate by `factor` after every `every` updates."""
 
-    def __init__(self, rate: float, *, every: int, factor: float = 0.1) -> None:
-        self.rate, self.factor = _positive("rate", rate), _positive("factor", factor)
-        self.every = _steps("every", every)
+    rate: float = checked(finite)
+    factor: float = checked(finite)
+    every: int = checked(whole)
 
-    def __call__(self, iteration: int) -> float:
+    def __init__(self, rate: float, *, every: int, factor: float = 0.1) -> None:
+        self.rate, self.every, self.factor = rate, every, factor
+
+    def _at(self, iteration: int) -> float:
         return self.rate * _power(self.factor, iteration // self.every)
 
 
-class Exponential:
+class Exponential(_Schedule):
     """Multiplies the rate by `factor` after every update."""
 
-    def __init__(self, rate: float, *, factor: float) -> None:
-        self.rate, self.factor = _positive("rate", rate), _positive("factor", factor)
+    rate: float = checked(finite)
+    factor: float = checked(finite)
 
-    def __call__(self, iteration: int) -> float:
+    def __init__(self, rate: float, *, factor: float) -> None:
+        self.rate, self.factor = rate, factor
+
+    def _at(self, iteration: int) -> float:
         return self.rate * _power(self.factor, iteration)
 
 
-class Cosine:
+class Cosine(_Schedule):
     """Falls from `rate` to `final` in `steps` updates along half a cosine, then stays (Loshchilov, Hutter 2017)."""
 
-    def __init__(self, rate: float, *, steps: int, final: float = 0.0) -> None:
-        self.rate, self.steps, self.final = _positive("rate", rate), _steps("steps", steps), _positive("final", final)
+    rate: float = checked(finite)
+    steps: int = checked(whole)
+    final: float = checked(finite)
 
-    def __call__(self, iteration: int) -> float:
+    def __init__(self, rate: float, *, steps: int, final: float = 0.0) -> None:
+        self.rate, self.steps, self.final = rate, steps, final
+
+    def _at(self, iteration: int) -> float:
         if iteration >= self.steps:
             return self.final
         return self.final + (self.rate - self.final) * _half_wave(iteration / self.steps)
 
 
-class WarmUp:
+class WarmUp(_Schedule):
     """Rises in `steps` updates to the first rate of another schedule (or to a number), then follows that schedule."""
 
-    def __init__(self, steps: int, schedule: Schedule | float) -> None:
-        self.steps = _steps("steps", steps)
-        self.schedule = schedule if callable(schedule) else Constant(schedule)
+    steps: int = checked(whole)
+    schedule: Schedule = checked(lambda name, value: value if callable(_as_rate(name, value)) else Constant(value))
 
-    def __call__(self, iteration: int) -> float:
-        if iteration < self.steps:
-            return self.schedule(0) * ((iteration + 1) / self.steps)
-        return self.schedule(iteration - self.steps)
+    def __init__(self, steps: int, schedule: Schedule | float) -> None:
+        self.steps, self.schedule = steps, schedule  # type: ignore[assignment]
+
+    def _at(self, iteration: int) -> float:
+        later = max(0, iteration - self.steps)
+        rate = finite(f"the rate that schedule returned for iteration {later}", self.schedule(later))
+        return rate if iteration >= self.steps else rate * ((iteration + 1) / self.steps)

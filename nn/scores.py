@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT64, INT64, Array, as_floats, as_labels, as_plain, whole, within
+from .arrays import FLOAT64, INT64, Array, as_floats, as_labels, as_plain, shown, whole, within
 from .targets import as_threshold
 
 MOST = 1 << 15  # classes, whose matrix takes 8 GiB: a wrong label should not fill the memory
@@ -44,16 +44,16 @@ def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None =
     if not len(found):
         raise ValueError("scores of no samples")
     if classes is not None:
-        classes = whole("classes", classes, 0)
+        classes = whole("classes", classes)
     told = [number for number in (columns, label_columns, classes) if number is not None]
     if len(set(told)) > 1:
         raise ValueError("predictions, y and classes must agree in the number of classes, got "
-                         + " and ".join(map(str, told)))
+                         + " and ".join(map(shown, told)))
     count = int(told[0]) if told else int(max(found.max(), labels.max())) + 1
     if not told and (1,) in (np.shape(predictions)[1:], np.shape(y)[1:]):
         count = max(count, 2)
     if count > MOST:
-        raise ValueError(f"y and predictions must be class numbers of at most {MOST} classes, got {count}")
+        raise ValueError(f"y and predictions must be class numbers of at most {MOST} classes, got {shown(count)}")
     cells = within("y", labels, count) * count + within("predictions", found, count)
     return np.bincount(cells, minlength=count * count).reshape(count, count).astype(INT64, copy=False)
 
@@ -193,7 +193,8 @@ def _predicted(predictions: ArrayLike, threshold: float) -> tuple[Array, int | N
         raise ValueError(f"predictions must have shape (N,) or (N, C), got {outputs.shape}")
     _without("predictions", outputs, np.isnan(outputs), "numbers")
     if outputs.shape[1] == 1:
-        return (outputs[:, 0] > threshold).astype(INT64), 2
+        with np.errstate(over="ignore"):  # of a threshold beyond float32
+            return (outputs[:, 0] > threshold).astype(INT64), 2
     return outputs.argmax(axis=1).astype(INT64, copy=False), outputs.shape[1]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT32, FLOAT64, Array, as_floats, finite, real, whole
+from .arrays import FLOAT32, FLOAT64, Array, as_floats, finite, real, shown, whole
 
 ClassWeights = list[float] | dict[int, float] | str
 BALANCED = "balanced"
@@ -82,7 +82,7 @@ def as_class_weights(given: ArrayLike | Mapping[int, float] | str | None) -> Cla
     if isinstance(given, Mapping):
         if not given:
             raise ValueError("class_weights must name at least one class, got an empty dict")
-        return {whole("a class in class_weights", key, 0): finite(f"class_weights[{key}]", value)
+        return {whole("a class in class_weights", key, 0): finite(f"class_weights[{shown(key)}]", value)
                 for key, value in given.items()}
     found = as_floats(given, FLOAT64, "class_weights")
     if found.ndim != 1 or not found.size:
@@ -95,7 +95,7 @@ def check_count(class_weights: ClassWeights | None, classes: int) -> None:
     """Raise ValueError for class weights that do not fit the number of classes; a dict may leave classes out."""
     if isinstance(class_weights, dict):
         if max(class_weights, default=0) >= classes:
-            raise ValueError(f"class_weights must name classes in 0..{classes - 1}, got {max(class_weights)}")
+            raise ValueError(f"class_weights must name classes in 0..{classes - 1}, got {shown(max(class_weights))}")
     elif isinstance(class_weights, list) and len(class_weights) != classes:
         raise ValueError(f"class_weights must have {classes} numbers, one for each class, got {len(class_weights)}")
 
@@ -124,6 +124,5 @@ def weights_of(labels: Array, class_weights: list[float] | dict[int, float], dty
         class_weights = [class_weights.get(label, 1.0) for label in range(largest + 1)]
     elif largest >= len(class_weights):
         raise ValueError(f"class_weights are those of {len(class_weights)} classes, but there is a label {largest}")
-    with np.errstate(over="ignore"):
-        found: Array = as_weights("class_weights", np.array(class_weights, dtype))[labels]
+    found: Array = as_weights("class_weights", as_floats(class_weights, dtype, "class_weights"))[labels]
     return found

@@ -155,7 +155,7 @@ def _rescue(options: argparse.Namespace, data: Data, model: Model) -> str:
         if options.plot and done:
             _draw(options, data, model)
     except OSError as error:
-        return f"{text}{error.filename or options.save}: {error}"
+        return f"{text}{error}"
     except KeyboardInterrupt:
         path = options.save or options.plot
         return f"interrupted again, while {path} was being written: it is the old file or the new"

@@ -355,7 +355,8 @@ def test_an_interrupted_training_that_cannot_be_saved(saved, capsys, monkeypatch
 
     monkeypatch.setattr(tasks, "say", at_call(3, print))
     monkeypatch.setattr(np, "savez", full)
-    assert interrupted(capsys, *TEN) == "interrupted in epoch 4 of 10: a.npz: [Errno 28] No space left on device"
+    assert interrupted(capsys, *TEN) == ("interrupted in epoch 4 of 10: [Errno 28] No space left on device: "
+                                         "'a.npz'")
     assert os.listdir() == []
 
 
@@ -659,13 +660,12 @@ def test_an_unwritable_folder(tmp_path, capsys):
 
 
 def test_a_file_in_an_unwritable_folder_cannot_be_replaced(tmp_path, capsys, monkeypatch):
-    """Said before the training. An image is written into the file that is there."""
+    """Said before the training."""
     monkeypatch.setattr(cli.os, "access", lambda path, mode: Path(path) != tmp_path)
-    for name in ("a.npz", "a.png"):
+    for name, option in (("a.npz", "--save"), ("a.svg", "--plot")):
         (tmp_path / name).touch()
-    assert cli._output(".png")(str(tmp_path / "a.png")) == tmp_path / "a.png"
-    assert cli.main([*SPIRAL, "--save", str(tmp_path / "a.npz")]) == 2
-    assert "a.npz cannot be written" in capsys.readouterr().err
+        assert cli.main([*SPIRAL, option, str(tmp_path / name)]) == 2
+        assert f"{name} cannot be written" in capsys.readouterr().err
 
 
 def test_a_write_that_fails_is_one_line(tmp_path, capsys, monkeypatch):
@@ -674,7 +674,7 @@ def test_a_write_that_fails_is_one_line(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(np, "savez", full)
     assert cli.main([*SPIRAL, "--save", str(tmp_path / "a.npz")]) == 2
-    assert capsys.readouterr().err == "nnjit: error: [Errno 28] No space left on device\n"
+    assert capsys.readouterr().err == f"nnjit: error: [Errno 28] No space left on device: '{tmp_path / 'a.npz'}'\n"
 
 
 def linear(path):

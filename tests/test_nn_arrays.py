@@ -15,11 +15,11 @@ GRID = np.array([[0, 1], [2, 0], [1, 1.0]])
 CLASSES = np.array([0, 1, 1])
 
 
-def network(kind=nn, loss=nn.CategoricalCrossentropy):
+def network(kind=nn, loss=nn.CategoricalCrossentropy, last=nn.Softmax):
     model = kind.Model()
-    for layer in (nn.Dense(2, 2), nn.Softmax()):
+    for layer in (nn.Dense(2, 2), last()):
         model.add(layer)
-    model.set(loss=loss(), optimizer=nn.SGD(), accuracy=nn.Accuracy())
+    model.set(loss=loss(), optimizer=nn.SGD(), accuracy=nn.Accuracy() if last is nn.Softmax else None)
     model.finalize()
     return model
 
@@ -180,6 +180,50 @@ def test_what_can_be_split_need_not_be_numbers():
     for X in ([["a", 1, None]] * 3, np.array([["x"], ["y"], ["z"]], object), np.arange(3).astype("M8[D]")):
         rows = nn.preparation.train_test_split(X, ["cat", "dog", None], shuffle=False)
         assert rows[0].tolist() == np.asarray(X)[:2].tolist() and rows[2].tolist() == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("huge", (1e300, -1e300, np.longdouble("1e300"), 2.0**128))
+def test_data_beyond_float32_is_named(huge):
+    """NumPy would make infinity of it, with a warning that names nothing."""
+    table = GRID.astype(np.longdouble if isinstance(huge, np.longdouble) else float)
+    table[2, 1] = huge
+    weights = np.array([1, abs(huge), 1])
+    square = table[1:]
+    for name, call, place, value in (
+            ("X", lambda: network().train(table, CLASSES), "(2, 1)", table),
+            ("X", lambda: network(nnfs).train(table.tolist(), CLASSES), "(2, 1)", table),
+            ("X", lambda: network().predict(table), "(2, 1)", table),
+            ("X", lambda: network().evaluate(table, CLASSES), "(2, 1)", table),
+            ("X", lambda: network().train(GRID, CLASSES, validation_data=(table, CLASSES)), "(2, 1)", table),
+            ("y", lambda: network(loss=nn.MeanSquaredError, last=nn.Linear).train(GRID, table), "(2, 1)", table),
+            ("y", lambda: nn.BinaryAccuracy().calculate(GRID.astype("f4"), table), "(2, 1)", table),
+            ("sample_weight", lambda: network().train(GRID, CLASSES, sample_weight=weights), "1", weights),
+            ("weights", lambda: setattr(nn.Dense(2, 2), "weights", square), "(1, 1)", square),
+            ("weights", lambda: nn.Dense(2, 2, initializer=lambda *sizes: square), "(1, 1)", square),
+            ("weights of layer 0", lambda: network().set_parameters([(square, [0, 0])]), "(1, 1)", square),
+            ("outputs", lambda: nn.RegressionAccuracy(1).calculate(table.tolist(), GRID), "(2, 1)", table),
+            ("inputs", lambda: nn.ReLU().forward(table.tolist()), "(2, 1)", table)):
+        with pytest.raises(ValueError) as caught:
+            call()
+        shown = huge if name != "sample_weight" else abs(huge)
+        assert str(caught.value) == (f"{name} must hold numbers that float32 can hold, got {float(shown):g} at index "
+                                     f"{place}: scale them first"), name
+
+
+def test_what_layers_hand_on_becomes_infinity_beyond_float32():
+    """As in a training that diverges, whose loss is then named."""
+    layer, wish = nn.Dense(2, 2, rng=0), np.array([[1, np.inf]], "f4")
+    layer.forward(np.array([[1, 1e300]]))
+    assert (layer.inputs == wish).all()
+    assert (nn.Linear().forward(np.array([[1, 1e300]])) == [[1, 1e300]]).all()
+    linear = nn.Linear()
+    linear.forward(wish)
+    assert (linear.backward(np.array([[1, 1e300]])) == wish).all()
+
+
+def test_infinity_is_no_number_beyond_float32():
+    assert np.isinf(nn.ReLU().forward([[np.inf, 1.0]])[0, 0])
+    assert np.isnan(network().predict(np.array([[np.inf, 1.0], [np.nan, 1]]))).all()
 
 
 def test_ranges_and_buffers_are_arrays():

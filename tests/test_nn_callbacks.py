@@ -51,6 +51,21 @@ def test_early_stopping(values, knobs, stops, best):
     assert (model.layers[0].weights == script.weights[best - 1]).all()
 
 
+@pytest.mark.parametrize("restore", (True, False))
+def test_ctrl_c_restores_the_best_weights_too(restore):
+    def interrupt(epoch):
+        if epoch == 4:
+            raise KeyboardInterrupt
+
+    model = network()
+    script = Script(model, [3, 1, 2, 2])
+    with pytest.raises(KeyboardInterrupt):
+        model.train(X, Y, epochs=9, callback=[script, EarlyStopping(model, restore=restore), interrupt])
+    assert (model.layers[0].weights == script.weights[1 if restore else 3]).all()
+    model.train(X, Y)
+    assert len(model.history["loss"]) == 5
+
+
 def test_early_stopping_may_keep_the_last_weights():
     model = network()
     script = Script(model, [1, 2, 3])

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import os
 import pickle
 import subprocess
 import sys
@@ -242,6 +243,20 @@ def test_without_matplotlib(monkeypatch):
     with pytest.raises(ImportError, match=r'plotting needs matplotlib: pip install "nnjit\[plot\]"'):
         history.plot()
     assert history._repr_png_() is None
+
+
+def test_a_picture_replaces_the_old_one_whole(history, tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    history.plot(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda number: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match=r"No space left on device: '.*a.png'"):
+        nn.History(loss=[2.0, 0.1]).plot(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_figures_of_a_training_that_diverged_are_drawn(history):
+    nn.History(loss=[1e308, 1e-308, np.nan, np.inf])._repr_png_()
 
 
 def test_there_is_no_pyplot():

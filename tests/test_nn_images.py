@@ -137,8 +137,9 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no images in .*dog: it counts as a label"):
         datasets.image_folder(tmp_path)
     save(tmp_path / "dog" / "2.png", grey())
-    with pytest.raises(TypeError, match="color must be True, False or None, got 'rgb'"):
-        datasets.image_folder(tmp_path, color="rgb")
+    for color in ("rgb", "False", 1, 0, np.zeros(2)):
+        with pytest.raises(TypeError, match="color must be True, False or None, got "):
+            datasets.image_folder(tmp_path, color=color)
 
 
 def cut(path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nnjit import kernels, nn
-from nnjit.nn import initializers
+from nnjit.nn import initializers, nnfs
 
 SIZES = 300, 200
 WISHES = {  # largest number or None, deviation
@@ -63,6 +63,17 @@ def test_dense_takes_a_name_or_a_function():
         assert (layer.weights == wish).all() and not layer.biases.any()
     assert (nn.Dense(3, 2, rng=7).weights == nn.Dense(3, 2, rng=7, initializer="glorot_uniform").weights).all()
     assert (nn.Dense(2, 2, initializer=lambda a, b, rng: np.eye(2)).weights == np.eye(2)).all()
+
+
+def test_ranges_beyond_the_largest_number_are_named():
+    for make, name in ((initializers.uniform, "limit"), (initializers.normal, "deviation")):
+        with pytest.raises(ValueError, match=rf"^{name} must be at least 0 and below 1.12356e\+307, got 1e\+308$"):
+            make(1e308)
+        with pytest.raises(ValueError, match="^weights must hold numbers that float32 can hold, got .* at index "):
+            nn.Dense(20, 20, initializer=make(1e307), rng=0)
+        assert np.isfinite(nn.Dense(20, 20, initializer=make(1e307), rng=0, dtype="f8").weights).all()
+    with pytest.raises(ValueError, match=r"^weight_scale must be at least 0 and below 1.12356e\+307, got 1e\+308$"):
+        nnfs.Layer_Dense(2, 2, weight_scale=1e308)
 
 
 def test_mistakes_are_named():

@@ -173,12 +173,12 @@ def test_dropout_under_its_seed():
 
 
 @pytest.mark.parametrize("rate, seed, error, text", [
-    (1, 0, ValueError, "rate, the share that is dropped, must be at least 0 and below 1, got 1"),
+    (1, 0, ValueError, "rate, the share that is dropped, must be at least 0 and below 1, got 1.0"),
     (-0.1, 0, ValueError, "rate, the share that is dropped, must be at least 0 and below 1, got -0.1"),
     (math.nan, 0, ValueError, "rate, the share that is dropped, must be at least 0 and below 1, got nan"),
     ("0.1", 0, TypeError, "rate must be a number, got '0.1'"), (True, 0, TypeError, "rate must be a number, got True"),
-    (0.5, -1, ValueError, "seed must be at least 0 and below 2^64, got -1"),
-    (0.5, 2**64, ValueError, "seed must be at least 0 and below 2^64, got 18446744073709551616"),
+    (0.5, -1, ValueError, "seed must be in 0..18446744073709551615, got -1"),
+    (0.5, 2**64, ValueError, "seed must be in 0..18446744073709551615, got 18446744073709551616"),
     (0.5, 1.0, TypeError, "seed must be a whole number, got 1.0"),
     (0.5, True, TypeError, "seed must be a whole number, got True"),
 ])
@@ -433,5 +433,5 @@ def test_the_rate_of_dropout_can_be_changed():
     layer, x = nn.Dropout(0.5, seed=1), np.ones((100, 10))
     layer.rate = 0.9
     assert layer.rate == 0.9 and (layer.forward(x) == 0).mean() == pytest.approx(0.9, abs=0.05)
-    with pytest.raises(ValueError, match="rate, the share that is dropped, must be at least 0 and below 1, got 1"):
+    with pytest.raises(ValueError, match="rate, the share that is dropped, must be at least 0 and below 1, got 1.0"):
         layer.rate = 1

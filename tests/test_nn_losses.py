@@ -292,6 +292,10 @@ def test_weights_of_shares_are_those_of_the_largest():
     (lambda: nn.SoftmaxCategoricalCrossentropy(class_weights=[1, 2]).backward(P, np.eye(3)), "must have 3 .* got 2"),
     (lambda: nn.CategoricalCrossentropy(class_weights={3: 2.0}).forward(P, Y), "must name classes in 0..2, got 3"),
     (lambda: nn.BinaryCrossentropy(class_weights={2: 2.0}), "class_weights must name classes in 0..1, got 2"),
+    (lambda: nn.CategoricalCrossentropy(class_weights=[1, 1e300, 1]).forward(P.astype("f4"), Y),
+     "class_weights must hold numbers that float32 can hold, got 1e[+]300 at index 1"),
+    (lambda: nn.CategoricalCrossentropy(class_weights=[1e30, 1e30, 1e30]).forward(
+        P.astype("f4"), Y, np.full(len(Y), 1e30)), "sample_weight times class_weights must be finite and .* got inf"),
     (lambda: nn.CategoricalCrossentropy(class_weights={1: -2.0}), r"class_weights\[1\] must be finite and at least 0"),
     (lambda: nn.CategoricalCrossentropy(class_weights={-1: 2.0}), "a class in class_weights must be at least 0"),
     (lambda: nn.CategoricalCrossentropy(class_weights={}), "class_weights must name at least one class"),

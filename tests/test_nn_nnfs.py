@@ -683,3 +683,23 @@ def test_sizes_of_a_layer_are_named():
         nnfs.Layer_Dense(-1, 2)
     with pytest.raises(TypeError, match="n_neurons must be a whole number, got 2.5"):
         nnfs.Layer_Dense(1, 2.5)
+
+
+ONES = np.ones((3, 1), np.float32)
+
+
+@pytest.mark.parametrize("name, call", (
+    ("training", lambda value: nnfs.Layer_Input().forward(ONES, value)),
+    ("training", lambda value: nnfs.Layer_Dropout(0.5).forward(ONES, training=value)),
+    ("training", lambda value: nnfs.Activation_ReLU().forward(ONES, value)),
+    ("include_regularization", lambda value: nnfs.Loss_MeanSquaredError().calculate(
+        ONES, ONES, include_regularization=value)),
+    ("binary", lambda value: nnfs.Accuracy_Categorical(binary=value)),
+    ("reinit", lambda value: nnfs.Accuracy_Categorical().init(ONES, value)),
+    ("reinit", lambda value: nnfs.Accuracy_Regression().init(ONES, reinit=value)),
+    ("nesterov", lambda value: nnfs.Optimizer_SGD(momentum=0.5, nesterov=value))))
+def test_flags_are_true_or_false(name, call):
+    call(np.True_)
+    for value in ("False", 1, 0, None, ONES):
+        with pytest.raises(TypeError, match=f"^{name} must be True or False, got "):
+            call(value)

@@ -103,9 +103,10 @@ def test_a_split_takes_each_sample_once():
     assert train_test_split(X, y, test=3, shuffle=False)[1].tolist() == [70, 80, 90]
 
 
-@pytest.mark.parametrize("test", (0.0, 1.0, True, "a", -1, 0))
+@pytest.mark.parametrize("test", (0.0, 1.0, True, "a", -1, 0, pytest.param(-10**5000, id="long")))
 def test_mistakes_with_a_split_are_named(test):
-    with pytest.raises(ValueError, match="test must be a share|cannot be split"):
+    wish = TypeError if test is True or test == "a" else ValueError
+    with pytest.raises(wish, match="test must be a share|cannot be split"):
         train_test_split(np.arange(4), np.arange(4), test=test)
     with pytest.raises(ValueError, match=r"X and y must have the same length, got shapes \(4,\) and \(3,\)"):
         train_test_split(np.arange(4), np.arange(3))
@@ -121,7 +122,7 @@ def test_batches_take_all_samples():
     assert all((part == X[labels]).all() for part, labels in shuffled)
     assert [labels.tolist() for _, labels in shuffled] != [labels.tolist() for _, labels in found]
     for wrong in (0, True, 2.5, None):
-        with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1"):
+        with pytest.raises(ValueError if wrong == 0 else TypeError, match="batch_size must be (at least|a whole)"):
             batches(X, y, wrong)
 
 
@@ -242,6 +243,25 @@ def test_numbers_too_large_to_scale_are_named(kind):
         kind().fit([[0, np.nan], [1, -1.7e308], [2, 1.6e308]])
 
 
+def test_what_does_not_fit_once_scaled_is_named():
+    with pytest.raises(ValueError, match="low and high must be nearer to each other, got -1e[+]308 and 1e[+]308"):
+        MinMaxScaler(-1e308, 1e308)
+    for scaler, X, dtype, text in (
+            (MinMaxScaler(0, 1e300).fit([[0.0], [1]]), [[0], [0.5]], np.float32, "0.5 at row 1, column 0"),
+            (StandardScaler().fit([[0.0], [1e-100]]), [[0], [3]], np.float32, "3 at row 1, column 0"),
+            (MinMaxScaler().fit([[-8e307], [8e307]]), [[0], [-1.7e308]], np.float64, None),
+            (StandardScaler().fit([[1.5e308], [1.5e308]]), [[0], [-1.5e308]], np.float64, "-1.5e[+]308 at row 1")):
+        X = np.array(X, dtype)
+        if text is None:
+            assert np.isfinite(scaler.transform(X)).all()
+            continue
+        text = f"^X holds numbers too large for {dtype.__name__} once scaled, such as {text}"
+        with pytest.raises(ValueError, match=text):
+            scaler.transform(X)
+    with pytest.raises(ValueError, match="^X holds numbers too large for float32 once scaled, such as 2 at row 1"):
+        MinMaxScaler().fit([[0.0], [1e300]]).inverse_transform(np.array([[0], [2]], np.float32))
+
+
 def test_nan_among_one_hot_rows_is_no_class():
     with pytest.raises(ValueError, match="rows must not hold NaN, got it at row 1, column 2"):
         from_one_hot([[0, 1, 0], [0.5, 0.5, np.nan]])
@@ -331,6 +351,58 @@ def test_mistakes_with_a_label_encoder_are_named(labels, error, text):
     for method in (encoder.transform, encoder.inverse_transform):
         with pytest.raises(RuntimeError, match="the encoder has learned nothing yet: call fit first"):
             method([0])
+
+
+@pytest.mark.parametrize("labels, place", ((["a", "b\0"], 1), ([b"a\0", b"a"], 0), (np.array(["\0", "a"], object), 0)))
+def test_a_nul_at_the_end_of_a_label_is_refused(labels, place):
+    """NumPy takes "a" and "a\0" for the same text."""
+    for call in (LabelEncoder().fit, LabelEncoder().fit(["a", "b"]).transform):
+        with pytest.raises(ValueError, match=f"^labels must not end in a NUL character, got .* at index {place}: "):
+            call(labels)
+    assert LabelEncoder().fit_transform(["a\0b", "a"]).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("labels", (
+    [2**53, 2**53 + 1], [2.0**53, 2**53 + 2], [2**63, 2**63 + 1], [-2**63, 1.5], [0.1, np.float32(0.1)]))
+def test_numbers_stay_apart(labels):
+    encoder = LabelEncoder().fit(labels)
+    assert encoder.classes.tolist() == sorted(labels)
+    for given in (labels, np.array(labels), encoder.classes):
+        assert sorted(encoder.transform(given)) == [0, 1]
+
+
+@pytest.mark.parametrize("labels", (
+    [2**53, 2**53 + 1, 0.5], [2**63 + 1, -1], [2**63 + 1, 2.0], [np.uint64(2**63 + 1), -1]))
+def test_numbers_that_no_dtype_keeps_apart_are_refused(labels):
+    with pytest.raises(ValueError, match="^labels must be numbers that one dtype holds, got .* at index .*: give text"):
+        LabelEncoder().fit(labels)
+
+
+def test_numbers_of_another_kind_are_compared_exactly():
+    encoder = LabelEncoder().fit([2**53 + 1, 2**53 + 3, 7])
+    for unseen in (2.0**53, 2.0**53 + 4, 1e300, -np.inf):
+        with pytest.raises(ValueError, match="labels must be among the classes that fit has seen, got .* at index 1"):
+            encoder.transform([7.0, unseen])
+    assert encoder.transform([7.0]).tolist() == [0]
+    with pytest.raises(ValueError, match="labels must be among the classes"):
+        LabelEncoder().fit([2.0**53]).transform([2**53 + 1])
+
+
+def test_odd_labels_and_rows_are_named():
+    for labels, place in (([-1], 0), ([0, -3, -1], 1)):
+        for call in (one_hot, balanced_class_weights):
+            with pytest.raises(ValueError, match=f"must be class numbers of at least 0, got -. at index {place}$"):
+                call(labels)
+    for call in (one_hot, balanced_class_weights):
+        with pytest.raises(ValueError, match="^labels must not be empty"):
+            call([])
+        with pytest.raises(ValueError, match="^classes must be at least 1, got 0$"):
+            call([0], 0)
+    for rows, text in ((3, r"\(\)"), ([], r"\(0,\)"), ([[]], r"\(1, 0\)"), (np.zeros((2, 2, 2)), r"\(2, 2, 2\)")):
+        with pytest.raises(ValueError, match=f"^rows must have shape \\(N, C\\), got {text}$"):
+            from_one_hot(rows)
+    close = [[0.3, 0.3 + 1e-12], [1e-300, 0.0], [1e300, 2e300]]  # float32 would make them equal
+    assert from_one_hot(close).tolist() == [1, 0, 1]
 
 
 def test_labels_that_the_encoder_has_not_seen():

@@ -75,15 +75,15 @@ def test_a_function_of_a_user_will_do():
 
 
 @pytest.mark.parametrize(("make", "text"), (
-    (lambda: schedules.Constant(-1), "rate must be a finite number of at least 0, got -1"),
-    (lambda: schedules.Step(1.0, every=0), "every must be a whole number of at least 1, got 0"),
-    (lambda: schedules.Cosine(1.0, steps=2.5), "steps must be a whole number of at least 1, got 2.5"),
-    (lambda: schedules.Exponential(1.0, factor=math.inf), "factor must be a finite number"),
-    (lambda: schedules.WarmUp(0, 1.0), "steps must be a whole number"),
-    (lambda: schedules.WarmUp(3, -1.0), "rate must be a finite number"),
+    (lambda: schedules.Constant(-1), "rate must be finite and at least 0, got -1.0"),
+    (lambda: schedules.Step(1.0, every=0), "every must be at least 1, got 0"),
+    (lambda: schedules.Cosine(1.0, steps=2.5), "steps must be a whole number, got 2.5"),
+    (lambda: schedules.Exponential(1.0, factor=math.inf), "factor must be finite and at least 0, got inf"),
+    (lambda: schedules.WarmUp(0, 1.0), "steps must be at least 1, got 0"),
+    (lambda: schedules.WarmUp(3, -1.0), "schedule must be finite and at least 0, got -1.0"),
 ))
 def test_mistakes_are_named(make, text):
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises((TypeError, ValueError), match=f"^{text}$"):
         make()
 
 
@@ -91,5 +91,5 @@ def test_whole_numbers_are_floats():
     """The power of a whole number would have as many digits as there were updates."""
     assert schedules.Exponential(1, factor=2)(2**52) == math.inf
     assert schedules.Step(1, every=1, factor=2)(2**52) == math.inf
-    with pytest.raises(ValueError, match="final must be a finite number of at least 0, got inf"):
+    with pytest.raises(ValueError, match="final must be finite and at least 0, got inf"):
         schedules.Cosine(0.1, steps=5, final=10**400)

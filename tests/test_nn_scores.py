@@ -146,7 +146,7 @@ def test_classes_as_scikit_learn_scores_them(seed):
     (OUTPUTS[:2, :1], [[0], [2]], {}, ValueError, "y must lie in 0..1, got 2 at index 1"),
     (OUTPUTS, Y, {"classes": 3.0}, TypeError, "classes must be a whole number, got 3.0"),
     (OUTPUTS, Y, {"classes": True}, TypeError, "classes must be a whole number, got True"),
-    (Y, Y, {"classes": 0}, ValueError, "y must lie in 0..-1, got 0 at index 0"),
+    (Y, Y, {"classes": 0}, ValueError, "classes must be at least 1, got 0"),
     (OUTPUTS, Y, {"threshold": "a"}, TypeError, "threshold must be a number, got 'a'"),
     (OUTPUTS, Y, {"threshold": math.nan}, ValueError, "threshold must be finite"),
     (["a"] * 6, Y, {}, TypeError, "predictions must be class numbers, got text such as 'a'"),
@@ -282,3 +282,8 @@ def test_scores_of_numbers_whose_squares_overflow_or_vanish():
     assert root_mean_squared_error([most], [-most]) == math.inf
     assert r2_score([most, -most], [-most, most]) == -3
     assert r2_score([1.0, 1.0], [1e-200, 2e-200]) == -math.inf
+
+
+def test_a_threshold_beyond_float32_is_above_all_outputs():
+    outputs = np.array([[0.9], [3e38]], np.float32)
+    assert confusion_matrix(outputs, [0, 1], threshold=1e300).tolist() == [[1, 0], [1, 0]]
