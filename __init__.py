@@ -15,7 +15,7 @@ STARTING = ImportError, ValueError, KeyboardInterrupt  # what a nonsense environ
 def main() -> int:
     """The command `nnjit`: a nonsense environment variable, too, gives one line and no traceback."""
     try:
-        from .nn.cli import main as command
+        from .cli import main as command
     except STARTING as error:
         return _fail(error)
     if sys.excepthook is _fail_at_start:

@@ -21,7 +21,7 @@ import numpy as np
 from .. import kernels, nn
 from ..kernels import reference
 from ..kernels.core import cache
-from ..nn.progress import bar
+from ..nn.training.progress import bar
 
 DTYPES = (np.float32, np.float64)
 SHAPES = {  # by the number of dimensions: around 3, 10, 16, 17 columns, over each block and each switch of method

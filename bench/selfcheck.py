@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels, nn
-from ..nn.progress import bar
+from ..nn.training.progress import bar
 from .contract import DTYPES, call, every_case, feed, operation_digest, operations, processes, total
 from .contract import STEPS, training_digest, twins
 from .digests import DIGESTS

@@ -17,21 +17,30 @@
 `nn.use("numpy")` runs the same on plain NumPy, `nn.use("numba")` on the compiled kernels, which is the default.
 """
 
-from . import callbacks, datasets, initializers, preparation, schedules, scores
+import sys
+
+from . import initializers, nnfs, schedules
 from .backend import use
-from .gradients import check_gradients
-from .history import History
+from .data import datasets, preparation
+from .inspect import scores
+from .inspect.gradients import check_gradients
 from .layers import (ELU, GELU, Dense, Dropout, Flatten, Input, LeakyReLU, Linear, LogSoftmax, ReLU, Sequential, SiLU,
                      Sigmoid, Softmax, Softplus, Step, Tanh)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
                      NegativeLogLikelihood, SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy)
 from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy, TopKAccuracy
-from .model import Model, StopTraining
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, clip_gradients
+from .training import callbacks
+from .training.history import History
+from .training.model import Model, StopTraining
+
+for _module in (callbacks, datasets, preparation, scores):  # `import nnjit.nn.datasets`, wherever it stands
+    sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 __all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "BinaryAccuracy", "BinaryCrossentropy",
            "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "History", "Huber", "Input", "LeakyReLU", "Linear",
            "LogSoftmax", "MeanAbsoluteError", "MeanSquaredError", "Model", "NegativeLogLikelihood", "RMSprop", "ReLU",
            "RegressionAccuracy", "Sequential", "SiLU", "Sigmoid", "SigmoidBinaryCrossentropy", "Softmax",
            "SoftmaxCategoricalCrossentropy", "Softplus", "Step", "StopTraining", "Tanh", "TopKAccuracy", "callbacks",
-           "check_gradients", "clip_gradients", "datasets", "initializers", "preparation", "schedules", "scores", "use"]
+           "check_gradients", "clip_gradients", "datasets", "initializers", "nnfs", "preparation", "schedules",
+           "scores", "use"]

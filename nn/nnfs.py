@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import layers, losses, metrics, model, optimizers
+from . import layers, losses, metrics, optimizers
 from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, checked, finite, flag, room, whole, word
+from .formats import native
 from .initializers import LARGEST, WEIGHTS
 from .layers import Layer
 from .layers import Linear as Activation_Linear
@@ -29,7 +30,8 @@ from .losses import CategoricalCrossentropy as Loss_CategoricalCrossentropy
 from .losses import Loss
 from .losses import MeanAbsoluteError as Loss_MeanAbsoluteError
 from .losses import MeanSquaredError as Loss_MeanSquaredError
-from .plan import ours
+from .training import model
+from .training.recording import ours
 
 __all__ = [
     "Accuracy", "Accuracy_Categorical", "Accuracy_Regression", "Activation_Linear", "Activation_ReLU",
@@ -314,3 +316,6 @@ class Model(model.Model):
         self.input_layer.output = getattr(self.layers[0], "inputs", None)
         model.say_validation(*found)
         return found
+
+
+native.add_classes("nnfs", {name: globals()[name] for name in __all__}, Accuracy)

@@ -21,7 +21,7 @@ import numpy as np
 from . import backend
 from .arrays import Array, aligned, as_floats, checked, finite, flag, rename, shown, whole
 from .layers import Layer
-from .plan import ALIGNMENT, Parameters
+from .parameters import ALIGNMENT, Parameters
 from .schedules import Schedule, _as_rate, _power, foreseeable
 
 MOST = 10**7  # updates whose betas are multiplied one by one, which takes half a second

@@ -15,7 +15,9 @@ from optional import needs
 import nnjit
 from nnjit import __version__, kernels, nn
 from nnjit.kernels.core import cache
-from nnjit.nn import cli, datasets, predict, tasks
+from nnjit import cli
+from nnjit.nn.commands import predict, tasks
+from nnjit.nn.data import datasets
 
 pytestmark = pytest.mark.usefixtures("compiling_quietly")
 
@@ -476,7 +478,8 @@ def test_a_training_says_on_a_terminal_that_it_compiles(progress, terminal, said
 def test_what_is_timed_compiles_nothing(tmp_path):
     code = """if 1:
         from nnjit.kernels.core.cache import Cache
-        from nnjit.nn import cli, tasks
+        from nnjit import cli
+        from nnjit.nn.commands import tasks
 
         used, load, warm_up = [], Cache._load, tasks._warm_up
 
@@ -522,7 +525,7 @@ def test_the_plot_shows_the_decisions(tmp_path):
         model.layers[0].weights, model.layers[0].biases = weights, [0, 8, 16] if any(weights[0]) else [1, 0, 0]
         model.finalize()
         model.history["loss"] = model.history["accuracy"] = [0.5, 0.25]
-        from nnjit.nn.plot import plot
+        from nnjit.nn.inspect.plot import plot
         plot(tmp_path / "a.png", model, X, y, title="t")
         pictures.append(image.imread(tmp_path / "a.png")[..., :3])
     assert pictures[0].shape == pictures[1].shape
@@ -533,7 +536,7 @@ def test_the_plot_shows_the_decisions(tmp_path):
 def drawn(monkeypatch, model, X, y, tmp_path):
     """The axes of the third panel."""
     from matplotlib.figure import Figure
-    from nnjit.nn.plot import plot
+    from nnjit.nn.inspect.plot import plot
     figures = []
     real = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *to, **more: (figures.append(self), real(self, *to, **more)))
@@ -771,7 +774,7 @@ def test_python_m():
 
 
 def test_a_warm_start_loads_little():
-    code = ("import sys; from nnjit.nn.cli import main; main(['train', 'spiral', '--epochs', '10']); "
+    code = ("import sys; from nnjit.cli import main; main(['train', 'spiral', '--epochs', '10']); "
             "print([m for m in ('matplotlib', 'tqdm', 'urllib.request', 'torch') if m in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.endswith("\n[]\n"), done
@@ -869,7 +872,7 @@ def test_a_nonsense_variable_is_one_line(start, name, value):
 
 
 @each_start
-@pytest.mark.parametrize("module", ["nnjit.nn", "nnjit.nn.tasks"])
+@pytest.mark.parametrize("module", ["nnjit.nn", "nnjit.nn.commands.tasks"])
 def test_ctrl_c_while_modules_are_loaded_is_one_line(start, module, tmp_path):
     """At that module's import: nnjit.nn comes before any code of the command."""
     (tmp_path / "sitecustomize.py").write_text(f"""if 1:
@@ -899,7 +902,7 @@ def test_each_start_is_the_command(start):
 
 def test_errors_of_others_keep_their_traceback():
     """Where a program imports this package, and where another module of it is started."""
-    for start in (["-c", "import nnjit.nn"], ["-m", "nnjit.bench.contract"], ["-m", "nnjit.nn.cli"]):
+    for start in (["-c", "import nnjit.nn"], ["-m", "nnjit.bench.contract"], ["-m", "nnjit.cli"]):
         done = subprocess.run([sys.executable, *start], env={**os.environ, "NNJIT_NUM_THREADS": "many"},
                               capture_output=True, text=True)
         assert done.returncode == 1 and done.stderr.startswith("Traceback")

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnjit.nn import cli, datasets
+from nnjit import cli
+from nnjit.nn.data import datasets
 
 NAMES = list(datasets.FILES)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from optional import needs
 
-from nnjit.nn.datasets import DEBIAN_FOLDER
+from nnjit.nn.data.datasets import DEBIAN_FOLDER
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "examples.md").read_text()

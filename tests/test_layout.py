@@ -125,15 +125,76 @@ def test_reference_imports_numpy_only():
         assert outsiders(path, {"numpy", "math", *own}) == [], path.name
 
 
+def room(place):
+    """The room of a module of nn, named by its dotted path there."""
+    first, _, rest = place.partition(".")
+    return first if rest or first in ROOMS else "ground"
+
+
+GROUND, PARTS = ("ground",), ("ground", "layers", "losses", "metrics", "optimizers")
+ROOMS = {"ground": GROUND, "layers": PARTS, "losses": PARTS, "metrics": PARTS, "optimizers": PARTS,
+         "data": ("ground", "data"), "training": (*PARTS, "training"), "inspect": (*PARTS, "training", "inspect"),
+         "formats": (*PARTS, "training", "formats"), "nnfs": (*PARTS, "training", "formats"),
+         "commands": (*PARTS, "data", "training", "inspect", "formats", "commands")}
+LATE = {("training.model", "formats.native")}  # imported at the call of save or load, which that module is made for
+
+
+def modules_of_nn():
+    return {path.relative_to(ROOT / "nn").with_suffix("").as_posix().replace("/", "."): path
+            for path in (ROOT / "nn").rglob("*.py")}
+
+
+def imported(place, path, known):
+    """The modules of nn that one imports."""
+    package = place.split(".")[:-1]
+    for name in imports(path):
+        dots = len(name) - len(name.lstrip("."))
+        if not dots or dots > len(package) + 1:
+            continue
+        parts = [*package[:len(package) + 1 - dots], *name[dots:].split(".")]
+        while parts and ".".join(parts) not in known and ".".join([*parts, "__init__"]) not in known:
+            parts.pop()
+        yield ".".join(parts) if ".".join(parts) in known else ".".join([*parts, "__init__"])
+
+
+def test_rooms_import_what_they_may():
+    known = modules_of_nn()
+    assert {room(place) for place in known} == {*ROOMS}
+    wrong = [f"{place} imports {other}" for place, path in known.items() if place not in ("__init__", "__main__")
+             for other in imported(place, path, known)
+             if room(other) not in ROOMS[room(place)] and (place, other) not in LATE and other != "nnfs.__init__"]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_there_is_no_import_circle():
+    known = modules_of_nn()
+    needs = {place: {other for other in imported(place, path, known) if (place, other) not in LATE
+                     and other.removesuffix("__init__").rstrip(".") != ".".join(place.split(".")[:-1])}
+             for place, path in known.items() if place != "__init__"}
+    while needs:
+        free = [place for place, others in needs.items() if not others & needs.keys() - {place}]
+        assert free, "circle among " + ", ".join(sorted(needs))
+        for place in free:
+            del needs[place]
+
+
 def test_nn_does_not_reach_into_the_kernels():
-    assert sources("nn")
-    for path in sources("nn"):
+    for place, path in modules_of_nn().items():
         hidden = [name for name in imports(path)
                   if name.split(".")[0] in ("numba", "llvmlite") or "kernels.core" in name]
-        assert hidden == [], path.name
-        if path.stem != "cli":  # the command line starts the benchmarks
-            assert not [name for name in imports(path) if "bench" in name.split(".")], path.name
-        assert not [name for name in imports(path) if "tests" in name.split(".")], path.name
+        assert hidden == [], place
+        assert not {"bench", "tests"} & {part for name in imports(path) for part in name.split(".")}, place
+
+
+LONG = {  # files of code of more than 320 lines, and why they are one
+    "kernels/core/elementary.py": "functions that share their reductions and polynomials",
+    "kernels/matmul.py": "one operation: five loops and the tiles at their ends",
+}
+
+
+def test_no_file_is_two_rooms():
+    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in package()}
+    assert {name for name, length in lengths.items() if length > 320} == {*LONG}
 
 
 def test_bench_imports_no_tests():
@@ -184,10 +245,10 @@ def test_kernels_make_no_arrays_but_empty_ones():
 
 def test_only_the_backend_hands_kernels_to_nn():
     # layers, losses, optimizers and metrics call `backend.ops`, so that `nn.use` reaches all of them
-    for path in sources("nn"):
-        if path.stem not in ("backend", "cli"):
-            assert not [name for name in imports(path) if "kernels" in name.split(".")], path.name
-            assert not [name for name in imports(path) if name.split(".")[0] == "importlib"], path.name
+    for place, path in modules_of_nn().items():
+        if place != "backend":
+            assert not [name for name in imports(path) if "kernels" in name.split(".")], place
+            assert not [name for name in imports(path) if name.split(".")[0] == "importlib"], place
 
 
 ARITHMETIC = {"exp", "log", "tanh", "sqrt", "power", "sum", "mean", "dot", "matmul", "einsum", "add", "subtract",
@@ -196,8 +257,9 @@ ARITHMETIC = {"exp", "log", "tanh", "sqrt", "power", "sum", "mean", "dot", "matm
 
 def test_nn_leaves_the_arithmetic_to_the_kernels():
     # NumPy's exp and sums change with the CPU
-    for name in ("arrays", "backend", "layers", "losses", "metrics", "model", "optimizers", "plan"):
-        path, = (path for path in sources("nn") if path.stem == name)
+    for place, path in modules_of_nn().items():
+        if room(place) not in (*PARTS, "training") or place in ("files", "initializers", "schedules", "targets"):
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
             assert not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.MatMult), path.name
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "np":

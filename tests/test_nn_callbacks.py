@@ -1,4 +1,4 @@
-"""nn/callbacks.py: early stopping, checkpoints, the log, and how a training calls several."""
+"""nn/training/callbacks.py: early stopping, checkpoints, the log, and how a training calls several."""
 
 import csv
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nnjit import nn
-from nnjit.nn.callbacks import Checkpoint, CSVLog, EarlyStopping, TerminateOnNaN
+from nnjit.nn.training.callbacks import Checkpoint, CSVLog, EarlyStopping, TerminateOnNaN
 
 rng = np.random.default_rng(2)
 X = rng.standard_normal((40, 5)).astype(np.float32)

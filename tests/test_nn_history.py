@@ -14,7 +14,7 @@ import pytest
 from optional import needs
 
 from nnjit import nn
-from nnjit.nn import plot
+from nnjit.nn.inspect import plot
 
 FIGURES = {"loss": [1.0, 0.5, 0.25], "accuracy": [0.5, 0.75, 0.875], "val_loss": [1.5, 1.25, 1.125],
            "val_accuracy": [0.25, 0.5, 0.5], "learning_rate": [0.1, 0.05, 0.025], "regularization_loss": []}

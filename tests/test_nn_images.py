@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from optional import needs
 
-from nnjit.nn import datasets, images
+from nnjit.nn.data import datasets, images
 
 Image = needs("PIL.Image")
 rng = np.random.default_rng(3)

@@ -17,7 +17,7 @@ import tqdm
 from children import without_hint
 
 from nnjit import kernels, nn
-from nnjit.nn import steps
+from nnjit.nn.training import steps
 
 rng = np.random.default_rng(5)
 X = rng.standard_normal((30, 4)).astype(np.float32)

@@ -11,7 +11,8 @@ import pytest
 from optional import needs
 
 from nnjit import nn
-from nnjit.nn import nnfs, progress
+from nnjit.nn import nnfs
+from nnjit.nn.training import progress
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,9 @@ import pytest
 from optional import needs
 
 from nnjit import nn
-from nnjit.nn import cli, files, nnfs, predict
+from nnjit import cli
+from nnjit.nn import files, nnfs
+from nnjit.nn.commands import predict
 
 pytestmark = pytest.mark.usefixtures("compiling_quietly")
 
@@ -592,7 +594,7 @@ TOO_MUCH = "the pipe gives more than 1048576 bytes: write them to a file"
 DEVICES = """
 import io, json, os, resource, sys
 from nnjit import nn
-from nnjit.nn import cli
+from nnjit import cli
 with open("/proc/self/statm") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (600 << 20), resource.RLIM_INFINITY))

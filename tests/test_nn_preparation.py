@@ -1,4 +1,4 @@
-"""nn/preparation.py: scalers and the encoder against their definitions, one-hot labels, splits and batches."""
+"""nn/data/preparation.py: scalers and the encoder against their definitions, one-hot labels, splits and batches."""
 
 import copy
 import json
@@ -9,8 +9,8 @@ import pytest
 from optional import needs
 
 from nnjit import nn
-from nnjit.nn.preparation import (LabelEncoder, MinMaxScaler, StandardScaler, balanced_class_weights, batches,
-                                  from_one_hot, one_hot, train_test_split)
+from nnjit.nn.data.preparation import (LabelEncoder, MinMaxScaler, StandardScaler, balanced_class_weights, batches,
+                                       from_one_hot, one_hot, train_test_split)
 
 rng = np.random.default_rng(3)
 TABLE = rng.standard_normal((50, 4)) * [1, 10, 100, 0.01] + [0, 5, -7, 100]

@@ -20,7 +20,9 @@ import numpy as np
 import pytest
 
 from nnjit import nn
-from nnjit.nn import nnfs, predict, saving
+from nnjit.nn import nnfs
+from nnjit.nn.commands import predict
+from nnjit.nn.formats import native as saving
 
 rng = np.random.default_rng(2)
 X = rng.standard_normal((40, 5)).astype(np.float32)

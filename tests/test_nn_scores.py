@@ -8,7 +8,7 @@ import pytest
 from optional import needs
 
 from nnjit import nn
-from nnjit.nn.scores import confusion_matrix, precision_recall_f1, r2_score, root_mean_squared_error
+from nnjit.nn.inspect.scores import confusion_matrix, precision_recall_f1, r2_score, root_mean_squared_error
 
 OUTPUTS = np.array([[.7, .2, .1], [.1, .5, .4], [.4, .4, .2], [.1, .2, .7], [.2, .5, .3], [.1, .6, .3]])
 Y = np.array([0, 1, 1, 2, 2, 1])

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from nnjit.nn import tables
+from nnjit.nn.commands import tables
 
 
 def read(text):

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from nnjit import nn
-from nnjit.nn import datasets, predict
+from nnjit.nn.commands import predict
+from nnjit.nn.data import datasets
 
 CORPUS = Path(__file__).parent / "corpus"
 SECONDS = 60  # for one file of a few kB, which take milliseconds: then it hangs

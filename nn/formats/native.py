@@ -10,26 +10,35 @@ from typing import Any
 
 import numpy as np
 
-from . import layers, losses, metrics, nnfs, optimizers, schedules
-from . import model as models
-from .arrays import Array, as_floats, real
-from .files import read, read_json, write
-from .history import numbers
+from .. import layers, losses, metrics, optimizers, schedules
+from ..arrays import Array, as_floats, real
+from ..files import read, read_json, write
+from ..training import model as models
+from ..training.history import numbers
 
 FORMAT = "nnjit model 1"
 DESCRIPTION = "model.json"
 COUNT = 2**52  # the most steps in a file
-BASES = (losses.Loss, nnfs.Accuracy)  # which compute nothing
+BASES: list[type] = [losses.Loss]  # which compute nothing
 CLASSES: dict[str, type] = {
     **{name: found for module in (layers, losses, metrics, optimizers, schedules)
        for name, found in vars(module).items()
-       if inspect.isclass(found) and found.__module__ == module.__name__ and not name.startswith("_")
+       if inspect.isclass(found) and found.__module__.startswith(module.__name__) and not name.startswith("_")
        and found not in (layers.Sequential, *BASES)},  # a model has its layers one by one
     "layers.Step": layers.Step,  # "Step" is the schedule
-    "Model": models.Model,
-    **{f"nnfs.{name}": found for name in nnfs.__all__ if (found := getattr(nnfs, name)) not in BASES}}
-LAYERS = tuple(found for found in CLASSES.values() if found.__module__ == layers.__name__)
-NAMES = {found: name for name, found in reversed(CLASSES.items())}  # the name in nn of what nnfs only renames
+    "Model": models.Model}
+LAYERS = tuple(found for found in CLASSES.values() if found.__module__.startswith(layers.__name__))
+NAMES = {found: name for name, found in reversed(CLASSES.items())}
+
+
+def add_classes(module: str, classes: dict[str, type], *bases: type) -> None:
+    """Let models with these classes, by their names in a module of nn, be saved and loaded; not with the bases. A class
+    that has a name already keeps it for saving."""
+    BASES.extend(bases)
+    for name, found in classes.items():
+        if found not in BASES:
+            CLASSES[f"{module}.{name}"] = found
+            NAMES.setdefault(found, f"{module}.{name}")
 
 
 def _describe(part: Any) -> Any:

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arrays import (FLOAT32, FLOAT64, INT64, Array, Seed, as_floats, as_labels, as_plain, flag, float_dtype,
-                     generator, is_whole, kept_dtype, real, room, scalar, shown, whole, within)
-from .targets import balanced
+from ..arrays import (FLOAT32, FLOAT64, INT64, Array, Seed, as_floats, as_labels, as_plain, flag, float_dtype,
+                      generator, is_whole, kept_dtype, real, room, scalar, shown, whole, within)
+from ..targets import balanced
 
 MOST = 1 << 20  # classes by the largest label: a wrong one should not fill the memory
 KINDS = {"U": "text", "S": "bytes", "b": "a bool"}  # of labels, by the kind of their dtype; the others are numbers

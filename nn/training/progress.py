@@ -4,7 +4,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-from . import backend
+from .. import backend
 
 
 def _shown(wanted: bool | None) -> bool:

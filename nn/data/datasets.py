@@ -14,8 +14,8 @@ from typing import IO
 
 import numpy as np
 
-from .arrays import Array, fits, whole
-from .files import LARGEST, reading
+from ..arrays import Array, fits, whole
+from ..files import LARGEST, reading
 from .images import image_folder, train_test_images
 
 __all__ = ["CLASSES", "fashion_mnist", "image_folder", "load_idx", "sine", "spiral", "train_test_images", "vertical"]

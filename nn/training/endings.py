@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
-from .layers import (LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Dense, Dropout, Layer, LogSoftmax, Sigmoid,
-                     Softmax)
-from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Loss, NegativeLogLikelihood,
-                     SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy, _Categorical)
-from .plan import recordable
+from ..layers import (LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Dense, Dropout, Layer, LogSoftmax, Sigmoid,
+                      Softmax)
+from ..losses import (BinaryCrossentropy, CategoricalCrossentropy, Loss, NegativeLogLikelihood,
+                      SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy, _Categorical)
+from .recording import recordable
 
 # what to write instead of a loss and a layer that do not fit; {} is the layer, or the activation of a Dense
 INSTEAD: dict[type[Loss], dict[str, str]] = {

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT32, FLOAT64, Array, Seed, as_floats, flag, generator, positive, shown, whole
-from .layers import Dense, Layer
-from .model import Model, _kept
-from .progress import say
+from ..arrays import FLOAT32, FLOAT64, Array, Seed, as_floats, flag, generator, positive, shown, whole
+from ..layers import Dense, Layer
+from ..training.model import Model, _kept
+from ..training.progress import say
 
 SHIFT = 1e-3  # of parameters: far beyond the steps, so that few kinks remain within them
 PARAMETERS = ("weights", "biases")

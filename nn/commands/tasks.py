@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from . import backend, datasets
-from .arrays import Array
-from .layers import Dense, Layer, Sigmoid, Softmax
-from .losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
-from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy
-from .model import Model
-from .optimizers import Adam
-from .progress import compiling, note, say
+from ..data import datasets
+from .. import backend
+from ..arrays import Array
+from ..layers import Dense, Layer, Sigmoid, Softmax
+from ..losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
+from ..metrics import Accuracy, BinaryAccuracy, RegressionAccuracy
+from ..training.model import Model
+from ..optimizers import Adam
+from ..training.progress import compiling, note, say
 
 REST = 0.1  # seconds until OpenBLAS's threads sleep: they spin, and take the cores from the other twin
 ENOUGH, MOST_TRAININGS = 4.0, 5  # seconds of trainings that are compared, and how many of each
@@ -131,7 +132,7 @@ def _sound(model: Model) -> bool:
 
 
 def _draw(options: argparse.Namespace, data: Data, model: Model) -> None:
-    from .plot import plot
+    from ..inspect.plot import plot
     sizes = "-".join(map(str, TASKS[options.dataset].sizes))
     with backend.use(options.backend), compiling(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of figures that are not finite

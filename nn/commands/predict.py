@@ -11,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from . import backend, endings, images, tables
-from .arrays import Array, as_floats
-from .files import check_expansion, lines, read_array, read_member, reading, reason, replacing
-from .layers import Input, LogSoftmax, Sigmoid, Softmax
-from .losses import SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy
-from .model import Model
+from ..training import endings
+from ..data import images
+from .. import backend
+from . import tables
+from ..arrays import Array, as_floats
+from ..files import check_expansion, lines, read_array, read_member, reading, reason, replacing
+from ..layers import Input, LogSoftmax, Sigmoid, Softmax
+from ..losses import SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy
+from ..training.model import Model
 from .tables import count
 
 PICTURES = (-1.0, 1.0)  # what 0 and 255 become in images, as in datasets.fashion_mnist

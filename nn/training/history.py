@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import replacing
+from ..files import replacing
 
 LOGARITHMIC = 1000  # largest over smallest number, above which an axis is logarithmic
 FEW = 30  # epochs up to which each has a dot

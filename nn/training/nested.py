@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .layers import Layer, trained
-from .losses import Loss
+from ..layers import Layer, trained
+from ..losses import Loss
 
 NEIGHBOURS = ("prev", "next")  # the book's attributes of a layer in a model
 

@@ -3,10 +3,11 @@
 from time import perf_counter
 from typing import Any
 
-from . import backend
-from .arrays import Array
-from .layers import Dropout
-from .plan import METHODS, Parameters, Plan, recordable, unchanged, writeable
+from .. import backend
+from ..arrays import Array
+from ..layers import Dropout
+from ..parameters import Parameters
+from .recording import METHODS, Plan, recordable, unchanged, writeable
 
 Data = tuple[Array, ...]  # inputs, labels and, if given, the samples' weights
 Figures = tuple[float, float, float | None, float]  # of a step: loss, penalties, accuracy, learning rate

@@ -14,16 +14,18 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import backend, endings, nested
-from . import layers as _layers
-from .arrays import (FLOAT32, Array, Seed, as_floats, as_seed, finite, flag, float_dtype, function, optional_flag,
-                     rename, shown, whole)
-from .files import read, write
+from .. import backend
+from . import endings, nested
+from .. import layers as _layers
+from ..arrays import (FLOAT32, Array, Seed, as_floats, as_seed, finite, flag, float_dtype, function, optional_flag,
+                      rename, shown, whole)
+from ..files import read, write
 from .history import History, numbers
-from .losses import Loss
-from .metrics import _Counting
-from .optimizers import clip_gradients
-from .plan import METHODS, Forward, Parameters, ours, recordable, unchanged, writeable
+from ..losses import Loss
+from ..metrics import _Counting
+from ..optimizers import clip_gradients
+from ..parameters import Parameters
+from .recording import METHODS, Forward, ours, recordable, unchanged, writeable
 from .progress import bar, compiling, say
 from .steps import Data, Figures, Pace, Steps
 
@@ -752,7 +754,7 @@ class Model:
         interrupt leaves the old file or the new. Raises OSError if the file cannot be written, TypeError for a layer,
         loss, optimizer or accuracy of a class of your own.
         """
-        from .saving import save  # which imports this module
+        from ..formats.native import save  # which imports this module
         self._need_thread()
         save(self, path)
 
@@ -762,7 +764,7 @@ class Model:
 
         Raises OSError if it cannot be read, ValueError if it is no such file, or a device.
         """
-        from .saving import load
+        from ..formats.native import load
         found: Model = load(path)
         return found
 

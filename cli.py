@@ -16,12 +16,13 @@ from typing import Any, NoReturn, TextIO
 
 import numpy as np
 
-from . import backend, tables, tasks
-from .arrays import Array
-from .files import naming
-from .model import Model
-from .progress import compiling, note
-from .tasks import TASKS
+from .nn.commands import tables, tasks
+from .nn import backend
+from .nn.arrays import Array
+from .nn.files import naming
+from .nn.training.model import Model
+from .nn.training.progress import compiling, note
+from .nn.commands.tasks import TASKS
 
 DESCRIPTION = """\
 Train small neural networks on compiled kernels, check the kernels, and measure their speed.
@@ -171,7 +172,7 @@ def _parser() -> Parser:
     parser = Parser(prog="nnjit", description=DESCRIPTION, allow_abbrev=False,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(run=lambda options: parser.parse_args(["--help"]), parser=parser)
-    from .. import __version__
+    from . import __version__
     parser.add_argument("--version", action="version", version=f"nnjit {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -340,7 +341,7 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from . import predict
+    from .nn.commands import predict
     with np.errstate(all="ignore"):  # what is not finite is said in words
         try:
             model = Model.load(options.model)
@@ -376,14 +377,14 @@ def _not_finite(rows: Array) -> Array:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from ..bench import selfcheck
+    from .bench import selfcheck
     _info(options)  # a report of a fault needs it
     print()
     return selfcheck.check(progress=True)
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from ..bench import report
+    from .bench import report
     for name in ("json", "markdown", "roofline"):
         path = getattr(options, name)
         setattr(options, name, None if path is None else str(path))
@@ -391,13 +392,13 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _warm(options: argparse.Namespace) -> int:
-    from ..bench import contract
+    from .bench import contract
     contract.warm(progress=True)
     return 0
 
 
 def _info(options: argparse.Namespace) -> int:
-    from .. import __version__, kernels
+    from . import __version__, kernels
     for name, value in {"nnjit": __version__, **kernels.info()}.items():
         print(f"{name + ':':24} {value}")
     return 0

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .arrays import Array
-from .progress import note
+from ..arrays import Array
+from ..training.progress import note
 
 DECIMAL_COMMAS = "if the commas are decimal ones, write 1.5 for 1,5"
 

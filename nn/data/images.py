@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import INT64, Array, optional_flag, shown, whole
-from .files import reading
+from ..arrays import INT64, Array, optional_flag, shown, whole
+from ..files import reading
 
 # by suffix, the only format that a file may have: some of Pillow's other formats start programs
 FORMATS = {".bmp": "BMP", ".gif": "GIF", ".jpeg": "JPEG", ".jpg": "JPEG", ".pgm": "PPM", ".png": "PNG", ".ppm": "PPM",

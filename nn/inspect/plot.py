@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array
-from .history import STYLES, draw, save
-from .model import Model
+from ..arrays import Array
+from ..training.history import STYLES, draw, save
+from ..training.model import Model
 
 CELLS = 300  # of the decision boundary's grid, each way
 

@@ -1,0 +1,1 @@
+"""What `nnjit train` and `nnjit predict` do."""

@@ -1,0 +1,160 @@
+"""Dense: a product, bias and activation in one kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from .. import backend, initializers
+from ..arrays import Array, Seed, as_floats, checked, finite, flag, float_dtype, generator, rename, room, shown, whole
+from .base import NUMBERS, PROBABILITIES, _Layer, penalty
+
+ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
+
+
+def _activation(name: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str) or value not in ACTIVATIONS:
+        raise (ValueError if isinstance(value, str) else TypeError)(
+            f"{name} must be None, 'relu', 'sigmoid' or 'tanh', got {shown(value)}")
+    return value
+
+
+class Dense(_Layer):
+    """y = f(x w + b), with f the identity, "relu", "sigmoid" or "tanh", all in one kernel.
+
+    `weights` (n_inputs, n_neurons) are drawn by `initializer`, a name or a function of `initializers`, from `rng`, a
+    seed or a NumPy Generator. Pass the same Generator to all layers, or different seeds: layers of the same shape with
+    the same seed get the same weights. `biases` (1, n_neurons) start at 0. Assigning to either copies the values in the
+    layer's dtype, float32 or float64. Input of another dtype is converted.
+
+    The regularizers add l1 * sum |w| + l2 * sum w^2, for weights and for biases, to a model's loss, and the gradients
+    of these penalties to `dweights` and `dbiases`.
+
+    Raises TypeError or ValueError for sizes below 1, an unknown activation, another dtype, another shape, or a
+    regularizer that is not a finite number of at least 0.
+    """
+
+    dweights: Array | None = None
+    dbiases: Array | None = None
+    _weights: Array
+    _biases: Array
+    activation: str | None = checked(_activation)
+    weight_regularizer_l1: float = checked(finite)
+    weight_regularizer_l2: float = checked(finite)
+    bias_regularizer_l1: float = checked(finite)
+    bias_regularizer_l2: float = checked(finite)
+
+    def __init__(self, n_inputs: int, n_neurons: int, *, activation: str | None = None,
+                 initializer: str | initializers.Initializer = "glorot_uniform",
+                 rng: Seed = None, dtype: DTypeLike = np.float32,
+                 weight_regularizer_l1: float = 0.0, weight_regularizer_l2: float = 0.0,
+                 bias_regularizer_l1: float = 0.0, bias_regularizer_l2: float = 0.0) -> None:
+        self.n_inputs, self.n_neurons = whole("n_inputs", n_inputs), whole("n_neurons", n_neurons)
+        self.activation = activation
+        self.dtype = float_dtype(dtype)
+        self.weight_regularizer_l1, self.weight_regularizer_l2 = weight_regularizer_l1, weight_regularizer_l2
+        self.bias_regularizer_l1, self.bias_regularizer_l2 = bias_regularizer_l1, bias_regularizer_l2
+        create, random = initializers.find(initializer), generator("rng", rng)
+        with room(initializers.WEIGHTS, (self.n_inputs, self.n_neurons)):
+            self.weights = create(self.n_inputs, self.n_neurons, random)
+        self._biases = np.zeros(self.n_neurons, dtype=self.dtype)
+
+    def __repr__(self) -> str:
+        activation = "" if self.activation is None else f", activation={self.activation!r}"
+        return f"Dense({self.n_inputs}, {self.n_neurons}{activation})"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.dtype = float_dtype(self.dtype)  # a copied dtype is another object, and kernels compare by identity
+        self.weights, self.biases = self._weights, self._biases
+
+    @property
+    def weights(self) -> Array:
+        return self._weights
+
+    @weights.setter
+    def weights(self, values: ArrayLike) -> None:
+        self._weights = self._parameter(values, "weights", (self.n_inputs, self.n_neurons))
+
+    @property
+    def biases(self) -> Array:
+        return self._biases[None]
+
+    @biases.setter
+    def biases(self, values: ArrayLike) -> None:
+        self._biases = self._parameter(values, "biases", (1, self.n_neurons)).reshape(-1)
+
+    def held(self) -> tuple[Array, Array]:
+        """The arrays that kernels read and optimizers update: weights (n_inputs, n_neurons), biases (n_neurons,)."""
+        return self._weights, self._biases
+
+    def hold(self, weights: Array, biases: Array) -> None:
+        """Let these C-contiguous arrays, of the layer's dtype, be the parameters, without a copy."""
+        self._weights, self._biases = weights, biases.reshape(-1)
+
+    def regularizers(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """(l1, l2) of the weights and of the biases."""
+        return ((self.weight_regularizer_l1, self.weight_regularizer_l2),
+                (self.bias_regularizer_l1, self.bias_regularizer_l2))
+
+    def penalties(self) -> list[float]:
+        """The penalties that the regularizers add to the loss: of the weights and of the biases, each only if set."""
+        return [penalty(name, values, l1, l2) for name, values, (l1, l2)
+                in zip(("weight", "bias"), self.held(), self.regularizers()) if l1 or l2]
+
+    def _parameter(self, values: ArrayLike, name: str, shape: tuple[int, int]) -> Array:
+        found = as_floats(values, self.dtype, name)
+        if found.shape != shape and (name == "weights" or found.shape != shape[1:]):
+            raise ValueError(f"{name} must have shape {shape}, got {found.shape}")
+        return np.array(found, order="C", copy=True)[:]  # a view: `resize` would free what recorded calls read
+
+    @property
+    def _gives(self) -> str:
+        return PROBABILITIES if self.activation == "sigmoid" else NUMBERS
+
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The outputs (N, n_neurons) for inputs (N, n_inputs)."""
+        flag("training", training)
+        return self._forward(inputs, self.activation)
+
+    def _forward(self, inputs: ArrayLike, activation: str | None) -> Array:
+        self.inputs = inputs = as_floats(inputs, self.dtype, infinite=True)
+        try:
+            self.output = y = backend.ops.dense.forward(inputs, self._weights, self._biases, activation=activation)
+        except (TypeError, ValueError) as error:
+            if inputs.ndim != 2 or inputs.shape[1] != self.n_inputs:
+                raise ValueError(f"inputs must have shape (N, {self.n_inputs}), got {inputs.shape}") from None
+            rename(error, x="inputs", w="weights", b="biases")
+            raise
+        return y
+
+    def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
+        """The gradient (N, n_inputs) of the loss with respect to the inputs, given that of the outputs.
+
+        Sets `dweights` and `dbiases`. `input_gradient=False`, for a first layer, saves a product and returns None.
+        """
+        return self._backward(dvalues, self.activation, flag("input_gradient", input_gradient))
+
+    def _backward(self, dvalues: ArrayLike, activation: str | None, input_gradient: bool) -> Array | None:
+        if self.inputs is None:
+            raise RuntimeError("call forward before backward")
+        dvalues = as_floats(dvalues, self.dtype, "dvalues", infinite=True)
+        try:
+            self.dinputs, self.dweights, biases = backend.ops.dense.backward(
+                dvalues, self.inputs, self._weights, self.output, activation=activation, input_gradient=input_gradient)
+        except (TypeError, ValueError) as error:
+            rename(error, dy="dvalues", x="inputs", w="weights", y="output")
+            raise
+        name = "weight"
+        try:
+            for gradient, values, (l1, l2) in zip((self.dweights, biases), self.held(), self.regularizers()):
+                if l1 or l2:
+                    backend.ops.penalty.backward(gradient, values, l1=l1, l2=l2, out=gradient)
+                name = "bias"
+        except (TypeError, ValueError) as error:
+            rename(error, l1=f"{name}_regularizer_l1", l2=f"{name}_regularizer_l2")
+            raise
+        self.dbiases = biases[None]
+        return self.dinputs

@@ -1,0 +1,80 @@
+"""Layers that check or change the shape of samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..arrays import MOST, Array, as_floats, flag, is_whole, scalar, shown
+from .base import PASSED, _Layer
+
+DIMENSIONS = 63  # the most of a sample: NumPy's arrays have 64
+
+
+class Input(_Layer):
+    """Passes on samples (N, *shape) and checks their shape: `Input(784)`, `Input((28, 28))`.
+
+    Raises TypeError or ValueError for sizes that are not whole numbers of at least 1, ValueError for more dimensions or
+    elements than an array can have.
+    """
+
+    _gives = PASSED
+
+    def __init__(self, shape: int | Sequence[int]) -> None:
+        sizes = tuple(map(scalar, shape if isinstance(shape, (tuple, list)) else (shape,)))
+        for size in sizes:
+            if not is_whole(size):
+                raise TypeError(f"shape must be a whole number or several, got {shown(shape)}")
+            if size < 1:
+                raise ValueError(f"shape must be of numbers of at least 1, got {shown(shape)}")
+        if len(sizes) > DIMENSIONS or math.prod(map(int, sizes)) > MOST:  # a file's would take as long as it likes
+            raise ValueError(f"shape must be of at most {DIMENSIONS} numbers with a product below 2^63, got "
+                             f"{shown(shape)}")
+        self.shape = tuple(map(int, sizes))
+
+    def __repr__(self) -> str:
+        return f"Input({self.shape[0] if len(self.shape) == 1 else self.shape})"
+
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The inputs (N, *shape) as floats. Raises ValueError for another shape."""
+        flag("training", training)
+        self.inputs = self.output = y = as_floats(inputs)
+        if y.shape[1:] != self.shape or not y.ndim:
+            raise ValueError(f"inputs must have shape ({', '.join(map(str, ('samples', *self.shape)))}), got {y.shape}")
+        return y
+
+    def backward(self, dvalues: ArrayLike) -> Array:
+        """The gradient as it is."""
+        self.dinputs = dx = as_floats(dvalues, name="dvalues")
+        return dx
+
+
+class Flatten(_Layer):
+    """y (N, everything else) from x (N, ...): images become rows."""
+
+    _gives = PASSED
+
+    def __repr__(self) -> str:
+        return "Flatten()"
+
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The rows (N, everything else) of inputs (N, ...)."""
+        flag("training", training)
+        self.inputs = inputs = as_floats(inputs)
+        if not inputs.ndim:
+            raise ValueError("inputs must have shape (N, ...), got ()")
+        self.output = y = np.ascontiguousarray(inputs).reshape(len(inputs), math.prod(inputs.shape[1:]))
+        return y
+
+    def backward(self, dvalues: ArrayLike) -> Array:
+        """The gradient in the shape of the inputs."""
+        if self.inputs is None:
+            raise RuntimeError("call forward before backward")
+        dvalues = as_floats(dvalues, self.inputs.dtype, "dvalues", infinite=True)
+        if dvalues.size != self.inputs.size:
+            raise ValueError(f"dvalues must have as many elements as inputs {self.inputs.shape}, got {dvalues.shape}")
+        self.dinputs = dx = dvalues.reshape(self.inputs.shape)
+        return dx

@@ -1,0 +1,1 @@
+"""Models: training them, evaluating them and predicting with them."""
