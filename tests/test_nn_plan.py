@@ -44,7 +44,7 @@ def network(optimizer=None, *, dtype=np.float32, loose=False, accuracy=True, one
 
 def layer_by_layer(monkeypatch):
     """From here on, no step is recorded."""
-    monkeypatch.setattr(nn.steps.Steps, "check", lambda self, data: self._model._need("loss"))
+    monkeypatch.setattr(nn.training.steps.Steps, "check", lambda self, data: self._model._need("loss"))
 
 
 def bits(model):
@@ -56,7 +56,7 @@ OPTIMIZERS = (nn.SGD, nn.Adagrad, nn.RMSprop, nn.Adam, nn.AdamW)
 
 
 def at_once(monkeypatch, steps):
-    monkeypatch.setattr(nn.steps.Pace, "next", lambda self, most: max(1, min(most, steps)))
+    monkeypatch.setattr(nn.training.steps.Pace, "next", lambda self, most: max(1, min(most, steps)))
 
 
 def state(model):
@@ -174,8 +174,8 @@ def test_steps_with_something_to_see_are_done_one_by_one(monkeypatch, capsys):
 
 def test_pace(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(nn.steps, "perf_counter", lambda: clock[0])
-    pace = nn.steps.Pace(1)
+    monkeypatch.setattr(nn.training.steps, "perf_counter", lambda: clock[0])
+    pace = nn.training.steps.Pace(1)
 
     def next(took, most=10**6):
         clock[0] += took
@@ -185,7 +185,7 @@ def test_pace(monkeypatch):
     assert [next(0.012), next(0.03), next(0.009)] == [8, 4, 8]
     assert [next(0.009, 3), next(0.003, 3), next(0.003)] == [3, 3, 16]  # the end of an epoch says nothing
     assert [next(0.1, 0), next(0.1)] == [1, 1]
-    assert nn.steps.Pace(64).next(100) == 64
+    assert nn.training.steps.Pace(64).next(100) == 64
 
 
 def test_a_training_goes_on_at_the_pace_of_the_last(monkeypatch):
@@ -194,7 +194,7 @@ def test_a_training_goes_on_at_the_pace_of_the_last(monkeypatch):
     monkeypatch.setattr(plan.Plan, "repeat",
                         lambda self, data, samples, update, numbers:
                         counts.append(len(numbers)) or repeat(self, data, samples, update, numbers))
-    monkeypatch.setattr(nn.steps, "perf_counter", lambda: 0.0)  # as fast as can be
+    monkeypatch.setattr(nn.training.steps, "perf_counter", lambda: 0.0)  # as fast as can be
     for epochs, wish in ((7, [2, 4]), (20, [4, 8, 8]), (20, [16, 4]), (3, [3])):
         del counts[:]
         model.train(X, Y, epochs=epochs)
@@ -1989,7 +1989,7 @@ def network_of(build, train, plain=False):
     model = build()
     with pytest.MonkeyPatch.context() as patch:
         if plain:
-            patch.setattr(nn.model, "FEW", -1)
+            patch.setattr(nn.training.model, "FEW", -1)
         train(model)
     return bits(model), model.history
 

@@ -253,7 +253,7 @@ class Model:
                 shape, width = layer.shape, layer.shape[0] if len(layer.shape) == 1 else None
             elif isinstance(layer, _layers.Flatten) and number == 2 and shape is not None:
                 width = math.prod(shape)
-            elif not isinstance(layer, _layers._Activation):
+            elif not isinstance(layer, _layers.activations._Activation):
                 width = None
             endings.check_single(number, layer, width)
         endings.check(self.layers, self.loss, width)
