@@ -19,7 +19,7 @@ FLOAT64 = np.dtype(np.float64)
 INT64 = np.dtype(np.int64)
 MOST = 2**63 - 1
 SHOWN = 40  # characters of a text, in an error
-LONGEST = 100  # characters of another value there
+LONGEST = 80  # characters of another value there
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LINE = 64  # bytes of a cache's line and of a vector

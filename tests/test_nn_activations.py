@@ -54,7 +54,7 @@ def test_flatten():
 @pytest.mark.parametrize(("make", "error", "text"), (
     (lambda: nn.LeakyReLU(-1), ValueError, "negative_slope must be finite and at least 0, got -1.0"),
     (lambda: nn.ELU("a"), TypeError, "alpha must be a number, got 'a'"),
-    (lambda: nn.Huber(0), ValueError, "delta must be greater than 0"),
+    (lambda: nn.Huber(0), ValueError, "delta must be finite and greater than 0, got 0.0"),
     (lambda: nn.Huber(float("nan")), ValueError, "delta must be finite"),
     (lambda: nn.RegressionAccuracy(-1), ValueError, "precision must be finite and at least 0"),
 ))

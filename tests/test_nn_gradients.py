@@ -536,9 +536,9 @@ def test_a_layer_that_computes_in_float32():
 @pytest.mark.parametrize(("knobs", "error", "text"), (
     ({"numbers": 0}, ValueError, "numbers must be at least 1, got 0"),
     ({"numbers": 1.5}, TypeError, "numbers must be a whole number, got 1.5"),
-    ({"step": 0}, ValueError, "step must be greater than 0"),
+    ({"step": 0}, ValueError, "step must be finite and greater than 0, got 0.0"),
     ({"step": "a"}, TypeError, "step must be a number, got 'a'"),
-    ({"tolerance": -1}, ValueError, "tolerance must be finite and at least 0, got -1.0"),
+    ({"tolerance": -1}, ValueError, "tolerance must be finite and greater than 0, got -1.0"),
     ({"X": X[:, :2]}, ValueError, r"X must have shape \(samples, 4\) for Dense\(4, 3\), got \(12, 2\)"),
     ({"X": X[:5]}, ValueError, "X and y must have the same length, got 5 and 12"),
     ({"X": X[:0], "y": SHARES[:0]}, ValueError, "the checked data is empty"),

@@ -295,7 +295,7 @@ def test_weights_of_shares_are_those_of_the_largest():
     (lambda: nn.CategoricalCrossentropy(class_weights=[1, 1e300, 1]).forward(P.astype("f4"), Y),
      "class_weights must hold numbers that float32 can hold, got 1e[+]300 at index 1"),
     (lambda: nn.CategoricalCrossentropy(class_weights=[1e30, 1e30, 1e30]).forward(
-        P.astype("f4"), Y, np.full(len(Y), 1e30)), "sample_weight times class_weights must be finite and .* got inf"),
+        P.astype("f4"), Y, np.full(len(Y), 1e30)), "class_weights times sample_weight must be finite and .* got inf"),
     (lambda: nn.CategoricalCrossentropy(class_weights={1: -2.0}), r"class_weights\[1\] must be finite and at least 0"),
     (lambda: nn.CategoricalCrossentropy(class_weights={-1: 2.0}), "a class in class_weights must be at least 0"),
     (lambda: nn.CategoricalCrossentropy(class_weights={}), "class_weights must name at least one class"),
@@ -446,10 +446,10 @@ def test_weights_beyond_float32_are_refused_there():
     single, double = P.astype(np.float32), P
     for weights in ([1, 1e39, 1], {1: 1e39}):
         loss = nn.CategoricalCrossentropy(class_weights=weights)
-        with pytest.raises(ValueError, match=r"class_weights must be finite .*, got inf at index 1 \(as float32\)"):
+        with pytest.raises(ValueError, match=r"class_weights must hold numbers that float32 can hold, got 1e\+39 at"):
             loss.forward(single, Y)
         np.testing.assert_allclose(loss.forward(double, Y)[1:], -1e39 * np.log([.5, .9]), rtol=1e-13)
-    with pytest.raises(ValueError, match=r"sample_weight must be finite .*, got inf at index 1 \(as float32\)"):
+    with pytest.raises(ValueError, match=r"sample_weight must hold numbers that float32 can hold, got 1e\+39 at"):
         nn.MeanSquaredError().forward(single, single, [1, 1e39, 1])
     loss = nn.CategoricalCrossentropy(class_weights=[1, 1e30, 1])
     with pytest.raises(ValueError, match=r"class_weights times sample_weight must be finite .*, got inf at index 2"):

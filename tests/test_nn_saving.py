@@ -359,7 +359,7 @@ def test_what_cannot_be_saved_is_named(tmp_path):
         pass
 
     model = Own()
-    with pytest.raises(TypeError, match="Own cannot be saved: it is not nn.Model, but a class made from it"):
+    with pytest.raises(TypeError, match="Own cannot be saved: it is not nn.Model, but a subclass"):
         model.save(tmp_path / "a.npz")
     assert not list(tmp_path.iterdir())
 
@@ -822,9 +822,8 @@ def test_what_was_loaded_with_many_steps_is_trained_on_and_saved(tmp_path, count
 
         with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 0 and at most {2**52}, got"):
             nn.Model.load(changed(tmp_path / "a.npz", more))
-    model.optimizer.iterations = 2**53
-    with pytest.raises(ValueError, match="cannot be saved.*iterations must be a whole number"):
-        model.save(tmp_path / "c.npz")
+    with pytest.raises(ValueError, match=f"iterations must be in 0..{2**53 - 1}, got {2**53}"):
+        model.optimizer.iterations = 2**53
 
 
 def test_a_path_that_is_none_is_named(tmp_path):

@@ -57,7 +57,7 @@ def sine(samples: int = 1000) -> Pair:
 
 def _points(create: Callable[[int, int], Pair], samples: int, classes: int, seed: int | None) -> Pair:
     samples, classes = whole("samples", samples), whole("classes", classes)
-    fits("samples x classes", (samples, classes, 2))
+    fits("samples times classes", (samples, classes, 2))
     if seed is not None:
         seed = whole("seed", seed, 0, 2**32 - 1)
     former = np.random.get_state()

@@ -773,7 +773,7 @@ def _callbacks(callback: Any) -> Sequence[Callable[[int], Any]]:
     # as a sequence, checked: a fault would show after the first epoch, that of `finish` after the last
     found = () if callback is None else (callback,) if callable(callback) else callback
     if not isinstance(found, (tuple, list)) or not all(map(callable, found)):
-        raise TypeError(f"callback must be callable, or a list of what is, got {shown(callback)}")
+        raise TypeError(f"callback must be a callable or a list of callables, got {shown(callback)}")
     for each in found:
         function("callback", each, "the number of the epoch", 1)
         for name, takes, example in (("begin", "the model", (None,)), ("finish", "no argument", ())):
