@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import kernels
 from ..kernels import Checked, Replay, before_compiling, get_num_threads, reference
-from .arrays import shown
+from .checks import shown
 
 __all__ = ["Replay", "TWINS", "before_compiling", "capture", "get_num_threads", "name", "ops", "use"]
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from . import backend
-from .arrays import Array, as_seed, finite, fits, function, generator, shown, whole
+from .arrays import Array, fits
+from .checks import as_seed, finite, function, generator, shown, whole
 
 Initializer = Callable[[int, int, np.random.Generator], Array]
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT32, FLOAT64, Array, as_array, as_floats, as_labels, checked, finite, rename, whole, within
+from .arrays import FLOAT32, FLOAT64, Array, as_array, as_floats, as_labels, within
+from .checks import checked, finite, rename, whole
 from .targets import as_threshold
 
 

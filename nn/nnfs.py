@@ -17,14 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import layers, losses, metrics, optimizers
-from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, checked, finite, flag, room, whole, word
+from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, room
+from .checks import checked, finite, flag, whole, word
 from .formats import native
 from .initializers import LARGEST, WEIGHTS
-from .layers import Layer
-from .layers import Linear as Activation_Linear
-from .layers import ReLU as Activation_ReLU
-from .layers import Sigmoid as Activation_Sigmoid
-from .layers import Softmax as Activation_Softmax
+from .layers import Layer, Linear as Activation_Linear, ReLU as Activation_ReLU
+from .layers import Sigmoid as Activation_Sigmoid, Softmax as Activation_Softmax
 from .losses import BinaryCrossentropy as Loss_BinaryCrossentropy
 from .losses import CategoricalCrossentropy as Loss_CategoricalCrossentropy
 from .losses import Loss

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .arrays import checked, finite, function, whole
+from .checks import checked, finite, function, whole
 
 Schedule = Callable[[int], float]
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT32, FLOAT64, Array, as_floats, finite, real, shown, whole
+from .arrays import FLOAT32, FLOAT64, Array, as_floats
+from .checks import finite, real, shown, whole
 
 ClassWeights = list[float] | dict[int, float] | str
 BALANCED = "balanced"

@@ -14,7 +14,8 @@ from typing import IO
 
 import numpy as np
 
-from ..arrays import Array, fits, whole
+from ..arrays import Array, fits
+from ..checks import whole
 from ..files import LARGEST, reading
 from .images import image_folder, train_test_images
 

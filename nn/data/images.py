@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import INT64, Array, optional_flag, shown, whole
+from ..arrays import INT64, Array
+from ..checks import optional_flag, shown, whole
 from ..files import reading
 
 # by suffix, the only format that a file may have: some of Pillow's other formats start programs

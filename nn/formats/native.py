@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import layers, losses, metrics, optimizers, schedules
-from ..arrays import Array, as_floats, real
+from ..arrays import Array, as_floats
+from ..checks import real
 from ..files import read, read_json, write
 from ..training import model as models
 from ..training.history import numbers

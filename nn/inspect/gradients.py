@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import FLOAT32, FLOAT64, Array, Seed, as_floats, flag, generator, positive, shown, whole
+from ..arrays import FLOAT32, FLOAT64, Array, as_floats
+from ..checks import Seed, flag, generator, positive, shown, whole
 from ..layers import Dense, Layer
 from ..training.model import Model, _kept
 from ..training.progress import say

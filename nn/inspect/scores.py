@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import FLOAT64, INT64, Array, as_floats, as_labels, as_plain, shown, whole, within
+from ..arrays import FLOAT64, INT64, Array, as_floats, as_labels, as_plain, within
+from ..checks import shown, whole
 from ..targets import as_threshold
 
 MOST = 1 << 15  # classes, whose matrix takes 8 GiB: a wrong label should not fill the memory

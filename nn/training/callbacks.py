@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..arrays import checked, finite, flag, optional_flag, shown, whole
+from ..checks import checked, finite, flag, optional_flag, shown, whole
 from ..files import naming
 from .model import Model, StopTraining
 
