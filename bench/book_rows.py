@@ -43,9 +43,6 @@ class Figures(NamedTuple):
     loss: float
 
 
-# ---- the book's programs
-
-
 @dataclass
 class Program:
     """A training before its first step; the last layer is an activation."""
@@ -182,9 +179,6 @@ def fashion(optimizer: Any) -> Program:
     return Program(X[keys], y[keys], layers, Loss_CategoricalCrossentropy(), optimizer, Accuracy_Categorical(), test)
 
 
-# ---- the table
-
-
 @dataclass(frozen=True)
 class Row:
     """A training; its last figures (accuracy, loss) in print, and from the book's code under one build of NumPy."""
@@ -285,9 +279,6 @@ BY_NAME = {row.name: row for row in ROWS}
 # 20 runs of an independent program of the book's formulas (`plain` of tests/test_book.py, with the book's clip), from
 # weights changed as in `Program.change`. They lie within 0.71 to 0.97 / 0.10 to 0.58, and 0.68 to 0.85 / 0.45 to 1.13.
 MEDIANS = {("sgd-momentum-0.9", False): (.930, .182), ("adam-l2", True): (.830, .542)}
-
-
-# ---- processes
 
 
 def trained(requests: Sequence[dict[str, Any]], threads: int | None = None, dtype: str = "float32"

@@ -648,7 +648,7 @@ def test_hostile_numbers_are_one_line(text, capsys, tmp_path, monkeypatch):
 
 def test_scales_may_be_negative_in_any_spelling(capsys):
     for texts in (("-1", "1"), ("-1e0", "1e0"), ("-1.", "-.5"), ("-1E-5", "+1"), ("0", "-1e5")):
-        options = cli._parser().parse_args(["predict", "a.npz", "a.csv", "--scale", *texts])
+        options = cli.parser(cli.COMMANDS).parse_args(["predict", "a.npz", "a.csv", "--scale", *texts])
         assert options.scale == [float(text) for text in texts]
     for texts in (("1e308", "-1e308"), ("0", "1e31"), ("-2e30", "0")):
         assert cli.main(["predict", "a.npz", "a.csv", "--scale", *texts]) == 2
@@ -752,8 +752,9 @@ def test_the_help_names_the_real_defaults(capsys):
 
     real = {
         "--epochs": of("epochs"), "--batch-size": of("batch_size"), "--learning-rate": of("learning_rate"),
-        "--seed": str(cli._parser().parse_args(SPIRAL).seed), "--data": "$NNJIT_DATA, Debian's folder, or a download "
-        "of 30 MB", "--scale": "{:g} {:g} for images; other data stays as it is".format(*predict.PICTURES),
+        "--seed": str(cli.parser(cli.COMMANDS).parse_args(SPIRAL).seed),
+        "--data": "$NNJIT_DATA, Debian's folder, or a download of 30 MB",
+        "--scale": "{:g} {:g} for images; other data stays as it is".format(*predict.PICTURES),
         "--background": str(predict.images.WHITE)}
     found = {}
     for command in ("train", "predict", "check", "bench", "warm", "info"):
