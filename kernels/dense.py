@@ -37,7 +37,7 @@ def forward(x, w, b, *, activation=None, out=None, parallel=None):
     y = check.out("out", out, (rows, neurons), x.dtype, x, w, b)
     flags = BIAS + A_TRANSPOSED * x_transposed + B_TRANSPOSED * w_transposed + ACTIVATION * function
     # b as a matrix, since the loops are compiled for that
-    return product(x, w, y, b[None], flags, rows * neurons * depth, parallel)
+    return product(x, w, y, flags, rows * neurons * depth, parallel, b[None])
 
 
 def _factors(x, w):
@@ -147,8 +147,8 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
     nest = pick(_gradient_blocks, dy.size >= PARALLEL_FROM, parallel)
     nest(dy, dy if function == NO_ACTIVATION else y, dz, sums, db, function)
     work = rows * neurons * depth
-    product(x, dz, dw, dw, A_TRANSPOSED * (not x_transposed), work, parallel)
+    product(x, dz, dw, A_TRANSPOSED * (not x_transposed), work, parallel)
     if input_gradient:
-        product(dz, w, dx, dx, B_TRANSPOSED * (not w_transposed), work, parallel)
+        product(dz, w, dx, B_TRANSPOSED * (not w_transposed), work, parallel)
         return dx, dw, db
     return None, dw, db

@@ -295,14 +295,14 @@ def _product(a, b, c, bias, flags, tasks):
         _task(a, b, c, bias, flags, pack_a, room, height, across, task // blocks * height, task % blocks * across)
 
 
-def product(a, b, c, bias, flags, work, parallel):
-    """c = f(a b + bias) for checked arrays, a and b as they lie in memory, of `work` multiply-adds; without BIAS in
-    flags, bias is not read and f must be the identity."""
+def product(a, b, c, flags, work, parallel, bias=None):
+    """c = f(a b + bias) for checked arrays, a and b as they lie in memory, of `work` multiply-adds. With a bias, BIAS
+    must be in flags; without one, f must be the identity."""
     if work or c.size:
         large = work >= PARALLEL_FROM
         nest = pick(_product, large, parallel)
         tasks = team() if parallel or large and parallel is None else 1
-        nest(a, b, c, bias, flags, tasks)
+        nest(a, b, c, a if bias is None else bias, flags, tasks)  # a stands for it, and is not read as such
     return c
 
 
@@ -329,7 +329,7 @@ def forward(a, b, *, out=None, parallel=None):
     if size != k:
         raise ValueError(f"b must have shape ({k}, n) to match a {(m, k)}, got {(size, n)}")
     c = np.empty((m, n), a.dtype) if out is None else check.out("out", out, (m, n), a.dtype, a, b)
-    return product(a, b, c, c, A_TRANSPOSED * a_transposed + B_TRANSPOSED * b_transposed, m * n * k, parallel)
+    return product(a, b, c, A_TRANSPOSED * a_transposed + B_TRANSPOSED * b_transposed, m * n * k, parallel)
 
 
 def backward(dc, a, b, *, out=None, parallel=None):
@@ -358,5 +358,5 @@ def backward(dc, a, b, *, out=None, parallel=None):
     db = check.out("out[1]", db, (k, n), a.dtype, dc, a, b, da)
     left = A_TRANSPOSED * dc_transposed + B_TRANSPOSED * (not b_transposed)
     right = A_TRANSPOSED * (not a_transposed) + B_TRANSPOSED * dc_transposed
-    return (product(dc, b, da, da, left, m * n * k, parallel),
-            product(a, dc, db, db, right, m * n * k, parallel))
+    return (product(dc, b, da, left, m * n * k, parallel),
+            product(a, dc, db, right, m * n * k, parallel))

@@ -29,7 +29,7 @@ class Calling:
 
     def __getstate__(self) -> dict[str, Any]:
         # they are as large as the batch, and may be confidential
-        return {name: value for name, value in vars(self).items() if name not in LAST}
+        return {name: value for name, value in vars(self).items() if name not in LAST and name != "_model"}
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -21,7 +21,7 @@ import numpy as np
 from . import backend
 from .arrays import Array, aligned, as_floats, checked, finite, flag, rename, shown, whole
 from .layers import Layer
-from .parameters import ALIGNMENT, Parameters
+from .parameters import ALIGNMENT, Parameters, gradients_of, parameters_of
 from .schedules import Schedule, _as_rate, _power, foreseeable
 
 MOST = 10**7  # updates whose betas are multiplied one by one, which takes half a second
@@ -118,14 +118,13 @@ class _Optimizer:
         state, n = self._state(layer), self.buffers
         powers = self._next(state.powers)
         numbers = self._numbers(powers)
-        name = "weights"
-        try:
-            self._step(layer.weights, layer.dweights, *state.arrays[:n], **numbers)
-            name = "biases"
-            self._step(layer.biases, layer.dbiases, *state.arrays[n:], **numbers)
-        except (TypeError, ValueError) as error:
-            rename(error, w=name, dw=f"d{name}")
-            raise
+        gradients = gradients_of(layer)
+        for place, (name, values) in enumerate(parameters_of(layer).items()):
+            try:
+                self._step(values, gradients[name], *state.arrays[n * place:n * (place + 1)], **numbers)
+            except (TypeError, ValueError) as error:
+                rename(error, w=name, dw=f"d{name}")
+                raise
         state.powers = powers
 
     def _kept(self, layer: Layer) -> _State | None:
@@ -138,7 +137,7 @@ class _Optimizer:
 
     def _like(self, layer: Layer) -> list[Array]:
         # for each array of state, the parameters it belongs to
-        return [values for values in (layer.weights, layer.biases) for _ in range(self.buffers)]
+        return [values for values in parameters_of(layer).values() for _ in range(self.buffers)]
 
     def _state(self, layer: Layer) -> _State:
         state = self._kept(layer)
@@ -216,7 +215,7 @@ class _Optimizer:
         views = [parameters.cut(buffer) for buffer in whole]
         for number, layer in enumerate(parameters.layers):
             state = self._state(layer)
-            arrays = tuple(pairs[number][k] for k in (0, 1) for pairs in views)
+            arrays = tuple(each[number][name] for name in layer.parameters for each in views)
             for view, old in zip(arrays, state.arrays):
                 view[...] = old
             state.arrays = arrays
@@ -401,17 +400,20 @@ def clip_gradients(layers: Sequence[Layer], max_norm: float) -> float:
     without gradients, such as before its backward or without weights.
     """
     max_norm = finite("max_norm", max_norm)
+    names, gradients = [], []
     for layer in layers:
-        if getattr(layer, "dweights", None) is None or getattr(layer, "dbiases", None) is None:
+        found = gradients_of(layer)
+        if not found or any(each is None for each in found.values()):
             raise RuntimeError(f"{shown(layer)} has no gradients to clip: give trainable_layers, after a backward")
-    gradients = [gradient for layer in layers for gradient in (layer.dweights, layer.dbiases)]
+        names += found.keys()
+        gradients += found.values()
     # summed in the order that they have in a model: see Parameters
     parts = [part for each in gradients for part in (each.ravel(), np.zeros(-each.size % ALIGNMENT, each.dtype))]
     name = "dweights and dbiases"
     try:
         norm: float = backend.ops.clip_norm.forward(np.concatenate(parts)) if parts else 0.0
-        for number, gradient in enumerate(gradients):
-            name = "dbiases" if number % 2 else "dweights"
+        for name, gradient in zip(names, gradients):
+            name = f"d{name}"
             backend.ops.clip_norm.step(gradient, norm=norm, max_norm=max_norm)
     except (TypeError, ValueError) as error:
         rename(error, x=name)

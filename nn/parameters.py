@@ -1,18 +1,69 @@
-"""All parameters of a model in one array, their gradients in another."""
+"""Parameters by name: those of a layer, of layers within layers, and of a whole model in one array.
 
+A layer has `parameters` and `gradients`, arrays by name, and `layers`, its children, if it has any. Layers in the
+style of the book have the attributes `weights`, `biases`, `dweights` and `dbiases` instead.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from .arrays import Array, aligned
 
-ALIGNMENT = 16  # elements: the parameters of each layer start at a vector
+ALIGNMENT = 16  # elements: each layer's parameters begin where a vector does
+BOOK = ("weights", "biases")
+
+
+def children(layer: Any) -> dict[str, Any]:
+    """The layers that a layer is made of, by their names, or by their numbers where they have none."""
+    found = getattr(layer, "layers", ())
+    if hasattr(layer, "finalize"):  # a model within a model predicts, but is not trained
+        return {}
+    if isinstance(found, Mapping):
+        return dict(found)
+    return {str(number): each for number, each in enumerate(found)} if isinstance(found, (list, tuple)) else {}
+
+
+def named(layers: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(name, layer) of layers and of all that they are made of, such as "3.body.0", each before its own."""
+    for number, layer in enumerate(layers):
+        yield f"{prefix}{number}", layer
+        yield from within(layer, f"{prefix}{number}.")
+
+
+def within(layer: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(name, layer) of all that a layer is made of."""
+    for name, each in children(layer).items():
+        yield prefix + name, each
+        yield from within(each, f"{prefix}{name}.")
+
+
+def walk(layers: Iterable[Any]) -> list[Any]:
+    """Layers and all that they are made of, each before its own."""
+    return [layer for _, layer in named(layers)]
+
+
+def parameters_of(layer: Any) -> Mapping[str, Array]:
+    """The parameters of a layer alone, without those of the layers that it is made of."""
+    found = getattr(layer, "parameters", None)
+    if isinstance(found, Mapping):
+        return found
+    return {name: getattr(layer, name) for name in BOOK if hasattr(layer, name)} if hasattr(layer, "weights") else {}
+
+
+def gradients_of(layer: Any) -> Mapping[str, Array | None]:
+    """The gradients of the last backward, by the names of the parameters."""
+    found = getattr(layer, "gradients", None)
+    if isinstance(found, Mapping):
+        return found
+    return {name: getattr(layer, f"d{name}", None) for name in parameters_of(layer)}
 
 
 class Parameters:
     """All parameters of some layers in one array, `values`, and their gradients in another.
 
-    The layers' own `weights` and `biases` become views of it, so that an optimizer updates them all in one pass.
+    The layers' own parameters become views of it, so that an optimizer updates them all in one pass.
     """
 
     def __init__(self, layers: list[Any]) -> None:
@@ -20,37 +71,39 @@ class Parameters:
         self._places = []
         size = 0
         for layer in layers:
-            for parameter in (layer.weights, layer.biases):
-                self._places.append((size, parameter.size, parameter.shape))
-                size += -(-parameter.size // ALIGNMENT) * ALIGNMENT
+            for name, values in layer.parameters.items():
+                self._places.append((name, size, values.size, values.shape))
+                size += -(-values.size // ALIGNMENT) * ALIGNMENT
+        self._counts = [len(layer.parameters) for layer in layers]
         self.values = aligned((size,), layers[0].dtype)
         self.gradients = aligned((size,), layers[0].dtype)
         self.updating: Any = None  # an optimizer's recorded call
-        for layer, (weights, biases) in zip(layers, self.cut(self.values)):
-            weights[...], biases[...] = layer.weights, layer.biases
-            layer.hold(weights, biases)
-        self._held = [layer.held() for layer in layers]
+        self._views = self.cut(self.values)
+        for layer, views in zip(layers, self._views):
+            for name, values in layer.parameters.items():
+                views[name][...] = values
+                layer.adopt(name, views[name])
 
-    def cut(self, whole: Array) -> list[tuple[Array, Array]]:
-        """Views of an array like `values`: for each layer the parts of its weights and biases, in their shapes."""
-        parts = [whole[start:start + size].reshape(shape) for start, size, shape in self._places]
-        return list(zip(parts[::2], parts[1::2]))
+    def cut(self, whole: Array) -> list[dict[str, Array]]:
+        """Views of an array like `values`: for each layer those of its parameters, by name and in their shapes."""
+        places = iter(self._places)
+        return [{name: whole[start:start + size].reshape(shape) for name, start, size, shape in
+                 (next(places) for _ in range(count))} for count in self._counts]
 
     def shares(self, x: Array) -> bool:
         """Whether an array may share memory with parameters or gradients."""
         return np.may_share_memory(x, self.values) or np.may_share_memory(x, self.gradients)
 
     def take(self) -> bool:
-        """Copy arrays that were assigned to layers since. False, and copies nothing, if shape or dtype differ."""
-        pairs = [(array, view) for layer, views in zip(self.layers, self._held)
-                 for array, view in zip(layer.held(), views) if array is not view]
+        """Copy in arrays assigned to layers since. If their shape or dtype differs, do nothing and return False."""
+        changed = [(layer, name, array, view) for layer, views in zip(self.layers, self._views)
+                   for (name, array), view in zip(layer.parameters.items(), views.values()) if array is not view]
         if any(array.shape != view.shape or array.dtype != view.dtype or not view.flags.writeable
-               for array, view in pairs):
+               for _, _, array, view in changed):
             return False
-        for array, view in pairs:
+        for layer, name, array, view in changed:
             view[...] = array
-        if pairs:
-            self.updating = None  # the optimizer's state of the layers may have changed, too
-            for layer, views in zip(self.layers, self._held):
-                layer.hold(*views)
+            layer.adopt(name, view)
+        if changed:
+            self.updating = None  # the layers' state may be another's, too
         return True

@@ -191,7 +191,7 @@ class Replay:
     @staticmethod
     def unexplained(calls, known):
         """The first array that is read, but lies neither in the memory of the arrays `known` nor was written by an
-        earlier call: the number of the call and the name of the argument. None where the calls say it all."""
+        earlier call: the number of the call, the argument's name and the array. None where the calls say it all."""
         spans: list[tuple[int, int]] = []  # of memory, that do not touch
         for x in known:
             spans = _with(spans, x)
@@ -201,11 +201,17 @@ class Replay:
             for name, x in arrays:
                 start, end = _address(x), _address(x) + x.nbytes
                 if name not in nest.writes and not any(low <= start and end <= high for low, high in spans):
-                    return number, name
+                    return number, name, x
             for name, x in arrays:
                 if name in nest.writes:
                     spans = _with(spans, x)
         return None
+
+    @staticmethod
+    def written(variant):
+        """The places of the arguments that a call writes."""
+        nest = nest_of(variant)
+        return [place for place, name in enumerate(nest.names) if name in nest.writes or name in nest.updates]
 
     @property
     def compiled(self):

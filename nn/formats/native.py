@@ -14,18 +14,21 @@ from .. import layers, losses, metrics, optimizers, schedules
 from ..arrays import Array, as_floats
 from ..checks import real
 from ..files import read, read_json, write
+from ..parameters import named, parameters_of
 from ..training import model as models
 from ..training.history import numbers
+from ..training.recording import METHODS
 
 FORMAT = "nnjit model 1"
 DESCRIPTION = "model.json"
 COUNT = 2**52  # the most steps in a file
+DEPTH = 20  # how often layers may be within others there
 BASES: list[type] = [losses.Loss]  # which compute nothing
 CLASSES: dict[str, type] = {
     **{name: found for module in (layers, losses, metrics, optimizers, schedules)
        for name, found in vars(module).items()
        if inspect.isclass(found) and found.__module__.startswith(module.__name__) and not name.startswith("_")
-       and found not in (layers.Sequential, *BASES)},  # a model has its layers one by one
+       and found not in BASES},
     "layers.Step": layers.Step,  # "Step" is the schedule
     "Model": models.Model}
 LAYERS = tuple(found for found in CLASSES.values() if found.__module__.startswith(layers.__name__))
@@ -57,6 +60,12 @@ def _describe(part: Any) -> Any:
     if type(part) not in NAMES:
         kind = "of a base class" if type(part) in BASES else "not of a class of nnjit.nn"
         raise TypeError(f"{part!r} cannot be saved: it is {kind}")
+    if isinstance(part, layers.Residual):
+        return {"class": NAMES[type(part)], "body": _describe(part.body.layers), "shortcut": _describe(part.shortcut),
+                "activation": _describe(part.activation)}
+    if isinstance(part, (layers.Sequential, layers.Parallel)):
+        more = {"join": part.join} if isinstance(part, layers.Parallel) else {}
+        return {"class": NAMES[type(part)], "layers": _describe(part.layers), **more}
     if hasattr(part, "arguments"):
         return {"class": NAMES[type(part)], **part.arguments()}
     names = inspect.signature(type(part).__init__).parameters
@@ -111,6 +120,28 @@ def _build(described: Any, kind: type | tuple[type, ...]) -> Any:
     return found(**arguments)
 
 
+def _layer(described: Any, name: str, arrays: dict[str, Array], depth: int = 0) -> Any:
+    """A layer by its description, and those that it is made of; `name` is where it stands, such as "3.body.0"."""
+    if depth > DEPTH:
+        raise ValueError(f"layers are within each other more than {DEPTH} times")
+    found = _class(described) if isinstance(described, dict) else object
+    if not issubclass(found, (layers.Sequential, layers.Parallel, layers.Residual)):
+        if isinstance(described, dict) and "n_inputs" in described and (
+                arrays[f"layer{name}.weights"].shape != (described["n_inputs"], described["n_neurons"])):
+            raise ValueError(f"the weights of layer {name} have another shape than the layer")
+        return _build(described, LAYERS)
+
+    def several(each: list[Any], prefix: str) -> list[Any]:
+        return [_layer(one, f"{prefix}.{number}", arrays, depth + 1) for number, one in enumerate(each)]
+
+    if issubclass(found, layers.Residual):
+        more = {part: each and _layer(each, f"{name}.{part}", arrays, depth + 1)
+                for part in ("shortcut", "activation") for each in [described[part]]}
+        return found(*several(described["body"], f"{name}.body"), **more)
+    more = {"join": described["join"]} if issubclass(found, layers.Parallel) else {}
+    return found(*several(described["layers"], name), **more)
+
+
 def _figures(name: Any, values: Any) -> Array:
     try:
         return np.array(numbers(name, values))
@@ -128,8 +159,13 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a model: layers, loss, optimizer with its state, accuracy and history. See `Model.save`."""
     optimizer = model.optimizer
     ours = isinstance(optimizer, optimizers._Optimizer)
+    names, parts = zip(*named(model.layers)) if model.layers else ((), ())
+    for part in (*parts, model.loss, optimizer, model.accuracy):
+        if part is not None and not METHODS.isdisjoint(vars(part)):
+            lost = ", ".join(sorted(METHODS & {*vars(part)}))
+            raise TypeError(f"{part!r} cannot be saved: its own {lost} would be lost")
     # a state that does not fit (say, of a momentum that was switched off) is not used again
-    states = [optimizer._kept(layer) if ours and hasattr(layer, "held") else None for layer in model.layers]
+    states = [optimizer._kept(layer) if ours and parameters_of(layer) else None for layer in parts]
     if type(model) not in NAMES:
         raise TypeError(f"{type(model).__name__} cannot be saved: it is not nn.Model, but a subclass")
     figures = {str(name): _figures(name, values) for name, values in model.history.items()}
@@ -141,17 +177,16 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
                    "history": {name: [] for name in figures},
                    "iterations": _count(getattr(optimizer, "iterations", 0)),
                    "learning_rate": _describe(getattr(optimizer, "current_learning_rate", 0.0)),
-                   "calls": [_count(getattr(each, "calls", None)) for each in model.layers],
-                   "trainable": [_describe(getattr(each, "trainable", None)) for each in model.layers],
+                   "calls": [_count(getattr(each, "calls", None)) for each in parts],
+                   "trainable": [_describe(getattr(each, "trainable", None)) for each in parts],
                    "powers": [state and state.powers for state in states]}
     arrays = {DESCRIPTION: np.frombuffer(json.dumps(description, default=_describe).encode(), np.uint8)}
     # by number, since a name may be any text
     arrays.update({f"history{number}": values for number, values in enumerate(figures.values()) if len(values)})
-    for number, (layer, state) in enumerate(zip(model.layers, states)):
-        if hasattr(layer, "held"):
-            arrays[f"layer{number}.weights"], arrays[f"layer{number}.biases"] = layer.held()
-            for place, array in enumerate(state.arrays if state else ()):
-                arrays[f"layer{number}.state{place}"] = array
+    for place, layer, state in zip(names, parts, states):
+        arrays.update({f"layer{place}.{name}": values for name, values in parameters_of(layer).items()})
+        arrays.update({f"layer{place}.state{number}": array for number, array in
+                       enumerate(state.arrays if state else ())})
     try:
         _restore(dict(arrays))
     except (TypeError, ValueError) as error:  # an attribute was set to an invalid value
@@ -165,7 +200,7 @@ def _whole(name: str, value: Any) -> int:
     return value
 
 
-def _powers(number: int, values: Any, count: int) -> tuple[float, ...]:
+def _powers(number: str, values: Any, count: int) -> tuple[float, ...]:
     found = tuple(real(f"powers of layer {number}", value) for value in values)
     if len(found) != count or not all(0 <= power <= 1 for power in found):
         raise ValueError(f"powers of layer {number} must be {count} numbers in 0..1, got {str(values)[:40]}")
@@ -183,13 +218,10 @@ def _restore(arrays: dict[str, Array]) -> Any:
     description = read_json(arrays.pop(DESCRIPTION).tobytes(), DESCRIPTION)
     if description["format"] != FORMAT:
         raise ValueError(f"its format is {description['format']!r}, this version reads {FORMAT!r}")
-    for number, each in enumerate(description["layers"]):
-        if isinstance(each, dict) and "n_inputs" in each and (
-                arrays[f"layer{number}.weights"].shape != (each["n_inputs"], each["n_neurons"])):
-            raise ValueError(f"the weights of layer {number} have another shape than the layer")
     model = _build({"class": description["class"]}, models.Model)
-    for each in description["layers"]:
-        model.add(_build(each, LAYERS))
+    for number, each in enumerate(description["layers"]):
+        model.add(_layer(each, str(number), arrays))
+    names, parts = zip(*named(model.layers)) if model.layers else ((), ())
     model.set(loss=_build(description["loss"], losses.Loss),
               optimizer=_build(description["optimizer"], optimizers._Optimizer),
               accuracy=_build(description["accuracy"], metrics._Counting),
@@ -203,29 +235,29 @@ def _restore(arrays: dict[str, Array]) -> Any:
         optimizer.iterations = _whole("iterations", description["iterations"])
         optimizer.current_learning_rate = description["learning_rate"]
         # in files without powers all layers were updated in each step
-        powers = description.get("powers") or [optimizer._after(optimizer.iterations)] * len(model.layers)
+        powers = description.get("powers") or [optimizer._after(optimizer.iterations)] * len(parts)
     before = "trainable" not in description  # layers could be frozen
     if not before:
-        for layer, trainable in zip(model.layers, description["trainable"], strict=True):
+        for layer, trainable in zip(parts, description["trainable"], strict=True):
             layer.trainable = trainable
-    for number, (layer, calls) in enumerate(zip(model.layers, description["calls"], strict=True)):
+    for number, (place, layer, calls) in enumerate(zip(names, parts, description["calls"], strict=True)):
         if calls is not None:
             if not hasattr(layer, "calls"):
                 raise ValueError(f"{layer} counts no calls")
             layer.calls = _whole("calls", calls)
-        if not hasattr(layer, "held"):
-            continue
-        layer.weights, layer.biases = arrays[f"layer{number}.weights"], arrays[f"layer{number}.biases"]
+        for name in parameters_of(layer):
+            setattr(layer, name, arrays[f"layer{place}.{name}"])
         state: list[Array] = []
-        while (name := f"layer{number}.state{len(state)}") in arrays:
+        while (name := f"layer{place}.state{len(state)}") in arrays:
             state.append(as_floats(arrays[name], layer.dtype, name))
         if state:
-            buffers = getattr(optimizer, "buffers", 0)
-            wish = [values.shape for values in (layer.weights, layer.biases) for _ in range(buffers)]
-            if [values.shape for values in state] != wish:
-                raise ValueError(f"the optimizer's state of layer {number} does not fit the layer")
+            like = [values for values in parameters_of(layer).values() for _ in range(getattr(optimizer, "buffers", 0))]
+            if [values.size for values in state] != [values.size for values in like]:
+                raise ValueError(f"the optimizer's state of layer {place} does not fit the layer")
             kept = optimizers._State()
-            kept.arrays, kept.powers = tuple(state), _powers(number, powers[number], len(optimizer.powers))
+            # that of biases (1, n_neurons) in older files
+            kept.arrays = tuple(values.reshape(each.shape) for values, each in zip(state, like))
+            kept.powers = _powers(place, powers[number], len(optimizer.powers))
             optimizer._states[layer] = kept
     for number, (name, values) in enumerate(description["history"].items()):
         if not values and f"history{number}" in arrays:  # older files have the figures in the description

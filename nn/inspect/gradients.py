@@ -17,12 +17,12 @@ from numpy.typing import ArrayLike
 
 from ..arrays import FLOAT32, FLOAT64, Array, as_floats
 from ..checks import Seed, flag, generator, positive, shown, whole
-from ..layers import Dense, Layer
-from ..training.model import Model, _kept
+from ..layers import Dense, Layer, result, with_parameters
+from ..parameters import gradients_of, parameters_of, walk, within
+from ..training.model import Model
 from ..training.progress import say
 
 SHIFT = 1e-3  # of parameters: far beyond the steps, so that few kinks remain within them
-PARAMETERS = ("weights", "biases")
 
 
 class GradientRow(NamedTuple):
@@ -114,15 +114,15 @@ def check_gradients(model: Model, X: ArrayLike, y: ArrayLike, *, numbers: int | 
 def _float64(model: Model, rng: np.random.Generator) -> Model:
     twin = copy.copy(model)
     twin.layers, twin.loss = copy.deepcopy((model.layers, model.loss))
-    for part in (*twin.layers, twin.loss):
+    for part in (*walk(twin.layers), twin.loss):
         for name, value in list(vars(part).items()):
             if isinstance(value, np.ndarray) and value.dtype == FLOAT32:
                 setattr(part, name, value.astype(np.float64))
             elif isinstance(value, np.dtype) and value == FLOAT32:
                 setattr(part, name, FLOAT64)
     twin.finalize()
-    for layer in twin._with_weights():
-        for name in PARAMETERS:
+    for layer in with_parameters(twin.layers):
+        for name in parameters_of(layer):
             values = getattr(layer, name)
             setattr(layer, name, values + rng.normal(0, SHIFT, values.shape))
     if isinstance(twin._joined, Dense):
@@ -148,14 +148,14 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
     layers = list(enumerate(model.layers[:len(model._scoring)], 1))
     for number, layer in layers:
         inputs.append(x.copy())
-        states.append(_state(layer))
-        x = _kept(layer.forward(x, True), layer, "output")
+        states.append([(part, _state(part)) for part in walk([layer])])
+        x = result(layer.forward(x, True), layer, "output")
         if x.dtype != FLOAT64:
             raise TypeError(f"layer {_name(number, layer)} must give float64 for float64, got {x.dtype}")
     outputs = x.copy()
     criterion.output = x  # as in a training
     losses = criterion.forward(x, y)
-    gradient = _copy(_kept(criterion.backward(criterion.output, y), criterion, "dinputs") * weights[:, None])
+    gradient = _copy(result(criterion.backward(criterion.output, y), criterion, "dinputs") * weights[:, None])
     name = type(model.loss).__name__
     if model._joined is not None:
         name = f"{'Sigmoid' if isinstance(model._joined, Dense) else type(model._joined).__name__}, {name}"
@@ -171,26 +171,33 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
     return arrays
 
 
-def _layer(label: str, layer: Layer, x: Array, dy: Array, dx: Any, state: dict[str, Any]) -> list[_Checked]:
+def _layer(label: str, layer: Layer, x: Array, dy: Array, dx: Any, states: list[tuple[Layer, dict[str, Any]]]
+           ) -> list[_Checked]:
+    # `states` are of the layer and of all that it is made of
     def of_inputs(x: Array) -> Array:
-        layer.__dict__.update(copy.deepcopy(state))
-        outputs = _kept(layer.forward(x.copy(), True), layer, "output")
-        return np.append(dy * outputs, layer.penalties() if hasattr(layer, "penalties") else [])
+        for part, state in states:
+            part.__dict__.update(copy.deepcopy(state))
+        outputs = result(layer.forward(x.copy(), True), layer, "output")
+        return np.append(dy * outputs, [penalty for part, _ in states if hasattr(part, "penalties")
+                                        for penalty in part.penalties()])
 
-    def of(name: str, kept: Array) -> Callable[[Array], Array]:
+    def of(part: Layer, name: str, kept: Array) -> Callable[[Array], Array]:
         def terms(values: Array) -> Array:
-            setattr(layer, name, values)
+            setattr(part, name, values)
             found = of_inputs(x)
-            setattr(layer, name, kept)
+            setattr(part, name, kept)
             return found
         return terms
 
     arrays = [_Checked(label, "inputs", x, dx, of_inputs)]
-    if hasattr(layer, "weights"):
-        for name in PARAMETERS:
-            values = getattr(layer, name).copy()
-            gradient = _copy(getattr(layer, f"d{name}", None))
-            arrays.append(_Checked(label, name, values.copy(), gradient, of(name, values)))
+    for path, part in [("", layer), *within(layer)]:
+        gradients = gradients_of(part)
+        for name in parameters_of(part):
+            values, gradient = getattr(part, name).copy(), _copy(gradients[name])
+            if gradient is not None and gradient.size == values.size:
+                gradient = gradient.reshape(values.shape)
+            arrays.append(_Checked(label, f"{path}.{name}" if path else name, values.copy(), gradient,
+                                   of(part, name, values)))
     return arrays
 
 

@@ -6,12 +6,14 @@ returns new arrays.
 """
 
 from .activations import ELU, GELU, LeakyReLU, Linear, LogSoftmax, ReLU, SiLU, Sigmoid, Softmax, Softplus, Step, Tanh
-from .base import LOGARITHMS, Layer, NUMBERS, PASSED, PROBABILITIES, SHARES, penalty
-from .containers import Sequential, check_use, trained, unfolded, with_weights
+from .base import LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Layer, _Layer, penalty, result
+from .containers import (Identity, Parallel, Residual, Sequential, check_use, shape_through, stand_in, stop, trained,
+                         unfolded, with_parameters)
 from .dense import Dense
 from .dropout import Dropout
 from .shape import Flatten, Input
 
-__all__ = ["Dense", "Dropout", "ELU", "Flatten", "GELU", "Input", "LOGARITHMS", "Layer", "LeakyReLU", "Linear",
-           "LogSoftmax", "NUMBERS", "PASSED", "PROBABILITIES", "ReLU", "SHARES", "Sequential", "SiLU", "Sigmoid",
-           "Softmax", "Softplus", "Step", "Tanh", "check_use", "penalty", "trained", "unfolded", "with_weights"]
+__all__ = ["Dense", "Dropout", "ELU", "Flatten", "GELU", "Identity", "Input", "LOGARITHMS", "Layer", "LeakyReLU",
+           "Linear", "LogSoftmax", "NUMBERS", "PASSED", "PROBABILITIES", "Parallel", "ReLU", "Residual", "SHARES",
+           "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step", "Tanh", "_Layer", "check_use", "penalty",
+           "result", "shape_through", "stand_in", "stop", "trained", "unfolded", "with_parameters"]

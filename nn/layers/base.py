@@ -12,10 +12,50 @@ SHARES, PROBABILITIES, LOGARITHMS = "probabilities of classes", "a probability f
 NUMBERS, PASSED = "other numbers", "what it gets"
 
 
+Shape = tuple[int, ...]  # of one sample
+
+
 class _Layer(Calling):
+    # the parameters are the attributes of these names, their arrays those with an underscore before, and the gradients
+    # those with a d
+    parameter_names: tuple[str, ...] = ()
+    _leaves_out = False  # whether `backward(dvalues, input_gradient=False)` leaves out the gradient of the inputs
+    _model: Any = None  # a weak reference to the model that was finalized with it last
     inputs: Array | None = None
     output: Array | None = None
     dinputs: Array | None = None
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """The arrays that are learned, by name: kernels read them, and optimizers update them in place."""
+        return {name: vars(self)[f"_{name}"] for name in self.parameter_names}
+
+    @property
+    def gradients(self) -> dict[str, Array | None]:
+        """The gradients of the last `backward`, by the names of the parameters and in their shapes; None before it."""
+        found = {name: (getattr(self, f"d{name}", None), values) for name, values in self.parameters.items()}
+        return {name: None if gradient is None else gradient.reshape(values.shape)
+                for name, (gradient, values) in found.items()}
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """Arrays that are kept from call to call but not learned, by name."""
+        return {}
+
+    def adopt(self, name: str, values: Array) -> None:
+        """Make an array the parameter of this name without a copy: C-contiguous, of its shape and dtype."""
+        vars(self)[f"_{name}"] = values
+
+    def adopt_gradient(self, name: str, values: Array) -> None:
+        """Make an array the gradient of this parameter without a copy."""
+        setattr(self, f"d{name}", values)
+
+    def output_shape(self, shape: Shape | None) -> Shape | None:
+        """The shape of a sample's outputs, given that of its inputs; None for an unknown one.
+
+        Raises ValueError if the layer takes no inputs of that shape.
+        """
+        return shape
 
     @property
     def trainable(self) -> bool:
@@ -25,7 +65,14 @@ class _Layer(Calling):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
+        self._need_thread()
         vars(self)["trainable"] = flag("trainable", value)
+
+    def _need_thread(self) -> None:
+        # before a change: another thread may be training the layer
+        model = self._model and self._model()
+        if model is not None:
+            model._need_thread()
 
 
 def penalty(name: str, values: Array, l1: float, l2: float) -> float:
@@ -35,6 +82,14 @@ def penalty(name: str, values: Array, l1: float, l2: float) -> float:
     except (TypeError, ValueError) as error:
         rename(error, l1=f"{name}_regularizer_l1", l2=f"{name}_regularizer_l2")
         raise
+    return found
+
+
+def result(found: Any, part: Any, name: str) -> Any:
+    """What a forward or backward returned, or kept as the attribute `name`, as layers in the style of the book do."""
+    if found is None and (found := getattr(part, name, None)) is None:
+        verb = "forward" if name == "output" else "backward"
+        raise TypeError(f"{verb} of {part!r} must return its result, or set self.{name}")
     return found
 
 

@@ -1,27 +1,81 @@
-"""Containers: layers made of layers."""
+"""Containers: layers made of layers. What goes through them is computed by their layers and by kernels alone, so that
+trainings record them like any other layer."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import backend
 from ..arrays import Array, as_array, as_floats, flag, shown
-from .base import Layer
+from ..parameters import parameters_of, walk
+from .activations import ReLU, Sigmoid, Tanh
+from .base import NUMBERS, PASSED, Layer, Shape, _Layer, result
 
-# by a method of theirs, what is set and not added
+# the method by which a part of a model is known that is set, not added
 PARTS = {"optimizer": "update_params", "loss": "remember_trainable_layers", "accuracy": "calculate_accumulated"}
+ACTIVATIONS = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}
+OF_BRANCHES = "output_", "joined_"  # with a number: attributes of a Parallel, each branch's outputs and all up to it
 
 
-class Sequential:
+def backward(layers: Sequence[Layer], gradient: Any, input_gradient: bool = True) -> Any:
+    """The gradient with respect to the inputs of layers in a row; without `input_gradient` None, and nothing is done
+    before the first layer that is trained."""
+    first = None if input_gradient else next((layer for layer in layers if trained([layer])), None)
+    if not input_gradient and first is None:
+        return None
+    for layer in reversed(layers):
+        if layer is first:
+            return stop(layer, layer, gradient)
+        gradient = result(layer.backward(gradient), layer, "dinputs")
+    return gradient
+
+
+def stop(layer: Layer, part: Any, gradient: Any) -> None:
+    """The last call of a backward: of `part`, the layer or what stands for it, without a gradient for its inputs where
+    the layer can leave that out."""
+    if isinstance(layer, _Layer) and layer._leaves_out:
+        part.backward(gradient, input_gradient=False)
+    else:
+        part.backward(gradient)
+
+
+class _Container(_Layer):
+    _gives: Any = NUMBERS
+    _leaves_out = True
+
+    @property
+    def trainable_layers(self) -> list[Layer]:
+        """The layers within it that have parameters and are not frozen."""
+        return trained([self])
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any of the layers is trained; assigning it sets `trainable` of all of them."""
+        return bool(trained(walk([self])[1:]))
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = flag("trainable", value)
+        for layer in walk([self])[1:]:
+            if not isinstance(layer, _Container):
+                layer.trainable = value
+
+    def predictions(self, outputs: ArrayLike) -> Array:
+        """The outputs as they are."""
+        return as_array(outputs, "outputs")
+
+
+class Sequential(_Container):
     """A sequence of layers as one layer: `forward` runs through all of them, `backward` in the opposite order.
 
     A Model takes them one by one: `model.add(Sequential(...))`. For a training loop of one's own, `trainable_layers`
     are those that an optimizer updates. `block.trainable = False` freezes all layers.
     """
-
-    recordable = False  # in a model's list it would hide the parameters of its layers from a recording
 
     def __init__(self, *layers: Layer) -> None:
         self.layers: list[Layer] = []
@@ -31,41 +85,258 @@ class Sequential:
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
-    @property
-    def trainable_layers(self) -> list[Layer]:
-        """Those with weights that are not frozen."""
-        return trained(self.layers)
-
-    @property
-    def trainable(self) -> bool:
-        """Whether any of the layers is trained; assigning it sets `trainable` of all of them."""
-        return any(trained([layer]) or hasattr(layer, "trainable_layers") and layer.trainable for layer in self.layers)
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        value = flag("trainable", value)
-        for layer in self.layers:
-            layer.trainable = value
+    def output_shape(self, shape: Shape | None) -> Shape | None:
+        """The last layer's. Raises ValueError for layers that do not fit."""
+        return shape_through(self.layers, shape)
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs of the first."""
         training = flag("training", training)
         output: Any = as_floats(inputs) if not self.layers else inputs
         for layer in self.layers:
-            output = layer.forward(output, training)
+            output = result(layer.forward(output, training), layer, "output")
+        self.output = output
         return output
 
-    def backward(self, dvalues: ArrayLike) -> Array:
-        """The gradient with respect to the inputs of the last `forward`. Sets the gradients of all layers."""
-        gradient: Any = dvalues
-        for layer in reversed(self.layers):
-            gradient = layer.backward(gradient)
-        return gradient
+    def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
+        """The gradient with respect to the inputs of the last `forward`. Sets the gradients of all layers.
+
+        `input_gradient=False` stops at the first layer that is trained, and returns None.
+        """
+        self.dinputs = dx = backward(self.layers, dvalues, input_gradient)
+        return dx
 
     def predictions(self, outputs: ArrayLike) -> Array:
         """The predictions of the last layer from its outputs."""
         last: Any = self.layers[-1] if self.layers else None
         return last.predictions(outputs) if hasattr(last, "predictions") else as_array(outputs, "outputs")
+
+    @property
+    def _gives(self) -> str | None:
+        return getattr(self.layers[-1], "_gives", None) if self.layers else PASSED
+
+
+class Identity(_Layer):
+    """y = x, the same array: the branch of a Parallel that leaves its inputs as they are."""
+
+    _gives = PASSED
+
+    def __repr__(self) -> str:
+        return "Identity()"
+
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The inputs as floats."""
+        flag("training", training)
+        self.inputs = self.output = y = as_floats(inputs)
+        return y
+
+    def backward(self, dvalues: ArrayLike) -> Array:
+        """The gradient as it is."""
+        self.dinputs = dx = as_floats(dvalues, name="dvalues", infinite=True)
+        return dx
+
+
+class Residual(_Container):
+    """y = f(shortcut(x) + body(x)): layers in a row, whose inputs are added to their outputs (He et al. 2016).
+
+    layers: the body, one layer or more.
+    shortcut: a layer for the other way, such as a Dense where the body changes the number of features; by default the
+        inputs go there as they are.
+    activation: of the sum: None, "relu", "sigmoid", "tanh", or a layer such as GELU().
+
+    Raises TypeError for what is no layer, ValueError for an empty body and an unknown activation.
+    """
+
+    def __init__(self, *layers: Layer, shortcut: Layer | None = None, activation: str | Layer | None = None) -> None:
+        if not layers:
+            raise ValueError("Residual needs a layer at least, such as Residual(Dense(64, 64))")
+        self.body = Sequential(*layers)
+        self.shortcut = None if shortcut is None else single(shortcut, "shortcut")
+        if isinstance(activation, str):
+            if activation not in ACTIVATIONS:
+                raise ValueError(f"activation must be None, {', '.join(map(repr, ACTIVATIONS))} or a layer, got "
+                                 f"{shown(activation)}")
+            activation = ACTIVATIONS[activation]()
+        self.activation = None if activation is None else single(activation, "activation")
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """Its layers by name: body, shortcut, activation."""
+        parts = {"body": self.body, "shortcut": self.shortcut, "activation": self.activation}
+        return {name: layer for name, layer in parts.items() if layer is not None}
+
+    def __repr__(self) -> str:
+        more = "".join(f", {name}={layer!r}" for name, layer in self.layers.items() if name != "body")
+        return f"Residual({', '.join(map(repr, self.body.layers))}{more})"
+
+    @property
+    def _gives(self) -> str | None:
+        return NUMBERS if self.activation is None else getattr(self.activation, "_gives", None)
+
+    def output_shape(self, shape: Shape | None) -> Shape | None:
+        """That of body and shortcut. Raises ValueError if they differ."""
+        found = self.body.output_shape(shape)
+        beside = shape if self.shortcut is None else shape_of(self.shortcut, shape)
+        if found is not None and beside is not None and found != beside:
+            raise ValueError(f"has a body that gives {found} and a shortcut that gives {beside}: give a layer as "
+                             f"shortcut, such as shortcut=Dense({beside[0]}, {found[0]})")
+        return shape_of(self.activation, found if found is not None else beside)
+
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The outputs for inputs (N, ...)."""
+        training = flag("training", training)
+        body = as_floats(self.body.forward(inputs, training))
+        beside: Any = inputs
+        if self.shortcut is not None:
+            beside = result(self.shortcut.forward(inputs, training), self.shortcut, "output")
+        beside = as_floats(beside, body.dtype)
+        if body.shape != beside.shape:
+            raise ValueError(f"{self} has a body that gives {body.shape} and a shortcut that gives {beside.shape}: "
+                             "give a layer as shortcut")
+        y = backend.ops.add.forward(beside, body)
+        if self.activation is not None:
+            y = result(self.activation.forward(y, training), self.activation, "output")
+        self.output = y
+        return y
+
+    def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
+        """The gradient with respect to the inputs: the shortcut's and the body's, added. Sets those of all layers."""
+        d: Any = dvalues
+        if self.activation is not None:
+            d = result(self.activation.backward(d), self.activation, "dinputs")
+        body = self.body.backward(d, input_gradient=input_gradient)
+        beside = d if self.shortcut is None else backward([self.shortcut], d, input_gradient)
+        self.dinputs = None if not input_gradient else backend.ops.add.forward(as_floats(beside), as_floats(body))
+        return self.dinputs
+
+
+class Parallel(_Container):
+    """Branches that get the same inputs, and whose outputs are joined.
+
+    branches: layers, such as Sequential(...) or Identity().
+    join: "concatenate" puts the outputs beside each other along the last axis, "add" and "multiply" take them element
+        by element, in the order of the branches.
+
+    The gradients of the branches with respect to the inputs are added in their order.
+    Raises TypeError for what is no layer, ValueError for no branches and another join.
+    """
+
+    def __init__(self, *branches: Layer, join: str = "concatenate") -> None:
+        if not branches:
+            raise ValueError("Parallel needs a branch at least, such as Parallel(Dense(4, 8), Identity())")
+        if join not in ("concatenate", "add", "multiply"):
+            raise ValueError(f"join must be 'concatenate', 'add' or 'multiply', got {shown(join)}")
+        self.join = join
+        self.layers = [single(branch, "Parallel") for branch in branches]
+
+    def __repr__(self) -> str:
+        return f"Parallel({', '.join(map(repr, self.layers))}, join={self.join!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if not name.startswith(OF_BRANCHES)}
+
+    def output_shape(self, shape: Shape | None) -> Shape | None:
+        """That of the joined outputs. Raises ValueError for branches that do not fit."""
+        found = [shape_of(branch, shape) for branch in self.layers]
+        known = [each for each in found if each is not None]
+        if self.join == "concatenate":
+            if len({each[:-1] for each in known}) > 1:
+                raise ValueError(f"cannot join outputs of shapes {known} along their last axis")
+            return None if len(known) < len(found) else (*known[0][:-1], sum(each[-1] for each in known))
+        if len(set(known)) > 1:
+            raise ValueError(f"has branches that give different shapes, {known}: {self.join} needs the same")
+        return known[0] if known else None
+
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The joined outputs for inputs (N, ...)."""
+        training = flag("training", training)
+        outputs = [as_floats(result(branch.forward(inputs, training), branch, "output")) for branch in self.layers]
+        outputs = [as_floats(each, outputs[0].dtype) for each in outputs]
+        joined = [outputs[0]]
+        for each in outputs[1:]:
+            joined.append(self._join(joined[-1], each))
+        # what `backward` needs, as attributes, which a recorded step shows
+        vars(self).update({f"{OF_BRANCHES[0]}{number}": each for number, each in enumerate(outputs)})
+        vars(self).update({f"{OF_BRANCHES[1]}{number}": each for number, each in enumerate(joined)})
+        self.output = joined[-1]
+        return joined[-1]
+
+    def _join(self, x: Array, y: Array) -> Array:
+        if self.join == "concatenate":
+            if x.shape[:-1] != y.shape[:-1]:
+                raise ValueError(f"{self} has branches that give {x.shape} and {y.shape}, which cannot be joined along "
+                                 "the last axis")
+            rows = backend.ops.concatenate.forward(_rows(x), _rows(y))
+            return rows.reshape(*x.shape[:-1], rows.shape[1])
+        if x.shape != y.shape:
+            raise ValueError(f"{self} has branches that give {x.shape} and {y.shape}: {self.join} needs the same shape")
+        found: Array = getattr(backend.ops, self.join).forward(x, y)
+        return found
+
+    def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
+        """The gradient with respect to the inputs, the branches' added in their order. Sets those of all layers."""
+        if self.output is None:
+            raise RuntimeError("call forward before backward")
+        dx = None
+        for branch, gradient in zip(self.layers, self._split(as_floats(dvalues, self.output.dtype, "dvalues"))):
+            found = backward([branch], gradient, input_gradient)
+            if input_gradient:
+                dx = as_floats(found) if dx is None else backend.ops.add.forward(dx, as_floats(found))
+        self.dinputs = dx
+        return dx
+
+    def _split(self, d: Array) -> list[Array]:
+        # the gradients of the branches' outputs
+        outputs, joined = ([getattr(self, f"{name}{number}") for number in range(len(self.layers))]
+                           for name in OF_BRANCHES)
+        found = []
+        for before, each in zip(reversed(joined[:-1]), reversed(outputs[1:])):
+            own = d
+            if self.join == "multiply":
+                d, own = backend.ops.multiply.backward(d, before, each)
+            elif self.join == "concatenate":
+                first, second = backend.ops.split.forward(_rows(d), columns=before.shape[-1])
+                d, own = first.reshape(before.shape), second.reshape(each.shape)
+            found.append(own)
+        return [d, *reversed(found)]
+
+
+def _rows(x: Array) -> Array:
+    if not x.ndim:
+        raise ValueError("inputs must have shape (N, ...), got ()")
+    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def shape_of(layer: Layer | None, shape: Shape | None) -> Shape | None:
+    """The shape of a layer's outputs; None for an unknown one, as of a user's own layer."""
+    if layer is None:
+        return shape
+    return layer.output_shape(shape) if hasattr(layer, "output_shape") else None
+
+
+def shape_through(layers: Sequence[Layer], shape: Shape | None, first: int = 1) -> Shape | None:
+    """The shape of the last layer's outputs. Raises ValueError that names a layer which does not fit, by its number
+    from `first` on."""
+    for number, layer in enumerate(layers, first):
+        try:
+            shape = shape_of(layer, shape)
+        except ValueError as error:
+            raise ValueError(f"layer {number}, {layer}, {error}") from None
+    return shape
+
+
+def stand_in(layer: Layer) -> Layer:
+    """A copy of a layer that shares its parameters, and whose calls leave the layer's attributes alone."""
+    if not hasattr(layer, "__dict__"):
+        return layer
+    copy = object.__new__(type(layer))
+    vars(copy).update(vars(layer))  # at once: another thread may be setting attributes
+    for name, each in list(vars(copy).items()):
+        if isinstance(each, _Layer):
+            vars(copy)[name] = stand_in(each)
+        elif isinstance(layer, _Container) and isinstance(each, list):
+            vars(copy)[name] = [stand_in(inner) for inner in each]
+    return copy
 
 
 def unfolded(layer: Layer, taker: str) -> list[Layer]:
@@ -80,19 +351,25 @@ def unfolded(layer: Layer, taker: str) -> list[Layer]:
     return layer.layers if type(layer) is Sequential else [layer]
 
 
+def single(layer: Layer, taker: str) -> Layer:
+    """The layer itself, a Sequential too. Raises TypeError for what is no layer, naming what took it."""
+    unfolded(layer, taker)
+    return layer
+
+
 def check_use(part: Any) -> None:
     """Raise TypeError for what no model takes, such as the book's softmax and loss in one."""
     if hasattr(part, "_instead"):
         raise TypeError(f"{type(part).__name__} is for loops of one's own, not for a model: write {part._instead}")
 
 
-def with_weights(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers that have parameters."""
-    return [layer for layer in layers if hasattr(layer, "weights")]
+def with_parameters(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers that have parameters of their own, also within others."""
+    return [layer for layer in walk(layers) if parameters_of(layer)]
 
 
 def trained(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers that have parameters and are not frozen. Raises TypeError for a `trainable` of a user's own layer that
-    is neither True nor False."""
-    return [layer for layer in with_weights(layers)
+    """The layers that have parameters and are not frozen, also within others. Raises TypeError for a `trainable` of a
+    user's own layer that is neither True nor False."""
+    return [layer for layer in with_parameters(layers)
             if flag(f"trainable of {layer!r}", getattr(layer, "trainable", True))]

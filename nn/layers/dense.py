@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .. import backend, initializers
 from ..arrays import Array, Seed, as_floats, checked, finite, flag, float_dtype, generator, rename, room, shown, whole
-from .base import NUMBERS, PROBABILITIES, _Layer, penalty
+from .base import NUMBERS, PROBABILITIES, Shape, _Layer, penalty
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 
@@ -36,6 +36,8 @@ class Dense(_Layer):
     regularizer that is not a finite number of at least 0.
     """
 
+    parameter_names = ("weights", "biases")
+    _leaves_out = True
     dweights: Array | None = None
     dbiases: Array | None = None
     _weights: Array
@@ -86,13 +88,16 @@ class Dense(_Layer):
     def biases(self, values: ArrayLike) -> None:
         self._biases = self._parameter(values, "biases", (1, self.n_neurons)).reshape(-1)
 
-    def held(self) -> tuple[Array, Array]:
-        """The arrays that kernels read and optimizers update: weights (n_inputs, n_neurons), biases (n_neurons,)."""
-        return self._weights, self._biases
+    def adopt_gradient(self, name: str, values: Array) -> None:
+        """Make an array the gradient of this parameter without a copy."""
+        setattr(self, f"d{name}", values[None] if name == "biases" else values)
 
-    def hold(self, weights: Array, biases: Array) -> None:
-        """Let these C-contiguous arrays, of the layer's dtype, be the parameters, without a copy."""
-        self._weights, self._biases = weights, biases.reshape(-1)
+    def output_shape(self, shape: Shape | None) -> Shape | None:
+        """(n_neurons,). Raises ValueError for inputs of another shape than (n_inputs,)."""
+        if shape is not None and shape != (self.n_inputs,):
+            raise ValueError(f"must take the {shape[0]} outputs of the layer before it" if len(shape) == 1 else
+                             f"must take samples of shape {shape}, not {self.n_inputs} inputs: add Flatten() before")
+        return (self.n_neurons,)
 
     def regularizers(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """(l1, l2) of the weights and of the biases."""
@@ -102,9 +107,10 @@ class Dense(_Layer):
     def penalties(self) -> list[float]:
         """The penalties that the regularizers add to the loss: of the weights and of the biases, each only if set."""
         return [penalty(name, values, l1, l2) for name, values, (l1, l2)
-                in zip(("weight", "bias"), self.held(), self.regularizers()) if l1 or l2]
+                in zip(("weight", "bias"), self.parameters.values(), self.regularizers()) if l1 or l2]
 
     def _parameter(self, values: ArrayLike, name: str, shape: tuple[int, int]) -> Array:
+        self._need_thread()
         found = as_floats(values, self.dtype, name)
         if found.shape != shape and (name == "weights" or found.shape != shape[1:]):
             raise ValueError(f"{name} must have shape {shape}, got {found.shape}")
@@ -149,7 +155,8 @@ class Dense(_Layer):
             raise
         name = "weight"
         try:
-            for gradient, values, (l1, l2) in zip((self.dweights, biases), self.held(), self.regularizers()):
+            for gradient, values, (l1, l2) in zip((self.dweights, biases), (self._weights, self._biases),
+                                                  self.regularizers()):
                 if l1 or l2:
                     backend.ops.penalty.backward(gradient, values, l1=l1, l2=l2, out=gradient)
                 name = "bias"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import MOST, Array, as_floats, flag, is_whole, scalar, shown
-from .base import PASSED, _Layer
+from .base import PASSED, Shape, _Layer
 
 DIMENSIONS = 63  # the most of a sample: NumPy's arrays have 64
 
@@ -46,6 +46,12 @@ class Input(_Layer):
             raise ValueError(f"inputs must have shape ({', '.join(map(str, ('samples', *self.shape)))}), got {y.shape}")
         return y
 
+    def output_shape(self, shape: Shape | None) -> Shape | None:
+        """The shape that was given. Raises ValueError for samples of another one."""
+        if shape not in (None, self.shape):
+            raise ValueError(f"must take samples of shape {shape}, as the layer before it gives them")
+        return self.shape
+
     def backward(self, dvalues: ArrayLike) -> Array:
         """The gradient as it is."""
         self.dinputs = dx = as_floats(dvalues, name="dvalues")
@@ -68,6 +74,10 @@ class Flatten(_Layer):
             raise ValueError("inputs must have shape (N, ...), got ()")
         self.output = y = np.ascontiguousarray(inputs).reshape(len(inputs), math.prod(inputs.shape[1:]))
         return y
+
+    def output_shape(self, shape: Shape | None) -> Shape | None:
+        """(everything,)."""
+        return None if shape is None else (math.prod(shape),)
 
     def backward(self, dvalues: ArrayLike) -> Array:
         """The gradient in the shape of the inputs."""

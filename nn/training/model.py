@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import wraps
@@ -15,24 +16,26 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import backend
-from . import endings, nested
 from .. import layers as _layers
 from ..arrays import (FLOAT32, Array, Seed, as_floats, as_seed, finite, flag, float_dtype, function, optional_flag,
                       rename, shown, whole)
 from ..files import read, write
-from .history import History, numbers
+from ..layers import result
 from ..losses import Loss
 from ..metrics import _Counting
 from ..optimizers import clip_gradients
-from ..parameters import Parameters
-from .recording import METHODS, Forward, ours, recordable, unchanged, writeable
+from ..parameters import Parameters, children, parameters_of, walk
+from . import endings, nested
+from .history import History, numbers
 from .progress import bar, compiling, say
+from .recording import METHODS, Forward, ours, recordable, unchanged, writeable
 from .steps import Data, Figures, Pace, Steps
 
 EXAMPLES = {"loss": "CategoricalCrossentropy", "optimizer": "Adam", "accuracy": "Accuracy"}
 METHODS_OF = {"optimizer": ("pre_update_params", "update_params", "post_update_params"),
               "accuracy": ("new_pass", "calculate", "calculate_accumulated")}
 FIGURES = ("loss", "regularization_loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+PASSING = (_layers.Input, _layers.Flatten, _layers.Identity)  # layers that pass on what they get
 FEW = 32  # samples up to which `predict` is recorded
 
 
@@ -47,6 +50,7 @@ class _Part:
         self._name = name
 
     def __set__(self, model: Any, value: Any) -> None:
+        model._need_thread()
         _check_part(self._name, value)
         vars(model)[self._name] = value
         model._finalized = None
@@ -110,8 +114,7 @@ class Model:
 
     `finalize` puts the parameters of all layers that are trained into one array, of which `weights` and `biases` are
     then views; so does a training after a layer was frozen or thawed. `train` writes the layers' outputs and gradients
-    into the same arrays at each step, `predict` those outputs: copy what you want to keep. What `predict` returns is
-    yours.
+    into the same arrays at each step: copy what you want to keep. `predict` leaves the layers as they are.
 
     After a change of layers, of their activations, of loss, optimizer or accuracy call `finalize` again: without it all
     methods that compute raise RuntimeError.
@@ -122,7 +125,7 @@ class Model:
     Several threads may predict with a model at once. While one trains or evaluates it, the others get a RuntimeError.
     """
 
-    recordable = False  # when it is a layer of another model: see Sequential
+    recordable = False  # when it is a layer of another model
     _thread: int | None = None  # that trains or evaluates
     _data: Data = ()  # of the training step that is on its way back
     loss: Any = _Part()
@@ -163,9 +166,20 @@ class Model:
 
     @clip_norm.setter
     def clip_norm(self, value: float | None) -> None:
+        self._need_thread()
         self._clip_norm = None if value is None else finite("clip_norm", value)
 
-    trainable = _layers.Sequential.trainable
+    @property
+    def trainable(self) -> bool:
+        """Whether any of the layers is trained; assigning it sets `trainable` of all of them."""
+        return bool(_layers.trained(self.layers))
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._need_thread()
+        value = flag("trainable", value)
+        for layer in self.layers:
+            layer.trainable = value
 
     @property
     def trainable_layers(self) -> list[_layers.Layer]:
@@ -179,26 +193,28 @@ class Model:
 
     @trainable_layers.setter
     def trainable_layers(self, layers: Sequence[_layers.Layer]) -> None:
+        self._need_thread()
         if not isinstance(layers, (list, tuple)):
             raise TypeError(f"trainable_layers must be a list of layers, got {type(layers).__name__}: to freeze a "
                             "layer, set layer.trainable = False")
-        known = {id(layer) for layer in self._with_weights()}
+        known = {id(layer) for layer in self._parametrized()}
         for layer in layers:
             if id(layer) not in known:
                 raise ValueError(f"trainable_layers must be layers of this model with weights, got {layer!r}")
         wanted = set(map(id, layers))
         if len(wanted) != len(layers):
             raise ValueError("trainable_layers has a layer twice: name each once")
-        for layer in self._with_weights():
+        for layer in self._parametrized():
             if getattr(layer, "trainable", True) is not (id(layer) in wanted):
                 layer.trainable = id(layer) in wanted
 
     def add(self, layer: _layers.Layer) -> None:
         """Append a layer, or those of a Sequential. Raises TypeError for what has no forward and backward, ValueError
         for a Model, or a class made from Sequential, with layers that would not be trained."""
+        self._need_thread()
         found = _layers.unfolded(layer, "add")
         if isinstance(layer, (Model, _layers.Sequential)):
-            nested.check([*self.layers, *found], [*self.layers, *found])
+            nested.check(found, walk([*self.layers, *found]))
         self.layers += found
         self._finalized = None
 
@@ -212,6 +228,7 @@ class Model:
 
         Raises TypeError for a class instead of an object.
         """
+        self._need_thread()
         parts = {"loss": loss, "optimizer": optimizer, "accuracy": accuracy}
         for name, value in parts.items():
             _check_part(name, value)
@@ -230,40 +247,30 @@ class Model:
         do not fit, for a loss that does not take what they give, for a softmax of a single output, for a metric that
         means nothing for the outputs, and, with an optimizer, for a layer that holds others which would not be trained.
         """
+        self._need_thread()
         if not self.layers:
             raise ValueError("the model has no layers: add some before finalize")
-        if len({id(layer) for layer in self.layers}) != len(self.layers):
+        layers = walk(self.layers)
+        if len({id(layer) for layer in layers}) != len(layers):
             raise ValueError("a layer was added twice: it keeps the arrays of one place only")
-        for layer in self.layers:
+        for layer in layers:
             _layers.unfolded(layer, "finalize")  # it may have been put into the list
         if self.optimizer is not None:
-            nested.check(self.layers, self.layers)
-        parametrized, trained = self._with_weights(), self.trainable_layers
+            nested.check(self.layers, layers)
+        parametrized, trained = self._parametrized(), self.trainable_layers
         for layer in parametrized:
-            if not hasattr(layer, "biases"):
+            if hasattr(layer, "weights") and "biases" not in parameters_of(layer) and not hasattr(layer, "gradients"):
                 raise ValueError(f"{layer!r} has weights, but no biases: a layer with parameters must have both, and "
-                                 "dweights and dbiases after backward")
-        width = shape = None
-        for number, layer in enumerate(self.layers, 1):
-            if isinstance(layer, _layers.Dense):
-                if width not in (None, layer.n_inputs):
-                    raise ValueError(f"layer {number}, {layer}, must take the {width} outputs of the layer before it")
-                width = layer.n_neurons
-            elif isinstance(layer, _layers.Input) and number == 1:
-                shape, width = layer.shape, layer.shape[0] if len(layer.shape) == 1 else None
-            elif isinstance(layer, _layers.Flatten) and number == 2 and shape is not None:
-                width = math.prod(shape)
-            elif not isinstance(layer, _layers.activations._Activation):
-                width = None
-            endings.check_single(number, layer, width)
+                                 "dweights and dbiases after backward, or `parameters` and `gradients` by name")
+        self._output_shape = self._shape(check=True)
+        width = _width(self._output_shape)
         endings.check(self.layers, self.loss, width)
         self._outputs, self._middle = width, endings.middle(self.layers, self.loss)
         self._prepare_accuracy()
         if isinstance(self.accuracy, _Counting) and ours(self.accuracy):
             self.accuracy.check(width)
         # Input and Flatten pass on what they get: a float64 batch would be converted at each step, and not recorded
-        self._taker = next((layer for layer in self.layers if type(layer) not in (_layers.Input, _layers.Flatten)),
-                           None)
+        self._taker = next((layer for layer in layers if type(layer) not in PASSING), None)
         self._dtype = getattr(parametrized[-1], "dtype", FLOAT32) if parametrized else FLOAT32
         last = self.layers[-1]
         joined = endings.joined(last, self.loss)
@@ -276,12 +283,31 @@ class Model:
             self._scoring.append(endings.Unactivated(last))
         self._penalized = parametrized  # frozen ones, too, as in Keras
         self._remember_penalized()
-        self._finalized = list(self.layers)
-        self._dense = [layer for layer in self.layers if isinstance(layer, _layers.Dense)]
+        self._finalized, self._walked = list(self.layers), layers
+        self._inner = [(layer, inner) for layer in layers if (inner := children(layer))]
+        self._dense = [layer for layer in layers if isinstance(layer, _layers.Dense)]
         self._activations = [layer.activation for layer in self._dense]
+        for layer in layers:
+            if isinstance(layer, _layers._Layer):
+                layer._model = weakref.ref(self)
         self._forget_recordings()
-        if recordable(*self.layers) and len({layer.dtype for layer in trained}) == 1:
+        if recordable(*layers) and len({layer.dtype for layer in trained}) == 1:
             self._steps.parameters = Parameters(trained)
+
+    def _shape(self, check: bool = False) -> tuple[int, ...] | None:
+        # of a sample's outputs, as far as it is known
+        shape = None
+        for number, layer in enumerate(self.layers, 1):
+            shape = _layers.shape_through([layer], shape, number)
+            if check:
+                endings.check_single(number, layer, _width(shape))
+        return shape
+
+    @property
+    def why_not_recorded(self) -> str | None:
+        """Why the last training went layer by layer instead of repeating a recorded step, in one sentence; None if it
+        was recorded."""
+        return self._steps.why
 
     def _remember_penalized(self) -> None:
         for criterion in (self.loss, self._criterion):
@@ -303,7 +329,8 @@ class Model:
         for part in parts:
             if getattr(self, part) is None:
                 raise RuntimeError(f"the model has no {part}: call model.set({part}=...) and model.finalize()")
-        if self._finalized != self.layers or [layer.activation for layer in self._dense] != self._activations:
+        if (self._finalized != self.layers or [layer.activation for layer in self._dense] != self._activations
+                or any(children(layer) != inner for layer, inner in self._inner)):
             raise RuntimeError("the model is not finalized: call model.finalize() after the last change of layers, "
                                "activations, loss, optimizer or accuracy")
         if "loss" in parts:  # it may have been given weights since finalize
@@ -359,7 +386,7 @@ class Model:
         self._steps.shown = None  # the attributes are no plan's any more
         output = X
         for layer in self.layers:
-            output = _kept(layer.forward(output, training), layer, "output")
+            output = result(layer.forward(output, training), layer, "output")
         return output  # type: ignore[return-value]
 
     def backward(self, output: ArrayLike, y: ArrayLike, *, input_gradient: bool = True) -> Array | None:
@@ -380,7 +407,7 @@ class Model:
             y = self.loss.targets(y, len(output), self._outputs, self._dtype)
             weights = self.loss.weights(y, None, self._dtype)
         try:
-            gradient = _kept(criterion.backward(output, y), criterion, "dinputs")
+            gradient = result(criterion.backward(output, y), criterion, "dinputs")
         except (TypeError, ValueError) as error:
             rename(error, dvalues="output")
             raise
@@ -392,14 +419,11 @@ class Model:
         trained = None if input_gradient else self.trainable_layers
         if trained == []:
             return None
-        first = trained[0] if trained else None
+        first = next((layer for layer in self.layers if _layers.trained([layer])), None) if trained else None
         for layer, part in reversed(list(zip(self.layers, self._scoring))):
-            if first is not None and layer is first:
-                if isinstance(layer, _layers.Dense):
-                    return part.backward(gradient, input_gradient=False)
-                part.backward(gradient)
-                return None
-            gradient = _kept(part.backward(gradient), layer, "dinputs")
+            if layer is first:
+                return _layers.stop(layer, part, gradient)
+            gradient = result(part.backward(gradient), layer, "dinputs")
         return gradient
 
     def _backward(self, *data: Array) -> None:
@@ -439,7 +463,7 @@ class Model:
         criterion: Any = self._criterion
         output = X
         for layer in self._scoring:
-            output = _kept(layer.forward(output, training), layer, "output")
+            output = result(layer.forward(output, training), layer, "output")
         criterion.output = output  # in case that a user's own loss does not set it
         losses: Array = criterion.forward(output, y)
         if self._joined is not None:
@@ -668,9 +692,20 @@ class Model:
             if outputs is not None:
                 return outputs
         batch = max(1, len(X)) if batch_size is None else whole("batch_size", batch_size)
-        parts = [self.forward(X[start:start + batch], False) for start in range(0, max(1, len(X)), batch)]
+        parts = [self._outputs_for(X[start:start + batch]) for start in range(0, max(1, len(X)), batch)]
         outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return outputs.copy() if np.may_share_memory(outputs, X) else outputs  # of Input and Flatten alone, X itself
+
+    def _outputs_for(self, X: Array) -> Array:
+        # of a prediction: copies of the layers, with the same parameters, keep its arrays, so that it disturbs neither
+        # a training nor another prediction
+        if type(self).forward is not Model.forward or "forward" in vars(self):
+            return self.forward(X, False)
+        output: Any = X
+        for layer in self.layers:
+            layer = _layers.stand_in(layer)
+            output = result(layer.forward(output, False), layer, "output")
+        return output  # type: ignore[no-any-return]
 
     def _writes(self, x: Array) -> bool:
         # whether an array may share memory with what training or predicting writes to again
@@ -681,54 +716,61 @@ class Model:
         few = self._few
         if isinstance(few, Forward):
             if few.fits(self, X):
-                self._steps.shown = None
-                return few.run(X)
-        elif (few == len(X) > 0 and METHODS.isdisjoint(vars(self)) and recordable(*self.layers)
-              and len({X.dtype, *[layer.dtype for layer in self.layers if hasattr(layer, "dtype")]}) == 1
-              and unchanged(self, *self.layers) and writeable(self._with_weights())):
+                return few.run(self, X)
+        elif (few == len(X) > 0 and METHODS.isdisjoint(vars(self)) and recordable(*self._walked)
+              and len({X.dtype, *[layer.dtype for layer in self._walked if hasattr(layer, "dtype")]}) == 1
+              and unchanged(self, *self._walked) and writeable(self._parametrized())):
             self._few = few = Forward(self, X)
-            return few.run(X) if few.usable else None
+            return few.run(self, X) if few.why is None else None
         self._few = len(X)
         return None
 
-    def get_parameters(self) -> list[tuple[Array, Array]]:
-        """Copies of (weights, biases) of each layer with parameters."""
+    def get_parameters(self) -> list[tuple[Array, ...]]:
+        """Copies of the parameters of each layer that has some: (weights, biases) of a Dense."""
         self._need_thread()
-        return [(layer.weights.copy(), layer.biases.copy()) for layer in self._with_weights()]
+        return [tuple(getattr(layer, name).copy() for name in parameters_of(layer)) for layer in self._parametrized()]
 
-    def set_parameters(self, parameters: list[tuple[ArrayLike, ArrayLike]]) -> None:
+    def set_parameters(self, parameters: Sequence[Sequence[ArrayLike]]) -> None:
         """Set copies of (weights, biases) in each layer with parameters. With an error, no layer is changed."""
         self._need_thread()
-        layers = self._with_weights()
+        layers = self._parametrized()
         if not isinstance(parameters, (list, tuple)):
             raise TypeError(f"parameters must be a list of pairs (weights, biases), got {type(parameters).__name__}")
         if len(parameters) != len(layers):
             raise ValueError(f"the model has {len(layers)} layers with parameters, got {len(parameters)}")
         checked = []
-        for number, (layer, pair) in enumerate(zip(layers, parameters)):
-            if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-                raise ValueError(f"parameters of layer {number} must be a pair (weights, biases), got {shown(pair)}")
-            for name, values in zip(("weights", "biases"), pair):
+        for number, (layer, given) in enumerate(zip(layers, parameters)):
+            names = list(parameters_of(layer))
+            if not isinstance(given, (list, tuple)) or len(given) != len(names):
+                what = "a pair" if len(names) == 2 else f"{len(names)} arrays"
+                raise ValueError(f"parameters of layer {number} must be {what} ({', '.join(names)}), got "
+                                 f"{shown(given)}")
+            for name, values in zip(names, given):
                 found = as_floats(values, getattr(layer, "dtype", None), f"{name} of layer {number}")
-                if name == "biases" and found.ndim == 1:
+                wish = getattr(layer, name).shape
+                if found.shape == wish[1:] and wish[:1] == (1,):  # biases (n_neurons,)
                     found = found[None]
-                if found.shape != getattr(layer, name).shape:
-                    raise ValueError(f"{name} of layer {number} must have shape {getattr(layer, name).shape}, "
-                                     f"got {found.shape}")
+                if found.shape != wish:
+                    raise ValueError(f"{name} of layer {number} must have shape {wish}, got {found.shape}")
                 checked.append((layer, name, found))
         for layer, name, found in checked:
             setattr(layer, name, found)
 
-    def _with_weights(self) -> list[_layers.Layer]:
-        return _layers.with_weights(self.layers)
+    def _parametrized(self) -> list[_layers.Layer]:
+        return _layers.with_parameters(self.layers)
+
+    def _names(self) -> list[list[str]]:
+        # of the parameters in a file, of each layer that has some
+        return [[f"layer{number}.{name}" for name in parameters_of(layer)]
+                for number, layer in enumerate(self._parametrized())]
 
     def save_parameters(self, path: str | os.PathLike[str]) -> None:
         """Write all weights and biases to `path` as npz, without pickle; an interrupt leaves the old file or the new.
 
         Raises OSError when the file cannot be written.
         """
-        write(path, {f"layer{number}.{name}": values for number, pair in enumerate(self.get_parameters())
-                     for name, values in zip(("weights", "biases"), pair)})
+        write(path, {name: values for names, arrays in zip(self._names(), self.get_parameters())
+                     for name, values in zip(names, arrays)})
 
     def load_parameters(self, path: str | os.PathLike[str]) -> None:
         """Read a file that `save_parameters` of a model with the same layers wrote.
@@ -736,14 +778,13 @@ class Model:
         Runs no code from the file. Raises OSError if the file cannot be read, ValueError if it is no such file or that
         of another model; the model then stays unchanged.
         """
-        count = len(self._with_weights())
-        names = [(f"layer{number}.weights", f"layer{number}.biases") for number in range(count)]
+        names = self._names()
 
         def take(arrays: dict[str, Array]) -> None:
-            if sorted(arrays) != sorted(name for pair in names for name in pair):
-                raise ValueError(f"it holds {', '.join(arrays) or 'nothing'}; this model has {count} layers with "
-                                 "weights and biases")
-            self.set_parameters([(arrays[weights], arrays[biases]) for weights, biases in names])
+            if sorted(arrays) != sorted(name for each in names for name in each):
+                raise ValueError(f"it holds {', '.join(arrays) or 'nothing'}; this model has {len(names)} layers with "
+                                 f"parameters: {', '.join(name for each in names for name in each)}")
+            self.set_parameters([[arrays[name] for name in each] for each in names])
 
         read(path, take, "parameters of this model")
 
@@ -806,9 +847,6 @@ def say_validation(loss: float, accuracy: float | None, title: str = "validation
     say(f"{title}, {'' if accuracy is None else f'acc: {accuracy:.3f}, '}loss: {loss:.3f}")
 
 
-def _kept(found: Any, part: Any, name: str) -> Any:
-    # layers and losses in the book's style keep their result as this attribute and return nothing
-    if found is None and (found := getattr(part, name, None)) is None:
-        verb = "forward" if name == "output" else "backward"
-        raise TypeError(f"{verb} of {part!r} must return its result, or set self.{name}")
-    return found
+def _width(shape: tuple[int, ...] | None) -> int | None:
+    # how many outputs a sample has, if that is known
+    return shape[0] if shape is not None and len(shape) == 1 else None

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..layers import Layer, trained
 from ..losses import Loss
+from ..parameters import parameters_of
 
 NEIGHBOURS = ("prev", "next")  # the book's attributes of a layer in a model
 
@@ -20,11 +21,12 @@ def check(layers: Sequence[Layer], known: Sequence[Layer]) -> None:
     for number, layer in enumerate(layers, 1):
         if getattr(layer, "trainable", True) is False:
             continue
-        own = np.asarray(getattr(layer, "weights", None))
+        own = parameters_of(layer).values()
         for inner in trained(list(_held(layer))):
-            if id(inner) not in seen and not np.may_share_memory(own, np.asarray(inner.weights)):
-                raise ValueError(f"layer {number}, {layer!r} holds {inner!r}, which the model would not train: add the "
-                                 "layers one by one, or set trainable = False on it")
+            if id(inner) not in seen and not any(np.may_share_memory(np.asarray(x), np.asarray(y)) for x in own
+                                                 for y in parameters_of(inner).values()):
+                raise ValueError(f"layer {number}, {layer!r} holds {inner!r}, which the model would not train: name it "
+                                 "in the attribute `layers`, add the layers one by one, or set trainable = False on it")
 
 
 def _held(layer: Layer) -> Iterator[Layer]:

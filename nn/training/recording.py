@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..arrays import LAST, Array, address, aligned
+from ..arrays import Array, address, aligned, shown
 from ..parameters import Parameters
 
-GRADIENTS = ("dinputs", "dweights", "dbiases")
-OUTPUTS = ("inputs", "output", "binary_mask")  # those that a prediction sets
 # methods that a recording skips or relies on
 METHODS = {"forward", "backward", "penalties", "regularization_loss", "targets", "accumulate", "hits",
            "pre_update_params", "update_params", "post_update_params"}
 OWN = f"{backend.__package__}."
+UNSET: Any = object()
 
 
 def ours(*parts: Any) -> bool:
@@ -45,7 +44,7 @@ def unchanged(*parts: Any) -> bool:
 
 def writeable(layers: list[Any]) -> bool:
     """Whether kernels use the parameters of layers directly; read-only ones they copy."""
-    return all(array.flags.carray for layer in layers for array in layer.held())
+    return all(array.flags.carray for layer in layers for array in layer.parameters.values())
 
 
 def _owner(array: Array) -> Array:
@@ -54,37 +53,90 @@ def _owner(array: Array) -> Array:
     return array
 
 
-class _Recording:
-    """The kernel calls of some layers for a batch, to be repeated for other batches of that size."""
+def _of(place: Any) -> str:
+    return "the model" if place is None else shown(place)
 
-    def __init__(self, calls: Any, *batches: Array) -> None:
+
+class _Recording:
+    """The kernel calls of some layers for a batch, to be repeated for other batches of that size.
+
+    It says itself whether it is complete: each array that a call reads must be the batch, one that the layers keep (a
+    parameter or buffer), or written by an earlier call. The calls for the next batch are captured, too: they must be
+    the same, with the same numbers, and write what the repeated calls write. `why` is None, or the reason why the calls
+    are not repeated.
+    """
+
+    def __init__(self, calls: Any, layers: list[Any], *batches: Array) -> None:
+        self._kept = [array for layer in layers for array in [*layer.parameters.values(), *layer.buffers.values()]]
         self._calls = calls
+        self._callers = calls.callers
         self._found: dict[tuple[int, int], list[tuple[int, int, tuple[int, ...]]]] = {}
         for call, (_, args) in enumerate(calls):
             for place, arg in enumerate(args):
                 if isinstance(arg, np.ndarray):
                     self._found.setdefault((address(arg), arg.size), []).append((call, place, arg.shape))
         self._batches = [self._places(batch) for batch in batches]
-        # a layer that used a converted copy of the batch would use the same copy again
-        known = {id(calls[call][1][place]) for places in self._batches for call, place, _ in places}
-        self.usable = all(self._batches) and not calls.foreign and not any(
-            np.may_share_memory(arg, batch) for batch in batches for _, args in calls for arg in args
-            if isinstance(arg, np.ndarray) and id(arg) not in known)
         self._last: tuple[Any, ...] = ()
+        self._form = _form(calls)
+        self.proved = False  # by a second batch
+        self.why = self._gap(layers, batches)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the calls may be repeated."""
+        return self.why is None
+
+    def _gap(self, layers: list[Any], batches: tuple[Array, ...]) -> str | None:
+        # what the calls do not say
+        if self._calls.foreign:
+            return "other code, such as a signal handler, called a kernel in the step that was to be recorded"
+        whole = {id(self._calls[call][1][place]) for places in self._batches for call, place, _ in places}
+        for caller, (_, args) in zip(self._callers, self._calls):
+            for arg in args:
+                if isinstance(arg, np.ndarray) and id(arg) not in whole and any(
+                        np.may_share_memory(arg, batch) for batch in batches):
+                    return f"{_of(caller)} gives a kernel a part of the batch"
+        unknown = backend.Replay.unexplained(self._calls, [*batches, *self._kept])
+        if unknown is not None:
+            call, name, array = unknown
+            for layer in layers:
+                for attribute, value in vars(layer).items():
+                    if attribute != "inputs" and isinstance(value, np.ndarray) and np.may_share_memory(value, array):
+                        return f"the {attribute} of {_of(layer)} was not written by a kernel in this step"
+            return (f"{_of(self._callers[call])} gives a kernel an array, its {name}, that is neither the batch nor a "
+                    "parameter nor written by a kernel in the same step")
+        return None if all(self._batches) else "the step does not use the whole batch"
+
+    def prove(self, calls: Any) -> None:
+        """Compare with calls that were captured on the batch for which these were just repeated."""
+        self.proved = True
+        form = _form(calls)
+        for call, (mine, other) in enumerate(zip(self._form, form)):
+            if mine != other:
+                self.why = f"{_of(calls.callers[call])} calls other kernels, or with other numbers, for each batch"
+                return
+        if len(form) != len(self._form) or calls.foreign:
+            self.why = "the step makes other calls of kernels for each batch"
+            return
+        for call, (variant, args) in enumerate(calls):
+            for place in backend.Replay.written(variant):
+                if not _same_bits(args[place], self._calls[call][1][place]):
+                    self.why = f"{_of(calls.callers[call])} computes with more than kernels"
+                    return
 
     def _places(self, x: Array) -> list[tuple[int, int, tuple[int, ...]]]:
         # (call, argument, shape) where x, or x in another shape, is an argument
         return self._found.get((address(x), x.size), [])
 
-    def _prepare(self, parts: tuple[Any, ...], kept: tuple[Array, ...], names: tuple[str, ...],
-                 result: Array | None = None) -> Any:
+    def _prepare(self, parts: list[Any], kept: list[Array], result: Array | None = None) -> Any:
         # moves all arrays but `kept`, and views of these, to aligned memory; returns where `result` then is
-        self._parts = [(part, {name: vars(part)[name] for name in names if name in vars(part)}) for part in parts]
+        self._parts = [(part, {name: array for name, array in vars(part).items() if isinstance(array, np.ndarray)
+                               and not name.startswith("_") and self._places(array)}) for part in parts]
         batch = kept[0]
         self._views = []  # attributes that are the batch, and their shapes
         for part, arrays in self._parts:
             for name, array in list(arrays.items()):
-                if isinstance(array, np.ndarray) and array.size == batch.size and address(array) == address(batch):
+                if array.size == batch.size and address(array) == address(batch):
                     self._views.append((part, name, array.shape))
                     del arrays[name]
         moved: dict[int, Array] = {}
@@ -140,6 +192,33 @@ class _Recording:
             vars(part).update(arrays)
 
 
+def _other(X: Array) -> Array:
+    # another batch of the same kind: with the same one a number that was computed from it would be the same
+    other = np.ascontiguousarray(X[::-1])
+    if X.dtype.kind == "f":
+        other *= 0.5
+    return other + X.dtype.type(1) if np.array_equal(other, X) else other
+
+
+def _form(calls: Any) -> list[Any]:
+    # each call's nest, its numbers, and which arrays it takes: by the place where each was met first
+    first: dict[tuple[int, int], int] = {}
+    form = []
+    for variant, args in calls:
+        kinds: list[Any] = [variant]
+        for arg in args:
+            if isinstance(arg, np.ndarray):
+                kinds.append((first.setdefault((address(arg), arg.size), len(first)), arg.shape, arg.dtype))
+            else:
+                kinds.append(arg if arg == arg else "nan")
+        form.append(kinds)
+    return form
+
+
+def _same_bits(x: Array, y: Array) -> bool:
+    return x.tobytes() == y.tobytes()
+
+
 class Plan(_Recording):
     """The kernel calls of one step on batches like `data`, X (N, n_inputs), y and optionally weights (N,): forward,
     loss, accuracy, backward, clipping.
@@ -151,52 +230,87 @@ class Plan(_Recording):
     """
 
     def __init__(self, model: Any, parameters: Parameters, *data: Array) -> None:
-        criterion = model._criterion
-        dropouts = [layer for layer in model.layers if hasattr(layer, "calls")]
-        counts = [layer.calls for layer in dropouts]
-        with backend.capture() as calls:
-            losses, outputs = model._forward_loss(True, *data)
-            self._mean = len(calls)
-            backend.ops.mean.forward(losses)
-            criterion.regularization_loss()
-            self._penalties = range(self._mean + 1, len(calls))
-            self._hits = len(calls) if model.accuracy else None
-            if model.accuracy:
-                model.accuracy.hits(outputs, data[1])
-            model._backward(*data)
-        super().__init__(calls, *data)
+        layers, criterion = model._walked, model._criterion
+        self._dropouts = [layer for layer in layers if hasattr(layer, "calls")]
+        before = [(layer, layer.dinputs) for layer in layers if "dinputs" in vars(layer)]
+        for layer, _ in before:
+            layer.dinputs = UNSET
+        calls = self._capture(model, data)
+        without = [layer for layer in layers if vars(layer).get("dinputs", UNSET) is None]  # a step sets it so
+        for layer, array in before:
+            if layer.dinputs is UNSET:
+                layer.dinputs = array
+        super().__init__(calls, layers, *data)
         self._chain: tuple[Any, Any] | None = None  # an optimizer's recorded call, and all calls of a step with it
         self.pace = 1  # steps at once in the last training
-        for layer, count in zip(dropouts, counts):
-            layer.calls = count  # recording was no step
         # a metric may have used a converted copy of labels that the loss used directly
-        self.usable &= self._hits is None or self._hits in [call for call, _, _ in self._batches[1]]
-        if not self.usable:
+        if self.why is None and self._hits is not None and self._hits not in [call for call, *_ in self._batches[1]]:
+            self.why = f"{_of(model.accuracy)} takes other labels than the loss"
+        if self.why is not None:
             return
         for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
-            for name, gradient in zip(("dweights", "dbiases"), gradients):
-                for call, place, shape in self._places(getattr(layer, name)):
+            for name, gradient in gradients.items():
+                gradient[...] = layer.gradients[name]
+                for call, place, shape in self._places(layer.gradients[name]):
                     calls[call][1][place] = gradient.reshape(shape)
-                setattr(layer, name, gradient)
+                    self._found.setdefault((address(gradient), gradient.size), []).append((call, place, shape))
+                layer.adopt_gradient(name, gradient)
+        self._length = len(calls)  # without clipping
         if model.clip_norm is not None:
             with backend.capture() as clipping:
                 backend.ops.clip_norm.step(parameters.gradients, max_norm=model.clip_norm)
             calls += clipping
-            self.usable &= not clipping.foreign
+            if clipping.foreign:
+                self.why = "other code called a kernel while the clipping of gradients was recorded"
         # the place of a dropout's stream: the last argument of the first call with its mask
         self._streams = []
-        for layer in dropouts:
+        for layer in self._dropouts:
             call = self._places(layer.binary_mask)[0][0]
             self._streams.append((layer, call, len(calls[call][1]) - 1))
-        frozen = [array for layer in model._with_weights() if layer not in parameters.layers for array in layer.held()]
-        self._prepare((*model.layers, criterion), (*data, parameters.values, parameters.gradients, *frozen), LAST)
-        # what a step leaves as it is: gradients before the first layer that is trained, inputs of a layer joined with
-        # the loss
-        for _, arrays in self._parts[:model.layers.index(parameters.layers[0])]:
-            for name in GRADIENTS:
-                arrays.pop(name, None)
-        if len(model._scoring) < len(model.layers):
-            self._parts[-2][1].pop("inputs", None)
+            self._form[call][-1] = None  # it counts, and is no number of the batch
+        self._prepare([*layers, criterion], [*data, parameters.values, parameters.gradients, *self._kept])
+        for layer, arrays in self._parts:
+            if layer in without:
+                arrays["dinputs"] = None
+
+    def _capture(self, model: Any, data: tuple[Array, ...]) -> Any:
+        # the calls of a step layer by layer, which does not count, and in `figures` what `run` returns for it
+        counts = [layer.calls for layer in self._dropouts]
+        with backend.capture() as calls:
+            losses, outputs = model._forward_loss(True, *data)
+            self._mean = len(calls)
+            loss = backend.ops.mean.forward(losses)
+            penalty = model._criterion.regularization_loss()
+            self._penalties = range(self._mean + 1, len(calls))
+            self._hits = len(calls) if model.accuracy else None
+            hits = model.accuracy.hits(outputs, data[1]) if model.accuracy else None
+            model._backward(*data)
+        self.figures = loss, penalty, hits
+        for layer, count in zip(self._dropouts, counts):
+            layer.calls = count
+        return calls
+
+    def count_first(self) -> tuple[float, float, int | None]:
+        """Let the step that was captured count: what `run` returns for it."""
+        for layer in self._dropouts:
+            layer._calls += 1
+        return self.figures
+
+    def prove_with(self, model: Any, X: Array, *more: Array) -> None:
+        """Compare a step on another batch, made of this one, layer by layer, with these calls; neither counts."""
+        data = _other(X), *(np.ascontiguousarray(each[::-1]) for each in more)
+        calls = self._capture(model, data)
+        if calls.foreign:
+            return  # next time
+        self._take(*data)
+        # clipping comes after, and changes the gradients
+        replay = self._replay if model.clip_norm is None else backend.Replay(self._calls[:self._length])
+        for layer, call, place in self._streams:
+            replay.integer(call, place, layer._calls)
+            calls[call][1][place] = None
+        replay.run()
+        self.prove(calls)
+        self.release()
 
     def run(self, *data: Array) -> tuple[float, float, int | None]:
         """The mean loss of a batch, the penalties, the number of hits (None without accuracy); sets all gradients."""
@@ -213,7 +327,7 @@ class Plan(_Recording):
 
     def repeatable(self, update: Any) -> bool:
         """Whether `repeat` can be used: not for calls on threads, which Python starts."""
-        return bool(self.usable and self._replay.compiled and update.compiled)
+        return bool(self.why is None and self.proved and self._replay.compiled and update.compiled)
 
     def repeat(self, data: tuple[Array, ...], samples: int, update: Any,
                numbers: Array) -> tuple[list[float], list[float], list[int] | None]:
@@ -246,44 +360,50 @@ class Forward(_Recording):
     """The kernel calls for the outputs of batches like X (N, n_inputs), as long as the layers do not change."""
 
     def __init__(self, model: Any, X: Array) -> None:
-        layers = model.layers
         self._seen = self._look(model)
         self._kind = X.shape, X.dtype
-        self._input = output = aligned(*self._kind)
+        self._input = aligned(*self._kind)
         self._input[...] = X
         with backend.capture() as calls:
-            for layer in layers:
-                output = layer.forward(output, False)
-        super().__init__(calls, self._input)
+            output = model._outputs_for(self._input)
+        super().__init__(calls, model._walked, self._input)
         self._busy = threading.Lock()
-        parameters = [array for layer in layers if hasattr(layer, "held") for array in layer.held()]
-        self._output = self._prepare(tuple(layers), (self._input, *parameters), OUTPUTS, output)
-        self._take(self._input)
+        if self.why is None:
+            self._output = self._prepare([], [self._input, *self._kept], output)
+            self._take(self._input)
 
     @staticmethod
     def _look(model: Any) -> list[Any]:
         # what the outputs depend on, apart from the parameters' values
         seen: list[Any] = [type(model).forward, vars(model).get("forward")]
-        for layer in model.layers:
+        for layer in model._walked:
             state = vars(layer)
-            seen += (layer, type(layer).forward, state.get("forward"), state.get("_weights"), state.get("_biases"))
+            seen += (layer, type(layer).forward, state.get("forward"))
+            for name in layer.parameter_names:
+                seen.append(state[f"_{name}"])
         return seen
 
     def fits(self, model: Any, X: Array) -> bool:
         """Whether the model's layers would make the same calls for X."""
         seen = self._look(model)
-        return (self.usable and (X.shape, X.dtype) == self._kind and len(seen) == len(self._seen)
+        return (self.why is None and (X.shape, X.dtype) == self._kind and len(seen) == len(self._seen)
                 and not any(map(operator.is_not, seen, self._seen)))
 
-    def run(self, X: Array) -> Array | None:
-        """The outputs for X in a new array; None while another thread runs this."""
+    def run(self, model: Any, X: Array) -> Array | None:
+        """The outputs for X in a new array; None while another thread runs this, and if the calls are not complete."""
         if not self._busy.acquire(blocking=False):
             return None
         try:
+            if not self.proved:
+                self._input[...] = _other(X)
+                self._replay.run()
+                with backend.capture() as calls:
+                    model._outputs_for(self._input)
+                self.prove(calls)
+                if self.why is not None:
+                    return None
             self._input[...] = X  # 1.5 us less than using X itself and releasing it after
             self._replay.run()
-            self._see(X)
-            self.show()
             return self._output.copy()
         finally:
             self._busy.release()

@@ -4,7 +4,7 @@ from time import perf_counter
 from typing import Any
 
 from .. import backend
-from ..arrays import Array
+from ..arrays import Array, shown
 from ..layers import Dropout
 from ..parameters import Parameters
 from .recording import METHODS, Plan, recordable, unchanged, writeable
@@ -21,6 +21,7 @@ class Steps:
         self.plans: dict[int, Plan] = {}  # by the number of samples
         self.parameters: Parameters | None = None
         self.shown: Plan | None = None  # whose arrays the layers show as their attributes
+        self.why: str | None = None  # why the last training was not recorded
         self._recorded_for: tuple[Any, ...] | None = None
         self._plannable = self._unchanged = False
         self._numbers = 1  # elements of a row that the accuracy compares
@@ -28,7 +29,8 @@ class Steps:
     def begin(self, data: Data, batch: int) -> None:
         """Before the first step of a training."""
         model = self._model
-        self._unchanged = unchanged(model, *model.layers, model._criterion, model.loss, model.optimizer, model.accuracy)
+        self._unchanged = unchanged(model, *model._walked, model._criterion, model.loss, model.optimizer,
+                                    model.accuracy)
         self.check(data)
         self.plans = {size: plan for size, plan in self.plans.items() if size in (batch, len(data[0]) % batch)}
 
@@ -39,27 +41,22 @@ class Steps:
         self.shown = None
         for plan in self.plans.values():
             plan.release()  # X may have moved
-        parametrized, trained = model._with_weights(), model.trainable_layers
-        criterion, accuracy = model._criterion, model.accuracy
-        dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in parametrized]}
-        plannable = (self._unchanged and backend.name == "numba" and bool(trained) and len(dtypes) == 1
-                     and model._steps is self  # not finalized since: y was checked for the outputs of then
-                     and METHODS.isdisjoint(vars(model))
-                     and recordable(*model.layers, criterion, model.loss, model.optimizer, accuracy)
-                     and parametrized == list(criterion.trainable_layers)  # all are penalized
-                     and writeable(parametrized)
-                     and parametrized[-1].held()[0].shape[1] == model._outputs)  # as y was checked
+        self.why = self._reason(data)
+        plannable = self.why is None
+        parametrized, trained = model._parametrized(), model.trainable_layers
         if plannable and (self.parameters is None or self.parameters.layers != trained
                           or not self.parameters.take()):
             self.parameters = Parameters(trained)
             self.plans = {}
+        criterion, accuracy, layers = model._criterion, model.accuracy, model._walked
         # of frozen layers, the arrays that the plans read; they live as long as these
-        frozen = [id(array) for layer in parametrized if plannable and layer not in trained for array in layer.held()]
+        frozen = [id(array) for layer in parametrized if plannable and layer not in trained
+                  for array in layer.parameters.values()]
         recorded_for = (plannable, frozen, [(each.dtype, each.shape[1:]) for each in data], backend.get_num_threads(),
                         model.loss, criterion, model.optimizer, accuracy, model.clip_norm,
                         getattr(accuracy, "precision", None), getattr(accuracy, "threshold", None),
-                        *[(layer.dropped, layer.seed) for layer in model.layers if isinstance(layer, Dropout)],
-                        *[layer.regularizers() for layer in model.layers if hasattr(layer, "regularizers")])
+                        *[(layer.dropped, layer.seed) for layer in layers if isinstance(layer, Dropout)],
+                        *[layer.regularizers() for layer in layers if hasattr(layer, "regularizers")])
         if recorded_for != self._recorded_for:
             self.plans = {}
             self._recorded_for = recorded_for
@@ -67,6 +64,33 @@ class Steps:
                 self.parameters.updating = None
         self._plannable = plannable
         self._numbers = accuracy.numbers(model._outputs) if plannable and accuracy else 1
+
+    def _reason(self, data: Data) -> str | None:
+        # why no step can be recorded, in one sentence
+        model = self._model
+        layers, parametrized, trained = model._walked, model._parametrized(), model.trainable_layers
+        parts = [*layers, model._criterion, model.loss, model.optimizer, model.accuracy]
+        if backend.name != "numba":
+            return 'nn.use("numpy") was called: only the kernels are recorded'
+        if model._steps is not self:  # y was checked for the outputs of then
+            return "the model was finalized during the training"
+        if not trained:
+            return "no layer is trained"
+        for part in parts:
+            if not recordable(part):
+                return f"{shown(part)} is of a class, or has a method, of your own"
+        if not METHODS.isdisjoint(vars(model)) or not self._unchanged:
+            return "a method of the model or of one of its parts was replaced"
+        dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in parametrized]}
+        if len(dtypes) > 1:
+            return f"inputs and layers have different dtypes: {', '.join(sorted(map(str, dtypes)))}"
+        if parametrized != list(model._criterion.trainable_layers):
+            return "the loss penalizes other layers than the model has"
+        if not writeable(parametrized):
+            return "parameters are read-only or not contiguous"
+        if model._shape() != model._output_shape:  # as y was checked
+            return "the shape of the outputs changed since finalize"
+        return None
 
     def shares(self, x: Array) -> bool:
         """Whether an array may share memory with what a step reads or writes."""
@@ -89,14 +113,20 @@ class Steps:
         model = self._model
         samples = len(data[0])
         plannable = self._plannable and backend.name == "numba"  # any thread may switch at any time
-        if plannable and samples not in self.plans:
-            self.plans[samples] = Plan(model, self.parameters, *data)  # type: ignore[arg-type]
-        plan = self.plans[samples] if plannable else None
+        plan = self.plans.get(samples) if plannable else None
+        first = plannable and plan is None
+        if first:
+            plan = self.plans[samples] = Plan(model, self.parameters, *data)  # type: ignore[arg-type]
+        elif plan is not None and plan.why is None and not plan.proved:
+            plan.prove_with(model, *data)
+            self.shown = None
         optimizer = model.optimizer
-        if plan is None or not plan.usable:
+        if plan is None or plan.why is not None or not first and not plan.proved:
+            if plan is not None:
+                self.why = plan.why
             return *model._train_step(*data), optimizer.current_learning_rate
         self._show(plan)
-        loss, penalty, hits = plan.run(*data)
+        loss, penalty, hits = plan.count_first() if first else plan.run(*data)
         self._count(loss, penalty, samples)
         optimizer.pre_update_params()
         optimizer.update_all(self.parameters)
