@@ -9,11 +9,11 @@ from .core import check
 from .categorical_cross_entropy import LOW, _clip
 from .core.elementary import log
 from .core.compile import inline, loops, pick, shared
+from .core.elementwise import BLOCK
 from .core.narrow import W32, sum_rows
 from .core.memory import load, scratch, store
 from .core.vectors import fma, fold_sum, lanes, select, splat
 
-BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 16_384, 131_072  # elements; bench/thresholds.py at 2 threads
 
 

@@ -2,7 +2,7 @@
 
 from numba import prange
 
-from .core import check, philox
+from .core import check, elementwise, philox
 from .core.compile import inline, loops, pick
 from .core.memory import load, load_like, store
 from .core.vectors import lanes, select, splat
@@ -83,8 +83,4 @@ def backward(dy, mask, *, out=None, parallel=None):
     NaN propagates.
     Formula and source: kernels/reference/dropout.py
     """
-    mask = check.array("mask", mask)
-    dy = check.same("dy", dy, "mask", mask)
-    dx = check.out("out", out, mask.shape, mask.dtype, mask, alias=dy)
-    pick(_backward_blocks, mask.size >= PARALLEL_BACKWARD_FROM, parallel)(dy.ravel(), mask.ravel(), dx.ravel())
-    return dx
+    return elementwise.backward(_backward_blocks, PARALLEL_BACKWARD_FROM, dy, "mask", mask, out, parallel)

@@ -2,26 +2,26 @@
 
 from numba import prange
 
-from .core import check, elementary
-from .core.compile import inline, loops, pick
+from .core import check, elementary, elementwise
+from .core.compile import inline, loops
+from .core.elementwise import BLOCK
 from .core.memory import load, load_wide, store
 from .core.vectors import WIDE, lanes, select
 
-BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; bench/thresholds.py at 2 threads
 
 
 @inline
-def _forward_block(x, alpha, y, start, end):
+def _forward_block(x, y, alpha, start, end):
     for at in range(start, end, WIDE * lanes(x)):
         v = load_wide(x, at, end, 0.0)
         store(y, at, end, select(v > 0.0, v, elementary.expm1(v) * alpha))
 
 
 @loops(writes=("y",))
-def _forward_blocks(x, alpha, y):
+def _forward_blocks(x, y, alpha):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
-        _forward_block(x, alpha, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
+        _forward_block(x, y, alpha, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
 def forward(x, *, alpha=1.0, out=None, parallel=None):
@@ -38,23 +38,20 @@ def forward(x, *, alpha=1.0, out=None, parallel=None):
     Formula and source: kernels/reference/elu.py
     """
     alpha = check.positive("alpha", alpha)
-    x = check.array("x", x)
-    y = check.out("out", out, x.shape, x.dtype, alias=x)
-    pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), alpha, y.ravel())
-    return y
+    return elementwise.forward(_forward_blocks, PARALLEL_FROM, x, out, parallel, alpha)
 
 
 @inline
-def _backward_block(dy, y, alpha, dx, start, end):
+def _backward_block(dy, y, dx, alpha, start, end):
     for at in range(start, end, lanes(y)):
         v, g = load(y, at, end, 0.0), load(dy, at, end, 0.0)
         store(dx, at, end, select(v > 0.0, g, g * (v + alpha)))
 
 
 @loops(writes=("dx",))
-def _backward_blocks(dy, y, alpha, dx):
+def _backward_blocks(dy, y, dx, alpha):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
-        _backward_block(dy, y, alpha, dx, block * BLOCK, min((block + 1) * BLOCK, y.size))
+        _backward_block(dy, y, dx, alpha, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
 def backward(dy, y, *, alpha=1.0, out=None, parallel=None):
@@ -71,8 +68,4 @@ def backward(dy, y, *, alpha=1.0, out=None, parallel=None):
     Formula and source: kernels/reference/elu.py
     """
     alpha = check.positive("alpha", alpha)
-    y = check.array("y", y)
-    dy = check.same("dy", dy, "y", y)
-    dx = check.out("out", out, y.shape, y.dtype, y, alias=dy)
-    pick(_backward_blocks, y.size >= PARALLEL_BACKWARD_FROM, parallel)(dy.ravel(), y.ravel(), alpha, dx.ravel())
-    return dx
+    return elementwise.backward(_backward_blocks, PARALLEL_BACKWARD_FROM, dy, "y", y, out, parallel, alpha)

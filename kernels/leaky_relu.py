@@ -2,12 +2,12 @@
 
 from numba import prange
 
-from .core import check
-from .core.compile import inline, loops, pick
+from .core import check, elementwise
+from .core.compile import inline, loops
+from .core.elementwise import BLOCK
 from .core.memory import load, store
 from .core.vectors import lanes, select
 
-BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; that of relu, which does one product less
 
 
@@ -39,10 +39,7 @@ def forward(x, *, negative_slope=0.01, out=None, parallel=None):
     Formula and source: kernels/reference/leaky_relu.py
     """
     slope = check.not_negative("negative_slope", negative_slope)
-    x = check.array("x", x)
-    y = check.out("out", out, x.shape, x.dtype, alias=x)
-    pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), y.ravel(), slope)
-    return y
+    return elementwise.forward(_forward_blocks, PARALLEL_FROM, x, out, parallel, slope)
 
 
 @inline
@@ -72,8 +69,4 @@ def backward(dy, y, *, negative_slope=0.01, out=None, parallel=None):
     Formula and source: kernels/reference/leaky_relu.py
     """
     slope = check.not_negative("negative_slope", negative_slope)
-    y = check.array("y", y)
-    dy = check.same("dy", dy, "y", y)
-    dx = check.out("out", out, y.shape, y.dtype, y, alias=dy)
-    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(dy.ravel(), y.ravel(), dx.ravel(), slope)
-    return dx
+    return elementwise.backward(_backward_blocks, PARALLEL_FROM, dy, "y", y, out, parallel, slope)

@@ -2,12 +2,12 @@
 
 from numba import prange
 
-from .core import check
+from .core import check, elementwise
 from .core.compile import inline, loops, pick
+from .core.elementwise import BLOCK
 from .core.memory import load, store
 from .core.vectors import lanes
 
-BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much
 
 
@@ -35,10 +35,7 @@ def forward(x, *, out=None, parallel=None):
     Size 0 gives an empty array; NaN stays NaN.
     Formula and source: kernels/reference/linear.py
     """
-    x = check.array("x", x)
-    y = check.out("out", out, x.shape, x.dtype, alias=x)
-    pick(_copy_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), y.ravel())
-    return y
+    return elementwise.forward(_copy_blocks, PARALLEL_FROM, x, out, parallel)
 
 
 def backward(dy, y, *, out=None, parallel=None):

@@ -4,11 +4,11 @@ from numba import prange
 
 from .core import check
 from .core.compile import inline, loops, pick, shared
+from .core.elementwise import BLOCK
 from .core.narrow import W32, sum_rows
 from .core.memory import load, scratch, store
 from .core.vectors import absolute, fold_sum, lanes, select, splat
 
-BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much memory
 
 

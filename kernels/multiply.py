@@ -2,12 +2,12 @@
 
 from numba import prange
 
-from .core import check
+from .core import check, elementwise
 from .core.compile import inline, loops, pick
+from .core.elementwise import BLOCK
 from .core.memory import load, store
 from .core.vectors import lanes
 
-BLOCK = 4096  # elements a task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves two thirds as much
 
 
@@ -35,11 +35,7 @@ def forward(a, b, *, out=None, parallel=None):
     Size 0 gives an empty array; NaN propagates, and infinity times 0 is NaN.
     Formula and source: kernels/reference/multiply.py
     """
-    a = check.array("a", a)
-    b = check.same("b", b, "a", a)
-    y = check.out("out", out, a.shape, a.dtype, b, alias=a)
-    pick(_forward_blocks, a.size >= PARALLEL_FROM, parallel)(a.ravel(), b.ravel(), y.ravel())
-    return y
+    return elementwise.forward_of_two(_forward_blocks, PARALLEL_FROM, a, b, out, parallel)
 
 
 @inline

@@ -2,12 +2,12 @@
 
 from numba import prange
 
-from .core import check
-from .core.compile import inline, loops, pick
+from .core import elementwise
+from .core.compile import inline, loops
+from .core.elementwise import BLOCK
 from .core.memory import load, store
 from .core.vectors import lanes, select
 
-BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
 
 
@@ -36,10 +36,7 @@ def forward(x, *, out=None, parallel=None):
     Size 0 gives an empty array; NaN stays NaN; -0.0 becomes 0.0.
     Formula and source: kernels/reference/relu.py
     """
-    x = check.array("x", x)
-    y = check.out("out", out, x.shape, x.dtype, alias=x)
-    pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), y.ravel())
-    return y
+    return elementwise.forward(_forward_blocks, PARALLEL_FROM, x, out, parallel)
 
 
 @inline
@@ -67,8 +64,4 @@ def backward(dy, y, *, out=None, parallel=None):
     Where y is NaN, dy passes.
     Formula and source: kernels/reference/relu.py
     """
-    y = check.array("y", y)
-    dy = check.same("dy", dy, "y", y)
-    dx = check.out("out", out, y.shape, y.dtype, y, alias=dy)
-    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(dy.ravel(), y.ravel(), dx.ravel())
-    return dx
+    return elementwise.backward(_backward_blocks, PARALLEL_FROM, dy, "y", y, out, parallel)

@@ -5,10 +5,10 @@ from numba import prange
 from .core import check
 from .core.elementary import tiny
 from .core.compile import inline, loops, pick
+from .core.elementwise import BLOCK
 from .core.memory import load, store
 from .core.vectors import absolute, fma, lanes, select, sqrt
 
-BLOCK = 4096  # elements per task
 NAMES = ("w", "dw", "cache")
 PARALLEL_FROM = 32_768  # elements, as in adam
 

@@ -5,10 +5,10 @@ from numba import prange
 from .core import check
 from .core.elementary import tiny
 from .core.compile import inline, loops, pick
+from .core.elementwise import BLOCK
 from .core.memory import load, store
 from .core.vectors import absolute, fma, lanes, select
 
-BLOCK = 4096  # elements per task
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
 
 

@@ -2,12 +2,12 @@
 
 from numba import prange
 
-from .core import check, elementary
-from .core.compile import inline, loops, pick
+from .core import elementary, elementwise
+from .core.compile import inline, loops
+from .core.elementwise import BLOCK
 from .core.memory import load, load_wide, store
 from .core.vectors import WIDE, lanes
 
-BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; bench/thresholds.py at 2 threads
 
 
@@ -35,10 +35,7 @@ def forward(x, *, out=None, parallel=None):
     Size 0 gives an empty array; NaN stays NaN; -inf gives 0, inf gives 1.
     Formula and source: kernels/reference/sigmoid.py
     """
-    x = check.array("x", x)
-    y = check.out("out", out, x.shape, x.dtype, alias=x)
-    pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), y.ravel())
-    return y
+    return elementwise.forward(_forward_blocks, PARALLEL_FROM, x, out, parallel)
 
 
 @inline
@@ -66,8 +63,4 @@ def backward(dy, y, *, out=None, parallel=None):
     NaN propagates.
     Formula and source: kernels/reference/sigmoid.py
     """
-    y = check.array("y", y)
-    dy = check.same("dy", dy, "y", y)
-    dx = check.out("out", out, y.shape, y.dtype, y, alias=dy)
-    pick(_backward_blocks, y.size >= PARALLEL_BACKWARD_FROM, parallel)(dy.ravel(), y.ravel(), dx.ravel())
-    return dx
+    return elementwise.backward(_backward_blocks, PARALLEL_BACKWARD_FROM, dy, "y", y, out, parallel)

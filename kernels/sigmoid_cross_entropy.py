@@ -5,11 +5,11 @@ from numba import prange
 from .core import check
 from .core.elementary import sigmoid, softplus
 from .core.compile import inline, loops, pick, shared
+from .core.elementwise import BLOCK
 from .core.narrow import W32, sum_rows
 from .core.memory import load, scratch, store
 from .core.vectors import absolute, fma, fold_sum, lanes, select, splat
 
-BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 16_384, 131_072  # elements; those of binary_cross_entropy
 
 

@@ -2,12 +2,12 @@
 
 from numba import prange
 
-from .core import check, elementary
-from .core.compile import inline, loops, pick
+from .core import elementary, elementwise
+from .core.compile import inline, loops
+from .core.elementwise import BLOCK
 from .core.memory import load_wide, store
 from .core.vectors import WIDE, lanes
 
-BLOCK = 4096  # elements per task: long enough to hide its start, short enough to share out evenly
 PARALLEL_FROM = 32_768  # elements; that of sigmoid, which takes most of the time both ways
 
 
@@ -37,10 +37,7 @@ def forward(x, *, out=None, parallel=None):
     Size 0 gives an empty array; NaN stays NaN; inf gives inf, -inf gives NaN: it is multiplied by 0.
     Formula and source: kernels/reference/silu.py
     """
-    x = check.array("x", x)
-    y = check.out("out", out, x.shape, x.dtype, alias=x)
-    pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)(x.ravel(), y.ravel())
-    return y
+    return elementwise.forward(_forward_blocks, PARALLEL_FROM, x, out, parallel)
 
 
 @inline
@@ -70,8 +67,4 @@ def backward(dy, x, *, out=None, parallel=None):
     NaN propagates; an infinite x gives NaN.
     Formula and source: kernels/reference/silu.py
     """
-    x = check.array("x", x)
-    dy = check.same("dy", dy, "x", x)
-    dx = check.out("out", out, x.shape, x.dtype, x, alias=dy)
-    pick(_backward_blocks, x.size >= PARALLEL_FROM, parallel)(dy.ravel(), x.ravel(), dx.ravel())
-    return dx
+    return elementwise.backward(_backward_blocks, PARALLEL_FROM, dy, "x", x, out, parallel)
