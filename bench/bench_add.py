@@ -10,3 +10,11 @@ for n, c in [(300, 64), (512, 1000), (4096, 1024)]:
     ]
 
 test_add = suite(CASES)
+
+
+def in_torch(torch):
+    return {"forward": torch.add, "forward out=": lambda a, b, out: torch.add(a, b, out=out)}
+
+
+def in_jax(jax):
+    return {"forward": jax.numpy.add}

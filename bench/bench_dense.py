@@ -1,7 +1,9 @@
 """Dense layers of the networks of bench_training_step.py."""
 
+from nnjit.bench import bench_relu, bench_sigmoid, bench_tanh
 from nnjit.bench.cases import Kernel, suite
 
+ACTIVATIONS = {"relu": bench_relu, "sigmoid": bench_sigmoid, "tanh": bench_tanh}
 ENTRIES = {"": 0, "relu": 1, "sigmoid": 2, "tanh": 3}
 
 
@@ -23,3 +25,27 @@ CASES = [
 ]
 
 test_dense = suite(CASES)
+
+
+def _backward(product, slope):
+    def backward(dy, x, w, y):
+        dz = slope(dy, y)
+        return product(dz, w.T), product(x.T, dz), dz.sum(0)
+
+    return backward
+
+
+def in_torch(torch):
+    found = {"forward": lambda x, w, b: torch.addmm(b, x, w), "backward": _backward(torch.mm, lambda dy, y: dy)}
+    for name, of in ACTIVATIONS.items():
+        found[f"forward {name}"] = lambda x, w, b, name=name: getattr(torch.addmm(b, x, w), f"{name}_")()
+        found[f"backward {name}"] = _backward(torch.mm, of.in_torch(torch)["backward"])
+    return found
+
+
+def in_jax(jax):
+    found = {"forward": lambda x, w, b: x @ w + b, "backward": _backward(jax.numpy.matmul, lambda dy, y: dy)}
+    for name, of in ACTIVATIONS.items():
+        found[f"forward {name}"] = lambda x, w, b, f=of.in_jax(jax)["forward"]: f(x @ w + b)
+        found[f"backward {name}"] = _backward(jax.numpy.matmul, of.in_jax(jax)["backward"])
+    return found

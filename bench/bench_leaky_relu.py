@@ -11,3 +11,16 @@ for n, c in [(300, 64), (512, 1000), (4096, 1024)]:
     ]
 
 test_leaky_relu = suite(CASES)
+
+
+def in_torch(torch):
+    aten = torch.ops.aten
+    return {
+        "forward": torch.nn.functional.leaky_relu,
+        "forward out=": lambda x, out: aten.leaky_relu.out(x, 0.01, out=out),
+        "backward": lambda dy, y: aten.leaky_relu_backward.default(dy, y, 0.01, True),
+    }
+
+
+def in_jax(jax):
+    return {"forward": jax.nn.leaky_relu, "backward": lambda dy, y: jax.numpy.where(y > 0, dy, 0.01 * dy)}

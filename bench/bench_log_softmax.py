@@ -11,3 +11,18 @@ CASES += [
 ]
 
 test_log_softmax = suite(CASES)
+
+
+def in_torch(torch):
+    return {
+        "forward": lambda x: torch.log_softmax(x, 1),
+        "forward out=": lambda x, out: torch.log_softmax(x, 1, out=out),
+        "backward": lambda dy, y: torch._log_softmax_backward_data(dy, y, 1, y.dtype),
+    }
+
+
+def in_jax(jax):
+    return {
+        "forward": lambda x: jax.nn.log_softmax(x, 1),
+        "backward": lambda dy, y: dy - jax.numpy.exp(y) * dy.sum(1, keepdims=True),
+    }

@@ -25,3 +25,11 @@ CASES += [
 CASES += [Product(what, layer) for layer in LAYERS for what in ("x w", "dy w^T", "x^T dy")]
 
 test_matmul = suite(CASES)
+
+
+def in_torch(torch):
+    return {"forward": torch.mm, "backward": lambda dc, a, b: (torch.mm(dc, b.t()), torch.mm(a.t(), dc))}
+
+
+def in_jax(jax):
+    return {"forward": jax.numpy.matmul, "backward": lambda dc, a, b: (dc @ b.T, a.T @ dc)}

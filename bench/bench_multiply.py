@@ -11,3 +11,15 @@ for n, c in [(300, 64), (512, 1000), (4096, 1024)]:
     ]
 
 test_multiply = suite(CASES)
+
+
+def in_torch(torch):
+    return {
+        "forward": torch.mul,
+        "forward out=": lambda a, b, out: torch.mul(a, b, out=out),
+        "backward": lambda dy, a, b: (dy * b, dy * a),
+    }
+
+
+def in_jax(jax):
+    return {"forward": jax.numpy.multiply, "backward": lambda dy, a, b: (dy * b, dy * a)}

@@ -11,3 +11,18 @@ CASES += [
 ]
 
 test_softmax = suite(CASES)
+
+
+def in_torch(torch):
+    return {
+        "forward": lambda x: torch.softmax(x, 1),
+        "forward out=": lambda x, out: torch.softmax(x, 1, out=out),
+        "backward": lambda dy, y: torch._softmax_backward_data(dy, y, 1, y.dtype),
+    }
+
+
+def in_jax(jax):
+    return {
+        "forward": lambda x: jax.nn.softmax(x, 1),
+        "backward": lambda dy, y: y * (dy - (dy * y).sum(1, keepdims=True)),
+    }

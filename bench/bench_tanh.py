@@ -12,3 +12,15 @@ for n, c in [(300, 64), (512, 1000)]:
 CASES.append(Kernel("tanh", "forward", (512, 1000), 512 * 1000, "f64", out=True))
 
 test_tanh = suite(CASES)
+
+
+def in_torch(torch):
+    return {
+        "forward": torch.tanh,
+        "forward out=": lambda x, out: torch.tanh(x, out=out),
+        "backward": torch.ops.aten.tanh_backward.default,
+    }
+
+
+def in_jax(jax):
+    return {"forward": jax.numpy.tanh, "backward": lambda dy, y: dy * (1 - y) * (1 + y)}

@@ -4,24 +4,38 @@
 twin's (tests/test_bench.py compares them), or None where the peer has no such operation. PyTorch runs its native
 operations in inference mode and its fused optimizers, JAX one `jax.jit` a call or training step. Dropout draws random
 numbers of its own in each. Peers are imported by name and late: none of them need be installed.
+
+How a peer computes an operation stands in the operation's own benchmark, as functions that take the peer's module:
+
+    def in_torch(torch):
+        return {"forward": torch.relu, "forward out=": lambda x, out: torch.clamp_min(x, 0, out=out)}
+
+    "forward", "backward"       a function of the twin's arguments and knobs, which gives the twin's results
+    "... one-hot", "... relu"   the same for one-hot labels, and for a dense layer's activation
+    "... out="                  the same into an array that is there already; JAX needs none
+    "step"                      in PyTorch a function of the twin's arguments and knobs that gives a call to make one
+                                step; in JAX one that gives the arrays to update, without the gradient, after a step
 """
 
 import importlib.util
+import inspect
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import import_module, metadata
 from typing import Any
 
 import numpy as np
+
+from ..kernels import reference
 
 Call = Callable[[], Any]
 Parameters = list[tuple[Any, Any]]  # weights (inputs, neurons) and biases of each layer
 
 NAMES = {"torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn"}
 PACKAGES = {"torch": "torch", "jax": "jax", "sklearn": "scikit-learn"}
-LABELLED = ("categorical_accuracy", "categorical_cross_entropy", "negative_log_likelihood", "softmax_cross_entropy")
 CLIP = 1e-7
 DROPPED = 0.1  # the rate of dropout's inputs
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # of Adam; epsilon of all optimizers
@@ -63,15 +77,22 @@ def kernel(peer: str, op: str, verb: str, args: tuple[Any, ...], knobs: dict[str
 
     A step updates copies and returns the weights. out: write to memory that is there already.
     """
-    module = _module(peer)
-    if module is None:
+    if peer == "sklearn":
         return None
+    found, module = functions(peer, op), _module(peer)
     if verb == "step":
-        return module.step(op, args, knobs)
-    one_hot = op in LABELLED and args[1].ndim == 2
-    note = "one-hot" if one_hot else knobs.get("activation")
+        return module.step(found["step"], args, knobs) if "step" in found else None
+    labelled = "labels" in inspect.signature(getattr(getattr(reference, op), verb)).parameters
+    note = "one-hot" if labelled and args[1].ndim == 2 else knobs.get("activation")
     more = {name: value for name, value in knobs.items() if name != "activation"}
-    return module.kernel(f"{op}.{verb} {note}" if note else f"{op}.{verb}", args, more, out)
+    return module.kernel(found, f"{verb} {note}" if note else verb, args, more, out)
+
+
+@lru_cache
+def functions(peer: str, op: str) -> dict[str, Callable[..., Any]]:
+    """How a peer computes an operation, by verb, as the operation's benchmark has it."""
+    file = import_module(f"{__package__}.bench_{op}")
+    return getattr(file, f"in_{peer}")(import_module(peer)) if hasattr(file, f"in_{peer}") else {}
 
 
 def network(peer: str, what: str, parameters: Parameters, x: Any, labels: Any, steps: int,
