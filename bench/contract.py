@@ -1,11 +1,12 @@
 """The cases by which the promises of `nnjit.kernels` are checked, and the digests of their results.
 
-`warm()` compiles everything into the cache. `python -m nnjit.bench.contract` prints the digests as digests.py holds
-them: write them there when a change of bits is meant.
+`warm()` compiles everything into the cache. `python -m nnjit.bench.contract --write` writes the digests to digests.py,
+for a new operation or when a change of bits is meant.
 
 The inputs behind the digests come from integers, so that they too are the same on every machine.
 """
 
+import argparse
 import hashlib
 import inspect
 import math
@@ -237,13 +238,18 @@ def warm(progress=True):
     print(f"{len(names)} operations are compiled in {folder}")
 
 
-def main():
-    """Print digests.py."""
-    print('"""What contract.py computes, as digests, the same on every machine: a change of bits is a decision."""\n')
-    print("DIGESTS = {")
-    for name, digest in digests().items():
-        print(f'    "{name}": "{digest}",')
-    print("}")
+def main(arguments=None):
+    """Print digests.py, or write it."""
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}.contract", description=main.__doc__)
+    parser.add_argument("--write", action="store_true", help="write bench/digests.py, once all are computed")
+    write = parser.parse_args(arguments).write
+    lines = "".join(f'    "{name}": "{digest}",\n' for name, digest in digests().items())
+    about = "What contract.py computes, as digests, the same on every machine: a change of bits is a decision."
+    text = f'"""{about}"""\n\nDIGESTS = {{\n{lines}}}\n'
+    if write:
+        Path(__file__).with_name("digests.py").write_text(text)
+    else:
+        print(text, end="")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ loss with respect to <name>.
 """
 
 from . import (adagrad, adam, add, binary_accuracy, binary_cross_entropy, categorical_accuracy,
-               categorical_cross_entropy, clip_norm, concatenate, dense, dropout, elu, gelu, huber, leaky_relu, linear,
-               log_softmax, matmul, mean, mean_absolute_error, mean_squared_error, multiply, negative_log_likelihood,
-               normal, penalty, regression_accuracy, relu, rmsprop, scale_rows, sgd, sigmoid, sigmoid_cross_entropy,
-               silu, softmax, softmax_cross_entropy, softplus, split, step, tanh)
+               categorical_cross_entropy, clip_norm, concatenate, dense, dropout, elu, gelu, hardswish, huber,
+               leaky_relu, linear, log_softmax, matmul, mean, mean_absolute_error, mean_squared_error, multiply,
+               negative_log_likelihood, normal, penalty, regression_accuracy, relu, rmsprop, scale_rows, sgd, sigmoid,
+               sigmoid_cross_entropy, silu, softmax, softmax_cross_entropy, softplus, split, step, tanh)
 from .core.cache import before_compiling
 from .core.capture import capture
 from .core.compile import Checked
@@ -30,9 +30,9 @@ from .core.threads import get_num_threads, set_num_threads
 from .core.replay import Replay
 
 __all__ = ["adagrad", "adam", "add", "binary_accuracy", "binary_cross_entropy", "categorical_accuracy",
-           "categorical_cross_entropy", "clip_norm", "concatenate", "dense", "dropout", "elu", "gelu", "huber",
-           "leaky_relu", "linear", "log_softmax", "matmul", "mean", "mean_absolute_error", "mean_squared_error",
-           "multiply", "negative_log_likelihood", "normal", "penalty", "regression_accuracy", "relu", "rmsprop",
-           "scale_rows", "sgd", "sigmoid", "sigmoid_cross_entropy", "silu", "softmax", "softmax_cross_entropy",
-           "softplus", "split", "step", "tanh", "Checked", "Replay", "before_compiling", "capture",
-           "get_num_threads", "info", "set_num_threads"]
+           "categorical_cross_entropy", "clip_norm", "concatenate", "dense", "dropout", "elu", "gelu", "hardswish",
+           "huber", "leaky_relu", "linear", "log_softmax", "matmul", "mean", "mean_absolute_error",
+           "mean_squared_error", "multiply", "negative_log_likelihood", "normal", "penalty", "regression_accuracy",
+           "relu", "rmsprop", "scale_rows", "sgd", "sigmoid", "sigmoid_cross_entropy", "silu", "softmax",
+           "softmax_cross_entropy", "softplus", "split", "step", "tanh", "Checked", "Replay", "before_compiling",
+           "capture", "get_num_threads", "info", "set_num_threads"]

@@ -24,8 +24,8 @@ from .backend import use
 from .data import datasets, preparation
 from .inspect import scores
 from .inspect.gradients import check_gradients
-from .layers import (ELU, GELU, Dense, Dropout, Flatten, Identity, Input, LeakyReLU, Linear, LogSoftmax, Parallel, ReLU,
-                     Residual, Sequential, SiLU, Sigmoid, Softmax, Softplus, Step, Tanh)
+from .layers import (ELU, GELU, Dense, Dropout, Flatten, Hardswish, Identity, Input, LeakyReLU, Linear, LogSoftmax,
+                     Parallel, ReLU, Residual, Sequential, SiLU, Sigmoid, Softmax, Softplus, Step, Tanh)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
                      NegativeLogLikelihood, SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy)
 from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy, TopKAccuracy
@@ -38,8 +38,8 @@ for _module in (callbacks, datasets, preparation, scores):  # `import nnjit.nn.d
     sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 __all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "BinaryAccuracy", "BinaryCrossentropy",
-           "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "History", "Huber", "Identity", "Input",
-           "LeakyReLU", "Linear", "LogSoftmax", "MeanAbsoluteError", "MeanSquaredError", "Model",
+           "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "Hardswish", "History", "Huber", "Identity",
+           "Input", "LeakyReLU", "Linear", "LogSoftmax", "MeanAbsoluteError", "MeanSquaredError", "Model",
            "NegativeLogLikelihood", "Parallel", "RMSprop", "ReLU", "RegressionAccuracy", "Residual", "Sequential",
            "SiLU", "Sigmoid", "SigmoidBinaryCrossentropy", "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus",
            "Step", "StopTraining", "Tanh", "TopKAccuracy", "callbacks", "check_gradients", "clip_gradients", "datasets",

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import warnings
 from importlib import import_module
+from pathlib import Path
 from types import MethodType
 
 import llvmlite.binding
@@ -227,9 +228,19 @@ def test_serial_and_parallel_and_a_second_run(operation, dtype):
 
 @pytest.mark.parametrize("name", (*OPERATIONS, "training"))
 def test_digest(name):
-    """A failure here is a change of bits. If it is meant: python -m nnjit.bench.contract, and say so in CHANGELOG."""
+    """A failure here is a change of bits. If it is meant, see CONTRIBUTING.md and say so in CHANGELOG.md."""
     found = contract.training_digest() if name == "training" else contract.operation_digest(name)
     assert found == digests.DIGESTS.get(name), f"{name}: see bench/digests.py"
+
+
+def test_digests_are_printed_or_written(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(contract, "digests", lambda: digests.DIGESTS)
+    monkeypatch.setattr(contract, "__file__", str(tmp_path / "contract.py"))
+    text = Path(digests.__file__).read_text()
+    contract.main([])
+    assert capsys.readouterr().out == text and not [*tmp_path.iterdir()]
+    contract.main(["--write"])
+    assert capsys.readouterr().out == "" and (tmp_path / "digests.py").read_text() == text
 
 
 # what the children run: digests of all operations, and the float32 kernels that compute in double

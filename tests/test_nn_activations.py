@@ -1,31 +1,33 @@
 """The activations of nn are thin: one kernel call each way; what they predict; Flatten."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 from nnjit import kernels, nn
+from nnjit.nn.layers import activations
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((7, 5)).astype(np.float32)
 DY = rng.standard_normal((7, 5)).astype(np.float32)
-LAYERS = {"elu": (nn.ELU(0.5), {"alpha": 0.5}, "y"), "gelu": (nn.GELU(), {}, "x"),
-          "leaky_relu": (nn.LeakyReLU(0.25), {"negative_slope": 0.25}, "y"), "linear": (nn.Linear(), {}, "y"),
-          "log_softmax": (nn.LogSoftmax(), {}, "y"), "relu": (nn.ReLU(), {}, "y"), "sigmoid": (nn.Sigmoid(), {}, "y"),
-          "silu": (nn.SiLU(), {}, "x"), "softmax": (nn.Softmax(), {}, "y"), "softplus": (nn.Softplus(), {}, "x"),
-          "step": (nn.Step(), {}, "y"), "tanh": (nn.Tanh(), {}, "y")}
+ACTIVATIONS = [kind for kind in vars(activations).values() if getattr(kind, "operation", "")]
+KNOBS = {nn.ELU: {"alpha": 0.5}, nn.LeakyReLU: {"negative_slope": 0.25}}
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_is_its_kernel(name):
-    layer, knobs, seen = LAYERS[name]
-    operation = getattr(kernels, name)
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_a_layer_is_its_kernel(kind):
+    knobs = KNOBS.get(kind, {})
+    layer, operation = kind(**knobs), getattr(kernels, kind.operation)
+    assert kind.operation.replace("_", "") == kind.__name__.lower() and getattr(nn, kind.__name__) is kind
+    of_inputs = "x" in inspect.signature(operation.backward).parameters
     y = operation.forward(X, **knobs)
     assert (layer.forward(X) == y).all() and layer.output.dtype == np.float32
-    dx = operation.backward(DY, X if seen == "x" else y, **knobs)
+    dx = operation.backward(DY, X if of_inputs else y, **knobs)
     assert (layer.backward(DY) == dx).all() and (layer.dinputs == dx).all()
     assert (layer.forward(X.tolist()) == y).all()
     with pytest.raises(RuntimeError, match="call forward before backward"):
-        type(layer)().backward(DY)
+        kind().backward(DY)
 
 
 def test_predictions():

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from test_nn_activations import ACTIVATIONS
 
 from nnjit import kernels, nn
 from nnjit.nn import nnfs
@@ -379,9 +380,7 @@ def declare(name, call, **kinds):
 
 ANY_SHAPE = SHAPES
 ROWS = ((0, 3), (4, 2), (3, 3), (5, 3))  # other shapes (N, C) of samples on their own
-for kind in (nn.ELU, nn.GELU, nn.LeakyReLU, nn.Linear, nn.LogSoftmax, nn.ReLU, nn.SiLU, nn.Sigmoid, nn.Softmax,
-             nn.Softplus,
-             nn.Step, nn.Tanh, lambda: nn.Dropout(0.5, seed=1), nn.Flatten):
+for kind in (*ACTIVATIONS, lambda: nn.Dropout(0.5, seed=1), nn.Flatten):
     name = type(kind()).__name__
     by_rows = name in ("LogSoftmax", "Softmax")
     declare(f"{name}.forward", lambda kind=kind, **given: kind().forward(**{"inputs": SINGLE, **given}),

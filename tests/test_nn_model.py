@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from optional import needs
+from test_nn_activations import ACTIVATIONS
 
 from nnjit import nn
 from nnjit.nn import nnfs
@@ -646,7 +647,7 @@ GIVEN = {  # by what a layer of 3 outputs gives
     "probabilities of classes": (nn.Softmax,),
     "a probability for each output": (nn.Sigmoid, lambda: nn.Dense(3, 3, activation="sigmoid")),
     "log-probabilities": (nn.LogSoftmax,),
-    "other numbers": (nn.Linear, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Step,
+    "other numbers": (*(kind for kind in ACTIVATIONS if kind not in (nn.Softmax, nn.Sigmoid, nn.LogSoftmax)),
                       lambda: nn.Dense(3, 3), lambda: nn.Dense(3, 3, activation="relu"),
                       lambda: nn.Dense(3, 3, activation="tanh"))}
 INSTEAD = {  # of a loss: what it takes, and what to write where something else stands

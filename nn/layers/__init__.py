@@ -5,7 +5,8 @@
 returns new arrays.
 """
 
-from .activations import ELU, GELU, LeakyReLU, Linear, LogSoftmax, ReLU, SiLU, Sigmoid, Softmax, Softplus, Step, Tanh
+from .activations import (ELU, GELU, Hardswish, LeakyReLU, Linear, LogSoftmax, ReLU, SiLU, Sigmoid, Softmax, Softplus,
+                          Step, Tanh)
 from .base import LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Layer, _Layer, penalty, result
 from .containers import (Identity, Parallel, Residual, Sequential, check_use, shape_through, stand_in, stop, trained,
                          unfolded, with_parameters)
@@ -13,7 +14,7 @@ from .dense import Dense
 from .dropout import Dropout
 from .shape import Flatten, Input
 
-__all__ = ["Dense", "Dropout", "ELU", "Flatten", "GELU", "Identity", "Input", "LOGARITHMS", "Layer", "LeakyReLU",
-           "Linear", "LogSoftmax", "NUMBERS", "PASSED", "PROBABILITIES", "Parallel", "ReLU", "Residual", "SHARES",
-           "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step", "Tanh", "_Layer", "check_use", "penalty",
-           "result", "shape_through", "stand_in", "stop", "trained", "unfolded", "with_parameters"]
+__all__ = ["Dense", "Dropout", "ELU", "Flatten", "GELU", "Hardswish", "Identity", "Input", "LOGARITHMS", "Layer",
+           "LeakyReLU", "Linear", "LogSoftmax", "NUMBERS", "PASSED", "PROBABILITIES", "Parallel", "ReLU", "Residual",
+           "SHARES", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step", "Tanh", "_Layer", "check_use",
+           "penalty", "result", "shape_through", "stand_in", "stop", "trained", "unfolded", "with_parameters"]

@@ -110,6 +110,12 @@ class SiLU(_Activation):
     operation, of_inputs = "silu", True
 
 
+class Hardswish(_Activation):
+    """y = x clip(x + 3, 0, 6) / 6, SiLU of straight lines (Howard et al. 2019)."""
+
+    operation, of_inputs = "hardswish", True
+
+
 class Softplus(_Activation):
     """y = log(1 + exp x)."""
 
