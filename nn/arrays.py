@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .checks import (Seed, as_seed, checked, finite, flag, function, generator, is_whole, optional_flag,  # noqa: F401
-                     positive, real, rename, scalar, shown, whole, word)
+from .checks import finite, real, shown, whole
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import backend
-from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, finite, flag, positive, rename, within
+from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, within
+from .checks import finite, flag, positive, rename
 from .layers import LOGARITHMS, NUMBERS, PROBABILITIES, SHARES, penalty
 from .targets import (BALANCED, ClassWeights, as_class_weights, as_shares, as_weights, balanced, check_count,
                       weights_of, within_unit)

@@ -19,7 +19,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import backend
-from .arrays import Array, aligned, as_floats, checked, finite, flag, rename, shown, whole
+from .arrays import Array, aligned, as_floats
+from .checks import checked, finite, flag, rename, shown, whole
 from .layers import Layer
 from .parameters import ALIGNMENT, Parameters, gradients_of, parameters_of
 from .schedules import Schedule, _as_rate, _power, foreseeable

@@ -5,7 +5,8 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from .. import backend
-from ..arrays import Array, as_array, as_floats, finite, flag, positive, rename
+from ..arrays import Array, as_array, as_floats
+from ..checks import finite, flag, positive, rename
 from .base import LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, _Layer
 
 

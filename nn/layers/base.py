@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import backend
-from ..arrays import Array, Calling, flag, rename
+from ..arrays import Array, Calling
+from ..checks import flag, rename
 
 # what outputs are to a loss; endings.py checks that it takes them
 SHARES, PROBABILITIES, LOGARITHMS = "probabilities of classes", "a probability for each output", "log-probabilities"

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import backend
-from ..arrays import Array, as_array, as_floats, flag, shown
+from ..arrays import Array, as_array, as_floats
+from ..checks import flag, shown
 from ..parameters import parameters_of, walk
 from .activations import ReLU, Sigmoid, Tanh
 from .base import NUMBERS, PASSED, Layer, Shape, _Layer, result

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .. import backend, initializers
-from ..arrays import Array, Seed, as_floats, checked, finite, flag, float_dtype, generator, rename, room, shown, whole
+from ..arrays import Array, as_floats, float_dtype, room
+from ..checks import Seed, checked, finite, flag, generator, rename, shown, whole
 from .base import NUMBERS, PROBABILITIES, Shape, _Layer, penalty
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import backend
-from ..arrays import Array, as_floats, checked, flag, real, rename, whole, word
+from ..arrays import Array, as_floats
+from ..checks import checked, flag, real, rename, whole, word
 from .activations import _Activation
 from .base import PASSED
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import MOST, Array, as_floats, flag, is_whole, scalar, shown
+from ..arrays import MOST, Array, as_floats
+from ..checks import flag, is_whole, scalar, shown
 from .base import PASSED, Shape, _Layer
 
 DIMENSIONS = 63  # the most of a sample: NumPy's arrays have 64

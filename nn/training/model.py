@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from .. import backend
 from .. import layers as _layers
-from ..arrays import (FLOAT32, Array, Seed, as_floats, as_seed, finite, flag, float_dtype, function, optional_flag,
-                      rename, shown, whole)
+from ..arrays import FLOAT32, Array, as_floats, float_dtype
+from ..checks import Seed, as_seed, finite, flag, function, optional_flag, rename, shown, whole
 from ..files import read, write
 from ..layers import result
 from ..losses import Loss

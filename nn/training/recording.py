@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..arrays import Array, address, aligned, shown
+from ..arrays import Array, address, aligned
+from ..checks import shown
 from ..parameters import Parameters
 
 # methods that a recording skips or relies on

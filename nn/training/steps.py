@@ -4,7 +4,8 @@ from time import perf_counter
 from typing import Any
 
 from .. import backend
-from ..arrays import Array, shown
+from ..arrays import Array
+from ..checks import shown
 from ..layers import Dropout
 from ..parameters import Parameters
 from .recording import METHODS, Plan, recordable, unchanged, writeable
