@@ -6,7 +6,7 @@ keeps each round's median; all else (ratios, rates, shares of the machine's limi
 
     python -m nnjit.bench.report softmax matmul                 some operations only
     python -m nnjit.bench.report --from FILE.json               print it again, or --markdown FILE.md
-    python -m nnjit.bench.report --from FILE.json --readme README.md      rewrite the README's table
+    python -m nnjit.bench.report --from FILE.json --pages README.md docs/speed.md     rewrite their tables
     python -m nnjit.bench.report --against OLD.json             name what became slower; exit code 1 if anything did
 """
 
@@ -21,7 +21,7 @@ from ..nn.files import naming, reading
 from . import against, peers, roofline
 from .figures import Failure, Report
 from .running import measure, say
-from .tables import END, START, markdown, readme_table, rewrite, text
+from .tables import markdown, page_tables, rewrite, text
 
 NEEDED = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark", "threadpoolctl": "threadpoolctl"}
 
@@ -68,7 +68,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    for path in (options.json, options.markdown, options.roofline, options.readme):
+    for path in (options.json, options.markdown, options.roofline, *options.pages):
         if path is not None:
             check_output(path)
     if options.roofline is not None:
@@ -94,9 +94,9 @@ def _report(options: argparse.Namespace) -> int:
     if options.roofline is not None:
         with naming(options.roofline):
             roofline.draw(report, options.roofline)
-    if options.readme is not None:
-        page = Path(options.readme)
-        page.write_text(rewrite(page.read_text(), readme_table(report)))
+    texts = {page: rewrite(Path(page).read_text(), page_tables(report)) for page in options.pages}
+    for page, rewritten in texts.items():
+        Path(page).write_text(rewritten)
     return 0 if old is None else _compare(old, report, options.against)
 
 
@@ -140,7 +140,8 @@ def command(argv: list[str] | None = None) -> int:
     parser.add_argument("--roofline", metavar="FILE.png", help="draw rates against flops per byte (needs matplotlib)")
     parser.add_argument("--against", metavar="FILE", help="name what is slower than in this JSON report")
     parser.add_argument("--from", dest="source", metavar="FILE", help="take this JSON report instead of measuring")
-    parser.add_argument("--readme", metavar="FILE", help=f"rewrite the table between {START} and {END} in FILE")
+    parser.add_argument("--pages", metavar="FILE", nargs="+", default=[], help="rewrite the tables of README.md or "
+                        "docs/speed.md")
     try:
         return main(parser.parse_args(argv))
     except KeyboardInterrupt:

@@ -1,13 +1,14 @@
-"""The report as text for a terminal, as a Markdown page and as the README's table."""
+"""The report as text for a terminal, as a Markdown page, and as the tables of README.md and docs/speed.md."""
 
 from collections import Counter
+from collections.abc import Sequence
 from statistics import geometric_mean
 
 from .figures import (NAMES, NOISE, Failure, Report, Row, bandwidth, contenders, is_product, loses, microseconds, rate,
                       ratio, rival, seconds, spread, thread_counts, threads_text)
 
-README_CONTENDERS = ("numpy", "torch", "jax", "nnjit")
-README_ROWS = (
+SHOWN = ("numpy", "torch", "jax", "nnjit")
+SPEED_ROWS = (
     "step 2-64-3 batch 300",
     "step 64-64-64-10 batch 32",
     "step 784-128-128-10 batch 128",
@@ -23,7 +24,8 @@ README_ROWS = (
     "relu.forward 512x1000 f32",
     "adam.step 784x512 f32",
 )
-START, END = "<!-- benchmark -->", "<!-- /benchmark -->"
+README_ROWS = SPEED_ROWS[1], SPEED_ROWS[2], SPEED_ROWS[4]  # another is faster in the last
+START, END = "<!-- {} -->", "<!-- /{} -->"  # around a table, with its name in `page_tables`
 LEGEND = ("Times in microseconds, medians of {rounds}. ratio: {other} time over ours at the same number of threads, "
           "the median of each round's; {mark}: {faster} is faster. of limit: our rate as a share of the machine's "
           "measured multiply-add peak (GFLOP/s) or of its copy bandwidth at that size (GB/s), whichever holds the "
@@ -179,18 +181,24 @@ def markdown(report: Report) -> str:
             f"{_table([*head, 'spread'], rows)}\n")
 
 
-def readme_table(report: Report) -> str:
-    """A short selection of rows for the README."""
-    shown = [name for name in README_CONTENDERS if name in contenders(report)]
+def page_tables(report: Report) -> dict[str, str]:
+    """What README.md and docs/speed.md show, by the name that stands in their markers."""
+    results = "\n".join(f"- {line}" for line in summary(report))
+    return {"benchmark in short": _selection(report, README_ROWS),
+            "benchmark": f"{_selection(report, SPEED_ROWS)}\n\nAll rows of the report:\n\n{results}"}
+
+
+def _selection(report: Report, names: Sequence[str]) -> str:
+    shown = [name for name in SHOWN if name in contenders(report)]
     head = ["time in microseconds"]
     for threads in thread_counts(report):
         head += [*(f"{NAMES[name]}, {threads_text(threads)}" for name in shown), "ratio"]
     found = {row["group"]: row for row in report["rows"]}
-    missing = [name for name in README_ROWS if name not in found]
+    missing = [name for name in names if name not in found]
     if missing:
-        raise Failure(f"the report lacks {', '.join(missing)}: the README needs a whole run", 2)
+        raise Failure(f"the report lacks {', '.join(missing)}: the pages need a whole run", 2)
     rows = []
-    for row in map(found.__getitem__, README_ROWS):
+    for row in map(found.__getitem__, names):
         cells = []
         for threads in thread_counts(report):
             cells += [*(_time(row, name, threads) for name in shown), _ratio(row, threads, "**{}**")]
@@ -204,9 +212,16 @@ def readme_table(report: Report) -> str:
             f"ratio: {other} time over ours, the median of each round's; **bold**: {faster} is faster.")
 
 
-def rewrite(readme: str, table: str) -> str:
-    """The README's text with what stands between the two markers replaced."""
-    if readme.count(START) != 1 or readme.count(END) != 1 or readme.index(START) > readme.index(END):
-        raise Failure(f"the README must hold {START} once and {END} once after it", 2)
-    before, rest = readme.split(START)
-    return f"{before}{START}\n{table}\n{END}{rest.split(END)[1]}"
+def rewrite(page: str, tables: dict[str, str]) -> str:
+    """The text of a page with what stands between the markers of each table replaced."""
+    pairs = {name: (START.format(name), END.format(name)) for name in tables}
+    found = [name for name, pair in pairs.items() if any(mark in page for mark in pair)]
+    if not found:
+        raise Failure(f"the page must hold {' or '.join(start for start, _ in pairs.values())}", 2)
+    for name in found:
+        start, end = pairs[name]
+        if page.count(start) != 1 or page.count(end) != 1 or page.index(start) > page.index(end):
+            raise Failure(f"the page must hold {start} once and {end} once after it", 2)
+        before, rest = page.split(start)
+        page = f"{before}{start}\n{tables[name]}\n{end}{rest.split(end)[1]}"
+    return page
