@@ -126,6 +126,12 @@ def test_metadata(information):
     assert always == {"numpy", "numba", "nnfs", "tqdm", "platformdirs"}
 
 
+def test_the_description_is_the_readme(information):
+    metadata = email.message_from_string(information("METADATA"))
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert metadata.get_payload().strip() == (ROOT / "README.md").read_text().strip()
+
+
 def test_the_constraints_are_the_lowest_versions(information):
     """Those from which setup.cfg allows a package, but for the peers of the benchmarks."""
     needs = email.message_from_string(information("METADATA")).get_all("Requires-Dist")
