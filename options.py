@@ -154,7 +154,7 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> Parse
                        help="draw GFLOP/s against flops per byte under the machine's limits (needs matplotlib)")
     bench.add_argument("--against", metavar="FILE.json",
                        help="name what is slower than in this older report, and exit with 1 if anything is")
-    bench.set_defaults(ops=[], source=None, readme=None)
+    bench.set_defaults(ops=[], source=None, pages=[])
     command("warm", "compile all kernels into the cache now")
     command("info", "versions, processor, vectors, threads, cache folder")
     return found
