@@ -834,7 +834,7 @@ def test_the_other_commands_hand_over(monkeypatch, capsys):
     class Report:
         def main(self, options):
             print(options.quick, options.peers, options.json, options.markdown, options.roofline, options.against,
-                  options.ops, options.source, options.readme)
+                  options.ops, options.source, options.pages)
             return 4
 
     monkeypatch.setattr(bench, "contract", Contract(), raising=False)

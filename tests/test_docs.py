@@ -163,7 +163,8 @@ def test_the_page_of_the_kernels_has_all_environment_variables():
 
 
 def test_the_page_of_the_command_has_all_commands_and_options():
-    [commands] = [action.choices for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    [commands] = [action.choices for action in cli.parser(cli.COMMANDS)._actions
+                  if isinstance(action, argparse._SubParsersAction)]
     parts = text("docs/command.md").split("\n## ")
     assert {row[0].split()[1] for row in rows(parts[0], "nnjit .*")} == set(commands)
     for name, parser in commands.items():
@@ -183,5 +184,5 @@ def test_commands_are_shown():
 @pytest.mark.parametrize("command", SHOWN)
 def test_commands_that_pages_show_are_understood(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = cli._parser().parse_args(shlex.split(command)[1:])
+    options = cli.parser(cli.COMMANDS).parse_args(shlex.split(command)[1:])
     assert options.run.__name__ == f"_{command.split()[1]}"

@@ -412,7 +412,6 @@ declare("Dense", lambda **given: state(nn.Dense(**{"n_inputs": 2, "n_neurons": 2
         **{f"{part}_regularizer_{kind}": Number() for part in ("weight", "bias") for kind in ("l1", "l2")})
 declare("Dense.forward", lambda **given: nn.Dense(3, 2, rng=0).forward(**{"inputs": SINGLE, **given}), training=FLAG,
         inputs=Floats(named="inputs", shapes=((0, 3), (3, 3), (5, 3))))
-declare("Dense.hold", DUCK, weights=DUCK, biases=DUCK)
 declare("Dense.backward", lambda **given: gradients(nn.Dense(3, 3, rng=0), **{"dvalues": SINGLE, **given}),
         input_gradient=FLAG, dvalues=Floats(named="dvalues"))
 declare("Dense.weights", lambda weights: assigned("weights", weights),
@@ -426,9 +425,32 @@ declare("Sequential", lambda layers: repr(nn.Sequential(layers)), layers=OneOf(b
                                                                                named="Sequential"))
 declare("Sequential.forward", lambda **given: nn.Sequential(nn.Dense(3, 2, rng=0)).forward(
     **{"inputs": SINGLE, **given}), training=FLAG, inputs=Floats(named="inputs", shapes=((0, 3), (3, 3), (5, 3))))
-declare("Sequential.backward", lambda dvalues: behind(nn.Sequential(nn.Dense(3, 3, rng=0))).backward(dvalues),
-        dvalues=Floats(named="dvalues"))
-declare("Sequential.predictions", DUCK, outputs=DUCK)
+CONTAINERS = {"Sequential": nn.Sequential, "Residual": nn.Residual, "Parallel": nn.Parallel}
+for name, kind in CONTAINERS.items():
+    declare(f"{name}.backward", lambda kind=kind, **given: gradients(kind(nn.Dense(3, 3, rng=0)), **{
+        "dvalues": SINGLE, **given}), input_gradient=FLAG, dvalues=Floats(named="dvalues"))
+    declare(f"{name}.predictions", DUCK, outputs=DUCK)
+for name in ("Residual", "Parallel"):
+    declare(f"{name}.forward", lambda kind=CONTAINERS[name], **given: kind(nn.Dense(3, 3, rng=0)).forward(
+        **{"inputs": SINGLE, **given}), training=FLAG, inputs=Floats(named="inputs", shapes=((0, 3), (3, 3), (5, 3))))
+declare("Residual", lambda **given: repr(nn.Residual(given.get("layers", nn.ReLU()), **{
+    key: value for key, value in given.items() if key != "layers"})), layers=OneOf(
+        bad=(3, None, "Dense", nn.Dense, {}), named="Sequential"),
+    shortcut=DUCK, activation=OneOf(None, "relu", "sigmoid", "tanh", bad=("gelu", 3, nn.ReLU, {}, [], b"relu")))
+declare("Parallel", lambda **given: repr(nn.Parallel(given.get("branches", nn.ReLU()), **{
+    key: value for key, value in given.items() if key != "branches"})), branches=OneOf(
+        bad=(3, None, "Dense", nn.Dense, {}), named="Parallel"),
+    join=OneOf("concatenate", "add", "multiply", bad=("sum", 3, None, [], {}, nn.ReLU)))
+declare("Identity", DUCK)
+declare("Identity.forward", lambda **given: nn.Identity().forward(**{"inputs": SINGLE, **given}), training=FLAG,
+        inputs=Floats(named="inputs", shapes=ANY_SHAPE))
+declare("Identity.backward", lambda dvalues: nn.Identity().backward(dvalues), dvalues=Floats(
+    named="dvalues", shapes=ANY_SHAPE))
+for name in nn.__all__:
+    if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.layers._Layer):  # for models
+        declare(f"{name}.adopt", DUCK, parameter=DUCK, values=DUCK)
+        declare(f"{name}.adopt_gradient", DUCK, parameter=DUCK, values=DUCK)
+        declare(f"{name}.output_shape", DUCK, shape=DUCK)
 
 # losses, and what Model asks of them with arguments that it has checked
 WEIGHTS = Floats(np.array([0.0, 1, 2, 1]), none=True, finite=True)

@@ -1,4 +1,4 @@
-"""nn/training/recording.py: a recorded step gives what the layers give one by one, and notices every change."""
+"""nn/training/plans.py: a recorded step gives what the layers give one by one, and notices every change."""
 
 import copy
 import gc
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from nnjit import kernels, nn
-from nnjit.nn.training import recording as plan
+from nnjit.nn.training import plans as plan
 
 SAMPLES = 70
 rng = np.random.default_rng(5)

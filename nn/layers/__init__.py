@@ -8,10 +8,11 @@ returns new arrays.
 from .activations import (ELU, GELU, Hardswish, LeakyReLU, Linear, LogSoftmax, ReLU, SiLU, Sigmoid, Softmax, Softplus,
                           Step, Tanh)
 from .base import LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Layer, _Layer, penalty, result
-from .containers import (Identity, Parallel, Residual, Sequential, check_use, shape_through, stand_in, stop, trained,
-                         unfolded, with_parameters)
+from .containers import (Identity, Residual, Sequential, check_use, shape_through, stand_in, stop, trained, unfolded,
+                         with_parameters)
 from .dense import Dense
 from .dropout import Dropout
+from .parallel import Parallel
 from .shape import Flatten, Input
 
 __all__ = ["Dense", "Dropout", "ELU", "Flatten", "GELU", "Hardswish", "Identity", "Input", "LOGARITHMS", "Layer",

@@ -34,22 +34,26 @@ class _Layer(Calling):
     @property
     def gradients(self) -> dict[str, Array | None]:
         """The gradients of the last `backward`, by the names of the parameters and in their shapes; None before it."""
-        found = {name: (getattr(self, f"d{name}", None), values) for name, values in self.parameters.items()}
-        return {name: None if gradient is None else gradient.reshape(values.shape)
-                for name, (gradient, values) in found.items()}
+        found = {}
+        for name, values in self.parameters.items():
+            gradient = getattr(self, f"d{name}", None)
+            if gradient is not None and gradient.shape == (1, *values.shape):  # the book's biases
+                gradient = gradient[0]
+            found[name] = gradient
+        return found
 
     @property
     def buffers(self) -> dict[str, Array]:
         """Arrays that are kept from call to call but not learned, by name."""
         return {}
 
-    def adopt(self, name: str, values: Array) -> None:
+    def adopt(self, parameter: str, values: Array) -> None:
         """Make an array the parameter of this name without a copy: C-contiguous, of its shape and dtype."""
-        vars(self)[f"_{name}"] = values
+        vars(self)[f"_{parameter}"] = values
 
-    def adopt_gradient(self, name: str, values: Array) -> None:
+    def adopt_gradient(self, parameter: str, values: Array) -> None:
         """Make an array the gradient of this parameter without a copy."""
-        setattr(self, f"d{name}", values)
+        setattr(self, f"d{parameter}", values)
 
     def output_shape(self, shape: Shape | None) -> Shape | None:
         """The shape of a sample's outputs, given that of its inputs; None for an unknown one.

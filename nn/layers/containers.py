@@ -3,11 +3,9 @@ trainings record them like any other layer."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import backend
@@ -20,7 +18,6 @@ from .base import NUMBERS, PASSED, Layer, Shape, _Layer, result
 # the method by which a part of a model is known that is set, not added
 PARTS = {"optimizer": "update_params", "loss": "remember_trainable_layers", "accuracy": "calculate_accumulated"}
 ACTIVATIONS = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}
-OF_BRANCHES = "output_", "joined_"  # with a number: attributes of a Parallel, each branch's outputs and all up to it
 
 
 def backward(layers: Sequence[Layer], gradient: Any, input_gradient: bool = True) -> Any:
@@ -104,7 +101,9 @@ class Sequential(_Container):
 
         `input_gradient=False` stops at the first layer that is trained, and returns None.
         """
-        self.dinputs = dx = backward(self.layers, dvalues, input_gradient)
+        input_gradient = flag("input_gradient", input_gradient)
+        gradient: Any = dvalues if self.layers else as_floats(dvalues, name="dvalues")
+        self.dinputs = dx = backward(self.layers, gradient, input_gradient)
         return dx
 
     def predictions(self, outputs: ArrayLike) -> Array:
@@ -202,110 +201,20 @@ class Residual(_Container):
 
     def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
         """The gradient with respect to the inputs: the shortcut's and the body's, added. Sets those of all layers."""
-        d: Any = dvalues
+        input_gradient = flag("input_gradient", input_gradient)
+        if self.output is None:
+            raise RuntimeError("call forward before backward")
+        d: Any = as_floats(dvalues, self.output.dtype, "dvalues", infinite=True)
         if self.activation is not None:
             d = result(self.activation.backward(d), self.activation, "dinputs")
         body = self.body.backward(d, input_gradient=input_gradient)
         beside = d if self.shortcut is None else backward([self.shortcut], d, input_gradient)
-        self.dinputs = None if not input_gradient else backend.ops.add.forward(as_floats(beside), as_floats(body))
-        return self.dinputs
-
-
-class Parallel(_Container):
-    """Branches that get the same inputs, and whose outputs are joined.
-
-    branches: layers, such as Sequential(...) or Identity().
-    join: "concatenate" puts the outputs beside each other along the last axis, "add" and "multiply" take them element
-        by element, in the order of the branches.
-
-    The gradients of the branches with respect to the inputs are added in their order.
-    Raises TypeError for what is no layer, ValueError for no branches and another join.
-    """
-
-    def __init__(self, *branches: Layer, join: str = "concatenate") -> None:
-        if not branches:
-            raise ValueError("Parallel needs a branch at least, such as Parallel(Dense(4, 8), Identity())")
-        if join not in ("concatenate", "add", "multiply"):
-            raise ValueError(f"join must be 'concatenate', 'add' or 'multiply', got {shown(join)}")
-        self.join = join
-        self.layers = [single(branch, "Parallel") for branch in branches]
-
-    def __repr__(self) -> str:
-        return f"Parallel({', '.join(map(repr, self.layers))}, join={self.join!r})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if not name.startswith(OF_BRANCHES)}
-
-    def output_shape(self, shape: Shape | None) -> Shape | None:
-        """That of the joined outputs. Raises ValueError for branches that do not fit."""
-        found = [shape_of(branch, shape) for branch in self.layers]
-        known = [each for each in found if each is not None]
-        if self.join == "concatenate":
-            if len({each[:-1] for each in known}) > 1:
-                raise ValueError(f"cannot join outputs of shapes {known} along their last axis")
-            return None if len(known) < len(found) else (*known[0][:-1], sum(each[-1] for each in known))
-        if len(set(known)) > 1:
-            raise ValueError(f"has branches that give different shapes, {known}: {self.join} needs the same")
-        return known[0] if known else None
-
-    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
-        """The joined outputs for inputs (N, ...)."""
-        training = flag("training", training)
-        outputs = [as_floats(result(branch.forward(inputs, training), branch, "output")) for branch in self.layers]
-        outputs = [as_floats(each, outputs[0].dtype) for each in outputs]
-        joined = [outputs[0]]
-        for each in outputs[1:]:
-            joined.append(self._join(joined[-1], each))
-        # what `backward` needs, as attributes, which a recorded step shows
-        vars(self).update({f"{OF_BRANCHES[0]}{number}": each for number, each in enumerate(outputs)})
-        vars(self).update({f"{OF_BRANCHES[1]}{number}": each for number, each in enumerate(joined)})
-        self.output = joined[-1]
-        return joined[-1]
-
-    def _join(self, x: Array, y: Array) -> Array:
-        if self.join == "concatenate":
-            if x.shape[:-1] != y.shape[:-1]:
-                raise ValueError(f"{self} has branches that give {x.shape} and {y.shape}, which cannot be joined along "
-                                 "the last axis")
-            rows = backend.ops.concatenate.forward(_rows(x), _rows(y))
-            return rows.reshape(*x.shape[:-1], rows.shape[1])
-        if x.shape != y.shape:
-            raise ValueError(f"{self} has branches that give {x.shape} and {y.shape}: {self.join} needs the same shape")
-        found: Array = getattr(backend.ops, self.join).forward(x, y)
-        return found
-
-    def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
-        """The gradient with respect to the inputs, the branches' added in their order. Sets those of all layers."""
-        if self.output is None:
-            raise RuntimeError("call forward before backward")
         dx = None
-        for branch, gradient in zip(self.layers, self._split(as_floats(dvalues, self.output.dtype, "dvalues"))):
-            found = backward([branch], gradient, input_gradient)
-            if input_gradient:
-                dx = as_floats(found) if dx is None else backend.ops.add.forward(dx, as_floats(found))
+        if input_gradient:
+            body = as_floats(body)
+            dx = backend.ops.add.forward(as_floats(beside, body.dtype), body)
         self.dinputs = dx
         return dx
-
-    def _split(self, d: Array) -> list[Array]:
-        # the gradients of the branches' outputs
-        outputs, joined = ([getattr(self, f"{name}{number}") for number in range(len(self.layers))]
-                           for name in OF_BRANCHES)
-        found = []
-        for before, each in zip(reversed(joined[:-1]), reversed(outputs[1:])):
-            own = d
-            if self.join == "multiply":
-                d, own = backend.ops.multiply.backward(d, before, each)
-            elif self.join == "concatenate":
-                first, second = backend.ops.split.forward(_rows(d), columns=before.shape[-1])
-                d, own = first.reshape(before.shape), second.reshape(each.shape)
-            found.append(own)
-        return [d, *reversed(found)]
-
-
-def _rows(x: Array) -> Array:
-    if not x.ndim:
-        raise ValueError("inputs must have shape (N, ...), got ()")
-    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def shape_of(layer: Layer | None, shape: Shape | None) -> Shape | None:

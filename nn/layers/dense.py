@@ -89,9 +89,9 @@ class Dense(_Layer):
     def biases(self, values: ArrayLike) -> None:
         self._biases = self._parameter(values, "biases", (1, self.n_neurons)).reshape(-1)
 
-    def adopt_gradient(self, name: str, values: Array) -> None:
+    def adopt_gradient(self, parameter: str, values: Array) -> None:
         """Make an array the gradient of this parameter without a copy."""
-        setattr(self, f"d{name}", values[None] if name == "biases" else values)
+        setattr(self, f"d{parameter}", values[None] if parameter == "biases" else values)
 
     def output_shape(self, shape: Shape | None) -> Shape | None:
         """(n_neurons,). Raises ValueError for inputs of another shape than (n_inputs,)."""

@@ -28,7 +28,8 @@ from ..parameters import Parameters, children, parameters_of, walk
 from . import endings, nested
 from .history import History, numbers
 from .progress import bar, compiling, say
-from .recording import METHODS, Forward, ours, recordable, unchanged, writeable
+from .plans import Forward
+from .recording import METHODS, ours, recordable, unchanged, writeable
 from .steps import Data, Figures, Pace, Steps
 
 EXAMPLES = {"loss": "CategoricalCrossentropy", "optimizer": "Adam", "accuracy": "Accuracy"}

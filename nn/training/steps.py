@@ -8,7 +8,8 @@ from ..arrays import Array
 from ..checks import shown
 from ..layers import Dropout
 from ..parameters import Parameters
-from .recording import METHODS, Plan, recordable, unchanged, writeable
+from .plans import Plan
+from .recording import METHODS, recordable, unchanged, writeable
 
 Data = tuple[Array, ...]  # inputs, labels and, if given, the samples' weights
 Figures = tuple[float, float, float | None, float]  # of a step: loss, penalties, accuracy, learning rate
