@@ -401,7 +401,8 @@ def clip_gradients(layers: Sequence[Layer], max_norm: float) -> float:
     without gradients, such as before its backward or without weights.
     """
     max_norm = finite("max_norm", max_norm)
-    names, gradients = [], []
+    names: list[str] = []
+    gradients: list[Any] = []
     for layer in layers:
         found = gradients_of(layer)
         if not found or any(each is None for each in found.values()):

@@ -28,7 +28,8 @@ def backward(layers: Sequence[Layer], gradient: Any, input_gradient: bool = True
         return None
     for layer in reversed(layers):
         if layer is first:
-            return stop(layer, layer, gradient)
+            stop(layer, layer, gradient)
+            return None
         gradient = result(layer.backward(gradient), layer, "dinputs")
     return gradient
 
@@ -207,7 +208,7 @@ class Residual(_Container):
         d: Any = as_floats(dvalues, self.output.dtype, "dvalues", infinite=True)
         if self.activation is not None:
             d = result(self.activation.backward(d), self.activation, "dinputs")
-        body = self.body.backward(d, input_gradient=input_gradient)
+        body: Any = self.body.backward(d, input_gradient=input_gradient)
         beside = d if self.shortcut is None else backward([self.shortcut], d, input_gradient)
         dx = None
         if input_gradient:

@@ -423,7 +423,8 @@ class Model:
         first = next((layer for layer in self.layers if _layers.trained([layer])), None) if trained else None
         for layer, part in reversed(list(zip(self.layers, self._scoring))):
             if layer is first:
-                return _layers.stop(layer, part, gradient)
+                _layers.stop(layer, part, gradient)
+                return None
             gradient = result(part.backward(gradient), layer, "dinputs")
         return gradient
 
@@ -702,11 +703,11 @@ class Model:
         # a training nor another prediction
         if type(self).forward is not Model.forward or "forward" in vars(self):
             return self.forward(X, False)
-        output: Any = X
+        output: Array = X
         for layer in self.layers:
             layer = _layers.stand_in(layer)
             output = result(layer.forward(output, False), layer, "output")
-        return output  # type: ignore[no-any-return]
+        return output
 
     def _writes(self, x: Array) -> bool:
         # whether an array may share memory with what training or predicting writes to again

@@ -128,8 +128,9 @@ class _Recording:
 
     def _prepare(self, parts: list[Any], kept: list[Array], result: Array | None = None) -> Any:
         # moves all arrays but `kept`, and views of these, to aligned memory; returns where `result` then is
-        self._parts = [(part, {name: array for name, array in vars(part).items() if isinstance(array, np.ndarray)
-                               and not name.startswith("_") and self._places(array)}) for part in parts]
+        self._parts: list[tuple[Any, dict[str, Any]]] = [
+            (part, {name: array for name, array in vars(part).items() if isinstance(array, np.ndarray)
+                    and not name.startswith("_") and self._places(array)}) for part in parts]
         batch = kept[0]
         self._views = []  # attributes that are the batch, and their shapes
         for part, arrays in self._parts:
