@@ -96,7 +96,8 @@ def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str =
         return found.view(dtype)
     with np.errstate(over="ignore"):
         narrow = found.astype(dtype)
-    if found.dtype.kind == "f" and not infinite and (large := np.isinf(narrow) & np.isfinite(found)).any():
+    narrower = found.dtype.kind == "f" and found.dtype.itemsize > dtype.itemsize
+    if narrower and not infinite and (large := np.isinf(narrow) & np.isfinite(found)).any():
         place = tuple(np.argwhere(large)[0].tolist())
         raise ValueError(f"{name} must hold numbers that {dtype} can hold, got {found[place]:g} at index "
                          f"{place[0] if len(place) == 1 else place}: scale them first")
@@ -221,6 +222,8 @@ def as_labels(labels: ArrayLike, dtype: np.dtype[Any], columns: int | None = Non
 def within(name: str, numbers: Array, classes: int) -> Array:
     """Class numbers (N,) as they are. Raises ValueError for one outside 0..classes-1, naming the first."""
     outside = np.flatnonzero((numbers < 0) | (numbers >= classes))
+    if len(outside) and classes < 1:  # as told by the largest
+        raise ValueError(f"{name} must be class numbers of at least 0, got {numbers[outside[0]]} at index {outside[0]}")
     if len(outside):
         hint = ": class numbers count from 0" if (numbers.min(), numbers.max()) == (1, classes) else ""
         raise ValueError(f"{name} must lie in 0..{classes - 1}, got {numbers[outside[0]]} at index {outside[0]}{hint}")

@@ -128,7 +128,7 @@ def test_classes_as_scikit_learn_scores_them(seed):
     (OUTPUTS, [0, 1, -1, 2, 0, 0], {}, ValueError, "y must lie in 0..2, got -1 at index 2"),
     ([0, -2], [0, 1], {}, ValueError, "predictions must lie in 0..1, got -2 at index 1"),
     ([0, 2], [0, 1], {"classes": 2}, ValueError, "predictions must lie in 0..1, got 2 at index 1"),
-    ([-1], [-1], {}, ValueError, "y must lie in 0..-1, got -1 at index 0"),
+    ([-1], [-1], {}, ValueError, "y must be class numbers of at least 0, got -1 at index 0"),
     (OUTPUTS, np.eye(4)[Y], {}, ValueError, "predictions, y and classes must agree in .* classes, got 3 and 4"),
     (OUTPUTS, Y, {"classes": 4}, ValueError, "predictions, y and classes must agree in .* classes, got 3 and 4"),
     (OUTPUTS[:, :1], np.eye(3)[Y], {}, ValueError, "got 2 and 3"),
