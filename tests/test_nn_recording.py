@@ -178,6 +178,23 @@ def test_the_reason_of_another_backend_and_dtype():
     assert "float32, float64" in wide.why_not_recorded
 
 
+def test_ctrl_c_while_a_step_is_recorded(monkeypatch):
+    model = network("Honest")
+    model.train_step(X, Y)
+    gradients = [layer.dinputs for layer in model.layers]
+
+    def interrupted(*args, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.Dense, "_backward", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.train(X, Y, epochs=3)
+    assert all(layer.dinputs is gradient for layer, gradient in zip(model.layers[:2], gradients))
+    model.train(X, Y, epochs=3)
+    assert model.why_not_recorded is None
+
+
 # ---- threads
 
 

@@ -29,11 +29,13 @@ class Plan(_Recording):
         before = [(layer, layer.dinputs) for layer in layers if "dinputs" in vars(layer)]
         for layer, _ in before:
             layer.dinputs = UNSET
-        calls = self._capture(model, data)
-        without = [layer for layer in layers if vars(layer).get("dinputs", UNSET) is None]  # a step sets it so
-        for layer, array in before:
-            if layer.dinputs is UNSET:
-                layer.dinputs = array
+        try:
+            calls = self._capture(model, data)
+        finally:
+            without = [layer for layer in layers if vars(layer).get("dinputs", UNSET) is None]  # a step sets it so
+            for layer, array in before:
+                if layer.dinputs is UNSET:
+                    layer.dinputs = array
         super().__init__(calls, layers, *data)
         self._chain: tuple[Any, Any] | None = None  # an optimizer's recorded call, and all calls of a step with it
         self.pace = 1  # steps at once in the last training
