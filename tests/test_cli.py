@@ -723,7 +723,7 @@ def test_a_full_disk_is_named(option, name, arguments, capsys, tmp_path, monkeyp
         needs("matplotlib")
     monkeypatch.chdir(tmp_path)
     from nnjit.bench import report
-    made = report.load(max((Path(nnjit.__file__).parent / "bench" / "results").glob("*.json")))
+    made = report.load(max((Path(__file__).parent.parent / "bench" / "results").glob("*.json")))
     monkeypatch.setattr(report, "measure", lambda *_: made)
     os.symlink(FULL, name)
     assert cli.main([*arguments, option, name]) == 2
@@ -849,8 +849,8 @@ def test_the_other_commands_hand_over(monkeypatch, capsys):
     assert cli.main(["warm"]) == 0
     assert cli.main(["info"]) == 0
     out = capsys.readouterr().out.split("\n")
-    assert out[:3] == ["True False a.json None None None [] None None",
-                       "False True None None a.png b.json [] None None", "warm True"]
+    assert out[:3] == ["True False a.json None None None [] None []",
+                       "False True None None a.png b.json [] None []", "warm True"]
     assert [line.split() for line in out[3:6]] == about
 
 

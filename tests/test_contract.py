@@ -263,7 +263,7 @@ found = {"parallel": contract.digests(parallel=True), "info": kernels.info()}
 if os.environ["TEST_SERIAL"] == "yes":
     found["serial"] = contract.digests(parallel=False)
     nests = {f"{name}.{key}": nest for name in contract.operations() for key, nest in
-             vars(contract.twins(name)[0]).items() if isinstance(nest, Nest)}
+             vars(contract.twins(name)[0]).items() if isinstance(nest, compile.Nest)}
     found["compiled"] = {key: len(nest.serial.signatures) for key, nest in nests.items()}
     found["doubles"] = {key: list(doubles(nest)) for key, nest in nests.items()}
 print(json.dumps(found))

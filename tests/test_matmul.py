@@ -101,12 +101,12 @@ def test_transposed_operands_are_not_copied(monkeypatch):
     monkeypatch.setattr(matmul, "product", lambda *args, **knobs: given.append(args))
     matmul.forward(np.asfortranarray(a), b.T.copy().T)
     matmul.forward(a, b)
-    assert [args[4] for args in given] == [matmul.A_TRANSPOSED + matmul.B_TRANSPOSED, 0]
+    assert [args[3] for args in given] == [matmul.A_TRANSPOSED + matmul.B_TRANSPOSED, 0]
     w = np.ascontiguousarray(b.T)
     matmul.forward(a, w.T)
     assert np.shares_memory(given[-1][1], w)
     matmul.backward(np.ones((30, 40), np.float32), np.asfortranarray(a), w.T)
-    assert [args[4] for args in given[-2:]] == [0, 0]
+    assert [args[3] for args in given[-2:]] == [0, 0]
     assert all(x.flags.c_contiguous for args in given for x in args[:2])
 
 

@@ -31,7 +31,7 @@ def exported(wish):
 
 
 # a model takes the layers of a Sequential one by one
-LAYERS = exported(lambda kind: not issubclass(kind, (Loss, nn.Model, nn.Sequential)))
+LAYERS = exported(lambda kind: not issubclass(kind, (Loss, nn.Model, nn.Sequential, nn.Residual, nn.Parallel)))
 LOSSES = exported(lambda kind: issubclass(kind, Loss))
 
 

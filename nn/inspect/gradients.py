@@ -194,8 +194,8 @@ def _layer(label: str, layer: Layer, x: Array, dy: Array, dx: Any, states: list[
         gradients = gradients_of(part)
         for name in parameters_of(part):
             values, gradient = getattr(part, name).copy(), _copy(gradients[name])
-            if gradient is not None and gradient.size == values.size:
-                gradient = gradient.reshape(values.shape)
+            if gradient is not None and values.shape == (1, *gradient.shape):  # biases
+                gradient = gradient[None]
             arrays.append(_Checked(label, f"{path}.{name}" if path else name, values.copy(), gradient,
                                    of(part, name, values)))
     return arrays

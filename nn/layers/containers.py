@@ -55,7 +55,8 @@ class _Container(_Layer):
     @property
     def trainable(self) -> bool:
         """Whether any of the layers is trained; assigning it sets `trainable` of all of them."""
-        return bool(trained(walk([self])[1:]))
+        inner = with_parameters(walk([self])[1:])
+        return not inner or bool(trained(inner))
 
     @trainable.setter
     def trainable(self, value: bool) -> None:

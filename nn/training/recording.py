@@ -193,7 +193,7 @@ class _Recording:
 
 def _other(X: Array) -> Array:
     # another batch of the same kind: with the same one a number that was computed from it would be the same
-    other = np.ascontiguousarray(X[::-1])
+    other = np.array(X[::-1], order="C")  # a copy, also of a single row
     if X.dtype.kind == "f":
         other *= 0.5
     return other + X.dtype.type(1) if np.array_equal(other, X) else other
