@@ -12,7 +12,6 @@ import pytest
 from children import without_hint
 from optional import needs
 
-import nnjit
 from nnjit import __version__, kernels, nn
 from nnjit.kernels.core import cache
 from nnjit import cli
