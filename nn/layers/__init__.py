@@ -8,8 +8,8 @@ returns new arrays.
 from .activations import (ELU, GELU, Hardswish, LeakyReLU, Linear, LogSoftmax, ReLU, SiLU, Sigmoid, Softmax, Softplus,
                           Step, Tanh)
 from .base import LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Layer, _Layer, penalty, result
-from .containers import (Identity, Residual, Sequential, check_use, shape_through, stand_in, stop, trained, unfolded,
-                         with_parameters)
+from .containers import (Identity, Residual, Sequential, backward, check_use, forward, is_trainable, shape_through,
+                         stand_in, trained, unfolded, with_parameters)
 from .dense import Dense
 from .dropout import Dropout
 from .parallel import Parallel
@@ -17,5 +17,6 @@ from .shape import Flatten, Input
 
 __all__ = ["Dense", "Dropout", "ELU", "Flatten", "GELU", "Hardswish", "Identity", "Input", "LOGARITHMS", "Layer",
            "LeakyReLU", "Linear", "LogSoftmax", "NUMBERS", "PASSED", "PROBABILITIES", "Parallel", "ReLU", "Residual",
-           "SHARES", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step", "Tanh", "_Layer", "check_use",
-           "penalty", "result", "shape_through", "stand_in", "stop", "trained", "unfolded", "with_parameters"]
+           "SHARES", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step", "Tanh", "_Layer", "backward",
+           "check_use", "forward", "is_trainable", "penalty", "result", "shape_through", "stand_in", "trained",
+           "unfolded", "with_parameters"]

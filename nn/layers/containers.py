@@ -3,7 +3,7 @@ trainings record them like any other layer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -20,27 +20,31 @@ PARTS = {"optimizer": "update_params", "loss": "remember_trainable_layers", "acc
 ACTIVATIONS = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}
 
 
-def backward(layers: Sequence[Layer], gradient: Any, input_gradient: bool = True) -> Any:
+def forward(layers: Iterable[Layer], inputs: Any, training: bool) -> Any:
+    """The outputs of the last of layers in a row."""
+    for layer in layers:
+        inputs = result(layer.forward(inputs, training), layer, "output")
+    return inputs
+
+
+def backward(layers: Sequence[Layer], gradient: Any, input_gradient: bool = True,
+             parts: Sequence[Any] | None = None) -> Any:
     """The gradient with respect to the inputs of layers in a row; without `input_gradient` None, and nothing is done
-    before the first layer that is trained."""
-    first = None if input_gradient else next((layer for layer in layers if trained([layer])), None)
-    if not input_gradient and first is None:
-        return None
-    for layer in reversed(layers):
-        if layer is first:
-            stop(layer, layer, gradient)
+    before the first layer that is trained. `parts` stand for the layers, as far as they go."""
+    first = None
+    if not input_gradient:
+        first = next((layer for layer in layers if trained([layer])), None)
+        if first is None:
             return None
-        gradient = result(layer.backward(gradient), layer, "dinputs")
+    for layer, part in reversed([*zip(layers, layers if parts is None else parts)]):
+        if layer is not first:
+            gradient = result(part.backward(gradient), layer, "dinputs")
+        elif isinstance(layer, _Layer) and layer._leaves_out:
+            return part.backward(gradient, input_gradient=False)
+        else:
+            part.backward(gradient)
+            return None
     return gradient
-
-
-def stop(layer: Layer, part: Any, gradient: Any) -> None:
-    """The last call of a backward: of `part`, the layer or what stands for it, without a gradient for its inputs where
-    the layer can leave that out."""
-    if isinstance(layer, _Layer) and layer._leaves_out:
-        part.backward(gradient, input_gradient=False)
-    else:
-        part.backward(gradient)
 
 
 class _Container(_Layer):
@@ -92,11 +96,8 @@ class Sequential(_Container):
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs of the first."""
         training = flag("training", training)
-        output: Any = as_floats(inputs) if not self.layers else inputs
-        for layer in self.layers:
-            output = result(layer.forward(output, training), layer, "output")
-        self.output = output
-        return output
+        self.output = y = forward(self.layers, inputs if self.layers else as_floats(inputs), training)
+        return y
 
     def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
         """The gradient with respect to the inputs of the last `forward`. Sets the gradients of all layers.
@@ -188,16 +189,13 @@ class Residual(_Container):
         """The outputs for inputs (N, ...)."""
         training = flag("training", training)
         body = as_floats(self.body.forward(inputs, training))
-        beside: Any = inputs
-        if self.shortcut is not None:
-            beside = result(self.shortcut.forward(inputs, training), self.shortcut, "output")
-        beside = as_floats(beside, body.dtype)
+        beside = as_floats(inputs if self.shortcut is None else forward([self.shortcut], inputs, training), body.dtype)
         if body.shape != beside.shape:
             raise ValueError(f"{self} has a body that gives {body.shape} and a shortcut that gives {beside.shape}: "
                              "give a layer as shortcut")
         y = backend.ops.add.forward(beside, body)
         if self.activation is not None:
-            y = result(self.activation.forward(y, training), self.activation, "output")
+            y = forward([self.activation], y, training)
         self.output = y
         return y
 
@@ -208,7 +206,7 @@ class Residual(_Container):
             raise RuntimeError("call forward before backward")
         d: Any = as_floats(dvalues, self.output.dtype, "dvalues", infinite=True)
         if self.activation is not None:
-            d = result(self.activation.backward(d), self.activation, "dinputs")
+            d = backward([self.activation], d)
         body: Any = self.body.backward(d, input_gradient=input_gradient)
         beside = d if self.shortcut is None else backward([self.shortcut], d, input_gradient)
         dx = None
@@ -243,10 +241,10 @@ def stand_in(layer: Layer) -> Layer:
         return layer
     copy = object.__new__(type(layer))
     vars(copy).update(vars(layer))  # at once: another thread may be setting attributes
-    for name, each in list(vars(copy).items()):
+    for name, each in [item for item in vars(copy).items() if isinstance(item[1], (_Layer, list))]:
         if isinstance(each, _Layer):
             vars(copy)[name] = stand_in(each)
-        elif isinstance(layer, _Container) and isinstance(each, list):
+        elif isinstance(layer, _Container):
             vars(copy)[name] = [stand_in(inner) for inner in each]
     return copy
 
@@ -281,7 +279,11 @@ def with_parameters(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def trained(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers that have parameters and are not frozen, also within others. Raises TypeError for a `trainable` of a
-    user's own layer that is neither True nor False."""
-    return [layer for layer in with_parameters(layers)
-            if flag(f"trainable of {layer!r}", getattr(layer, "trainable", True))]
+    """The layers that have parameters and are not frozen, also within others."""
+    return [layer for layer in with_parameters(layers) if is_trainable(layer)]
+
+
+def is_trainable(layer: Layer) -> bool:
+    """Whether a layer is not frozen. Raises TypeError for a `trainable` that is neither True nor False."""
+    value = getattr(layer, "trainable", True)
+    return value if value is True or value is False else flag(f"trainable of {layer!r}", value)

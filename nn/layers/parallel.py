@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from .. import backend
 from ..arrays import Array, as_floats
 from ..checks import flag, shown
-from .base import Layer, Shape, result
-from .containers import _Container, backward, shape_of, single
+from .base import Layer, Shape
+from .containers import _Container, backward, forward, shape_of, single
 
 OF_BRANCHES = "output_", "joined_"  # with a number: attributes of a Parallel, each branch's outputs and all up to it
 
@@ -57,7 +57,7 @@ class Parallel(_Container):
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The joined outputs for inputs (N, ...)."""
         training = flag("training", training)
-        outputs = [as_floats(result(branch.forward(inputs, training), branch, "output")) for branch in self.layers]
+        outputs = [as_floats(forward([branch], inputs, training)) for branch in self.layers]
         outputs = [as_floats(each, outputs[0].dtype) for each in outputs]
         joined = [outputs[0]]
         for each in outputs[1:]:

@@ -385,10 +385,8 @@ class Model:
         training = flag("training", training)
         self._need()
         self._steps.shown = None  # the attributes are no plan's any more
-        output = X
-        for layer in self.layers:
-            output = result(layer.forward(output, training), layer, "output")
-        return output  # type: ignore[return-value]
+        found: Array = _layers.forward(self.layers, X, training)
+        return found
 
     def backward(self, output: ArrayLike, y: ArrayLike, *, input_gradient: bool = True) -> Array | None:
         """The gradient of the mean loss with respect to the inputs of the last forward, given its output and labels.
@@ -417,16 +415,8 @@ class Model:
             criterion.dinputs = gradient
         if self._joined is not None:
             self._joined.dinputs = gradient  # a Dense's own follows
-        trained = None if input_gradient else self.trainable_layers
-        if trained == []:
-            return None
-        first = next((layer for layer in self.layers if _layers.trained([layer])), None) if trained else None
-        for layer, part in reversed(list(zip(self.layers, self._scoring))):
-            if layer is first:
-                _layers.stop(layer, part, gradient)
-                return None
-            gradient = result(part.backward(gradient), layer, "dinputs")
-        return gradient
+        dx: Array | None = _layers.backward(self.layers, gradient, input_gradient, self._scoring)
+        return dx
 
     def _backward(self, *data: Array) -> None:
         # of a training step, after `_forward_loss`
@@ -446,7 +436,7 @@ class Model:
         return loss + penalty, accuracy
 
     def _train_step(self, *data: Array) -> tuple[float, float, float | None]:
-        optimizer, trained = self.optimizer, self.trainable_layers
+        optimizer, trained = self.optimizer, self._trained()
         loss, accuracy = self._score(True, *data)
         penalty = float(self._criterion.regularization_loss())  # type: ignore[union-attr]
         self._penalty += penalty * len(data[0])
@@ -463,9 +453,7 @@ class Model:
         # the loss of each sample, and the outputs as `predict` returns them
         self._steps.shown = None
         criterion: Any = self._criterion
-        output = X
-        for layer in self._scoring:
-            output = result(layer.forward(output, training), layer, "output")
+        output: Array = _layers.forward(self._scoring, X, training)
         criterion.output = output  # in case that a user's own loss does not set it
         losses: Array = criterion.forward(output, y)
         if self._joined is not None:
@@ -703,11 +691,8 @@ class Model:
         # a training nor another prediction
         if type(self).forward is not Model.forward or "forward" in vars(self):
             return self.forward(X, False)
-        output: Array = X
-        for layer in self.layers:
-            layer = _layers.stand_in(layer)
-            output = result(layer.forward(output, False), layer, "output")
-        return output
+        found: Array = _layers.forward(map(_layers.stand_in, self.layers), X, False)
+        return found
 
     def _writes(self, x: Array) -> bool:
         # whether an array may share memory with what training or predicting writes to again
@@ -721,7 +706,7 @@ class Model:
                 return few.run(self, X)
         elif (few == len(X) > 0 and METHODS.isdisjoint(vars(self)) and recordable(*self._walked)
               and len({X.dtype, *[layer.dtype for layer in self._walked if hasattr(layer, "dtype")]}) == 1
-              and unchanged(self, *self._walked) and writeable(self._parametrized())):
+              and unchanged(self, *self._walked) and writeable(self._penalized)):
             self._few = few = Forward(self, X)
             return few.run(self, X) if few.why is None else None
         self._few = len(X)
@@ -757,6 +742,10 @@ class Model:
                 checked.append((layer, name, found))
         for layer, name, found in checked:
             setattr(layer, name, found)
+
+    def _trained(self) -> list[_layers.Layer]:
+        # as `trainable_layers`, of a finalized model; a user's own layer may have got its parameters since
+        return [layer for layer in self._walked if parameters_of(layer) and _layers.is_trainable(layer)]
 
     def _parametrized(self) -> list[_layers.Layer]:
         return _layers.with_parameters(self.layers)

@@ -6,7 +6,7 @@ from typing import Any
 from .. import backend
 from ..arrays import Array
 from ..checks import shown
-from ..layers import Dropout
+from ..layers import Dropout, Layer
 from ..parameters import Parameters
 from .plans import Plan
 from .recording import METHODS, recordable, unchanged, writeable
@@ -43,9 +43,9 @@ class Steps:
         self.shown = None
         for plan in self.plans.values():
             plan.release()  # X may have moved
-        self.why = self._reason(data)
+        parametrized, trained = model._penalized, model._trained()
+        self.why = self._reason(data, parametrized, trained)
         plannable = self.why is None
-        parametrized, trained = model._parametrized(), model.trainable_layers
         if plannable and (self.parameters is None or self.parameters.layers != trained
                           or not self.parameters.take()):
             self.parameters = Parameters(trained)
@@ -67,11 +67,10 @@ class Steps:
         self._plannable = plannable
         self._numbers = accuracy.numbers(model._outputs) if plannable and accuracy else 1
 
-    def _reason(self, data: Data) -> str | None:
+    def _reason(self, data: Data, parametrized: list[Layer], trained: list[Layer]) -> str | None:
         # why no step can be recorded, in one sentence
         model = self._model
-        layers, parametrized, trained = model._walked, model._parametrized(), model.trainable_layers
-        parts = [*layers, model._criterion, model.loss, model.optimizer, model.accuracy]
+        parts = [*model._walked, model._criterion, model.loss, model.optimizer, model.accuracy]
         if backend.name != "numba":
             return 'nn.use("numpy") was called: only the kernels are recorded'
         if model._steps is not self:  # y was checked for the outputs of then
