@@ -240,12 +240,13 @@ def stand_in(layer: Layer) -> Layer:
     if not hasattr(layer, "__dict__"):
         return layer
     copy = object.__new__(type(layer))
-    vars(copy).update(vars(layer))  # at once: another thread may be setting attributes
-    for name, each in [item for item in vars(copy).items() if isinstance(item[1], (_Layer, list))]:
+    found = vars(copy)
+    found.update(vars(layer))  # at once: another thread may be setting attributes
+    for name, each in found.items():
         if isinstance(each, _Layer):
-            vars(copy)[name] = stand_in(each)
-        elif isinstance(layer, _Container):
-            vars(copy)[name] = [stand_in(inner) for inner in each]
+            found[name] = stand_in(each)
+        elif isinstance(each, list) and isinstance(layer, _Container):
+            found[name] = [stand_in(inner) for inner in each]
     return copy
 
 

@@ -77,9 +77,9 @@ class Steps:
             return "the model was finalized during the training"
         if not trained:
             return "no layer is trained"
-        for part in parts:
-            if not recordable(part):
-                return f"{shown(part)} is of a class, or has a method, of your own"
+        if not recordable(*parts):
+            part = next(part for part in parts if not recordable(part))
+            return f"{shown(part)} is of a class, or has a method, of your own"
         if not METHODS.isdisjoint(vars(model)) or not self._unchanged:
             return "a method of the model or of one of its parts was replaced"
         dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in parametrized]}
