@@ -242,16 +242,17 @@ def twice():
     model.finalize()
 
 
+@pytest.mark.parametrize("container", [nn.Sequential, nn.Residual, nn.Parallel])
+def test_what_is_no_layer(container):
+    for wrong in (nn.Dense, 3, nn.Adam()):
+        with pytest.raises(TypeError, match=f"^{container.__name__} takes a layer, such as"):
+            container(dense(2, 2), wrong)
+
+
 @pytest.mark.parametrize("call, text", MISTAKES)
 def test_mistakes_are_named(call, text):
     with pytest.raises(ValueError, match=text):
         call()
-
-
-def test_what_is_no_layer():
-    for kind, given in ((nn.Residual, 3), (nn.Parallel, nn.Dense), (nn.Residual, nn.Adam())):
-        with pytest.raises(TypeError, match="takes a layer, such as Dense"):
-            kind(given)
 
 
 def test_outputs_of_more_dimensions_are_joined_along_the_last():

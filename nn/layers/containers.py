@@ -153,7 +153,7 @@ class Residual(_Container):
     def __init__(self, *layers: Layer, shortcut: Layer | None = None, activation: str | Layer | None = None) -> None:
         if not layers:
             raise ValueError("Residual needs a layer at least, such as Residual(Dense(64, 64))")
-        self.body = Sequential(*layers)
+        self.body = Sequential(*[single(layer, "Residual") for layer in layers])
         self.shortcut = None if shortcut is None else single(shortcut, "shortcut")
         if isinstance(activation, str):
             if activation not in ACTIVATIONS:
