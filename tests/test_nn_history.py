@@ -245,7 +245,7 @@ def test_without_matplotlib(monkeypatch):
     assert history._repr_png_() is None
 
 
-def test_a_picture_replaces_the_old_one_whole(history, tmp_path, monkeypatch):
+def test_a_plot_replaces_the_old_one_whole(history, tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     history.plot(path)
     before = path.read_bytes()

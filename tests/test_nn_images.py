@@ -24,11 +24,11 @@ def grey(height=3, width=5):
     return rng.integers(0, 256, (height, width), np.uint8)
 
 
-def folder(path, *pictures, suffix="png", **more):
+def folder(path, *images, suffix="png", **more):
     """A folder of one label with Pillow's images."""
     (path / "a").mkdir(parents=True)
-    for number, picture in enumerate(pictures):
-        picture.save(path / "a" / f"{number}.{suffix}", **more)
+    for number, image in enumerate(images):
+        image.save(path / "a" / f"{number}.{suffix}", **more)
     return path
 
 
@@ -44,10 +44,10 @@ def png(width, height, lines=b"", bits=8, before=b"", behind=b""):
 
 @pytest.fixture
 def book(tmp_path):
-    """A folder as the book's: train/<label>/NNNN.png. Yields it and {(part, label): pictures}."""
-    pictures = {(part, label): [grey() for _ in range(count)]
-                for part, count in (("train", 3), ("test", 2)) for label in range(11)}
-    for (part, label), arrays in pictures.items():
+    """A folder as the book's: train/<label>/NNNN.png. Yields it and {(part, label): images}."""
+    images = {(part, label): [grey() for _ in range(count)]
+              for part, count in (("train", 3), ("test", 2)) for label in range(11)}
+    for (part, label), arrays in images.items():
         for number, pixels in enumerate(arrays):
             save(tmp_path / part / str(label) / f"{number:04}.png", pixels)
     (tmp_path / "train" / ".DS_Store").write_bytes(b"x")
@@ -56,20 +56,20 @@ def book(tmp_path):
     (tmp_path / "train" / "10" / "Thumbs.db").write_bytes(b"x")
     (tmp_path / "train" / ".hidden").mkdir()
     (tmp_path / "train" / "read me.txt").write_bytes(b"x")
-    return tmp_path, pictures
+    return tmp_path, images
 
 
 def test_the_books_folder(book):
-    path, pictures = book
+    path, images = book
     for folder in (path / "train", str(path / "train")):
         X, y, classes = datasets.image_folder(folder)
         assert classes == tuple(map(str, range(11))) and (X.dtype, y.dtype) == (np.uint8, np.int64)
         np.testing.assert_array_equal(y, np.arange(33) // 3)
-        np.testing.assert_array_equal(X, [each for label in range(11) for each in pictures["train", label]])
+        np.testing.assert_array_equal(X, [each for label in range(11) for each in images["train", label]])
 
 
 def test_train_and_test(book):
-    path, pictures = book
+    path, images = book
     (X, y), (X_test, y_test), classes = datasets.train_test_images(path)
     assert classes == tuple(map(str, range(11)))
     for part, found, labels in (("train", X, y), ("test", X_test, y_test)):
@@ -85,7 +85,7 @@ def test_train_and_test(book):
 
 
 def test_one_colour_in_the_test_makes_all_coloured(book):
-    path, pictures = book
+    path, images = book
     red = np.zeros((3, 5, 3), np.uint8)
     red[..., 0] = 200
     save(path / "test" / "10" / "0009.png", red)
@@ -256,8 +256,8 @@ def with_alpha(mode, channels):
                                           ("LA", "tif")])
 @pytest.mark.parametrize("background", [None, 0, np.uint8(100), (200, 30, 7), [9, 9, 9], np.array([1, 2, 3])])
 def test_a_transparent_image_is_composited_onto_the_background(tmp_path, mode, suffix, background):
-    picture, colours, alpha = with_alpha(mode, 3 if mode == "RGBA" else 1)
-    folder(tmp_path, picture, suffix=suffix, **({"lossless": True, "exact": True} if suffix == "webp" else {}))
+    image, colours, alpha = with_alpha(mode, 3 if mode == "RGBA" else 1)
+    folder(tmp_path, image, suffix=suffix, **({"lossless": True, "exact": True} if suffix == "webp" else {}))
     more = {} if background is None else {"background": background}
     behind = np.broadcast_to(255 if background is None else background, 3)
     wish = over(np.broadcast_to(colours, (64, 64, 3)), alpha[..., None], behind)
@@ -272,16 +272,16 @@ def test_a_transparent_image_is_composited_onto_the_background(tmp_path, mode, s
 
 def palette(*levels):
     """Pixels 0, 1, 2 of a palette."""
-    picture = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert("P")
-    picture.putdata([0, 1, 2])
-    picture.putpalette([level for level in levels for _ in range(3)])
-    return picture
+    image = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert("P")
+    image.putdata([0, 1, 2])
+    image.putpalette([level for level in levels for _ in range(3)])
+    return image
 
 
 PIXELS = Image.fromarray(np.array([[0, 50, 200]], np.uint8))
 
 
-@pytest.mark.parametrize("picture, suffix, more, wish", [
+@pytest.mark.parametrize("image, suffix, more, wish", [
     (palette(10, 50, 200), "png", {"transparency": 1}, [10, 99, 200]),
     (palette(10, 50, 200), "png", {"transparency": b"\xff\x80\x00"}, [10, over(50, 128, 99), 99]),
     (palette(10, 50, 200), "gif", {"transparency": 2}, [10, 50, 99]),
@@ -293,8 +293,8 @@ PIXELS = Image.fromarray(np.array([[0, 50, 200]], np.uint8))
     (PIXELS.convert("1", dither=0), "png", {"transparency": 1}, [0, 0, 99]),
     (PIXELS.convert("RGB"), "png", {"transparency": (200, 200, 200)}, [0, 50, 99]),
 ])
-def test_all_ways_to_be_transparent(tmp_path, picture, suffix, more, wish):
-    X = datasets.image_folder(folder(tmp_path, picture, suffix=suffix, **more), color=False, background=99)[0]
+def test_all_ways_to_be_transparent(tmp_path, image, suffix, more, wish):
+    X = datasets.image_folder(folder(tmp_path, image, suffix=suffix, **more), color=False, background=99)[0]
     assert X.tolist() == [[wish]]
 
 

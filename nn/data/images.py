@@ -88,23 +88,23 @@ def read_images(paths: Sequence[Path], *, color: bool | None = None, background:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         grey, size = True, None
         for path in paths:
-            with _picture(path) as picture:
-                if picture.mode[0] in "IF":
-                    raise ValueError(f"it has mode {picture.mode}, but must have 8 bits a channel")
-                if any(_deep(tile[3]) for tile in picture.tile):
+            with _opened(path) as image:
+                if image.mode[0] in "IF":
+                    raise ValueError(f"it has mode {image.mode}, but must have 8 bits a channel")
+                if any(_deep(tile[3]) for tile in image.tile):
                     raise ValueError("it has more than 8 bits a channel")
-                seen = picture.has_transparency_data and len(set(behind)) > 1
-                grey = grey and picture.mode in GREY and not seen
-                if picture.format in ("PNG", "TIFF") and picture.size != size:
-                    picture.load()  # the orientation may follow the pixels, and a tiff is rotated only now
-                size = size or _size(picture)
-                _same_size(_size(picture), size, paths)
+                seen = image.has_transparency_data and len(set(behind)) > 1
+                grey = grey and image.mode in GREY and not seen
+                if image.format in ("PNG", "TIFF") and image.size != size:
+                    image.load()  # the orientation may follow the pixels, and a tiff is rotated only now
+                size = size or _size(image)
+                _same_size(_size(image), size, paths)
         color = not grey if color is None else color
         width, height = size or (0, 0)
         X = np.empty((len(paths), height, width, 3)[:4 if color else 3], np.uint8)
         for place, path in enumerate(paths):
-            with _picture(path) as picture:
-                pixels = np.asarray(_upright(picture, behind).convert("RGB" if color else "L"))
+            with _opened(path) as image:
+                pixels = np.asarray(_upright(image, behind).convert("RGB" if color else "L"))
                 _same_size(pixels.shape[1::-1], size, paths)
                 X[place] = pixels
     return X
@@ -124,38 +124,38 @@ def _same_size(found: tuple[int, int], size: Any, paths: Sequence[Path]) -> None
         raise ValueError("it has {} x {} pixels, but {} has {} x {}".format(*found, paths[0], *size))
 
 
-def _turn(picture: Any) -> str | None:
+def _turn(image: Any) -> str | None:
     from PIL import Image
-    if picture.format == "TIFF":  # Pillow turns it when it decodes it
+    if image.format == "TIFF":  # Pillow turns it when it decodes it
         return None
     try:
-        return TURNS.get(Image.Image.getexif(picture).get(ORIENTATION, 1))  # a png's own would decode it
+        return TURNS.get(Image.Image.getexif(image).get(ORIENTATION, 1))  # a png's own would decode it
     except Exception:  # damaged metadata do not make an image unusable
         return None
 
 
-def _size(picture: Any) -> tuple[int, int]:
+def _size(image: Any) -> tuple[int, int]:
     # width and height of the upright image, as far as it has been read
-    width, height = picture.size
-    return (height, width) if _turn(picture) in SIDEWAYS else (width, height)
+    width, height = image.size
+    return (height, width) if _turn(image) in SIDEWAYS else (width, height)
 
 
-def _upright(picture: Any, behind: tuple[int, ...]) -> Any:
+def _upright(image: Any, behind: tuple[int, ...]) -> Any:
     # the image without transparency
     from PIL import Image
-    scale = SCALES.get(picture.tile[0][3], 1) if picture.format == "PNG" and picture.tile else 1
-    picture.load()
-    turn = _turn(picture)
-    if picture.has_transparency_data:
+    scale = SCALES.get(image.tile[0][3], 1) if image.format == "PNG" and image.tile else 1
+    image.load()
+    turn = _turn(image)
+    if image.has_transparency_data:
         if scale > 1:
-            picture.info["transparency"] = min(255, scale * picture.info["transparency"])  # later Pillows scale bits
-        picture = picture.convert("RGBA")
-        flat = Image.new("RGB", picture.size, behind)
-        flat.paste(picture, mask=picture)  # each level rounded from (alpha * level + (255 - alpha) * behind) / 255
-        picture = flat
-    elif picture.mode == "LAB":
-        picture = picture.convert("RGB")  # Pillow knows no way from it to grey
-    return picture.transpose(Image.Transpose[turn]) if turn else picture
+            image.info["transparency"] = min(255, scale * image.info["transparency"])  # later Pillows scale bits
+        image = image.convert("RGBA")
+        flat = Image.new("RGB", image.size, behind)
+        flat.paste(image, mask=image)  # each level rounded from (alpha * level + (255 - alpha) * behind) / 255
+        image = flat
+    elif image.mode == "LAB":
+        image = image.convert("RGB")  # Pillow knows no way from it to grey
+    return image.transpose(Image.Transpose[turn]) if turn else image
 
 
 def _deep(arguments: Any) -> bool:
@@ -167,14 +167,14 @@ def _deep(arguments: Any) -> bool:
 
 
 @contextmanager
-def _picture(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[Any]:
     # a file of which only the header has been read; an error while it is used names the file, too
     from PIL import Image, UnidentifiedImageError
     kind = FORMATS[path.suffix.lower()]
     try:
         # not of a path, whose tiff may be mapped, with its width for its height if it must be turned
-        with reading(path, pipes=False) as stream, Image.open(stream, formats=[kind]) as picture:  # twice, so no pipe
-            yield picture
+        with reading(path, pipes=False) as stream, Image.open(stream, formats=[kind]) as image:  # twice, so no pipe
+            yield image
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: it is damaged, or no {kind} image") from error
     except Exception as error:  # decoders fail in a dozen ways

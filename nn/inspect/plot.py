@@ -49,8 +49,8 @@ def _decisions(axes: Any, model: Model, X: Array, y: Array) -> None:
     binary = outputs.shape[1] == 1
     chosen = (outputs > 0.5 if binary else outputs.argmax(axis=1)).astype(int).reshape(CELLS, CELLS)
     colors = [colormaps["tab10"](k % 10) for k in range(int(max(y.max(), chosen.max())) + 1)]
-    picture = np.array(colors)[chosen][..., :3] * 0.35 + 0.65
-    axes.imshow(picture, origin="lower", extent=(across[0], across[-1], up[0], up[-1]), interpolation="bilinear")
+    image = np.array(colors)[chosen][..., :3] * 0.35 + 0.65
+    axes.imshow(image, origin="lower", extent=(across[0], across[-1], up[0], up[-1]), interpolation="bilinear")
     for k, color in enumerate(colors):
         axes.scatter(*X[y == k].T, s=14, color=color, edgecolors="white", linewidths=0.5)
     axes.set_title("decisions", loc="left")

@@ -53,7 +53,7 @@ class History(dict[str, list[float]]):
             figure = self.plot()
         except ImportError:
             return None
-        return _picture(figure, "png")
+        return _encoded(figure, "png")
 
 
 def save(figure: Any, path: str | os.PathLike[str]) -> None:
@@ -61,16 +61,16 @@ def save(figure: Any, path: str | os.PathLike[str]) -> None:
     new one."""
     path = os.fsdecode(path)
     suffix = os.path.splitext(path)[1]
-    picture = _picture(figure, suffix[1:] or "png")  # takes a second: when Ctrl-C ends it, the old file stays
+    encoded = _encoded(figure, suffix[1:] or "png")  # takes a second: when Ctrl-C ends it, the old file stays
     with replacing(path if suffix else f"{path}.png") as file:
-        file.write(picture)
+        file.write(encoded)
 
 
 @np.errstate(all="ignore")  # matplotlib's axes overflow
-def _picture(figure: Any, suffix: str) -> bytes:
-    picture = io.BytesIO()
-    figure.savefig(picture, format=suffix)
-    return picture.getvalue()
+def _encoded(figure: Any, suffix: str) -> bytes:
+    encoded = io.BytesIO()
+    figure.savefig(encoded, format=suffix)
+    return encoded.getvalue()
 
 
 @np.errstate(all="ignore")

@@ -479,7 +479,7 @@ class Model:
         for name in figures:  # its user may have emptied it, or put in something else
             if not isinstance(kept := self.history.setdefault(name, []), list):
                 self.history[name] = numbers(name, kept)
-        # by one call of no Python code: Ctrl-C leaves lists of one length
+        # by one call of no Python code: Ctrl-C leaves lists of the same length
         list(map(list.extend, map(self.history.__getitem__, figures), figures.values()))
 
     def _new_pass(self) -> None:
