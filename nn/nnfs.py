@@ -11,6 +11,7 @@ it layers compute in float64, as in the book.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ from .losses import MeanAbsoluteError as Loss_MeanAbsoluteError
 from .losses import MeanSquaredError as Loss_MeanSquaredError
 from .training import model
 from .training.recording import ours
+from .training.step import Step
+from .training.trainer import say_validation
 
 __all__ = [
     "Accuracy", "Accuracy_Categorical", "Accuracy_Regression", "Activation_Linear", "Activation_ReLU",
@@ -261,6 +264,16 @@ class Accuracy_Regression(Accuracy, metrics.RegressionAccuracy):
             return np.absolute(predictions - y) < self.precision
 
 
+class _Step(Step):
+    def measure(self, output: Any, y: Array) -> float:
+        last = self.layers[-1]
+        predicts = hasattr(last, "predictions")
+        if ours(self.accuracy) and (ours(last) or not predicts):
+            return super().measure(output, y)
+        # a user's own class decides what is predicted, or what is correct
+        return float(self.accuracy.calculate(last.predictions(output) if predicts else output, y))
+
+
 class Model(model.Model):
     """A sequence of layers; `train` and `evaluate` print the book's lines.
 
@@ -268,15 +281,18 @@ class Model(model.Model):
     `backward` sets `dinputs`, and the return value does not matter. Such a model trains layer by layer.
     """
 
-    def finalize(self) -> None:
+    _Step = _Step
+
+    def finalize(self, input_shape: int | Sequence[int] | None = None) -> None:
         """Connect the layers, and join a last softmax with categorical cross-entropy, a sigmoid with the binary one.
 
         Raises ValueError as `nn.Model.finalize`, and for the accuracy of classes with a single output.
         """
-        super().finalize()
+        super().finalize(input_shape)
         self.input_layer = Layer_Input()
         self.output_layer_activation = self.layers[-1]
-        self.softmax_classifier_output = self._criterion if isinstance(self._joined, Activation_Softmax) else None
+        step = self._step
+        self.softmax_classifier_output = step.batch_loss if isinstance(step.joined, Activation_Softmax) else None
         chain = [self.input_layer, *self.layers, self.loss]
         for before, layer, behind in zip(chain, self.layers, chain[2:]):
             layer.prev, layer.next = before, behind
@@ -299,20 +315,12 @@ class Model(model.Model):
         self.input_layer.output = getattr(self.layers[0], "inputs", None)
         return history
 
-    def _measure(self, output: Any, y: Array) -> float:
-        last = self.output_layer_activation
-        predicts = hasattr(last, "predictions")
-        if ours(self.accuracy) and (ours(last) or not predicts):
-            return super()._measure(output, y)
-        # a user's own class decides what is predicted, or what is correct
-        return float(self.accuracy.calculate(last.predictions(output) if predicts else output, y))
-
     def evaluate(self, X_val: ArrayLike, y_val: ArrayLike, *, batch_size: int | None = None,
                  sample_weight: ArrayLike | None = None) -> Any:
         """Print accuracy and loss on X_val and y_val, and return loss and accuracy."""
         found = super().evaluate(X_val, y_val, batch_size=batch_size, sample_weight=sample_weight)
         self.input_layer.output = getattr(self.layers[0], "inputs", None)
-        model.say_validation(*found)
+        say_validation(*found)
         return found
 
 

@@ -127,7 +127,7 @@ def test_softmax_with_cross_entropy_joined_or_not(y):
         """Not joined."""
     for loss, last in ((nn.CategoricalCrossentropy(), "Softmax, CategoricalCrossentropy"), (Own(), "Own")):
         model = model_of(nn.Dense(4, 3, rng=0), nn.Softmax(), loss=loss)
-        assert (model._joined is None) == (last == "Own")
+        assert (model._step.joined is None) == (last == "Own")
         found = check(model, y=y)
         assert found and found.rows[-1].layer == last
         assert len(found.rows) == (5 if last == "Own" else 4)

@@ -1250,7 +1250,7 @@ def test_the_bar_counts_steps_and_is_closed(monkeypatch, spiral):
         def close(self):
             self.closed += 1
 
-    monkeypatch.setattr(nn.training.model, "bar", lambda total, wanted: made.append((total, wanted)) or bar)
+    monkeypatch.setattr(nn.training.trainer, "bar", lambda total, wanted: made.append((total, wanted)) or bar)
 
     def stop(epoch):
         raise KeyboardInterrupt

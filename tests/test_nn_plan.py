@@ -1044,7 +1044,7 @@ def test_attributes_after_a_prediction_between_trainings(monkeypatch):
         model.train(X, Y)
         model.predict(X * 0)
         model.train(X, Y)
-        model.backward(model._criterion.output, Y)
+        model.backward(model._step.batch_loss.output, Y)
         model.history["loss"] += [float(layer.dweights.sum()) for layer in model.trainable_layers]
 
     same_training(monkeypatch, network, train)
@@ -1991,7 +1991,7 @@ def network_of(build, train, plain=False):
     model = build()
     with pytest.MonkeyPatch.context() as patch:
         if plain:
-            patch.setattr(nn.training.model, "FEW", -1)
+            patch.setattr(nn.training.network, "FEW", -1)
         train(model)
     return bits(model), model.history
 

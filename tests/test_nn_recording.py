@@ -116,7 +116,7 @@ def batches(model, one_by_one):
     for _ in range(4):
         if one_by_one:
             for at in range(0, len(X), 45):
-                model._train_step(*model._samples("training", X[order[at:at + 45]], Y[order[at:at + 45]]))
+                model._steps.by_layers(*model._samples("training", X[order[at:at + 45]], Y[order[at:at + 45]]))
         else:
             model.train(X[order], Y[order], batch_size=45, shuffle=False)
     return bits(model)

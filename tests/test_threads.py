@@ -14,7 +14,7 @@ import pytest
 from nnjit import kernels, nn
 from nnjit.bench import digests
 from nnjit.kernels.core import replay
-from nnjit.nn.training.model import _by_one_thread
+from nnjit.nn.training.guards import by_one_thread
 
 LAYERS = ("omp", "workqueue", "tbb")
 OPERATIONS = ("matmul", "softmax_cross_entropy", "tanh", "dropout", "normal", "mean", "clip_norm", "adam")
@@ -376,7 +376,7 @@ class Pause:
 
 
 class Sharing(nn.Model):
-    @_by_one_thread
+    @by_one_thread
     def use(self, callback=None):
         """Checks nothing itself."""
         if callback:

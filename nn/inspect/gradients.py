@@ -125,8 +125,8 @@ def _float64(model: Model, rng: np.random.Generator) -> Model:
         for name in parameters_of(layer):
             values = getattr(layer, name)
             setattr(layer, name, values + rng.normal(0, SHIFT, values.shape))
-    if isinstance(twin._joined, Dense):
-        twin._joined.activation = None
+    if isinstance(twin._step.joined, Dense):
+        twin._step.joined.activation = None
     return twin
 
 
@@ -142,10 +142,10 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
     """A forward and a backward of the model, layer by layer: all arrays that have a gradient."""
     X, y, *weighted = model._samples("checked", X, y)
     weights = weighted[0] if weighted else np.ones(len(X))
-    criterion: Any = model._criterion
+    loss: Any = model._step.batch_loss
     inputs, states = [], []
     x = X.copy()
-    layers = list(enumerate(model.layers[:len(model._scoring)], 1))
+    layers = list(enumerate(model.layers[:len(model._step.body)], 1))
     for number, layer in layers:
         inputs.append(x.copy())
         states.append([(part, _state(part)) for part in walk([layer])])
@@ -153,14 +153,14 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
         if x.dtype != FLOAT64:
             raise TypeError(f"layer {_name(number, layer)} must give float64 for float64, got {x.dtype}")
     outputs = x.copy()
-    criterion.output = x  # as in a training
-    losses = criterion.forward(x, y)
-    gradient = _copy(result(criterion.backward(criterion.output, y), criterion, "dinputs") * weights[:, None])
+    loss.output = x  # as in a training
+    losses = loss.forward(x, y)
+    gradient = _copy(result(loss.backward(loss.output, y), loss, "dinputs") * weights[:, None])
     name = type(model.loss).__name__
-    if model._joined is not None:
-        name = f"{'Sigmoid' if isinstance(model._joined, Dense) else type(model._joined).__name__}, {name}"
+    if model._step.joined is not None:
+        name = f"{'Sigmoid' if isinstance(model._step.joined, Dense) else type(model._step.joined).__name__}, {name}"
     arrays = [_Checked(name, "inputs", outputs, gradient,
-                       lambda x: criterion.forward(x, y) * weights / len(losses))]
+                       lambda x: loss.forward(x, y) * weights / len(losses))]
     for number, layer in reversed(layers):
         if np.shape(gradient) != x.shape:
             break  # it fails, and the layers before cannot be checked

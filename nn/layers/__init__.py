@@ -13,10 +13,10 @@ from .containers import (Identity, Residual, Sequential, backward, check_use, fo
 from .dense import Dense
 from .dropout import Dropout
 from .parallel import Parallel
-from .shape import Flatten, Input
+from .shape import Flatten, Input, as_shape
 
 __all__ = ["Dense", "Dropout", "ELU", "Flatten", "GELU", "Hardswish", "Identity", "Input", "LOGARITHMS", "Layer",
            "LeakyReLU", "Linear", "LogSoftmax", "NUMBERS", "PASSED", "PROBABILITIES", "Parallel", "ReLU", "Residual",
-           "SHARES", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step", "Tanh", "_Layer", "backward",
-           "check_use", "forward", "is_trainable", "penalty", "result", "shape_through", "stand_in", "trained",
-           "unfolded", "with_parameters"]
+           "SHARES", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step", "Tanh", "_Layer", "as_shape",
+           "backward", "check_use", "forward", "is_trainable", "penalty", "result", "shape_through", "stand_in",
+           "trained", "unfolded", "with_parameters"]

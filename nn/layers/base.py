@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from .. import backend
-from ..arrays import Array, Calling
+from ..arrays import Array, Calling, as_floats
 from ..checks import flag, rename
 
 # what outputs are to a loss; endings.py checks that it takes them
@@ -54,6 +57,13 @@ class _Layer(Calling):
     def adopt_gradient(self, parameter: str, values: Array) -> None:
         """Make an array the gradient of this parameter without a copy."""
         setattr(self, f"d{parameter}", values)
+
+    def prepare(self, inputs: ArrayLike, name: str = "inputs") -> Array:
+        """Inputs in the dtype that the layer computes in, C-contiguous: what a model does once with all samples.
+
+        A layer that wants whole numbers overrides it. Raises TypeError or ValueError that names the argument `name`.
+        """
+        return np.ascontiguousarray(as_floats(inputs, getattr(self, "dtype", None), name))
 
     def output_shape(self, shape: Shape | None) -> Shape | None:
         """The shape of a sample's outputs, given that of its inputs; None for an unknown one.

@@ -15,6 +15,20 @@ from .base import PASSED, Shape, _Layer
 DIMENSIONS = 63  # the most of a sample: NumPy's arrays have 64
 
 
+def as_shape(name: str, shape: int | Sequence[int]) -> Shape:
+    """The shape of a sample as a tuple. Raises TypeError or ValueError as `Input` does, naming the argument."""
+    sizes = tuple(map(scalar, shape if isinstance(shape, (tuple, list)) else (shape,)))
+    for size in sizes:
+        if not is_whole(size):
+            raise TypeError(f"{name} must be a whole number or several, got {shown(shape)}")
+        if size < 1:
+            raise ValueError(f"{name} must be of numbers of at least 1, got {shown(shape)}")
+    if len(sizes) > DIMENSIONS or math.prod(map(int, sizes)) > MOST:  # a file's would take as long as it likes
+        raise ValueError(f"{name} must be of at most {DIMENSIONS} numbers with a product below 2^63, got "
+                         f"{shown(shape)}")
+    return tuple(map(int, sizes))
+
+
 class Input(_Layer):
     """Passes on samples (N, *shape) and checks their shape: `Input(784)`, `Input((28, 28))`.
 
@@ -25,16 +39,7 @@ class Input(_Layer):
     _gives = PASSED
 
     def __init__(self, shape: int | Sequence[int]) -> None:
-        sizes = tuple(map(scalar, shape if isinstance(shape, (tuple, list)) else (shape,)))
-        for size in sizes:
-            if not is_whole(size):
-                raise TypeError(f"shape must be a whole number or several, got {shown(shape)}")
-            if size < 1:
-                raise ValueError(f"shape must be of numbers of at least 1, got {shown(shape)}")
-        if len(sizes) > DIMENSIONS or math.prod(map(int, sizes)) > MOST:  # a file's would take as long as it likes
-            raise ValueError(f"shape must be of at most {DIMENSIONS} numbers with a product below 2^63, got "
-                             f"{shown(shape)}")
-        self.shape = tuple(map(int, sizes))
+        self.shape = as_shape("shape", shape)
 
     def __repr__(self) -> str:
         return f"Input({self.shape[0] if len(self.shape) == 1 else self.shape})"

@@ -24,7 +24,7 @@ class Plan(_Recording):
     """
 
     def __init__(self, model: Any, parameters: Parameters, *data: Array) -> None:
-        layers, criterion = model._walked, model._criterion
+        layers, loss = model._walked, model._step.batch_loss
         self._dropouts = [layer for layer in layers if hasattr(layer, "calls")]
         before = [(layer, layer.dinputs) for layer in layers if "dinputs" in vars(layer)]
         for layer, _ in before:
@@ -64,7 +64,7 @@ class Plan(_Recording):
             call = self._places(layer.binary_mask)[0][0]
             self._streams.append((layer, call, len(calls[call][1]) - 1))
             self._form[call][-1] = None  # it counts, and is no number of the batch
-        self._prepare([*layers, criterion], [*data, parameters.values, parameters.gradients, *self._kept])
+        self._prepare([*layers, loss], [*data, parameters.values, parameters.gradients, *self._kept])
         for layer, arrays in self._parts:
             if layer in without:
                 arrays["dinputs"] = None
@@ -73,14 +73,14 @@ class Plan(_Recording):
         # the calls of a step layer by layer, which does not count, and in `figures` what `run` returns for it
         counts = [layer.calls for layer in self._dropouts]
         with backend.capture() as calls:
-            losses, outputs = model._forward_loss(True, *data)
+            losses, outputs = model._step.forward_loss(True, *data)
             self._mean = len(calls)
             loss = backend.ops.mean.forward(losses)
-            penalty = model._criterion.regularization_loss()
+            penalty = model._step.batch_loss.regularization_loss()
             self._penalties = range(self._mean + 1, len(calls))
             self._hits = len(calls) if model.accuracy else None
             hits = model.accuracy.hits(outputs, data[1]) if model.accuracy else None
-            model._backward(*data)
+            model._step.backward(*data)
         self.figures = loss, penalty, hits
         for layer, count in zip(self._dropouts, counts):
             layer.calls = count

@@ -10,8 +10,8 @@ from ..layers import Dropout, Layer
 from ..parameters import Parameters
 from .plans import Plan
 from .recording import METHODS, recordable, unchanged, writeable
+from .step import Data
 
-Data = tuple[Array, ...]  # inputs, labels and, if given, the samples' weights
 Figures = tuple[float, float, float | None, float]  # of a step: loss, penalties, accuracy, learning rate
 
 
@@ -31,10 +31,13 @@ class Steps:
     def begin(self, data: Data, batch: int) -> None:
         """Before the first step of a training."""
         model = self._model
-        self._unchanged = unchanged(model, *model._walked, model._criterion, model.loss, model.optimizer,
-                                    model.accuracy)
+        self._unchanged = unchanged(model, *model._walked, *self._parts())
         self.check(data)
         self.plans = {size: plan for size, plan in self.plans.items() if size in (batch, len(data[0]) % batch)}
+
+    def _parts(self) -> tuple[Any, ...]:
+        step = self._model._step
+        return step.batch_loss, step.loss, step.optimizer, step.accuracy
 
     def check(self, data: Data) -> None:
         """At the start, and after each callback: it may have changed anything."""
@@ -43,19 +46,19 @@ class Steps:
         self.shown = None
         for plan in self.plans.values():
             plan.release()  # X may have moved
-        parametrized, trained = model._penalized, model._trained()
+        parametrized, trained = model._step.penalized, model._trained()
         self.why = self._reason(data, parametrized, trained)
         plannable = self.why is None
         if plannable and (self.parameters is None or self.parameters.layers != trained
                           or not self.parameters.take()):
             self.parameters = Parameters(trained)
             self.plans = {}
-        criterion, accuracy, layers = model._criterion, model.accuracy, model._walked
+        accuracy, layers = model.accuracy, model._walked
         # of frozen layers, the arrays that the plans read; they live as long as these
         frozen = [id(array) for layer in parametrized if plannable and layer not in trained
                   for array in layer.parameters.values()]
         recorded_for = (plannable, frozen, [(each.dtype, each.shape[1:]) for each in data], backend.get_num_threads(),
-                        model.loss, criterion, model.optimizer, accuracy, model.clip_norm,
+                        *self._parts(), model.clip_norm,
                         getattr(accuracy, "precision", None), getattr(accuracy, "threshold", None),
                         *[(layer.dropped, layer.seed) for layer in layers if isinstance(layer, Dropout)],
                         *[layer.regularizers() for layer in layers if hasattr(layer, "regularizers")])
@@ -70,7 +73,7 @@ class Steps:
     def _reason(self, data: Data, parametrized: list[Layer], trained: list[Layer]) -> str | None:
         # why no step can be recorded, in one sentence
         model = self._model
-        parts = [*model._walked, model._criterion, model.loss, model.optimizer, model.accuracy]
+        parts = [*model._walked, *self._parts()]
         if backend.name != "numba":
             return 'nn.use("numpy") was called: only the kernels are recorded'
         if model._steps is not self:  # y was checked for the outputs of then
@@ -85,7 +88,7 @@ class Steps:
         dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in parametrized]}
         if len(dtypes) > 1:
             return f"inputs and layers have different dtypes: {', '.join(sorted(map(str, dtypes)))}"
-        if parametrized != list(model._criterion.trainable_layers):
+        if parametrized != list(model._step.batch_loss.trainable_layers):
             return "the loss penalizes other layers than the model has"
         if not writeable(parametrized):
             return "parameters are read-only or not contiguous"
@@ -125,7 +128,7 @@ class Steps:
         if plan is None or plan.why is not None or not first and not plan.proved:
             if plan is not None:
                 self.why = plan.why
-            return *model._train_step(*data), optimizer.current_learning_rate
+            return *self.by_layers(*data), optimizer.current_learning_rate
         self._show(plan)
         loss, penalty, hits = plan.count_first() if first else plan.run(*data)
         self._count(loss, penalty, samples)
@@ -133,6 +136,14 @@ class Steps:
         optimizer.update_all(self.parameters)
         optimizer.post_update_params()
         return loss, penalty, None if hits is None else self._share(hits, samples), optimizer.current_learning_rate
+
+    def by_layers(self, *data: Array) -> tuple[float, float, float | None]:
+        """A step that is not recorded: mean loss, penalties and accuracy."""
+        model = self._model
+        self.shown = None
+        found: tuple[float, float, float | None] = model._step.make(data, model._trained(), model.clip_norm,
+                                                                    model._own_backward())
+        return found
 
     def several(self, data: Data, batch: int) -> list[Figures]:
         """A step on each batch of `data` in turn."""
@@ -153,9 +164,9 @@ class Steps:
         if found is None:
             return None
         losses, penalties, hits, rates = found
-        model._new_pass()
+        model._step.new_pass()
         model.loss.count(losses[-1], samples)
-        penalties = [penalty * samples / samples for penalty in penalties]  # rounded as in `Model._means`
+        penalties = [penalty * samples / samples for penalty in penalties]  # rounded as in `Trainer._end`
         history = {"loss": [loss * samples / samples + penalty for loss, penalty in zip(losses, penalties)],
                    "regularization_loss": penalties, "learning_rate": rates}
         if hits is not None:
@@ -185,7 +196,7 @@ class Steps:
 
     def _count(self, loss: float, penalty: float, samples: int) -> None:
         self._model.loss.count(loss, samples)
-        self._model._penalty += penalty * samples
+        self._model._step.penalty += penalty * samples
 
     def _share(self, hits: int, samples: int) -> float:
         # the accuracy of a batch, which then counts

@@ -1,0 +1,316 @@
+"""What a model is: layers in a row, their shapes and parameters, and predictions."""
+
+from __future__ import annotations
+
+import math
+import os
+import weakref
+from collections.abc import Sequence
+from threading import get_ident
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import backend
+from .. import layers as _layers
+from ..arrays import FLOAT32, Array, as_floats, float_dtype
+from ..checks import flag, shown, whole
+from ..files import read, write
+from ..parameters import Parameters, children, parameters_of, walk
+from . import endings, nested
+from .guards import TrainableLayers
+from .plans import Forward
+from .recording import METHODS, recordable, unchanged, writeable
+from .steps import Steps
+
+PASSING = (_layers.Input, _layers.Flatten, _layers.Identity)  # layers that pass on what they get
+FEW = 32  # samples up to which `predict` is recorded
+
+
+class Network:
+    """Layers in a row: what `Model` is without loss and optimizer."""
+
+    recordable = False  # when it is a layer of another model
+    _thread: int | None = None  # that trains or evaluates
+    _finalized: list[_layers.Layer] | None = None  # the layers that finalize saw
+    _input_shape: tuple[int, ...] | None = None  # of a sample, as finalize was told
+
+    def __init__(self, layers: Sequence[_layers.Layer] = ()) -> None:
+        if not isinstance(layers, (list, tuple)):
+            raise TypeError(f"layers must be a list of layers, got {shown(layers)}")
+        self.layers: list[_layers.Layer] = []
+        for layer in layers:
+            self.add(layer)
+        self._forget_recordings()
+
+    def _need_thread(self) -> None:
+        thread = self._thread
+        if thread is not None and thread != get_ident():
+            raise RuntimeError("another thread is training or evaluating this model: wait for it to end, or give each "
+                               "thread a copy of its own before (copy.deepcopy)")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a recording holds addresses of this model's arrays
+        self._need_thread()
+        return {name: value for name, value in self.__dict__.items()
+                if name not in ("_steps", "_few", "_thread", "_data")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "_dtype" in state:
+            self._dtype: np.dtype[Any] = float_dtype(state["_dtype"])  # see Dense
+        self._forget_recordings()
+
+    def _forget_recordings(self) -> None:
+        self._steps = Steps(self)
+        self._few: Forward | int = 0  # recorded for a few samples, or how many were predicted last
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any of the layers is trained; assigning it sets `trainable` of all of them."""
+        return bool(_layers.trained(self.layers))
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._need_thread()
+        value = flag("trainable", value)
+        for layer in self.layers:
+            layer.trainable = value
+
+    @property
+    def trainable_layers(self) -> list[_layers.Layer]:
+        """The layers with weights that are trained, in their order: those with `trainable`.
+
+        Assigning a list or tuple of layers sets `trainable` of all layers with weights: True of those in it, in any
+        order, False of the others. Raises TypeError for another kind, ValueError for what is no layer of the model, or
+        one without weights, and for a layer that is there twice.
+        """
+        return TrainableLayers(_layers.trained(self.layers))
+
+    @trainable_layers.setter
+    def trainable_layers(self, layers: Sequence[_layers.Layer]) -> None:
+        self._need_thread()
+        if not isinstance(layers, (list, tuple)):
+            raise TypeError(f"trainable_layers must be a list of layers, got {type(layers).__name__}: to freeze a "
+                            "layer, set layer.trainable = False")
+        known = {id(layer) for layer in self._parametrized()}
+        for layer in layers:
+            if id(layer) not in known:
+                raise ValueError(f"trainable_layers must be layers of this model with weights, got {layer!r}")
+        wanted = set(map(id, layers))
+        if len(wanted) != len(layers):
+            raise ValueError("trainable_layers has a layer twice: name each once")
+        for layer in self._parametrized():
+            if getattr(layer, "trainable", True) is not (id(layer) in wanted):
+                layer.trainable = id(layer) in wanted
+
+    def add(self, layer: _layers.Layer) -> Self:
+        """Append a layer, or those of a Sequential, and return the model. Raises TypeError for what has no forward and
+        backward, ValueError for a Model, or a class made from Sequential, with layers that would not be trained."""
+        self._need_thread()
+        found = _layers.unfolded(layer, "add")
+        if isinstance(layer, (Network, _layers.Sequential)):
+            nested.check(found, walk([*self.layers, *found]))
+        self.layers += found
+        self._finalized = None
+        return self
+
+    def _parametrized(self) -> list[_layers.Layer]:
+        return _layers.with_parameters(self.layers)
+
+    def _trained(self) -> list[_layers.Layer]:
+        # as `trainable_layers`, of a finalized model; a user's own layer may have got its parameters since
+        return [layer for layer in self._walked if parameters_of(layer) and _layers.is_trainable(layer)]
+
+    def _finalize_layers(self, input_shape: int | Sequence[int] | None, trained: bool) -> None:
+        # checks layers, and what goes through them; `trained`: whether they are to be trained
+        self._need_thread()
+        if not self.layers:
+            raise ValueError("the model has no layers: add some before finalize")
+        layers = walk(self.layers)
+        if len({id(layer) for layer in layers}) != len(layers):
+            raise ValueError("a layer was added twice: it keeps the arrays of one place only")
+        for layer in layers:
+            _layers.unfolded(layer, "finalize")  # it may have been put into the list
+        if trained:
+            nested.check(self.layers, layers)
+        parametrized = self._parametrized()
+        for layer in parametrized:
+            if hasattr(layer, "weights") and "biases" not in parameters_of(layer) and not hasattr(layer, "gradients"):
+                raise ValueError(f"{layer!r} has weights, but no biases: a layer with parameters must have both, and "
+                                 "dweights and dbiases after backward, or `parameters` and `gradients` by name")
+        self._input_shape = None if input_shape is None else _layers.as_shape("input_shape", input_shape)
+        self._output_shape = self._shape(check=True)
+        self._taker = next((layer for layer in layers if _prepares(layer)), None)
+        self._dtype = getattr(parametrized[-1], "dtype", FLOAT32) if parametrized else FLOAT32
+
+    def _bind_layers(self) -> None:
+        # after all checks of finalize: the layers are this model's
+        layers, trained = walk(self.layers), self.trainable_layers
+        self._finalized, self._walked = list(self.layers), layers
+        self._inner = [(layer, inner) for layer in layers if (inner := children(layer))]
+        self._dense = [layer for layer in layers if isinstance(layer, _layers.Dense)]
+        self._activations = [layer.activation for layer in self._dense]
+        for layer in layers:
+            if isinstance(layer, _layers._Layer):
+                layer._model = weakref.ref(self)
+        self._forget_recordings()
+        if recordable(*layers) and len({layer.dtype for layer in trained}) == 1:
+            self._steps.parameters = Parameters(trained)
+
+    def _need(self, *parts: str) -> None:
+        self._need_thread()
+        if (self._finalized != self.layers or [layer.activation for layer in self._dense] != self._activations
+                or any(children(layer) != inner for layer, inner in self._inner)):
+            raise RuntimeError("the model is not finalized: call model.finalize() after the last change of layers, "
+                               "activations, loss, optimizer or accuracy")
+
+    def _shape(self, check: bool = False) -> tuple[int, ...] | None:
+        # of a sample's outputs, as far as it is known
+        shape = self._input_shape
+        for number, layer in enumerate(self.layers, 1):
+            shape = _layers.shape_through([layer], shape, number)
+            if check:
+                endings.check_single(number, layer, None if shape is None else shape[-1])
+        return shape
+
+    def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
+        taker: Any = self._taker
+        X = (taker.prepare(X, name) if hasattr(taker, "prepare") else
+             np.ascontiguousarray(as_floats(X, getattr(taker, "dtype", None), name)))
+        shape, flat = X.shape[1:], ""
+        if self._input_shape not in (None, shape) or not X.ndim:
+            sizes = ", ".join(("samples", *map(str, self._input_shape or ("...",))))
+            raise ValueError(f"{name} must have shape ({sizes}), got {X.shape}")
+        for layer in self.layers:  # as far as the shape is known
+            if type(layer) is _layers.Flatten:
+                shape, flat = (math.prod(shape),), "..."
+                continue
+            passed = type(layer) is _layers.Input
+            wish = layer.shape if passed else (getattr(layer, "n_inputs", None),)
+            if wish != (None,) and (shape != wish or not X.ndim):
+                sizes = ", ".join(("samples", *([flat] if flat else map(str, wish))))
+                raise ValueError(f"{name} must have shape ({sizes}){f' with {wish[0]} elements a sample' * bool(flat)} "
+                                 f"for {layer}, got {X.shape}")
+            if not passed:
+                break
+        return X
+
+    def forward(self, X: ArrayLike, training: bool = True) -> Array:
+        """The last layer's outputs for inputs X."""
+        training = flag("training", training)
+        self._need()
+        self._steps.shown = None  # the attributes are no plan's any more
+        found: Array = _layers.forward(self.layers, X, training)
+        return found
+
+    def predict(self, X: ArrayLike, *, batch_size: int | None = None) -> Array:
+        """The last layer's outputs for inputs X (N, n_inputs), `batch_size` samples at a time. Needs no loss."""
+        self._need()
+        X = self._inputs(X)
+        if len(X) <= FEW and batch_size is None and backend.name == "numba":
+            outputs = self._predict_few(X)
+            if outputs is not None:
+                return outputs
+        batch = max(1, len(X)) if batch_size is None else whole("batch_size", batch_size)
+        parts = [self._outputs_for(X[start:start + batch]) for start in range(0, max(1, len(X)), batch)]
+        outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return outputs.copy() if np.may_share_memory(outputs, X) else outputs  # of Input and Flatten alone, X itself
+
+    def _outputs_for(self, X: Array) -> Array:
+        # of a prediction: copies of the layers, with the same parameters, keep its arrays, so that it disturbs neither
+        # a training nor another prediction
+        if type(self).forward is not Network.forward or "forward" in vars(self):
+            return self.forward(X, False)
+        found: Array = _layers.forward(map(_layers.stand_in, self.layers), X, False)
+        return found
+
+    def _writes(self, x: Array) -> bool:
+        # whether an array may share memory with what training or predicting writes to again
+        return self._steps.shares(x) or isinstance(self._few, Forward) and self._few.shares(x)
+
+    def _predict_few(self, X: Array) -> Array | None:
+        # the overhead of Python is larger than the kernels' time: recorded when the same number of samples comes again
+        few = self._few
+        if isinstance(few, Forward):
+            if few.fits(self, X):
+                return few.run(self, X)
+        elif (few == len(X) > 0 and METHODS.isdisjoint(vars(self)) and recordable(*self._walked)
+              and len({X.dtype, *[layer.dtype for layer in self._walked if hasattr(layer, "dtype")]}) == 1
+              and unchanged(self, *self._walked) and writeable(self._parametrized())):
+            self._few = few = Forward(self, X)
+            return few.run(self, X) if few.why is None else None
+        self._few = len(X)
+        return None
+
+    def get_parameters(self) -> list[tuple[Array, ...]]:
+        """Copies of the parameters of each layer that has some: (weights, biases) of a Dense."""
+        self._need_thread()
+        return [tuple(getattr(layer, name).copy() for name in parameters_of(layer)) for layer in self._parametrized()]
+
+    def set_parameters(self, parameters: Sequence[Sequence[ArrayLike]]) -> None:
+        """Set copies of (weights, biases) in each layer with parameters. With an error, no layer is changed."""
+        self._need_thread()
+        layers = self._parametrized()
+        if not isinstance(parameters, (list, tuple)):
+            raise TypeError(f"parameters must be a list of pairs (weights, biases), got {type(parameters).__name__}")
+        if len(parameters) != len(layers):
+            raise ValueError(f"the model has {len(layers)} layers with parameters, got {len(parameters)}")
+        checked = []
+        for number, (layer, given) in enumerate(zip(layers, parameters)):
+            names = list(parameters_of(layer))
+            if not isinstance(given, (list, tuple)) or len(given) != len(names):
+                what = "a pair" if len(names) == 2 else f"{len(names)} arrays"
+                raise ValueError(f"parameters of layer {number} must be {what} ({', '.join(names)}), got "
+                                 f"{shown(given)}")
+            for name, values in zip(names, given):
+                found = as_floats(values, getattr(layer, "dtype", None), f"{name} of layer {number}")
+                wish = getattr(layer, name).shape
+                if found.shape == wish[1:] and wish[:1] == (1,):  # biases (n_neurons,)
+                    found = found[None]
+                if found.shape != wish:
+                    raise ValueError(f"{name} of layer {number} must have shape {wish}, got {found.shape}")
+                checked.append((layer, name, found))
+        for layer, name, found in checked:
+            setattr(layer, name, found)
+
+    def _names(self) -> list[list[str]]:
+        # of the parameters in a file, of each layer that has some
+        return [[f"layer{number}.{name}" for name in parameters_of(layer)]
+                for number, layer in enumerate(self._parametrized())]
+
+    def save_parameters(self, path: str | os.PathLike[str]) -> None:
+        """Write all weights and biases to `path` as npz, without pickle; an interrupt leaves the old file or the new.
+
+        Raises OSError when the file cannot be written.
+        """
+        write(path, {name: values for names, arrays in zip(self._names(), self.get_parameters())
+                     for name, values in zip(names, arrays)})
+
+    def load_parameters(self, path: str | os.PathLike[str]) -> None:
+        """Read a file that `save_parameters` of a model with the same layers wrote.
+
+        Runs no code from the file. Raises OSError if the file cannot be read, ValueError if it is no such file or that
+        of another model; the model then stays unchanged.
+        """
+        names = self._names()
+
+        def take(arrays: dict[str, Array]) -> None:
+            if sorted(arrays) != sorted(name for each in names for name in each):
+                raise ValueError(f"it holds {', '.join(arrays) or 'nothing'}; this model has {len(names)} layers with "
+                                 f"parameters: {', '.join(name for each in names for name in each)}")
+            self.set_parameters([[arrays[name] for name in each] for each in names])
+
+        read(path, take, "parameters of this model")
+
+
+def _prepares(layer: _layers.Layer) -> bool:
+    # whether a layer says what inputs become: not those that pass them on, since a float64 batch would be converted at
+    # each step, and not recorded, and not containers
+    if type(layer) in PASSING:
+        return False
+    return not children(layer) or hasattr(layer, "prepare") and not isinstance(layer, _layers._Layer)
