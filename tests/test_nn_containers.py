@@ -97,7 +97,7 @@ def test_recorded_layer_by_layer_and_by_hand_are_the_same(middle):
     recorded.train(X, Y, epochs=20)
     assert recorded.why_not_recorded is None and recorded._steps.plans[len(X)].proved
     for _ in range(20):
-        one_by_one.train_step(X, Y)
+        one_by_one._steps.by_layers(*one_by_one._samples("training", X, Y))
     by_hand(hand, 20)
     assert bits(recorded) == bits(one_by_one) == bits(hand)
     assert np.array_equal(recorded.predict(X), one_by_one.predict(X))
@@ -161,7 +161,7 @@ def test_frozen_parts_stay_and_are_recorded(how, tmp_path):
     other = copy.deepcopy(model)
     model.train(X, Y, epochs=10)
     for _ in range(10):
-        other.train_step(X, Y)
+        other._steps.by_layers(*other._samples("training", X, Y))
     assert model.why_not_recorded is None and bits(model) == bits(other)
     for layer, wish in zip(walk([frozen]), before):
         assert all(np.array_equal(values, wish[name]) for name, values in layer.parameters.items())

@@ -435,7 +435,7 @@ for name in ("Residual", "Parallel"):
         **{"inputs": SINGLE, **given}), training=FLAG, inputs=Floats(named="inputs", shapes=((0, 3), (3, 3), (5, 3))))
 declare("Residual", lambda **given: repr(nn.Residual(given.get("layers", nn.ReLU()), **{
     key: value for key, value in given.items() if key != "layers"})), layers=OneOf(
-        bad=(3, None, "Dense", nn.Dense, {}), named="Sequential"),
+        bad=(3, None, "Dense", nn.Dense, {}), named="Residual"),
     shortcut=DUCK, activation=OneOf(None, "relu", "sigmoid", "tanh", bad=("gelu", 3, nn.ReLU, {}, [], b"relu")))
 declare("Parallel", lambda **given: repr(nn.Parallel(given.get("branches", nn.ReLU()), **{
     key: value for key, value in given.items() if key != "branches"})), branches=OneOf(
@@ -537,6 +537,8 @@ declare("Model.backward", lambda **given: forwarded().backward(**{"output": unit
         input_gradient=FLAG)
 declare("Model.train_step", lambda **given: network().train_step(**{"X": GRID.astype("f4"), "y": CLASSES, **given}),
         **FIT)
+declare("Model.step_from", lambda **given: forwarded().step_from(**{"gradient": unit.astype("f4"), **given}),
+        gradient=Floats(unit, shapes=((5, 3), (2, 3))), input_gradient=FLAG)
 declare("Model.train", trained, **FIT, epochs=Whole(), batch_size=Whole(none=True), print_every=Whole(none=True),
         shuffle=Flag(none=True), progress=Flag(none=True), seed=Seed(),
         validation_data=OneOf((GRID.astype("f4"), CLASSES), [GRID, CLASSES], bad=(

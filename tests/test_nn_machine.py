@@ -115,8 +115,11 @@ class Reader:
         for layer in self.parametrized:
             for each in layer.penalties():
                 penalty += each
-        gradient = loss.backward(loss.output, y, weights)
-        for layer in reversed(scoring):
+        self.step_from(loss.backward(loss.output, y, weights), scoring)
+        return penalty
+
+    def step_from(self, gradient, layers):
+        for layer in reversed(layers):
             gradient = layer.backward(gradient)
         if self.clip_norm is not None:
             nn.clip_gradients(self.trainable, self.clip_norm)
@@ -124,7 +127,7 @@ class Reader:
         for layer in self.trainable:
             self.optimizer.update_params(layer)
         self.optimizer.post_update_params()
-        return penalty
+        return gradient
 
     def train(self, x, epochs, batch, seed, weights):
         batch = min(batch or SAMPLES, SAMPLES)
@@ -240,11 +243,36 @@ class Machine(RuleBasedStateMachine):
                 self.model.train(x, Y, **arguments)
             self.reader.train(x, epochs, batch, seed, weights)
 
-    @rule(weighted=st.booleans())
-    def train_step(self, weighted):
-        if self.ready:
-            self.model.train_step(X, Y, WEIGHTS if weighted else None)
-            self.reader.step(X, Y, WEIGHTS if weighted else None)
+    @rule(weighted=st.booleans(), rows=st.sampled_from((5, 5, SAMPLES)), times=st.integers(1, 5))
+    def train_step(self, weighted, rows, times):
+        for start in range(times if self.ready else 0):
+            batch = slice(start, start + rows)
+            x, y, weights = X[batch], Y[batch], WEIGHTS[batch] if weighted else None
+            self.model.train_step(x, y, weights)
+            self.reader.step(x, y, weights)
+
+    @rule(rows=st.sampled_from((5, 5, SAMPLES)), times=st.integers(1, 5), wanted=st.booleans(),
+          between=st.sampled_from((None, None, "predict", "clip", "layer")))
+    def step_from(self, rows, times, wanted, between):
+        if not self.finalized or self.reader.optimizer is None:
+            return
+        for start in range(times):
+            x = X[start:start + rows]
+            y, wish = self.model.forward(x), self.reader.forward(x, True)
+            assert y.tobytes() == wish.tobytes()
+            if between == "predict":
+                self.model.predict(X[:3])
+            elif between == "clip":
+                self.clip(0.1 if start % 2 else None)
+            elif between == "layer":
+                for layers in (self.model.layers, self.reader.layers):
+                    layers[0].forward(x[::-1])
+            dx = self.model.step_from(0.25 * y - 0.125, input_gradient=wanted)
+            wish = self.reader.step_from(0.25 * wish - 0.125, self.reader.layers)
+            assert dx.tobytes() == wish.tobytes() if wanted else dx is None
+            assert rows < SAMPLES or wanted or nn.backend.name == "numpy" or not self.reader.trainable or [
+                layer.dweights.tobytes() for layer in self.model.trainable_layers] == [
+                layer.dweights.tobytes() for layer in self.reader.trainable]
 
     @rule(batch=st.sampled_from((None, 6)), weighted=st.booleans())
     def evaluate(self, batch, weighted):

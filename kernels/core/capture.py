@@ -18,6 +18,13 @@ class Calls(list):
         super().__init__()
         self.callers = []  # of each call: the object whose method called the kernel, or None
 
+    def __add__(self, others):
+        found = type(self)()
+        found += [*self, *others]
+        found.callers = self.callers + others.callers
+        found.foreign = self.foreign or others.foreign
+        return found
+
 
 _captures: dict[int, Calls] = {}  # of each thread that captures
 

@@ -25,6 +25,15 @@ def numbers(name: Any, values: Any) -> list[float]:
         raise TypeError(f"history[{str(name)[:40]!r}] must be a list of numbers, got {str(values)[:40]}") from error
 
 
+def note(history: dict[str, list[float]], figures: dict[str, list[float]]) -> None:
+    """Append figures of epochs to the lists of their names. Raises TypeError as `numbers`."""
+    for name in figures:  # its user may have emptied it, or put in something else
+        if not isinstance(kept := history.setdefault(name, []), list):
+            history[name] = numbers(name, kept)
+    # by one call of no Python code: Ctrl-C leaves lists of the same length
+    list(map(list.extend, map(history.__getitem__, figures), figures.values()))
+
+
 class History(dict[str, list[float]]):
     """A dict of lists with one number per epoch, such as `Model.history`; a notebook shows its curves.
 

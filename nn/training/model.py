@@ -13,9 +13,9 @@ from ..arrays import Array, as_floats
 from ..checks import Seed, as_seed, finite, flag, optional_flag, shown, whole
 from ..losses import Loss
 from ..metrics import _Counting
-from . import endings
+from . import endings, halves
 from .guards import Part, by_one_thread, check_part
-from .history import History, numbers
+from .history import History, note
 from .network import Network
 from .recording import ours
 from .step import Data, Step
@@ -187,8 +187,30 @@ class Model(Network):
         """Forward, backward and update for one batch. Returns its mean loss, including penalties, and its accuracy,
         both before the update."""
         self._need("loss", "optimizer")
-        loss, penalty, accuracy = self._steps.by_layers(*self._samples("training", X, y, sample_weight))
+        data = self._private(*self._samples("training", X, y, sample_weight))
+        loss, penalty, accuracy, _ = self._steps.single(*self._apart(data))
         return loss + penalty, accuracy
+
+    @by_one_thread
+    def step_from(self, gradient: ArrayLike, *, input_gradient: bool = False) -> Array | None:
+        """Backward from the gradient of a loss with respect to the outputs of the last `forward`, and update: a step
+        whose loss is computed elsewhere, such as that of a generator by its discriminator. Needs no loss.
+
+        gradient: in the shape of the outputs.
+        input_gradient: True returns the gradient with respect to the inputs.
+
+        The penalties of regularizers count. Raises RuntimeError without optimizer, `finalize`, or a forward before,
+        TypeError or ValueError for a gradient of another kind or shape.
+        """
+        input_gradient = flag("input_gradient", input_gradient)
+        self._need("optimizer")
+        output = getattr(self.layers[-1], "output", None)
+        if output is None:
+            raise RuntimeError("call forward before step_from")
+        gradient = as_floats(gradient, output.dtype, "gradient", infinite=True)
+        if gradient.shape != output.shape:
+            raise ValueError(f"gradient must have the shape of the outputs, {output.shape}, got {gradient.shape}")
+        return halves.step(self, self._steps, gradient, input_gradient)
 
     @by_one_thread
     def train(self, X: ArrayLike, y: ArrayLike, *, epochs: int = 1, batch_size: int | None = None,
@@ -238,7 +260,7 @@ class Model(Network):
         shuffle, progress = optional_flag("shuffle", shuffle), optional_flag("progress", progress)
         shuffle = samples > batch if shuffle is None else shuffle
         seed = as_seed("seed", seed)
-        self._note({name: [] for name in FIGURES})  # what is no list of numbers is named before the first step
+        note(self.history, {name: [] for name in FIGURES})  # what is no list of numbers is named before the first step
         order = Order(seed, len(self.history["loss"])) if shuffle else None
         steps = self._steps  # a callback may finalize the model again, and y was checked for the outputs of now
         for each in callbacks:
@@ -246,7 +268,7 @@ class Model(Network):
                 each.begin(self)
         if hasattr(self.accuracy, "prepare"):
             self.accuracy.prepare(given)
-        steps.begin(data, batch)
+        steps.begin(data, batch, samples % batch)
         data = self._apart(data)
         if validation is not None:
             validation = self._apart(validation)
@@ -262,13 +284,6 @@ class Model(Network):
     def _apart(self, data: Data) -> Data:
         # from parameters, outputs and gradients of this model: a step would write what it reads
         return tuple(each.copy() if self._writes(each) else each for each in data)
-
-    def _note(self, figures: dict[str, list[float]]) -> None:
-        for name in figures:  # its user may have emptied it, or put in something else
-            if not isinstance(kept := self.history.setdefault(name, []), list):
-                self.history[name] = numbers(name, kept)
-        # by one call of no Python code: Ctrl-C leaves lists of the same length
-        list(map(list.extend, map(self.history.__getitem__, figures), figures.values()))
 
     @by_one_thread
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None,

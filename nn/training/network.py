@@ -18,7 +18,7 @@ from ..arrays import FLOAT32, Array, as_floats, float_dtype
 from ..checks import flag, shown, whole
 from ..files import read, write
 from ..parameters import Parameters, children, parameters_of, walk
-from . import endings, nested
+from . import endings, halves, nested
 from .guards import TrainableLayers
 from .plans import Forward
 from .recording import METHODS, recordable, unchanged, writeable
@@ -204,8 +204,11 @@ class Network:
         """The last layer's outputs for inputs X."""
         training = flag("training", training)
         self._need()
-        self._steps.shown = None  # the attributes are no plan's any more
-        found: Array = _layers.forward(self.layers, X, training)
+        steps = self._steps
+        found = halves.forward(self, steps, X) if training and steps.from_gradients else None
+        if found is None:
+            steps.shown = None  # the attributes are no plan's any more
+            found = _layers.forward(self.layers, X, training)
         return found
 
     def predict(self, X: ArrayLike, *, batch_size: int | None = None) -> Array:

@@ -13,7 +13,34 @@ from ..parameters import Parameters
 from .recording import UNSET, _of, _other, _Recording
 
 
-class Plan(_Recording):
+class Update(_Recording):
+    # the way back and what follows it, whose gradients lie in one array
+
+    def _collect(self, model: Any, parameters: Parameters, dropouts: list[Any]) -> None:
+        calls = self._calls
+        for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
+            for name, gradient in gradients.items():
+                gradient[...] = layer.gradients[name]
+                for call, place, shape in self._places(layer.gradients[name]):
+                    calls[call][1][place] = gradient.reshape(shape)
+                    self._found.setdefault((address(gradient), gradient.size), []).append((call, place, shape))
+                layer.adopt_gradient(name, gradient)
+        self._length = len(calls)  # without clipping
+        if model.clip_norm is not None:
+            with backend.capture() as clipping:
+                backend.ops.clip_norm.step(parameters.gradients, max_norm=model.clip_norm)
+            calls += clipping
+            if clipping.foreign:
+                self.why = "other code called a kernel while the clipping of gradients was recorded"
+        # the place of a dropout's stream: the last argument of the first call with its mask
+        self._streams = []
+        for layer in dropouts:
+            call = self._places(layer.binary_mask)[0][0]
+            self._streams.append((layer, call, len(calls[call][1]) - 1))
+            self._form[call][-1] = None  # it counts, and is no number of the batch
+
+
+class Plan(Update):
     """The kernel calls of one step on batches like `data`, X (N, n_inputs), y and optionally weights (N,): forward,
     loss, accuracy, backward, clipping.
 
@@ -44,26 +71,7 @@ class Plan(_Recording):
             self.why = f"{_of(model.accuracy)} takes other labels than the loss"
         if self.why is not None:
             return
-        for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
-            for name, gradient in gradients.items():
-                gradient[...] = layer.gradients[name]
-                for call, place, shape in self._places(layer.gradients[name]):
-                    calls[call][1][place] = gradient.reshape(shape)
-                    self._found.setdefault((address(gradient), gradient.size), []).append((call, place, shape))
-                layer.adopt_gradient(name, gradient)
-        self._length = len(calls)  # without clipping
-        if model.clip_norm is not None:
-            with backend.capture() as clipping:
-                backend.ops.clip_norm.step(parameters.gradients, max_norm=model.clip_norm)
-            calls += clipping
-            if clipping.foreign:
-                self.why = "other code called a kernel while the clipping of gradients was recorded"
-        # the place of a dropout's stream: the last argument of the first call with its mask
-        self._streams = []
-        for layer in self._dropouts:
-            call = self._places(layer.binary_mask)[0][0]
-            self._streams.append((layer, call, len(calls[call][1]) - 1))
-            self._form[call][-1] = None  # it counts, and is no number of the batch
+        self._collect(model, parameters, self._dropouts)
         self._prepare([*layers, loss], [*data, parameters.values, parameters.gradients, *self._kept])
         for layer, arrays in self._parts:
             if layer in without:
@@ -165,7 +173,7 @@ class Forward(_Recording):
         super().__init__(calls, model._walked, self._input)
         self._busy = threading.Lock()
         if self.why is None:
-            self._output = self._prepare([], [self._input, *self._kept], output)
+            self._output, = self._prepare([], [self._input, *self._kept], output)
             self._take(self._input)
 
     @staticmethod

@@ -14,6 +14,8 @@ from .step import Data
 
 Figures = tuple[float, float, float | None, float]  # of a step: loss, penalties, accuracy, learning rate
 
+SIZES = 4  # batches' sizes of single steps that are remembered
+
 
 class Steps:
     """Makes steps for `Model.train`, which has checked the data. `check` detects changes in between."""
@@ -22,53 +24,57 @@ class Steps:
         self._model = model
         self.plans: dict[int, Plan] = {}  # by the number of samples
         self.parameters: Parameters | None = None
-        self.shown: Plan | None = None  # whose arrays the layers show as their attributes
+        self.halves: Any = None  # the plan of a step from a gradient; see halves.py
+        self.from_gradients = False  # whether there was such a step
+        self.shown: Any = None  # the plan whose arrays the layers show as their attributes
         self.why: str | None = None  # why the last training was not recorded
         self._recorded_for: tuple[Any, ...] | None = None
-        self._plannable = self._unchanged = False
+        self._kinds: list[Any] = []  # of the data of `plans`
+        self._plannable = False
         self._numbers = 1  # elements of a row that the accuracy compares
+        self._sizes: set[int] = set()  # of the batches that single steps had
 
-    def begin(self, data: Data, batch: int) -> None:
-        """Before the first step of a training."""
-        model = self._model
-        self._unchanged = unchanged(model, *model._walked, *self._parts())
-        self.check(data)
-        self.plans = {size: plan for size, plan in self.plans.items() if size in (batch, len(data[0]) % batch)}
+    def begin(self, data: Data, *sizes: int) -> None:
+        """Before the first step of a training, in batches of these sizes."""
+        self.check(*data)
+        self.plans = {size: plan for size, plan in self.plans.items() if size in sizes}
 
     def _parts(self) -> tuple[Any, ...]:
         step = self._model._step
         return step.batch_loss, step.loss, step.optimizer, step.accuracy
 
-    def check(self, data: Data) -> None:
-        """At the start, and after each callback: it may have changed anything."""
+    def check(self, *data: Array) -> bool:
+        """At the start, and after each callback: it may have changed anything. Whether steps are recorded."""
         model = self._model
-        model._need("loss", "optimizer")
+        model._need("optimizer", *["loss"] * (len(data) > 1))
         self.shown = None
-        for plan in self.plans.values():
-            plan.release()  # X may have moved
+        self.release()  # X may have moved
         parametrized, trained = model._step.penalized, model._trained()
         self.why = self._reason(data, parametrized, trained)
         plannable = self.why is None
         if plannable and (self.parameters is None or self.parameters.layers != trained
                           or not self.parameters.take()):
             self.parameters = Parameters(trained)
-            self.plans = {}
+            self.plans, self.halves = {}, None
         accuracy, layers = model.accuracy, model._walked
         # of frozen layers, the arrays that the plans read; they live as long as these
         frozen = [id(array) for layer in parametrized if plannable and layer not in trained
                   for array in layer.parameters.values()]
-        recorded_for = (plannable, frozen, [(each.dtype, each.shape[1:]) for each in data], backend.get_num_threads(),
-                        *self._parts(), model.clip_norm,
+        recorded_for = (plannable, frozen, data[0].dtype, backend.get_num_threads(), *self._parts(), model.clip_norm,
                         getattr(accuracy, "precision", None), getattr(accuracy, "threshold", None),
                         *[(layer.dropped, layer.seed) for layer in layers if isinstance(layer, Dropout)],
                         *[layer.regularizers() for layer in layers if hasattr(layer, "regularizers")])
+        kinds = [(each.dtype, each.shape[1:]) for each in data]
+        if len(data) > 1 and kinds != self._kinds:
+            self.plans, self._kinds = {}, kinds
         if recorded_for != self._recorded_for:
-            self.plans = {}
+            self.plans, self.halves = {}, None
             self._recorded_for = recorded_for
             if self.parameters is not None:
                 self.parameters.updating = None
         self._plannable = plannable
         self._numbers = accuracy.numbers(model._outputs) if plannable and accuracy else 1
+        return plannable
 
     def _reason(self, data: Data, parametrized: list[Layer], trained: list[Layer]) -> str | None:
         # why no step can be recorded, in one sentence
@@ -83,12 +89,13 @@ class Steps:
         if not recordable(*parts):
             part = next(part for part in parts if not recordable(part))
             return f"{shown(part)} is of a class, or has a method, of your own"
-        if not METHODS.isdisjoint(vars(model)) or not self._unchanged:
+        if not METHODS.isdisjoint(vars(model)) or not unchanged(model, *parts):
             return "a method of the model or of one of its parts was replaced"
         dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in parametrized]}
         if len(dtypes) > 1:
             return f"inputs and layers have different dtypes: {', '.join(sorted(map(str, dtypes)))}"
-        if parametrized != list(model._step.batch_loss.trainable_layers):
+        loss = model._step.batch_loss
+        if loss is not None and parametrized != list(loss.trainable_layers):
             return "the loss penalizes other layers than the model has"
         if not writeable(parametrized):
             return "parameters are read-only or not contiguous"
@@ -99,7 +106,10 @@ class Steps:
     def shares(self, x: Array) -> bool:
         """Whether an array may share memory with what a step reads or writes."""
         return (self.parameters is not None and self.parameters.shares(x)
-                or any(plan.shares(x) for plan in self.plans.values()))
+                or any(plan.shares(x) for plan in self._recorded()))
+
+    def _recorded(self) -> list[Any]:
+        return [*self.plans.values(), *[self.halves] * (self.halves is not None)]
 
     def pace(self, batch: int) -> int:
         """How many steps of that many samples the last training made at once."""
@@ -107,10 +117,27 @@ class Steps:
 
     def end(self, batch: int, pace: int) -> None:
         """After the last step: release the data, but remember the pace."""
-        for plan in self.plans.values():
-            plan.release()
+        self.release()
         if batch in self.plans:
             self.plans[batch].pace = pace
+
+    def release(self) -> None:
+        """Let no recording keep a batch."""
+        for plan in self._recorded():
+            plan.release()
+
+    def single(self, *data: Array) -> Figures:
+        """A step that belongs to no training: by a plan from the second of its size on."""
+        samples = len(data[0])
+        if samples not in self._sizes:
+            self._sizes = {samples, *self._sizes} if len(self._sizes) < SIZES else {samples}
+            self.why = None
+            return *self.by_layers(*data), self._model.optimizer.current_learning_rate
+        self.begin(data, *self._sizes)
+        try:
+            return self.one(*data)
+        finally:
+            self.release()
 
     def one(self, *data: Array) -> Figures:
         """A step on a batch: by a plan for its size, if there can be one."""
@@ -124,18 +151,23 @@ class Steps:
         elif plan is not None and plan.why is None and not plan.proved:
             plan.prove_with(model, *data)
             self.shown = None
-        optimizer = model.optimizer
         if plan is None or plan.why is not None or not first and not plan.proved:
             if plan is not None:
                 self.why = plan.why
-            return *self.by_layers(*data), optimizer.current_learning_rate
+            return *self.by_layers(*data), model.optimizer.current_learning_rate
         self._show(plan)
         loss, penalty, hits = plan.count_first() if first else plan.run(*data)
         self._count(loss, penalty, samples)
+        self.update()
+        share = None if hits is None else self._share(hits, samples)
+        return loss, penalty, share, model.optimizer.current_learning_rate
+
+    def update(self) -> None:
+        """Update the parameters of all layers at once."""
+        optimizer = self._model.optimizer
         optimizer.pre_update_params()
         optimizer.update_all(self.parameters)
         optimizer.post_update_params()
-        return loss, penalty, None if hits is None else self._share(hits, samples), optimizer.current_learning_rate
 
     def by_layers(self, *data: Array) -> tuple[float, float, float | None]:
         """A step that is not recorded: mean loss, penalties and accuracy."""

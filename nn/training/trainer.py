@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..checks import function, shown
+from .history import note
 from .progress import bar, compiling, say
 from .step import Data
 from .steps import Figures, Pace, Steps
@@ -93,7 +94,7 @@ class Trainer:
         if passed is None:
             return False
         model, losses = self._model, passed["loss"]
-        model._note(passed)
+        note(model.history, passed)
         self._warn(losses, self._epoch + 1, None)
         self._epoch += len(losses)
         if every and self._epoch % every == 0:
@@ -145,13 +146,13 @@ class Trainer:
             self._steps.shown = None
             self._validated = model._step.evaluate(self._validation, self._batch_size)
             found["val_loss"], found["val_accuracy"] = self._validated
-        model._note({name: [value] for name, value in found.items() if value is not None})
+        note(model.history, {name: [value] for name, value in found.items() if value is not None})
         if self._by_step and self._validated:
             say_validation(*self._validated)
         if self._callbacks:
             for each in self._callbacks:
                 each(epoch)
-            self._steps.check(self._data)
+            self._steps.check(*self._data)
 
     def _warn(self, losses: list[float], epoch: int, step: int | None) -> None:
         # once, of the first loss that is not finite: of the steps from `step` on, or of epochs of one step
