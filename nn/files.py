@@ -19,6 +19,7 @@ from typing import IO, Any, TextIO
 import numpy as np
 
 from .arrays import Array
+from .checks import shown
 
 STALE = 3600  # seconds after which the partial file of a killed process is removed
 PIPE = 1 << 28  # the most bytes that are read from a pipe
@@ -172,16 +173,26 @@ def read_array(stream: IO[bytes]) -> Array:
     return found
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise KeyError(next(name for name in names if names.count(name) > 1))
+    return found
+
+
 def read_json(content: bytes, what: str) -> dict[str, Any]:
     """The object that JSON describes. Raises ValueError that says where it is damaged."""
     try:
-        found = json.loads(content)
+        found = json.loads(content, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         raise ValueError(f"{what} is damaged at line {error.lineno}, column {error.colno}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{what} is damaged at byte {error.start}") from error
     except (ValueError, RecursionError) as error:  # a number of too many digits, too many brackets
         raise ValueError(f"{what} is damaged: it holds a number or brackets of no end") from error
+    except KeyError as error:
+        raise ValueError(f"{what} is damaged: an object in it has {shown(error.args[0])} twice") from error
     if not isinstance(found, dict):
         raise ValueError(f"{what} is damaged: it is no object of JSON")
     return found
@@ -208,7 +219,12 @@ def read(path: str | os.PathLike[str], take: Callable[[dict[str, Array]], Any], 
             if (any(each.compress_type for each in members)
                     or sum(each.file_size for each in members) > stream.seek(0, os.SEEK_END)):
                 raise ValueError("its parts are compressed, or overlap")  # and could fill the memory
-            arrays = {each.filename.removesuffix(".npy"): read_member(file, each) for each in members}
+            arrays: dict[str, Array] = {}
+            for each in members:
+                name = each.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise ValueError(f"it has {name} twice")
+                arrays[name] = read_member(file, each)
         for name, values in arrays.items():
             if values.dtype.kind not in "fiub":  # strings may have size 0, and so any shape
                 raise ValueError(f"{name} must hold real numbers, got dtype {values.dtype}")

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from . import layers, losses, metrics, optimizers
 from .arrays import FLOAT64, Array, Calling, as_array, as_floats, as_labels, room
 from .checks import checked, finite, flag, whole, word
-from .formats import native
+from .formats import parts
 from .initializers import LARGEST, WEIGHTS
 from .layers import Layer, Linear as Activation_Linear, ReLU as Activation_ReLU
 from .layers import Sigmoid as Activation_Sigmoid, Softmax as Activation_Softmax
@@ -324,4 +324,4 @@ class Model(model.Model):
         return found
 
 
-native.add_classes("nnfs", {name: globals()[name] for name in __all__}, Accuracy)
+parts.add_classes("nnfs", {name: globals()[name] for name in __all__}, Accuracy)

@@ -22,7 +22,7 @@ TOKENS = (b",", b"\n", b"\r\n", b'"', b"\0", b"nan", b"inf", b"1e999", b"-0", b"
 
 
 def _class_names():
-    from nnjit.nn.formats import native as saving
+    from nnjit.nn.formats import parts as saving
     return sorted(saving.CLASSES)
 
 
