@@ -12,17 +12,6 @@ def machines(old: Report, new: Report) -> str:
     return "" if before == now else f"other machines are compared: {before} then, {now} now"
 
 
-def check(report: Report) -> None:
-    """Read all that a comparison with a report reads. Raises an error of some kind when something is wrong."""
-    machines(report, report)
-    for row in report["rows"]:
-        for threads in thread_counts(report):
-            if not all(0 < ratio < float("inf") for ratio in _ratios(row, threads)):
-                raise ValueError(f"{row['group']} holds a time that is none")
-            _spread(_ratios(row, threads))
-            _line(row, row, threads)
-
-
 def slower(old: Report, new: Report) -> list[str]:
     """A line for each row and number of threads where nnjit lost speed.
 

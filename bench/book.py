@@ -10,9 +10,9 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from ..nn.files import write_text
 from .book_rows import BAND, BY_NAME, CHANGE, FIRST, MEDIANS, ROWS, Figures, Row, trained
 from .figures import Failure, threads_text
 from .report import check_output
@@ -80,8 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("nnjit: error: interrupted", file=sys.stderr)
         return 130
-    Path(FIGURES).write_text(exact(results))
-    Path(PAGE).write_text(page(results, machine))
+    write_text(FIGURES, exact(results))
+    write_text(PAGE, page(results, machine))
     return 0
 
 

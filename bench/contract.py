@@ -22,6 +22,7 @@ import numpy as np
 from .. import kernels, nn
 from ..kernels import reference
 from ..kernels.core import cache
+from ..nn.files import write_text
 from ..nn.training.progress import bar
 
 DTYPES = (np.float32, np.float64)
@@ -247,7 +248,7 @@ def main(arguments=None):
     about = "What contract.py computes, as digests, the same on every machine: a change of bits is a decision."
     text = f'"""{about}"""\n\nDIGESTS = {{\n{lines}}}\n'
     if write:
-        Path(__file__).with_name("digests.py").write_text(text)
+        write_text(Path(__file__).with_name("digests.py"), text)
     else:
         print(text, end="")
 

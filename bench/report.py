@@ -12,40 +12,18 @@ keeps each round's median; all else (ratios, rates, shares of the machine's limi
 
 import argparse
 import importlib.util
-import json
 import os
 import sys
 from pathlib import Path
 
-from ..nn.files import naming, reading
+from ..nn.files import write_text
 from . import against, peers, roofline
 from .figures import Failure, Report
 from .running import measure, say
+from .stored import load, save
 from .tables import markdown, page_tables, rewrite, text
 
 NEEDED = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark", "threadpoolctl": "threadpoolctl"}
-
-
-def load(path: str) -> Report:
-    """Read a JSON report."""
-    try:
-        with reading(path) as file:
-            report = json.loads(file.read())
-    except OSError as error:
-        raise Failure(f"{path} cannot be read: {error.strerror}", 2) from error
-    except (ValueError, RecursionError) as error:
-        raise Failure(f"{path} is no JSON file: {error}", 2) from error
-    if not isinstance(report, dict) or not {"machine", "limits", "rounds", "rows"} <= set(report):
-        raise Failure(f"{path} is no report of nnjit bench", 2)
-    return report
-
-
-def save(report: Report, path: str) -> None:
-    """Write a JSON report, one row a line."""
-    rows = ",\n".join(f"  {json.dumps(row)}" for row in report["rows"])
-    head = json.dumps({name: value for name, value in report.items() if name != "rows"}, indent=1)
-    with naming(path):
-        Path(path).write_text(f'{head[:-2]},\n "rows": [\n{rows}\n ]\n}}\n')
 
 
 def check_output(path: str) -> None:
@@ -55,7 +33,10 @@ def check_output(path: str) -> None:
         raise Failure(f"{path} is a folder", 2)
     if not target.parent.is_dir():
         raise Failure(f"there is no folder {target.parent}", 2)
-    if not os.access(target if target.exists() else target.parent, os.W_OK):
+    needed = [target] if target.exists() else []
+    if target.is_file() or not needed:  # it is replaced by a file that is made beside it
+        needed.append(Path(os.path.realpath(target)).parent)
+    if not all(os.access(each, os.W_OK) for each in needed):
         raise Failure(f"{path} cannot be written", 2)
 
 
@@ -73,13 +54,8 @@ def _report(options: argparse.Namespace) -> int:
             check_output(path)
     if options.roofline is not None:
         roofline.check(options.roofline)
-    old = None if options.against is None else load(options.against)
-    if old is not None:
-        try:
-            against.check(old)  # before minutes of measuring, not after
-        except Exception as error:  # what is missing or of another kind shows itself in a dozen ways
-            raise Failure(f"{options.against} is no whole report of nnjit bench: "
-                          f"{type(error).__name__}: {error}", 2) from error
+    old = None if options.against is None else load(options.against)  # before minutes of measuring, not after
+    pages = {page: _read(page) for page in options.pages}
     if options.source is None:
         _check_tools()
         report = measure(options.quick, options.ops, _peers() if options.peers else [])
@@ -89,15 +65,22 @@ def _report(options: argparse.Namespace) -> int:
     if options.json is not None:
         save(report, options.json)
     if options.markdown is not None:
-        with naming(options.markdown):
-            Path(options.markdown).write_text(markdown(report))
+        write_text(options.markdown, markdown(report))
     if options.roofline is not None:
-        with naming(options.roofline):
-            roofline.draw(report, options.roofline)
-    texts = {page: rewrite(Path(page).read_text(), page_tables(report)) for page in options.pages}
+        roofline.draw(report, options.roofline)
+    texts = {page: rewrite(content, page_tables(report)) for page, content in pages.items()}
     for page, rewritten in texts.items():
-        Path(page).write_text(rewritten)
+        write_text(page, rewritten)
     return 0 if old is None else _compare(old, report, options.against)
+
+
+def _read(page: str) -> str:
+    try:
+        return Path(page).read_text("utf-8")
+    except OSError as error:
+        raise Failure(f"{page} cannot be read: {error.strerror}", 2) from error
+    except UnicodeDecodeError as error:
+        raise Failure(f"{page} is no page: it is not text in UTF-8", 2) from error
 
 
 def _check_tools() -> None:
@@ -144,6 +127,8 @@ def command(argv: list[str] | None = None) -> int:
                         "docs/speed.md")
     try:
         return main(parser.parse_args(argv))
+    except OSError as error:
+        return _fail(Failure(str(error)))
     except KeyboardInterrupt:
         return _fail(Failure("interrupted", 130))
 

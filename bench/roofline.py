@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..nn.training.history import save
 from .figures import NAMES, Failure, Report, Row, bandwidth, contenders, seconds, thread_counts, threads_text
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -50,7 +51,7 @@ def bandwidths(report: Report, threads: int) -> list[tuple[str, float]]:
 
 def draw(report: Report, path: str) -> None:
     """Write the picture; the suffix chooses the format."""
-    picture(report).savefig(path)
+    save(picture(report), path)
 
 
 def picture(report: Report) -> Any:

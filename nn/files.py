@@ -97,6 +97,12 @@ def write(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file in UTF-8, as `replacing` does."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
 @contextmanager
 def reading(path: str | os.PathLike[str], pipes: bool = True) -> Iterator[IO[bytes]]:
     """A seekable file to read: a regular one, or the whole content of a pipe.

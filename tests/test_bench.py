@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import faults
 import numpy as np
 import pytest
 from optional import needs
@@ -499,16 +500,73 @@ def test_committed_reports_still_load(path, capsys):
     assert capsys.readouterr().out == tables.text(report.load(str(path))) + "\n"
 
 
+NO_REPORT = "is no report that `nnjit bench --json` wrote"
+
+
 def test_what_is_no_report_is_refused(tmp_path):
     path = tmp_path / "report.json"
     with pytest.raises(figures.Failure, match="cannot be read"):
         report.load(str(path))
-    for content, message in (("{", "no JSON"), ("[]", "no report"), ('{"rows": []}', "no report")):
-        path.write_text(content)
-        with pytest.raises(figures.Failure, match=message):
+    for content, message in ((b"{\n", "it is damaged at line 2, column 1"), (b"[]", "it is damaged: it is no object"),
+                             (b"\xff{}", "it is damaged at byte 0"), (b'{"rows": []}', "it must have 'machine'"),
+                             (b'{"rows": [], "rows": [1]}', "it is damaged: an object in it has 'rows' twice"),
+                             (b"PK\3\4" * 9, "it is damaged at line 1, column 1")):
+        path.write_bytes(content)
+        with pytest.raises(figures.Failure, match=f"report.json {NO_REPORT}: {message}"):
             report.load(str(path))
-    with pytest.raises(figures.Failure, match="^/dev/null is no JSON file: it is a device"):
+    with pytest.raises(figures.Failure, match=f"^/dev/null {NO_REPORT}: it is a device"):
         report.load("/dev/null")
+
+
+WRONG = (None, 7, 0, -1.5, 10**400, float("nan"), "", "x", [], [1], {}, {"x": 1}, faults.LEFT_OUT)
+
+
+def test_each_fault_of_a_report_is_one_sentence(tmp_path, capsys):
+    """Whatever is read prints, and compares with itself."""
+    path, refused = tmp_path / "old.json", 0
+    for _, found in faults.each(made_up(), WRONG):
+        path.write_text(json.dumps(found))
+        code = report.command(["--from", str(path), "--against", str(path)])
+        out, err = capsys.readouterr()
+        if code:
+            refused += 1
+            assert code == 2 and err.count("\n") == 1 and not faults.PYTHON.search(err), err
+            assert err.startswith(f"nnjit: error: {path} {NO_REPORT}: ")
+    assert refused > 700
+
+
+def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("option, name", [("--json", "a.json"), ("--markdown", "a.md"), ("--roofline", "a.svg"),
+                                          ("--pages", "speed.md")])
+def test_an_output_is_written_whole_or_not_at_all(tmp_path, monkeypatch, capsys, option, name):
+    if option == "--roofline":
+        needs("matplotlib")
+    source, path = tmp_path / "report.json", tmp_path / name
+    report.save(made_up(*[row(name) for name in tables.SPEED_ROWS]), str(source))
+    path.write_text(marked(LONG, "old"))
+    monkeypatch.setattr(os, "fsync", interrupted)
+    assert report.command(["--from", str(source), option, str(path)]) == 130
+    assert path.read_text() == marked(LONG, "old") and len([*tmp_path.iterdir()]) == 2
+    assert capsys.readouterr().err == "nnjit: error: interrupted\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device is always full here")
+@pytest.mark.parametrize("option", ["--json", "--markdown"])
+def test_a_full_disk_is_named(tmp_path, capsys, option):
+    report.save(made_up(), str(tmp_path / "a.json"))
+    assert report.command(["--from", str(tmp_path / "a.json"), option, "/dev/full"]) == 1
+    assert capsys.readouterr().err == "nnjit: error: [Errno 28] No space left on device: '/dev/full'\n"
+
+
+def test_a_page_that_cannot_be_read_is_named_before_measuring(measured, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(report, "measure", lambda quick, ops, others: pytest.fail("measured"))
+    (tmp_path / "b.md").write_bytes(b"\xff")
+    for name, text in (("a.md", "cannot be read: No such file"), ("b.md", "is no page: it is not text in UTF-8")):
+        assert report.main(options(pages=[str(tmp_path / name)])) == 2
+        assert capsys.readouterr().err.startswith(f"nnjit: error: {tmp_path / name} {text}")
 
 
 SHORT, LONG = "benchmark in short", "benchmark"

@@ -241,6 +241,11 @@ def test_digests_are_printed_or_written(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().out == text and not [*tmp_path.iterdir()]
     contract.main(["--write"])
     assert capsys.readouterr().out == "" and (tmp_path / "digests.py").read_text() == text
+    monkeypatch.setattr(contract, "digests", lambda: {"other": ""})
+    monkeypatch.setattr("os.fsync", lambda file: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        contract.main(["--write"])
+    assert (tmp_path / "digests.py").read_text() == text and len([*tmp_path.iterdir()]) == 1
 
 
 # what the children run: digests of all operations, and the float32 kernels that compute in double

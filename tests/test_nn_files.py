@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import faults
 import numpy as np
 import old_files
 import pytest
@@ -62,36 +63,10 @@ def measured():
     return model
 
 
-LEFT_OUT = object()  # the value's name, too
 WRONG = (None, True, 7, -1, 0.5, 10**400, float("nan"), "", "x", [], ["x"], [None, 1], {}, {"x": 1}, {"class": 7},
          {"class": []}, {"class": "Dense"}, {"class": "Huber"}, {"class": "Cosine", "rate": 1},
-         json.loads("[" * 100 + "]" * 100), LEFT_OUT)
-PYTHON = re.compile(r"object (has|is|cannot|does)|NoneType|unhashable|unexpected|positional|subscript|iterable|literal|"
-                    r"could not convert|argument \d|zip\(|missing \d|__\w+__|too large|recursion|inhomogeneous|"
-                    r"array element|ufunc|indices|unpack|<class|KeyError|not supported|Infinity")
+         json.loads("[" * 100 + "]" * 100), faults.LEFT_OUT)
 UNFIT = re.compile("one for each layer|must take the|the file lacks|gives other numbers")  # said of another place
-
-
-def nodes(tree, way=()):
-    """The ways to all values in a description."""
-    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
-        yield (*way, key)
-        yield from nodes(value, (*way, key))
-
-
-def faults(description):
-    """(way, description), in which the value at that way is left out or another; each third of WRONG in turns."""
-    text = json.dumps(description)
-    for number, way in enumerate(nodes(description)):
-        for wrong in WRONG[number % 3::3]:
-            found = holder = json.loads(text)
-            for key in way[:-1]:
-                holder = holder[key]
-            if wrong is LEFT_OUT:
-                del holder[way[-1]]
-            else:
-                holder[way[-1]] = wrong
-            yield way, found
 
 
 @pytest.mark.parametrize("build", (branched, measured))
@@ -100,7 +75,7 @@ def test_each_fault_of_a_description_is_named_with_its_place(tmp_path, build):
     with np.load(tmp_path / "a.npz") as file:
         arrays = dict(file)
     loaded = refused = 0
-    for way, found in faults(json.loads(arrays["model.json"].tobytes())):
+    for way, found in faults.each(json.loads(arrays["model.json"].tobytes()), WRONG, turns=3):
         arrays["model.json"] = np.frombuffer(json.dumps(found).encode(), np.uint8)
         try:
             native._restore(dict(arrays))
@@ -109,5 +84,5 @@ def test_each_fault_of_a_description_is_named_with_its_place(tmp_path, build):
             refused += 1
             place = " ".join(["layer", *map(str, way[1:2])]) if way[0] == "layers" else way[0]
             assert place in str(error) or UNFIT.search(str(error)), way
-            assert not PYTHON.search(str(error)), way
+            assert not faults.PYTHON.search(str(error)), way
     assert refused > 5 * loaded > 0

@@ -1,0 +1,103 @@
+"""A report as a JSON file, which is written whole or not at all, and checked when it is read."""
+
+import json
+import re
+from collections.abc import Collection
+from typing import Any
+
+from ..nn.checks import finite, positive, shown, whole
+from ..nn.files import read_json, reading, write_text
+from .figures import NAMES, Failure, Report
+
+MACHINE = ("processor", "system", "vector registers")  # texts
+ROW = ("group", "dtype", "flops", "bytes", "footprint", "seconds")
+
+
+def load(path: str) -> Report:
+    """Read a JSON report. Raises Failure that says what is wrong with it."""
+    try:
+        with reading(path) as file:
+            content = file.read()
+        report = read_json(content, "it")
+        _check(report)
+    except OSError as error:
+        raise Failure(f"{path} cannot be read: {error.strerror}", 2) from error
+    except (TypeError, ValueError) as error:
+        raise Failure(f"{path} is no report that `nnjit bench --json` wrote: {error}", 2) from error
+    return report
+
+
+def save(report: Report, path: str) -> None:
+    """Write a JSON report, one row a line."""
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in report["rows"])
+    head = json.dumps({name: value for name, value in report.items() if name != "rows"}, indent=1)
+    write_text(path, f'{head[:-2]},\n "rows": [\n{rows}\n ]\n}}\n')
+
+
+def _check(report: Any) -> None:
+    _object("it", report, ("machine", "limits", "rounds", "rows"))
+    machine = _object("its machine", report["machine"], (*MACHINE, "threads", "caches", "versions"))
+    whole("threads of its machine", machine["threads"])
+    whole("its rounds", report["rounds"])
+    _texts("its machine", {name: machine[name] for name in MACHINE})
+    _texts("caches", _object("caches", machine["caches"]))
+    _texts("versions", _object("versions", machine["versions"], ("python", "numpy")))
+    if not _object("its limits", report["limits"]):
+        raise ValueError("its limits must be those of one number of threads at least")
+    for count, limits in report["limits"].items():
+        what = f"its limits with {shown(count)} threads"
+        if not re.fullmatch("[1-9][0-9]{0,5}", count):
+            raise ValueError(f"its limits must be by numbers of threads, got {shown(count)}")
+        _object(what, limits, ("gflops", "copy"))
+        for dtype in ("f32", "f64"):
+            positive(what, _object(what, limits["gflops"], ("f32", "f64"))[dtype])
+        for each in _list(f"{what}, copy,", limits["copy"]):
+            for value in _list(f"{what}, copy,", each, 2):
+                positive(what, value)
+    for number, row in enumerate(_list("its rows", report["rows"]), 1):
+        _check_row(f"row {number}", row, report["limits"])
+
+
+def _check_row(what: str, row: Any, counts: Collection[str]) -> None:
+    _object(what, row, ROW)
+    _texts(what, {"group": row["group"]})
+    if not row["group"].strip() or row["dtype"] not in ("f32", "f64"):
+        raise ValueError(f"{what} must have a group and the dtype f32 or f64, got {shown(row['group'])} and "
+                         f"{shown(row['dtype'])}")
+    what = f"{what}, {row['group'][:60]}"
+    finite(f"flops of {what}", row["flops"])
+    for name in ("bytes", "footprint"):
+        positive(f"{name} of {what}", row[name])
+    found = _object(f"seconds of {what}", row["seconds"], ("numpy", "nnjit"))
+    for name, seconds in found.items():
+        if name not in NAMES:
+            raise ValueError(f"seconds of {what} must be of {', '.join(NAMES)}, got {shown(name)}")
+        _object(f"seconds of {name} in {what}", seconds, counts)
+        for count in counts:
+            for time in _list(f"seconds of {name} with {count} threads in {what}", seconds[count]):
+                positive(f"seconds of {name} with {count} threads in {what}", time)
+    for count in counts:
+        rounds = {name: len(seconds[count]) for name, seconds in found.items()}
+        if len({*rounds.values()}) > 1:
+            raise ValueError(f"seconds with {count} threads of {what} must be of as many rounds for all, got {rounds}")
+
+
+def _object(what: str, value: Any, names: Collection[str] = ()) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} must be an object, got {shown(value)}")
+    for name in names:
+        if name not in value:
+            raise ValueError(f"{what} must have {name!r}")
+    return value
+
+
+def _list(what: str, value: Any, count: int | None = None) -> list[Any]:
+    if not isinstance(value, list) or not value or count not in (None, len(value)):
+        raise ValueError(f"{what} must be a list of {'elements' if count is None else count}, got {shown(value)}")
+    return value
+
+
+def _texts(what: str, found: dict[str, Any]) -> None:
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{name} of {what} must be text, got {shown(value)}")
