@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ..nn.files import read_json
 from . import peers
 from .figures import NAMES, Failure, Report, Row, threads_text
 
@@ -127,7 +128,11 @@ def run(contender: str, threads: int, files: list[str], quick: bool, turn: tuple
 
 def _limits(threads: int, quick: bool) -> dict[str, Any]:
     seconds = MACHINE_SECONDS_QUICK if quick else MACHINE_SECONDS
-    return json.loads(_child(["-m", f"{__package__}.machine", str(seconds)], threads, "the machine's limits"))
+    said = _child(["-m", f"{__package__}.machine", str(seconds)], threads, "the machine's limits")
+    try:
+        return read_json(said.encode(), "what it printed")
+    except ValueError as error:  # a warning, say
+        raise Failure(f"the machine's limits failed: {error}: {_tail(said)}") from error
 
 
 def _child(command: list[str], threads: int, what: str, descriptors: tuple[int, ...] = (), **variables: str) -> str:

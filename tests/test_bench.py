@@ -886,6 +886,12 @@ def test_limits_are_measured_for_one_and_all_threads(monkeypatch):
         assert np.isfinite(rates).all() and min(rates) > 0
 
 
+def test_limits_that_are_no_json_are_told_in_one_line(monkeypatch):
+    monkeypatch.setattr(running, "_child", lambda *arguments, **more: "a warning\n{}\n")
+    with pytest.raises(figures.Failure, match="what it printed is damaged at line 1, column 1: a warning"):
+        running._limits(1, True)
+
+
 def test_the_copy_copies():
     x = np.arange(100, dtype=np.float32)
     y = np.zeros_like(x)

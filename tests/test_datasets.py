@@ -1,3 +1,4 @@
+import errno
 import functools
 import gzip
 import hashlib
@@ -392,6 +393,16 @@ def test_a_download_of_other_bytes_is_thrown_away(server, nowhere):
 def test_an_endless_download_ends(server, nowhere, monkeypatch):
     monkeypatch.setattr(datasets, "DOWNLOAD", 1000)
     with pytest.raises(FileNotFoundError, match=f"{NAMES[0]}.gz has more than 1000 bytes"):
+        datasets.fashion_mnist()
+    assert list((nowhere / "cache" / "nnjit" / "fashion-mnist").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_is_named_and_keeps_nothing(server, nowhere, monkeypatch):
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileNotFoundError, match=f"No space left on device: '.*{NAMES[0]}.gz'"):
         datasets.fashion_mnist()
     assert list((nowhere / "cache" / "nnjit" / "fashion-mnist").iterdir()) == []
 

@@ -5,7 +5,6 @@ import hashlib
 import math
 import os
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +15,7 @@ import numpy as np
 
 from ..arrays import Array, fits
 from ..checks import whole
-from ..files import LARGEST, reading
+from ..files import LARGEST, reading, replacing
 from .images import image_folder, train_test_images
 
 __all__ = ["CLASSES", "fashion_mnist", "image_folder", "load_idx", "sine", "spiral", "train_test_images", "vertical"]
@@ -224,22 +223,17 @@ def _download(name: str, digest: str, folder: Path) -> None:
     import urllib.request  # not at the top: its import would cost every start 30 ms
     folder.mkdir(parents=True, exist_ok=True)
     print(f"downloading {BASE_URL}{name} into {folder}", file=sys.stderr)
-    state = hashlib.sha256()
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}.", delete=False) as file:
-        try:
-            with urllib.request.urlopen(BASE_URL + name, timeout=TIMEOUT) as answer:
-                while block := answer.read(1 << 20):
-                    state.update(block)
-                    file.write(block)
-                    if file.tell() > DOWNLOAD:
-                        raise ValueError(f"{name} has more than {DOWNLOAD} bytes")
-            if state.hexdigest() != digest:
-                raise ValueError(f"{name} has SHA-256 {state.hexdigest()}, not {digest}")
-            file.close()
-            os.replace(file.name, folder / name)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    content = bytearray()
+    with urllib.request.urlopen(BASE_URL + name, timeout=TIMEOUT) as answer:
+        while block := answer.read(1 << 20):
+            content += block
+            if len(content) > DOWNLOAD:
+                raise ValueError(f"{name} has more than {DOWNLOAD} bytes")
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise ValueError(f"{name} has SHA-256 {found}, not {digest}")
+    with replacing(folder / name) as file:
+        file.write(content)
 
 
 def _images(path: Path) -> Array:
