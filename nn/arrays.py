@@ -94,7 +94,7 @@ def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str =
     # an unpickled array's dtype equals float32 but is another object: a view takes it to the fast path
     if found.dtype == dtype:
         return found.view(dtype)
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         narrow = found.astype(dtype)
     narrower = found.dtype.kind == "f" and found.dtype.itemsize > dtype.itemsize
     if narrower and not infinite and (large := np.isinf(narrow) & np.isfinite(found)).any():

@@ -45,7 +45,8 @@ def _gated(kernel: Callable[..., Any], twin: Callable[..., Any]) -> Callable[...
             pass
         options = {key: value if type(value) is float or key == "out" else _number(value)
                    for key, value in options.items()}
-        found = twin(*map(_array, args), **options)
+        with np.errstate(all="ignore"):  # infinity and NaN are results, as of the kernels
+            found = twin(*map(_array, args), **options)
         return tuple(map(_array, found)) if type(found) is tuple else _array(found)
 
     return call

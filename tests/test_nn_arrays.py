@@ -223,6 +223,11 @@ def test_what_layers_hand_on_becomes_infinity_beyond_float32():
     assert (linear.backward(np.array([[1, 1e300]])) == wish).all()
 
 
+def test_numbers_too_small_for_float32_are_no_error():
+    with np.errstate(all="raise"):
+        assert nn.ReLU().forward([[1e-300, 1e-40]]).tolist() == [[0, np.float32(1e-40)]]
+
+
 def test_infinity_is_no_number_beyond_float32():
     assert np.isinf(nn.ReLU().forward([[np.inf, 1.0]])[0, 0])
     assert np.isnan(network().predict(np.array([[np.inf, 1.0], [np.nan, 1]]))).all()
