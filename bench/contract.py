@@ -26,7 +26,8 @@ from ..nn.files import write_text
 from ..nn.training.progress import bar
 
 DTYPES = (np.float32, np.float64)
-SHAPES = {  # by the number of dimensions: around 3, 10, 16, 17 columns, over each block and each switch of method
+# Shapes by the number of dimensions. Those peculiar to an operation are in its twin.
+SHAPES = {  # around 3, 10, 16, 17 columns, over each block and each switch of method: the digests are of these
     1: ((1,), (63,), (64,), (65,), (1000,), (4161,), (270_001,)),
     2: ((0, 3), (1, 1), (2, 3), (7, 10), (17, 16), (65, 3), (70, 9), (33, 17), (130, 100), (5, 1000), (9, 4100)),
     3: ((0, 3, 2), (3, 0, 2), (1, 1, 1), (3, 5, 3), (7, 17, 10), (33, 20, 16), (64, 64, 64), (17, 100, 17),
@@ -34,6 +35,8 @@ SHAPES = {  # by the number of dimensions: around 3, 10, 16, 17 columns, over ea
         (1, 30, 300), (30, 256, 7), (20, 0, 3), (40, 7, 1)),
 }
 SPECIAL_SHAPES = {1: ((200,),), 2: ((40, 18),), 3: ((33, 12, 19), (40, 5, 3))}
+SMALL = {1: (19,), 2: (19, 10), 3: (9, 7, 5)}  # one length a letter, so that no mistake fits by chance
+LARGE = {1: (2**20 + 77,), 2: (1030, 1021), 3: (410, 300, 411)}  # a million elements
 SPECIALS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-40, -5e-324, 3e38, -1e-30)
 STEPS = 200
 MOST_PROCESSES = 8  # a compiling process takes 300 MB
@@ -87,6 +90,16 @@ def twins(operation):
 def dimensions(operation):
     """The number of dimensions of an operation's shape."""
     return len(twins(operation)[1].DIMENSIONS)
+
+
+def shapes(operation):
+    """The shapes worth testing: those of every operation, and its twin's own."""
+    return tuple(dict.fromkeys((*SHAPES[dimensions(operation)], *twins(operation)[1].SHAPES)))
+
+
+def small(operation):
+    """A shape where one is enough."""
+    return SMALL[dimensions(operation)]
 
 
 def cases(operation, shape, dtype, specials=False):
@@ -210,7 +223,7 @@ def compiled(operation, dtype):
     """Compile an operation's kernels for a dtype, serial and parallel, and their calls from recorded trainings."""
     for parallel in (False, True):
         with kernels.capture() as calls:
-            for case in cases(operation, (5, 4, 3)[:dimensions(operation)], dtype):
+            for case in cases(operation, small(operation), dtype):
                 call(twins(operation)[0], *case, parallel=parallel)
         kernels.Replay(calls)
 

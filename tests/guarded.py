@@ -26,7 +26,7 @@ from nnjit.kernels.core import check
 MARGIN = 1024  # bytes
 PATTERN = np.frombuffer(bytes(range(1, 256)) * 5, np.uint8)[:MARGIN]
 PROT_NONE = 0
-LARGEST = 2**22  # bytes of an array, more than the largest of contract.SHAPES
+LARGEST = 2**22  # bytes of an array, more than the largest of contract.shapes
 EDGES = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 70)  # of lanes, and of tiles in columns
 # of blocks, of groups of them, and of the copied parts of a product: multiples of powers of two
 BLOCKS = tuple(edge + near for edge in (128, 192, 256, 320, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
@@ -87,10 +87,10 @@ class Rooms:
         return all(room.intact() for room in self.rooms[:self.used])
 
 
-def shapes(dimensions, which):
+def shapes(operation, which):
     """0 to 70 for each length, and those around blocks, the others at some lengths or, if `which` is all, at every
     edge; then larger ones."""
-    every = range(71)
+    every, dimensions = range(71), contract.dimensions(operation)
     if dimensions == 1:
         found = {(n,) for n in (*every, *BLOCKS)}
     elif dimensions == 2:
@@ -103,7 +103,7 @@ def shapes(dimensions, which):
         for one, two in ((17, 9), (3, 33)):
             found |= {shape for n in every for shape in ((n, one, two), (one, n, two), (one, two, n))}
         found |= {shape for n in BLOCKS if n < 1100 for shape in ((n, 3, 9), (2, n, 9), (2, 3, n))}
-    return [*sorted(found), *contract.SHAPES[dimensions]]
+    return [*sorted(found), *contract.shapes(operation)]
 
 
 def same(x, r):
@@ -154,7 +154,7 @@ def main(variant, which, progress, *operations):
     file = os.open(progress, os.O_WRONLY | os.O_CREAT)
     for operation in operations or contract.operations():
         kernel, twin = contract.twins(operation)
-        for shape, dtype in itertools.product(shapes(contract.dimensions(operation), which), contract.DTYPES):
+        for shape, dtype in itertools.product(shapes(operation, which), contract.DTYPES):
             rng = np.random.default_rng(0)
             try:
                 with np.errstate(all="ignore"):

@@ -21,7 +21,7 @@ import pytest
 from optional import needs
 
 from nnjit import kernels, nn
-from nnjit.bench import against, cases, figures, machine, peers, report, roofline, running, tables
+from nnjit.bench import against, cases, contract, figures, machine, peers, report, roofline, running, tables
 from nnjit.kernels import reference
 
 OPS = sorted(path.stem for path in Path(reference.__file__).parent.glob("*.py") if path.stem != "__init__")
@@ -909,15 +909,13 @@ def test_the_machine_is_described_without_paths_and_dates():
 
 # ---- peers
 
-SHAPES = {1: (37,), 2: (37, 10), 3: (13, 7, 5)}  # by the number of an operation's dimensions
-
 
 def compared():
     """A small case of every verb of the operations, with each of its inputs; in float64 where there is a benchmark."""
     doubles = {case.op for case in all_cases() if case.dtype == "f64"}
     written = {case.op for case in all_cases() if isinstance(case, cases.Kernel) and case.out}
     for op in OPS:
-        shape = SHAPES[len(getattr(reference, op).DIMENSIONS)]
+        shape = contract.small(op)
         inputs = getattr(reference, op).inputs(np.random.default_rng(0), shape, np.float32)
         for verb, count in Counter(name for name, *_ in inputs).items():
             for dtype in ("f32", "f64") if op in doubles else ("f32",):

@@ -101,6 +101,13 @@ def test_twins_are_twins(operation):
 
 
 @each
+def test_a_twin_lists_the_shapes_worth_testing(operation):
+    twin = contract.twins(operation)[1]
+    lengths = {len(shape) for shape in twin.SHAPES}
+    assert lengths in ({len(twin.DIMENSIONS)}, {1}) and len({*twin.SHAPES}) == len(twin.SHAPES)
+
+
+@each
 def test_docstrings_tell_the_arguments_and_where_the_formula_is(operation):
     kernel, twin = contract.twins(operation)
     assert kernel.__doc__ and twin.__doc__ and twin.DIMENSIONS

@@ -19,7 +19,6 @@ from nnjit import nn
 from nnjit.bench import contract
 from nnjit.kernels.core import compile
 
-SHAPES = {1: (70,), 2: (19, 10), 3: (9, 7, 5)}
 ALLOWED = 16 << 10  # bytes, of Python and of C each; 0 to 3 kB were seen
 ALLOWED_RECORDING = 100 << 10  # the same where many large things come and go; up to 40 kB were seen, in short and long
 ALLOWED_RESIDENT = 1 << 20  # bytes that the process may take from the system in a long run
@@ -113,9 +112,8 @@ def compiled(monkeypatch):
 def kernel_calls(operation, parallel):
     """A function without arguments for each of an operation's functions: its first case, in float32."""
     kernel = contract.twins(operation)[0]
-    shape = SHAPES[contract.dimensions(operation)]
     found = {}
-    for function, args, knobs in contract.cases(operation, shape, np.dtype(np.float32)):
+    for function, args, knobs in contract.cases(operation, contract.small(operation), np.dtype(np.float32)):
         if function not in found:
             found[function] = lambda run=getattr(kernel, function), args=args, knobs=knobs: run(
                 *args, **knobs, parallel=parallel)

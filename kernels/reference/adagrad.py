@@ -6,6 +6,7 @@ epsilon stands outside the root, 1e-7 as in "Neural Networks from Scratch in Pyt
 import numpy as np
 
 DIMENSIONS = ("K", "C")
+SHAPES = ((0,), (1,), (7,), (8,), (9,), (15,), (16,), (17,), (100,), (4095,), (4096,), (4097,), (10_001,))
 
 
 def inputs(rng, shape, dtype):

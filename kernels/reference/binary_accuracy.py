@@ -7,6 +7,7 @@ a target above 0.5. NaN is of neither class.
 import numpy as np
 
 DIMENSIONS = ("N", "C")
+SHAPES = ((0,), (1,), (7,), (8,), (9,), (15,), (16,), (17,), (40,), (4095,), (4096,), (4097,), (70_001,))
 
 
 def inputs(rng, shape, dtype):

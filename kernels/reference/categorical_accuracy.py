@@ -3,6 +3,7 @@
 import numpy as np
 
 DIMENSIONS = ("N", "C")
+SHAPES = ((0, 3), (1, 1), (7, 2), (100, 3), (65, 17), (9, 1000), (1001, 100))
 
 
 def inputs(rng, shape, dtype):

@@ -8,6 +8,7 @@ book's unclipped one is -inf at p = 0.
 import numpy as np
 
 DIMENSIONS = ("N", "C")
+SHAPES = ((1, 2), (3, 2), (17, 3), (33, 10), (65, 8), (70, 16), (40, 17), (9, 100), (130, 5))
 CLIP = 1e-7
 
 

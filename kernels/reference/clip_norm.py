@@ -5,6 +5,7 @@ squares; x = x * max_norm / (norm + 1e-6) where that factor is below 1, as torch
 import numpy as np
 
 DIMENSIONS = ("K", "C")
+SHAPES = ((0,), (1,), (7,), (8,), (9,), (15,), (16,), (17,), (100,), (4095,), (4096,), (4097,), (10_001,))
 
 
 def inputs(rng, shape, dtype):

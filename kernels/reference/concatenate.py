@@ -6,6 +6,7 @@ dy/da and dy/db are 1 for the columns that were copied: `split` of dy gives both
 import numpy as np
 
 DIMENSIONS = ("N", "C", "K")
+SHAPES = ((5, 0, 3), (5, 3, 0), (4, 0, 0), (63, 7, 16), (64, 17, 1), (65, 16, 15), (130, 33, 40), (2000, 50, 30))
 
 
 def inputs(rng, shape, dtype):

@@ -9,6 +9,7 @@ import numpy as np
 from . import relu, sigmoid, tanh
 
 DIMENSIONS = ("N", "K", "C")
+SHAPES = ((1, 1, 1), (5, 3, 3), (17, 30, 10), (30, 20, 33), (257, 5, 17), (700, 6, 3), (100, 400, 170))
 ACTIVATIONS = {"relu": relu, "sigmoid": sigmoid, "tanh": tanh}
 
 

@@ -7,6 +7,7 @@ y falls to -0.375 at x = -1.5 and rises from there.
 import numpy as np
 
 DIMENSIONS = ("N", "C")
+SHAPES = ((1,), (7,), (8,), (9,), (15,), (16,), (17,), (63,), (64,), (65,), (4095,), (4096,), (4097,), (10_001,))
 
 
 def inputs(rng, shape, dtype):

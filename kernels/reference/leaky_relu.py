@@ -7,6 +7,7 @@ PyTorch's.
 import numpy as np
 
 DIMENSIONS = ("N", "C")
+SHAPES = ((1,), (7,), (8,), (9,), (15,), (16,), (17,), (40,), (4095,), (4096,), (4097,), (70_001,))
 
 
 def inputs(rng, shape, dtype):

@@ -6,6 +6,8 @@ Gradients (Goodfellow, Bengio, Courville 2016, section 6.5.6): da = dc b^T, db =
 import numpy as np
 
 DIMENSIONS = ("M", "K", "N")
+SHAPES = ((1, 1, 1), (2, 3, 1), (3, 1, 16), (5, 7, 3), (14, 8, 10), (15, 9, 17), (16, 16, 16), (29, 5, 33),
+          (8, 40, 32))
 
 
 def inputs(rng, shape, dtype):

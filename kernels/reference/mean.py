@@ -3,6 +3,7 @@
 import numpy as np
 
 DIMENSIONS = ("N",)
+SHAPES = ((1,), (2,), (16,), (17,), (63,), (64,), (65,), (127,), (128,), (129,), (1000,), (4096,), (10_001,))
 
 
 def inputs(rng, shape, dtype):

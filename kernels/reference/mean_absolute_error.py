@@ -7,6 +7,8 @@ Scratch in Python", chapter 17, takes sign(targets - y), which is that of the ta
 import numpy as np
 
 DIMENSIONS = ("N", "C")
+SHAPES = ((1, 1), (16, 16), (17, 9), (31, 17), (5, 33), (4095, 1), (4096, 1), (8209, 1), (2100, 2), (1400, 3),
+          (600, 8), (600, 16), (90, 100), (2, 4097))
 
 
 def inputs(rng, shape, dtype):

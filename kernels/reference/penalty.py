@@ -7,6 +7,7 @@ The sign of 0 is 1 there. A penalty whose factor is 0 is left out.
 import numpy as np
 
 DIMENSIONS = ("K", "C")
+SHAPES = ((0,), (1,), (7,), (8,), (9,), (15,), (16,), (17,), (100,), (4095,), (4096,), (4097,), (10_001,))
 
 
 def inputs(rng, shape, dtype):

@@ -8,6 +8,7 @@ it is denormal.
 import numpy as np
 
 DIMENSIONS = ("K", "C")
+SHAPES = ((0,), (1,), (7,), (8,), (9,), (15,), (16,), (17,), (100,), (4095,), (4096,), (4097,), (10_001,))
 
 
 def inputs(rng, shape, dtype):

@@ -6,6 +6,7 @@ y is linear in x, so the gradient with respect to x is scaled alike; the weights
 import numpy as np
 
 DIMENSIONS = ("N", "C")
+SHAPES = ((1, 1), (130, 1), (63, 3), (64, 16), (65, 17), (200, 40), (20_000, 7))
 
 
 def inputs(rng, shape, dtype):

@@ -6,6 +6,7 @@ w = w + momentum * v - learning_rate * dw (Sutskever et al. 2013, in the form of
 """
 
 DIMENSIONS = ("K", "C")
+SHAPES = ((0,), (1,), (7,), (8,), (9,), (15,), (16,), (17,), (100,), (4095,), (4096,), (4097,), (10_001,))
 
 
 def inputs(rng, shape, dtype):

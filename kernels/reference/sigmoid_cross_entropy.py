@@ -11,6 +11,8 @@ import numpy as np
 from . import sigmoid
 
 DIMENSIONS = ("N", "C")
+SHAPES = ((1, 1), (16, 16), (17, 9), (31, 17), (5, 33), (4095, 1), (4096, 1), (8209, 1), (2100, 2), (1400, 3),
+          (600, 8), (600, 16), (90, 100), (2, 4097))
 
 
 def inputs(rng, shape, dtype):
