@@ -1,5 +1,7 @@
 """The same numbers, lying in memory in another way."""
 
+import tempfile
+
 import numpy as np
 
 
@@ -30,6 +32,16 @@ def readonly(x):
     x = x.copy(order="K")
     x.flags.writeable = False
     return x
+
+
+def memmap(x):
+    """A file's memory."""
+    if not x.size:
+        return x
+    with tempfile.TemporaryFile() as file:
+        view = np.memmap(file, x.dtype, "w+", shape=x.shape)
+    view[...] = x
+    return view
 
 
 class _Memory:

@@ -19,7 +19,7 @@ def first_largest(row):
 
 
 @pytest.mark.parametrize("parallel", (False, True, None))
-@pytest.mark.parametrize("shape", ((0, 3), (1, 1), (7, 2), (100, 3), (65, 17), (9, 1000), (1001, 100)), ids=str)
+@pytest.mark.parametrize("shape", reference.categorical_accuracy.SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
 def test_counts_the_first_largest(dtype, shape, parallel):
     rng = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scalar import assert_same_bits, block_sum, gamma, product
 
-from nnjit.kernels import dense, matmul, relu, sigmoid, tanh
+from nnjit.kernels import dense, matmul, reference, relu, sigmoid, tanh
 
 ACTIVATIONS = {None: None, "relu": relu, "sigmoid": sigmoid, "tanh": tanh}
 DTYPES = (np.float32, np.float64)
@@ -33,12 +33,9 @@ def arguments(shape, dtype, seed=0):
     return [rng.standard_normal(size).astype(dtype) for size in ((n, k), (k, c), (c,), (n, c))]
 
 
-SHAPES = ((1, 1, 1), (5, 3, 3), (17, 30, 10), (30, 20, 33), (257, 5, 17), (700, 6, 3), (100, 400, 170))
-
-
 @pytest.mark.parametrize("parallel", (False, True))
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", reference.dense.SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bias_and_activation_come_after_the_chain(dtype, shape, activation, parallel):
     x, w, b, _ = arguments(shape, dtype)
@@ -50,7 +47,7 @@ def test_bias_and_activation_come_after_the_chain(dtype, shape, activation, para
 
 @pytest.mark.parametrize("parallel", (False, True))
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", reference.dense.SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gradients_are_products_and_a_sum_of_blocks(dtype, shape, activation, parallel):
     x, w, b, dy = arguments(shape, dtype)

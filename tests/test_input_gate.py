@@ -20,36 +20,18 @@ from math import inf, isfinite, nan
 
 import children
 import numpy as np
-import pytest
 from numpy.lib.stride_tricks import as_strided
-from layouts import readonly, reversed_, sliced, unaligned
+from layouts import memmap, readonly, reversed_, sliced, unaligned
+from operations import DTYPES, OPERATIONS, document, each, each_dtype, functions, in_place, signature
 from scalar import assert_same_bits
 
 from nnjit.bench import contract
 from nnjit.kernels.core import check
 
-OPERATIONS = contract.operations()
-DTYPES = (np.float32, np.float64)
-SHAPE = {1: (9,), 2: (7, 5), 3: (7, 5, 4)}  # one length a letter, so that no mistake fits by chance
 ANY = "any shape"
-
-each = pytest.mark.parametrize("operation", OPERATIONS)
-each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=("float32", "float64"))
 
 
 # ---- what is declared
-
-
-def functions(operation):
-    return [name for name in ("forward", "backward", "step") if hasattr(contract.twins(operation)[0], name)]
-
-
-def signature(operation, function):
-    return inspect.signature(getattr(contract.twins(operation)[0], function)).parameters
-
-
-def document(operation, function):
-    return inspect.getdoc(getattr(contract.twins(operation)[0], function))
 
 
 def descriptions(operation, function):
@@ -108,11 +90,6 @@ def fits(operation, function, args):
     if "labels" in args and labels.ndim == 1:
         return bool(((labels >= 0) & (labels < found["C"])).all())
     return True
-
-
-def in_place(function, name):
-    """A step updates all its arrays but the gradients."""
-    return function == "step" and not name.startswith("d")
 
 
 def is_plain(x):
@@ -207,7 +184,7 @@ def cases(operation, dtype=np.float64):
     rng = np.random.default_rng(0)
     twin = contract.twins(operation)[1]
     found = [Case(operation, number, *case) for number, case in
-             enumerate(twin.inputs(rng, SHAPE[contract.dimensions(operation)], dtype))]
+             enumerate(twin.inputs(rng, contract.small(operation), dtype))]
     assert {case.function for case in found} == set(functions(operation))
     return found
 
@@ -318,22 +295,15 @@ class Sub(np.ndarray):
 
 @functools.cache
 def wide_room():
-    """Memory of which but a few pages are ever touched."""
+    """Memory for as many rows as `contract.SMALL` has, of which but a few pages are ever touched."""
     with tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.uint8, "w+", shape=(9 * 2**31,)).view(np.ndarray)
+        return np.memmap(file, np.uint8, "w+", shape=(19 * 2**31,)).view(np.ndarray)
 
 
 def far_apart(x, pages=itertools.cycle(range(64))):
     """Rows two gigabytes apart, so that no distance fits 32 bits."""
     start = next(pages) * 4096
     view = as_strided(wide_room()[start:start + x.itemsize].view(x.dtype), x.shape, (2**31, *x.strides[1:]))
-    view[...] = x
-    return view
-
-
-def memmap(x):
-    with tempfile.TemporaryFile() as file:
-        view = np.memmap(file, x.dtype, "w+", shape=x.shape)
     view[...] = x
     return view
 
