@@ -111,20 +111,6 @@ def test_mistakes_are_named():
     w, dw, m, v = arrays(10, np.float32)
     with pytest.raises(ValueError, match="correction_1 and correction_2 must not be 0: steps are counted from 1"):
         adam.step(w, dw, m, v, **{**KNOBS, "correction_1": 0})
-    with pytest.raises(ValueError, match="epsilon must be finite, got inf"):
-        adam.step(w, dw, m, v, **KNOBS, epsilon=float("inf"))
-    with pytest.raises(ValueError, match="weight_decay must be finite, got nan"):
-        adam.step(w, dw, m, v, **KNOBS, weight_decay=float("nan"))
-    with pytest.raises(TypeError, match="beta_1 must be a number, got NoneType"):
-        adam.step(w, dw, m, v, **KNOBS, beta_1=None)
-    with pytest.raises(ValueError, match="v must not share memory with m"):
-        adam.step(w, dw, m, m, **KNOBS)
-    with pytest.raises(ValueError, match="m must be writeable, aligned and C-contiguous"):
-        adam.step(w[:5], dw[:5], m[::2], v[:5], **KNOBS)
-    with pytest.raises(ValueError, match=r"v must have shape \(10,\) to match w, got \(3,\)"):
-        adam.step(w, dw, m, v[:3], **KNOBS)
-    with pytest.raises(TypeError, match="m must be float32 as w is, got float64"):
-        adam.step(w, dw, m.astype(float), v, **KNOBS)
 
 
 @pytest.mark.parametrize("weight_decay", (0.0, 0.3))

@@ -57,16 +57,6 @@ def test_the_first_nan_of_a_row_of_any_width(columns):
     assert categorical_accuracy.forward(y, np.arange(2 * columns) // 2) == 2 * columns
 
 
-def test_mistakes_are_named():
-    y = np.zeros((4, 3), np.float32)
-    with pytest.raises(ValueError, match="labels must lie in 0..2, got 3 at index 1"):
-        categorical_accuracy.forward(y, np.array([0, 3, 2, 7]))
-    with pytest.raises(ValueError, match="labels must lie in 0..2, got -2 at index 0"):
-        categorical_accuracy.forward(y, np.array([-2, 0, 2, 1]))
-    with pytest.raises(ValueError, match="y must have at least one column"):
-        categorical_accuracy.forward(y[:, :0], np.zeros(4, int))
-
-
 def test_the_twin_counts_the_first_largest():
     rng = np.random.default_rng(0)
     y, targets = (rng.integers(0, 4, (100, 6)).astype(np.float32) for _ in range(2))

@@ -111,14 +111,6 @@ def test_mistakes_are_named():
     for knobs in ({"norm": -1, "max_norm": 1}, {"norm": 1, "max_norm": -0.5}, {"norm": -np.inf, "max_norm": 1}):
         with pytest.raises(ValueError, match="norm and max_norm must be at least 0, got "):
             clip_norm.step(x, **knobs)
-    with pytest.raises(ValueError, match="max_norm must be finite, got inf"):
-        clip_norm.step(x, norm=1, max_norm=np.inf)
-    with pytest.raises(TypeError, match="norm must be a number, got str"):
-        clip_norm.step(x, norm="1", max_norm=1)
-    with pytest.raises(ValueError, match="x must be writeable, aligned and C-contiguous"):
-        clip_norm.step(x[::2], norm=1, max_norm=1)
-    with pytest.raises(TypeError, match="x must be float32 or float64, got int64"):
-        clip_norm.step(np.ones(3, int), norm=1, max_norm=1)
 
 
 @pytest.mark.parametrize("largest", (0.1, 1e6))

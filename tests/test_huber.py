@@ -109,27 +109,6 @@ def test_mistakes_are_named():
         for delta in (0, -1.0, -0.0):
             with pytest.raises(ValueError, match=f"delta must be greater than 0, got {float(delta)}"):
                 function(y, y.copy(), delta=delta)
-        for delta in (np.inf, np.nan):
-            with pytest.raises(ValueError, match=f"delta must be finite, got {delta}"):
-                function(y, y.copy(), delta=delta)
-        for delta in ("1", None, True, np.ones(1)):
-            with pytest.raises(TypeError, match="delta must be a number, got"):
-                function(y, y.copy(), delta=delta)
-        with pytest.raises(ValueError, match=r"targets must have shape \(4, 1\) to match y, got \(4,\)"):
-            function(y, y[:, 0])  # NumPy would broadcast them to (4, 4)
-        with pytest.raises(TypeError, match="targets must be float32 as y is, got float64"):
-            function(y, y.astype(float))
-        with pytest.raises(ValueError, match=r"y must have 2 dimensions, got shape \(4,\)"):
-            function(y[:, 0], y[:, 0])
-        for rows in (0, 4):
-            with pytest.raises(ValueError, match=rf"y must have at least one column, got shape \({rows}, 0\)"):
-                function(np.empty((rows, 0)), np.empty((rows, 0)))
-    with pytest.raises(ValueError, match="out must not share memory with an input"):
-        huber.forward(y, y.copy(), out=y[:, 0])
-    with pytest.raises(ValueError, match="out must not share memory with an input"):
-        huber.backward(y.copy(), y, out=y)
-    assert huber.forward(y[:0], y[:0]).shape == (0,)
-    assert huber.backward(y[:0], y[:0]).shape == (0, 1)
 
 
 @pytest.mark.parametrize("delta", DELTAS)

@@ -116,20 +116,8 @@ def test_a_captured_call_counts_again(parallel):
 
 def test_mistakes_are_named():
     y = np.zeros((4, 1), np.float32)
-    with pytest.raises(ValueError, match=r"targets must have shape \(4, 1\) to match y, got \(4,\)"):
-        regression_accuracy.forward(y, y[:, 0], precision=1)
-    with pytest.raises(TypeError, match="targets must be float32 or float64, got int64"):
-        regression_accuracy.forward(y, y.astype(int), precision=1)
-    with pytest.raises(TypeError, match="targets must be float32 as y is, got float64"):
-        regression_accuracy.forward(y, y.astype(float), precision=1)
     for wrong in (-1, -5e-324):
         with pytest.raises(ValueError, match=f"precision must not be negative, got {float(wrong)}"):
-            regression_accuracy.forward(y, y, precision=wrong)
-    for wrong in (np.nan, np.inf):
-        with pytest.raises(ValueError, match=f"precision must be finite, got {wrong}"):
-            regression_accuracy.forward(y, y, precision=wrong)
-    for wrong in (None, "0.5", True, y):
-        with pytest.raises(TypeError, match="precision must be a number, got "):
             regression_accuracy.forward(y, y, precision=wrong)
     with pytest.raises(TypeError, match="precision"):
         regression_accuracy.forward(y, y)

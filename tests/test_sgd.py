@@ -68,20 +68,6 @@ def test_mistakes_are_named():
         sgd.step(w, dw, learning_rate=0.1, momentum=0.9)
     with pytest.raises(ValueError, match="v, the velocity, is needed for nesterov"):
         sgd.step(w, dw, learning_rate=0.1, nesterov=True)
-    with pytest.raises(ValueError, match="learning_rate must be finite, got nan"):
-        sgd.step(w, dw, learning_rate=float("nan"))
-    with pytest.raises(TypeError, match="momentum must be a number, got str"):
-        sgd.step(w, dw, v, learning_rate=0.1, momentum="0.9")
-    with pytest.raises(ValueError, match="dw must not share memory with w"):
-        sgd.step(w, w, learning_rate=0.1)
-    with pytest.raises(ValueError, match="v must not share memory with w"):
-        sgd.step(w[:8], dw[:8], w[2:], learning_rate=0.1, momentum=0.9)
-    with pytest.raises(ValueError, match="w must be writeable, aligned and C-contiguous"):
-        sgd.step(w[::2], dw[::2], learning_rate=0.1)
-    with pytest.raises(ValueError, match=r"dw must have shape \(10,\) to match w, got \(9,\)"):
-        sgd.step(w, dw[:9], learning_rate=0.1)
-    with pytest.raises(TypeError, match="dw must be float32 as w is, got float64"):
-        sgd.step(w, dw.astype(float), learning_rate=0.1)
 
 
 @pytest.mark.parametrize(("momentum", "nesterov"), ((0.0, False), (0.9, False), (0.9, True)))
