@@ -46,7 +46,8 @@ FLAT = [name for name in OPERATIONS if contract.dimensions(name) > len(contract.
 @each_dtype
 @pytest.mark.parametrize("operation", FLAT)
 def test_an_element_does_not_depend_on_its_place(operation, dtype):
-    """But random numbers do, and the norm of all elements."""
+    """But random numbers do, and so does the order of sums: counts and norms."""
+    tried = 0
     for shape in contract.twins(operation)[1].SHAPES:
         for function, args, knobs, where in cases(operation, shape, dtype):
             results = call(operation, function, args, knobs)
@@ -55,6 +56,8 @@ def test_an_element_does_not_depend_on_its_place(operation, dtype):
             for shift in (1, 7):
                 rolled = call(operation, function, {name: np.roll(x, shift) for name, x in args.items()}, knobs)
                 same_as(rolled, [np.roll(x, shift) for x in results], f"{where}, {shift} further")
+            tried += 1
+    assert tried or operation in ("binary_accuracy", "normal", "regression_accuracy")
 
 
 def nests_of(operation):
