@@ -1,4 +1,5 @@
 import math
+import pickle
 import re
 
 import numpy as np
@@ -707,3 +708,11 @@ def test_a_dict_of_class_weights_is_saved(tmp_path):
     loaded = nn.Model.load(tmp_path / "a.npz")
     assert loaded.loss.class_weights == {2: 4.0}
     assert loaded.evaluate(P[:, :2], Y) == model.evaluate(P[:, :2], Y)
+
+
+def test_pickles_name_losses_by_the_module_that_they_were_in(rng):
+    x, y = probabilities(rng, (4, 3)), np.eye(3)[[0, 1, 2, 1]]
+    for loss in (nn.CategoricalCrossentropy(label_smoothing=0.1, class_weights=[1, 2, 3]), nn.Huber(0.25)):
+        found = pickle.dumps(loss, 0).replace(type(loss).__module__.encode(), b"nnjit.nn.losses")
+        found = pickle.loads(found)
+        assert repr(found) == repr(loss) and found.calculate(x, y) == loss.calculate(x, y)

@@ -14,6 +14,7 @@ from ..arrays import Array, as_floats
 from ..checks import finite, flag, real, shown
 from ..files import read, read_json, write
 from ..parameters import named, parameters_of
+from ..targets import as_class_weights
 from ..training import model as models
 from ..training.history import numbers
 from ..training.recording import METHODS
@@ -118,7 +119,7 @@ def _set_parts(model: Any, description: dict[str, Any]) -> None:
         if not hasattr(model.loss, "balanced"):
             raise ValueError("balanced must be null for a loss without class weights")
         with placed("balanced"):
-            model.loss.balanced = losses.as_class_weights([real("a class", each) for each in as_list("it", balanced)])
+            model.loss.balanced = as_class_weights([real("a class", each) for each in as_list("it", balanced)])
     if given is not None:
         if not hasattr(model.accuracy, "_given"):
             raise ValueError("precision_given must be null for an accuracy without a precision")

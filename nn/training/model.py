@@ -241,7 +241,7 @@ class Model(Network):
             the number of the epoch, from 1; the figures are then in `history`. If it raises StopTraining, the training
             ends. A method `begin`, if any, is called before the first epoch with the model, a method `finish` at the
             end, also after Ctrl-C.
-        sample_weight: (N,) weights of the samples in the loss, but not in the accuracy; see losses.py.
+        sample_weight: (N,) weights of the samples in the loss, but not in the accuracy; see `nnjit.nn.losses`.
 
         The same arguments give the same weights, to the bit. After Ctrl-C (KeyboardInterrupt) the model can still be
         used and trained. A RuntimeWarning names the first epoch and step whose loss is NaN or infinite;

@@ -1,0 +1,137 @@
+"""Losses of classes, of which a sample has one, or a share of each."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import backend
+from ..arrays import Array, as_labels, within
+from ..checks import finite
+from ..layers import LOGARITHMS, NUMBERS, SHARES
+from ..targets import as_shares, check_count
+from .base import Loss
+from .weighted import _Weighted
+
+
+class _Categorical(_Weighted):
+    label_smoothing = 0.0
+
+    def __init__(self, *, label_smoothing: float = 0.0,
+                 class_weights: ArrayLike | Mapping[int, float] | str | None = None) -> None:
+        super().__init__(class_weights)
+        self.label_smoothing = finite("label_smoothing", label_smoothing, 1)
+
+    def __repr__(self) -> str:
+        given = [f"{name}={value!r}" for name in ("class_weights", "label_smoothing") if (value := getattr(self, name))]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
+        labels = as_labels(y, dtype, outputs)
+        if len(labels) != samples:
+            raise ValueError(f"X and y must have the same length, got {samples} and {len(labels)}")
+        if outputs is not None and labels.ndim == 2 and labels.shape[1] != outputs:
+            raise ValueError(f"y must have shape ({samples},) or ({samples}, {outputs}), got {labels.shape}")
+        if outputs is not None and labels.ndim == 1:
+            within("labels", labels, outputs)
+        if labels.ndim == 2:
+            labels = as_shares(labels)
+        classes = self._count(labels, outputs)
+        if self.class_weights is not None and classes is not None:
+            check_count(self.class_weights, classes)
+        return self._smoothed(labels, outputs, dtype) if self.label_smoothing else labels
+
+    def _smoothed(self, labels: Array, classes: int | None, dtype: np.dtype[Any]) -> Array:
+        # rows: (1 - s) of each label's share, and s shared out evenly (Szegedy et al. 2016)
+        smoothing = finite("label_smoothing", self.label_smoothing, 1)  # it may have been set since
+        if labels.ndim == 2:
+            return labels * dtype.type(1 - smoothing) + dtype.type(smoothing / labels.shape[1])
+        if classes is None:
+            raise ValueError("label_smoothing needs to know the number of classes: give one-hot labels (N, C), or let "
+                             "the model end in a layer of this package")
+        rest = dtype.type(smoothing / classes)
+        rows = np.full((len(labels), classes), rest)
+        rows[np.arange(len(labels)), labels] = dtype.type(1 - smoothing) + rest
+        return rows
+
+    def _labels(self, y: ArrayLike, values: Array) -> Array:
+        labels = as_labels(y, values.dtype, values.shape[1])
+        if labels.ndim == 1 and not self.label_smoothing and self.class_weights is None:
+            return labels  # the kernel checks the rest
+        return super()._labels(labels, values)
+
+    def _classes(self, y: Array) -> Array:
+        return y.argmax(axis=1) if y.ndim == 2 else y
+
+    def _count(self, y: Array, outputs: int | None) -> int | None:
+        return y.shape[1] if y.ndim == 2 else outputs
+
+    def plain(self) -> Loss:
+        found = super().plain()
+        if self.label_smoothing:
+            found = copy.copy(found)
+            found.label_smoothing = 0.0  # type: ignore[attr-defined]
+        return found
+
+
+class CategoricalCrossentropy(_Categorical):
+    """-log p of the labelled class, for probabilities p (N, C) clipped to [1e-7, 1 - 1e-7].
+
+    label_smoothing: the share, below 1, of each label that is spread evenly over all classes.
+    class_weights: a list, a dict or "balanced"; see `nnjit.nn.losses`.
+
+    Rows of labels must be in 0..1 and add up to 1, except for rounding: values up to 5e-7 outside 0..1 count as 0 or 1,
+    and shares may be rounded to three digits, or to two for few classes. Raises ValueError for others.
+    """
+
+    _takes = (SHARES,)
+
+    def _losses(self, p: Array, y: Array) -> Array:
+        self.output = p
+        losses: Array = backend.ops.categorical_cross_entropy.forward(p, y)
+        return losses
+
+    def _gradient(self, p: Array, y: Array) -> Array:
+        dp: Array = backend.ops.categorical_cross_entropy.backward(p, y)
+        return dp
+
+
+class SoftmaxCategoricalCrossentropy(_Categorical):
+    """Softmax and categorical cross-entropy in one operation, on scores x (N, C), without clipping or overflow.
+
+    The model then ends in a `Dense` without activation, and `model.predict` returns scores: apply `Softmax().forward`
+    to get probabilities. `output` holds the probabilities after `forward`; pass them to `backward`.
+    `label_smoothing` and `class_weights` are those of `CategoricalCrossentropy`.
+    """
+
+    _takes = (NUMBERS,)
+
+    def _losses(self, x: Array, y: Array) -> Array:
+        losses, self.output = backend.ops.softmax_cross_entropy.forward(x, y)
+        return losses
+
+    def _gradient(self, p: Array, y: Array) -> Array:
+        dx: Array = backend.ops.softmax_cross_entropy.backward(p, y)
+        return dx
+
+
+class NegativeLogLikelihood(_Categorical):
+    """-x of the labelled class, for log-probabilities x (N, C) such as the outputs of LogSoftmax, without clipping.
+
+    `label_smoothing` and `class_weights` are those of `CategoricalCrossentropy`.
+    """
+
+    _takes = (LOGARITHMS,)
+
+    def _losses(self, x: Array, y: Array) -> Array:
+        self.output = x
+        losses: Array = backend.ops.negative_log_likelihood.forward(x, y)
+        return losses
+
+    def _gradient(self, x: Array, y: Array) -> Array:
+        dx: Array = backend.ops.negative_log_likelihood.backward(x, y)
+        return dx

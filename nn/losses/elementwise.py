@@ -1,0 +1,140 @@
+"""Losses that compare each output with its target: binary cross-entropy, and those of regression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import backend
+from ..arrays import Array, as_floats
+from ..checks import positive
+from ..layers import NUMBERS, PROBABILITIES, SHARES
+from ..targets import within_unit
+from .weighted import _Weighted
+
+
+class _Elementwise(_Weighted):
+    # a subclass names its operation, and what `backward` takes is the output itself
+    operation = ""
+
+    def __init__(self, class_weights: ArrayLike | Mapping[int, float] | str | None = None, **knobs: float) -> None:
+        super().__init__(class_weights)
+        self._knobs = knobs
+
+    def __repr__(self) -> str:
+        given = {**self._knobs, **({} if self.class_weights is None else {"class_weights": self.class_weights})}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+    def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
+        targets = as_floats(super().targets(y, samples, outputs, dtype), dtype)
+        if targets.ndim == 1 and outputs in (None, 1):
+            targets = targets[:, None]  # (N,) against (N, 1) would broadcast to (N, N)
+        if targets.ndim != 2 or outputs is not None and targets.shape[1] != outputs:
+            raise ValueError(f"y must have shape ({samples}, {'C' if outputs is None else outputs})"
+                             f"{f' or ({samples},)' if outputs == 1 else ''}, got {np.shape(y)}{self._advice(targets)}")
+        return np.ascontiguousarray(targets)
+
+    def _advice(self, targets: Array) -> str:
+        # for targets of another shape than the outputs
+        return ""
+
+    def _losses(self, values: Array, y: Array) -> Array:
+        self.output = values
+        losses: Array = getattr(backend.ops, self.operation).forward(values, y, **self._knobs)
+        return losses
+
+    def _gradient(self, values: Array, y: Array) -> Array:
+        dx: Array = getattr(backend.ops, self.operation).backward(values, y, **self._knobs)
+        return dx
+
+
+class BinaryCrossentropy(_Elementwise):
+    """-(t log p + (1 - t) log(1 - p)) of probabilities p and targets t in 0..1, p clipped to [1e-7, 1 - 1e-7].
+
+    class_weights: two weights, for targets up to 0.5 and above; only for a single output. See `nnjit.nn.losses`.
+
+    Targets up to 5e-7 outside 0..1, by rounding, count as 0 or 1. Raises ValueError for others.
+    """
+
+    operation = "binary_cross_entropy"
+    _takes: tuple[str, ...] = (PROBABILITIES, SHARES)
+    _class_count = 2
+    _of_classes = "Softmax() with CategoricalCrossentropy()"  # in place of it
+
+    def __init__(self, *, class_weights: ArrayLike | Mapping[int, float] | str | None = None) -> None:
+        super().__init__(class_weights)
+
+    def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
+        targets = super().targets(y, samples, outputs, dtype)
+        more = f", or for more give the last layer an output for each and use {self._of_classes}"
+        return within_unit("y", targets, f"write 0 and 1 for two classes{more if targets.shape[1] == 1 else ''}")
+
+    def _advice(self, targets: Array) -> str:
+        if targets.ndim == 1 or targets.shape[1:] == (1,):
+            return f": write Dense(n, 1) for two classes, or use {self._of_classes}"
+        if targets.ndim != 2 or not targets.shape[1]:
+            return ""
+        return f": give the last layer {targets.shape[1]} outputs; for one class a sample use {self._of_classes}"
+
+    def _classes(self, y: Array) -> Array:
+        if y.shape[1] != 1:
+            raise ValueError(f"class_weights are for a single output, got {y.shape[1]}: use sample_weight")
+        return (y[:, 0] > 0.5).astype(np.int64)
+
+    def _count(self, y: Array, outputs: int | None) -> int:
+        return 2
+
+
+class SigmoidBinaryCrossentropy(BinaryCrossentropy):
+    """Sigmoid and binary cross-entropy in one operation, on scores x (N, C), without clipping or overflow.
+
+    The model then ends in a `Dense` without activation, and `model.predict` returns scores: apply `Sigmoid().forward`,
+    or pass `threshold=0` to `scores`. Metrics of the model get the scores, too: `BinaryAccuracy()` compares them with
+    0. `output` holds the probabilities after `forward`; pass them to `backward`. `class_weights` are those of
+    `BinaryCrossentropy`.
+    """
+
+    operation = "sigmoid_cross_entropy"
+    _takes = (NUMBERS,)
+    _of_classes = "SoftmaxCategoricalCrossentropy()"
+
+    def _losses(self, x: Array, y: Array) -> Array:
+        losses, self.output = backend.ops.sigmoid_cross_entropy.forward(x, y)
+        return losses
+
+
+class MeanSquaredError(_Elementwise):
+    """(t - y)^2 of outputs y and targets t."""
+
+    operation = "mean_squared_error"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class MeanAbsoluteError(_Elementwise):
+    """|t - y| of outputs y and targets t."""
+
+    operation = "mean_absolute_error"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class Huber(_Elementwise):
+    """(t - y)^2 / 2 where |t - y| is at most `delta`, else delta (|t - y| - delta / 2): outliers count linearly.
+
+    Raises ValueError unless delta is finite and greater than 0.
+    """
+
+    operation = "huber"
+
+    def __init__(self, delta: float = 1.0) -> None:
+        super().__init__(delta=positive("delta", delta))
+
+    @property
+    def delta(self) -> float:
+        return self._knobs["delta"]

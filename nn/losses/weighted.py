@@ -1,0 +1,112 @@
+"""Losses with class weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import backend
+from ..arrays import FLOAT64, Array, as_array, as_floats
+from ..checks import rename
+from ..targets import BALANCED, ClassWeights, as_class_weights, as_weights, balanced, check_count, weights_of
+from .base import Loss
+
+
+class _Weighted(Loss):
+    # a subclass has `_losses` and `_gradient`, of outputs and of labels from `targets`
+    balanced: list[float] | None = None  # what "balanced" stands for since the last `prepare`
+    _class_weights: ClassWeights | None = None
+    _class_count: int | None = None  # that class weights must have, if each model has as many
+
+    def __init__(self, class_weights: ArrayLike | Mapping[int, float] | str | None = None) -> None:
+        self.class_weights = class_weights
+
+    @property
+    def class_weights(self) -> ClassWeights | None:
+        return self._class_weights
+
+    @class_weights.setter
+    def class_weights(self, given: ArrayLike | Mapping[int, float] | str | None) -> None:
+        weights = as_class_weights(given)
+        if self._class_count is not None:
+            check_count(weights, self._class_count)
+        self._class_weights = weights
+
+    def _losses(self, values: Array, y: Array) -> Array:
+        raise NotImplementedError
+
+    def _gradient(self, values: Array, y: Array) -> Array:
+        raise NotImplementedError
+
+    def _classes(self, y: Array) -> Array:
+        # the class (N,) of each sample
+        raise NotImplementedError
+
+    def _labels(self, y: ArrayLike, values: Array) -> Array:
+        return self.targets(y, values.shape[0], values.shape[1], values.dtype)
+
+    def _arguments(self, name: str, values: ArrayLike, y: ArrayLike,
+                   sample_weight: ArrayLike | None) -> tuple[Array, Array, Array | None]:
+        values = as_floats(values, name=name)
+        if values.ndim != 2:
+            raise ValueError(f"{name} must have shape (N, C), got {values.shape}")
+        y = self._labels(y, values)
+        return values, y, self.weights(y, sample_weight, values.dtype)
+
+    def prepare(self, y: ArrayLike, outputs: int | None = None) -> None:
+        if self.class_weights == BALANCED:
+            targets = self.plain().targets(y, len(as_array(y, "y")), outputs, FLOAT64)
+            labels, classes = self._classes(targets), self._count(targets, outputs)
+            self.balanced = balanced(labels, int(labels.max(initial=0)) + 1 if classes is None else classes).tolist()
+
+    def _count(self, y: Array, outputs: int | None) -> int | None:
+        # how many classes labels y from `targets` have, if that is known
+        raise NotImplementedError
+
+    def weights(self, y: Array, sample_weight: ArrayLike | None, dtype: np.dtype[Any]) -> Array | None:
+        weights = super().weights(y, sample_weight, dtype)
+        given = self.class_weights
+        if given is None:
+            return weights
+        if given == BALANCED:
+            given = self.balanced
+            if given is None:
+                raise RuntimeError('class_weights="balanced" are taken from the labels of a training: call train or '
+                                   "loss.prepare(y) before, or give nn.preparation.balanced_class_weights(y)")
+        found = weights_of(self._classes(y), given, dtype)  # type: ignore[arg-type]
+        if weights is None:
+            return found
+        with np.errstate(over="ignore"):
+            return as_weights("class_weights times sample_weight", found * weights)
+
+    def plain(self) -> Loss:
+        if self.class_weights is None:
+            return self
+        other = copy.copy(self)  # a subclass may have more attributes
+        other.class_weights = None
+        return other
+
+    def forward(self, y_pred: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
+        """The loss (N,) of each row of outputs `y_pred` (N, C) against labels or targets, times its weight."""
+        values, y, weights = self._arguments("y_pred", y_pred, y_true, sample_weight)
+        try:
+            losses = self._losses(values, y)
+        except (TypeError, ValueError) as error:
+            rename(error, x="y_pred", p="y_pred", y="y_pred", targets="y_true")
+            raise
+        return losses if weights is None else backend.ops.scale_rows.forward(losses, weights)
+
+    def backward(self, dvalues: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
+        """The gradient (N, C) of the mean loss with respect to what `forward` took; `dvalues` is `output`."""
+        values, y, weights = self._arguments("dvalues", dvalues, y_true, sample_weight)
+        try:
+            dx = self._gradient(values, y)
+        except (TypeError, ValueError) as error:
+            rename(error, x="dvalues", p="dvalues", y="dvalues", targets="y_true")
+            raise
+        self.dinputs = dx = dx if weights is None else backend.ops.scale_rows.backward(dx, weights)
+        return dx
