@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -185,25 +185,31 @@ def _shown(value: Any) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def as_labels(labels: ArrayLike, dtype: np.dtype[Any], columns: int | None = None, name: str = "labels") -> Array:
+def as_labels(labels: ArrayLike, dtype: np.dtype[Any], outputs: Sequence[int | None] = (None,),
+              name: str = "labels") -> Array:
     """Class numbers (N,) as int64, or rows (N, C) with a share for each class, such as one-hot, as `dtype`.
 
-    Class numbers may be floats with integer values. A column (N, 1) holds class numbers too, unless the outputs have
-    one column.
+    outputs: the shape of a sample's outputs, with None for a size that is not known. For (..., C) class numbers have
+        shape (N, ...), and rows (N, ..., C).
+
+    Class numbers may be floats with integer values. A column (N, ..., 1) holds class numbers too, unless the outputs
+    have one column. Of the shape, only the number of dimensions is checked.
 
     Raises TypeError for text and other labels that are no numbers, ValueError for class numbers that are not whole, for
     another number of dimensions and for no columns.
     """
-    if labels.__class__ is np.ndarray and labels.dtype is INT64 and labels.ndim == 1:
+    ndim = len(outputs)  # of class numbers
+    if labels.__class__ is np.ndarray and labels.dtype is INT64 and labels.ndim == ndim:
         return labels
     found = as_plain(labels, name)
-    if found.ndim == 2 and found.shape[1] == 1 != columns:
-        found = found[:, 0]
-    if found.ndim not in (1, 2) or found.shape[1:] == (0,):
-        raise ValueError(f"{name} must have shape (N,) or (N, C), got {found.shape}")
-    if found.ndim == 2:
+    if found.ndim == ndim + 1 and found.shape[-1] == 1 != outputs[-1]:
+        found = found[..., 0]
+    if found.ndim not in (ndim, ndim + 1) or found.shape[ndim:] == (0,):
+        sizes = "".join(f", {'...' if size is None else size}" for size in outputs[:-1])
+        raise ValueError(f"{name} must have shape (N{sizes or ','}) or (N{sizes}, C), got {found.shape}")
+    if found.ndim > ndim:
         return as_floats(labels, dtype, name)
-    for label in found if found.dtype.kind in "OSU" else ():
+    for label in found.flat if found.dtype.kind in "OSU" else ():
         if isinstance(label, (str, bytes)):
             raise TypeError(f"{name} must be class numbers, got text such as {_shown(label)}: encode it with "
                             "nn.preparation.LabelEncoder")
@@ -211,20 +217,27 @@ def as_labels(labels: ArrayLike, dtype: np.dtype[Any], columns: int | None = Non
         raise _no_numbers(labels, found, name)
     if found.dtype.kind == "f":
         found = found.astype(np.promote_types(found.dtype, FLOAT64), copy=False)  # float16 ends at 65504
-        wrong = np.flatnonzero(~np.isfinite(found) | (found != np.rint(found)))
-        if len(wrong):
-            raise ValueError(f"{name} must be whole numbers, got {found[wrong[0]]} at index {wrong[0]}")
-    if found.dtype.kind in "fu" and (large := np.flatnonzero(abs(found) >= 2**63)).size:
-        raise ValueError(f"{name} must be in -2^63..2^63-1, got {found[large[0]]} at index {large[0]}")
+        wrong = ~np.isfinite(found) | (found != np.rint(found))
+        if wrong.any():
+            raise ValueError(f"{name} must be whole numbers, got {first_of(found, wrong)}")
+    if found.dtype.kind in "fu" and (large := abs(found) >= 2**63).any():
+        raise ValueError(f"{name} must be in -2^63..2^63-1, got {first_of(found, large)}")
     return found.astype(INT64, copy=False)
 
 
 def within(name: str, numbers: Array, classes: int) -> Array:
-    """Class numbers (N,) as they are. Raises ValueError for one outside 0..classes-1, naming the first."""
-    outside = np.flatnonzero((numbers < 0) | (numbers >= classes))
-    if len(outside) and classes < 1:  # as told by the largest
-        raise ValueError(f"{name} must be class numbers of at least 0, got {numbers[outside[0]]} at index {outside[0]}")
-    if len(outside):
+    """Class numbers (N, ...) as they are. Raises ValueError for one outside 0..classes-1, naming the first."""
+    outside = (numbers < 0) | (numbers >= classes)
+    if outside.any():
+        first = first_of(numbers, outside)
+        if classes < 1:  # as told by the largest
+            raise ValueError(f"{name} must be class numbers of at least 0, got {first}")
         hint = ": class numbers count from 0" if (numbers.min(), numbers.max()) == (1, classes) else ""
-        raise ValueError(f"{name} must lie in 0..{classes - 1}, got {numbers[outside[0]]} at index {outside[0]}{hint}")
+        raise ValueError(f"{name} must lie in 0..{classes - 1}, got {first}{hint}")
     return numbers
+
+
+def first_of(values: Array, wrong: Array) -> str:
+    """The first value where `wrong` is True, and its index, for an error: "7 at index 3", "7 at index (0, 3)"."""
+    place = tuple(np.argwhere(wrong)[0].tolist())
+    return f"{values[place]} at index {place[0] if len(place) == 1 else place}"

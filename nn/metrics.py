@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from . import backend
 from .arrays import FLOAT32, FLOAT64, Array, as_array, as_floats, as_labels, within
 from .checks import checked, finite, rename, whole
-from .targets import as_threshold
+from .targets import Outputs, are_class_numbers, as_rows, as_threshold, sample_shape
 
 
 class _Counting:
@@ -34,9 +34,9 @@ class _Counting:
         """The number of hits among outputs as a model predicts them, and labels from the `targets` of a loss."""
         raise NotImplementedError
 
-    def numbers(self, columns: int) -> int:
-        """How many elements of a row with `columns` columns can each be a hit."""
-        return columns
+    def numbers(self, outputs: Outputs) -> int:
+        """How many hits a sample can be: of its outputs, so many or of that shape, each can be one."""
+        return math.prod(sample_shape(outputs) or ())
 
     def count(self, hits: int, total: int) -> float:
         """The accuracy of a batch, which then counts in `calculate_accumulated`."""
@@ -45,17 +45,14 @@ class _Counting:
         return hits / total
 
     def calculate(self, outputs: ArrayLike, y: ArrayLike) -> float:
-        """The accuracy of outputs (N, C) against labels, which then counts in `calculate_accumulated`.
+        """The accuracy of outputs (N, ..., C) against labels, which then counts in `calculate_accumulated`.
 
         Raises ValueError for an empty batch or shapes that do not fit.
         """
         found = as_floats(outputs, name="outputs")
         if not found.size:
             raise ValueError("accuracy of an empty batch")
-        labels = as_floats(y, found.dtype, "y")
-        if labels.ndim == 1 and found.shape == (len(labels), 1):
-            labels = labels[:, None]
-        return self.count(self.hits(found, labels), found.size)
+        return self.count(self.hits(found, as_floats(y, found.dtype, "y")), found.size)
 
     def calculate_accumulated(self) -> float:
         """The accuracy over all batches since `new_pass`. Raises RuntimeError when there are none."""
@@ -70,8 +67,14 @@ class _OfClasses(_Counting):
             raise ValueError(f"{type(self).__name__} compares the outputs of classes, got one: take BinaryAccuracy for "
                              "a probability, RegressionAccuracy for a number")
 
-    def numbers(self, columns: int) -> int:
-        return 1
+    def numbers(self, outputs: Outputs) -> int:
+        return math.prod((sample_shape(outputs) or ())[:-1])  # a hit for each position
+
+    @staticmethod
+    def _rows(outputs: Array, y: Array) -> tuple[Array, Array]:
+        if outputs.ndim > 2:
+            y = as_labels(y, outputs.dtype, outputs.shape[1:])
+        return as_rows(outputs, y)
 
 
 class Accuracy(_OfClasses):
@@ -83,22 +86,23 @@ class Accuracy(_OfClasses):
     def hits(self, outputs: Array, y: Array) -> int:
         self.check(outputs.shape[-1])
         try:
-            found: int = backend.ops.categorical_accuracy.forward(outputs, y)
+            found: int = backend.ops.categorical_accuracy.forward(*self._rows(outputs, y))
         except (TypeError, ValueError) as error:
             rename(error, y="outputs")
             raise
         return found
 
     def calculate(self, outputs: ArrayLike, y: ArrayLike) -> float:
-        """The accuracy of outputs (N, C), or of predicted class numbers (N,), against labels (N,) or (N, 1), or one-hot
-        (N, C).
+        """The accuracy of outputs (N, ..., C), or of predicted class numbers (N,), against labels (N, ...) or
+        (N, ..., 1), or one-hot (N, ..., C).
 
-        The batch then counts in `calculate_accumulated`. Raises ValueError for an empty batch or unequal lengths.
+        The batch then counts in `calculate_accumulated`. Raises ValueError for an empty batch or shapes that do not
+        fit.
         """
         scores = outputs if isinstance(outputs, np.ndarray) else as_array(outputs, "outputs")
         if not scores.ndim:
             raise ValueError("outputs must have shape (N, C) or (N,), got ()")
-        count = len(scores)
+        count = math.prod(scores.shape[:-1]) if scores.ndim > 1 else len(scores)
         if not count:
             raise ValueError("accuracy of an empty batch")
         if scores.ndim == 1:
@@ -109,8 +113,12 @@ class Accuracy(_OfClasses):
                 raise ValueError(f"predictions and labels must have the same length, got {count} and {len(labels)}")
             correct = int(np.count_nonzero(as_labels(scores, FLOAT32, name="outputs") == labels))
         else:
-            scores = as_floats(scores, name="outputs")
-            correct = self.hits(scores, as_labels(y, scores.dtype, scores.shape[1]))
+            found = as_floats(scores, name="outputs")
+            labels = as_labels(y, found.dtype, found.shape[1:])
+            if scores.dtype.kind in "iu" and labels.ndim == found.ndim and are_class_numbers(labels):
+                raise ValueError(f"outputs and y of shape {labels.shape} must be scores and one-hot labels: of class "
+                                 "numbers give outputs.ravel() and y.ravel()")
+            correct = self.hits(found, labels)
         return self.count(correct, count)
 
 
@@ -130,8 +138,9 @@ class TopKAccuracy(_OfClasses):
         self.k = whole("k", k)
 
     def hits(self, outputs: Array, y: Array) -> int:
+        self.check(outputs.shape[-1])
+        outputs, y = self._rows(outputs, y)
         rows, columns = outputs.shape
-        self.check(columns)
         if y.shape not in ((rows,), (rows, columns)):
             raise ValueError(f"labels must have shape ({rows},) or ({rows}, {columns}), got {y.shape}")
         labels = within("labels", y if y.ndim == 1 else y.argmax(axis=1), columns)[:, None]
@@ -143,28 +152,31 @@ class TopKAccuracy(_OfClasses):
         return int(np.count_nonzero(np.count_nonzero(before, axis=1) < self.k))
 
     def calculate(self, outputs: ArrayLike, y: ArrayLike) -> float:
-        """The accuracy of outputs (N, C) against labels (N,) or (N, 1), or one-hot (N, C), which then counts in
-        `calculate_accumulated`.
+        """The accuracy of outputs (N, ..., C) against labels (N, ...) or (N, ..., 1), or one-hot (N, ..., C), which
+        then counts in `calculate_accumulated`.
 
         Raises TypeError for labels that are no numbers, ValueError for an empty batch, shapes that do not fit or a
         label that is not whole or outside 0..C-1.
         """
         found = as_floats(outputs, name="outputs")
-        if found.ndim != 2:
-            raise ValueError(f"outputs must have shape (N, C), got {found.shape}")
+        if found.ndim < 2:
+            raise ValueError(f"outputs must have shape (N, C) or (N, ..., C), got {found.shape}")
         if not found.size:
             raise ValueError("accuracy of an empty batch")
-        return self.count(self.hits(found, as_labels(y, found.dtype, found.shape[1])), len(found))
+        labels = as_labels(y, found.dtype, found.shape[1:])
+        return self.count(self.hits(found, labels), math.prod(found.shape[:-1]))
 
 
-def _need_targets(metric: _Counting, y: Array) -> None:
+def _targets(metric: _Counting, outputs: Array, y: Array) -> Array:
+    # in the shape of the outputs: (N,) for (N, 1)
     if y.dtype.kind == "i":  # as losses of classes leave them
         raise ValueError(f"{type(metric).__name__} compares each output with its target, but the labels are class "
                          "numbers: use Accuracy(), or one-hot labels")
+    return y[..., None] if outputs.shape == (*y.shape, 1) else y
 
 
 class BinaryAccuracy(_Counting):
-    """The share of outputs (N, C) on the same side of `threshold` as their label, 0 or 1.
+    """The share of outputs (N, ..., C) on the same side of `threshold` as their label, 0 or 1.
 
     threshold: a finite number. None is 0.5, for probabilities; in a Model with SigmoidBinaryCrossentropy, whose outputs
         are scores, it is 0. For other scores use `threshold=0`.
@@ -183,7 +195,7 @@ class BinaryAccuracy(_Counting):
                              "Accuracy() for the class of a sample")
 
     def hits(self, outputs: Array, y: Array) -> int:
-        _need_targets(self, y)
+        y = _targets(self, outputs, y)
         self.check(None)
         threshold = self.middle if self.threshold is None else self.threshold
         try:
@@ -195,7 +207,7 @@ class BinaryAccuracy(_Counting):
 
 
 class RegressionAccuracy(_Counting):
-    """The share of outputs (N, C) that are less than `precision` from their target.
+    """The share of outputs (N, ..., C) that are less than `precision` from their target.
 
     By default `precision` is a 250th of the standard deviation of the targets of a training, or else of the first
     batch. For constant targets it is a 250th of their magnitude, or of 1 if they are 0.
@@ -223,7 +235,7 @@ class RegressionAccuracy(_Counting):
             self.precision = deviation / 250
 
     def hits(self, outputs: Array, y: Array) -> int:
-        _need_targets(self, y)
+        y = _targets(self, outputs, y)
         if self.precision is None:
             self.prepare(y)
         try:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import FLOAT32, FLOAT64, Array, as_floats
+from .arrays import FLOAT32, FLOAT64, Array, as_floats, first_of
 from .checks import finite, real, shown, whole
 
+Outputs = int | tuple[int, ...] | None  # of a sample: how many, or their shape (..., C); None if unknown
 ClassWeights = list[float] | dict[int, float] | str
 BALANCED = "balanced"
 BEYOND = 2.0**-21  # 0 and 1, by rounding: 4 steps of float32 at 1
@@ -19,8 +20,41 @@ ROUNDING = 0.01  # of the sum of a row: 0.33, 0.33 and 0.33 are accepted
 DIGITS = 0.0005  # of a share of 3 digits
 
 
+def sample_shape(outputs: Outputs) -> tuple[int, ...] | None:
+    """The shape of a sample's outputs."""
+    return outputs if outputs is None or isinstance(outputs, tuple) else (outputs,)
+
+
+def as_rows(outputs: Array, y: Array) -> tuple[Array, Array]:
+    """Outputs (N, ..., C) as rows (R, C), and labels (N, ...) or (N, ..., C) as (R,) or (R, C); of contiguous arrays
+    views, which a recorded step knows by their addresses.
+
+    Raises ValueError for labels of another shape, but leaves those of outputs (N, C) to the kernel.
+    """
+    if outputs.ndim <= 2:
+        return outputs, y
+    *positions, columns = outputs.shape
+    if y.shape not in (outputs.shape[:-1], outputs.shape):
+        raise ValueError(f"labels must have shape {outputs.shape[:-1]} or {outputs.shape}, got {y.shape}")
+    shape = math.prod(positions), columns
+    return outputs.reshape(shape), y.reshape(shape if y.ndim == outputs.ndim else shape[:1])
+
+
+def not_one_hot(rows: Array) -> Array:
+    """Which of the rows (..., C) are anything else than a single 1 and zeros: (...) bool."""
+    found: Array = (np.count_nonzero(rows == 1, axis=-1) != 1) | (np.count_nonzero(rows, axis=-1) != 1)
+    return found
+
+
+def are_class_numbers(labels: Array) -> bool:
+    """Whether labels of at least two dimensions, of outputs whose shape is not known, are class numbers (N, ...) and no
+    rows (N, ..., C): whole numbers that are not one-hot."""
+    return (labels.ndim > 1 and labels.shape[-1] > 1 and labels.dtype.kind in "fiu"
+            and bool((labels == np.rint(labels)).all() and not_one_hot(labels).any()))
+
+
 def within_unit(name: str, values: Array, remedy: str) -> Array:
-    """Values (N, C) with those that lie beyond 0..1 by rounding moved to its ends.
+    """Values (N, ..., C) with those that lie beyond 0..1 by rounding moved to its ends.
 
     Raises ValueError for others outside 0..1, naming the first and the remedy.
     """
@@ -29,27 +63,30 @@ def within_unit(name: str, values: Array, remedy: str) -> Array:
     right = (values >= -BEYOND) & (values <= 1 + BEYOND)
     if right.all():
         return values.clip(0, 1)
-    row, column = np.argwhere(~right)[0]
-    place = f"row {row}" if values.shape[1] == 1 else f"row {row}, column {column}"
-    raise ValueError(f"{name} must lie in 0..1, got {values[row, column]} in {place}: {remedy}")
+    place = first_of(values, ~right)
+    if values.ndim == 2:
+        row, column = np.argwhere(~right)[0]
+        place = f"{values[row, column]} in row {row}{f', column {column}' if values.shape[1] > 1 else ''}"
+    raise ValueError(f"{name} must lie in 0..1, got {place}: {remedy}")
 
 
 def as_shares(rows: Array) -> Array:
-    """Rows (N, C) of shares of classes, as `within_unit` returns them.
+    """Rows (N, ..., C) of shares of classes, as `within_unit` returns them.
 
     Raises ValueError unless they are in 0..1 and their sum is 1, except for rounding to 3 digits: all shares may be too
     small, but at most half of the sum is lost, and those that are not 0 may be too large.
     """
     rows = within_unit("one-hot labels", rows, "write 1 for the class of a sample and 0 for the others")
-    sums = rows.sum(axis=1)
-    wrong = np.flatnonzero(abs(sums - 1) > ROUNDING + BEYOND)
-    if len(wrong):
-        beyond = sums[wrong] - 1
-        wrong = wrong[(beyond > DIGITS * np.count_nonzero(rows[wrong], axis=1))
-                      | (beyond < -min(0.5, DIGITS * rows.shape[1]))]
-    if len(wrong):
-        raise ValueError(f"one-hot labels must add up to 1 in each row, got {sums[wrong[0]]:g} in row {wrong[0]}: for "
-                         "several classes or none a sample, use Sigmoid() with BinaryCrossentropy()")
+    sums = rows.sum(axis=-1)
+    beyond = sums - 1
+    wrong = abs(beyond) > ROUNDING + BEYOND
+    if wrong.any():
+        wrong &= ((beyond > DIGITS * np.count_nonzero(rows, axis=-1)) | (beyond < -min(0.5, DIGITS * rows.shape[-1])))
+    if wrong.any():
+        place = tuple(np.argwhere(wrong)[0].tolist())
+        raise ValueError(f"one-hot labels must add up to 1 in each row, got {sums[place]:g} in row "
+                         f"{place[0] if len(place) == 1 else place}: for several classes or none a sample, use "
+                         "Sigmoid() with BinaryCrossentropy()")
     return rows
 
 
@@ -62,12 +99,12 @@ def as_threshold(name: str, value: float) -> float:
 
 
 def as_weights(name: str, weights: Array) -> Array:
-    """Weights (N,) as they are. Raises ValueError unless all are finite and at least 0."""
-    wrong = np.flatnonzero(~((weights >= 0) & (weights < np.inf)))  # NaN too
-    if len(wrong):
-        found = weights[wrong[0]]
+    """Weights (N, ...) as they are. Raises ValueError unless all are finite and at least 0."""
+    wrong = ~((weights >= 0) & (weights < np.inf))  # NaN too
+    if wrong.any():
+        found = weights[wrong][0]
         kind = f" (as {found.dtype})" if found == np.inf and found.dtype == FLOAT32 else ""  # 1e39 is another number
-        raise ValueError(f"{name} must be finite and at least 0, got {found} at index {wrong[0]}{kind}")
+        raise ValueError(f"{name} must be finite and at least 0, got {first_of(weights, wrong)}{kind}")
     return weights
 
 
@@ -116,7 +153,7 @@ def balanced(labels: Array, classes: int) -> Array:
 
 
 def weights_of(labels: Array, class_weights: list[float] | dict[int, float], dtype: np.dtype[Any]) -> Array:
-    """The weight (N,) of each label (N,) of at least 0; 1 if a dict leaves its class out.
+    """The weight (N, ...) of each label (N, ...) of at least 0; 1 if a dict leaves its class out.
 
     Raises ValueError for a label beyond a list.
     """

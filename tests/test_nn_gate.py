@@ -460,14 +460,16 @@ for kind in (*CATEGORICAL, *BINARY, nn.MeanSquaredError, nn.MeanAbsoluteError, n
     name, classes = kind.__name__, kind in CATEGORICAL
     unit = GRID.clip(0, 1)
     wish = Labels() if classes else Floats(unit, named="y|X and y")
+    single = () if classes else ((*GRID.shape, 1),)  # outputs of which targets may lack the last axis
     for method, first in (("forward", "y_pred"), ("backward", "dvalues")):
         declare(f"{name}.{method}", lambda kind=kind, method=method, first=first, classes=classes, **given: getattr(
             kind(), method)(**{first: unit.astype("f4"), "y_true": CLASSES if classes else unit.astype("f4"), **given}),
-            **{first: Floats(unit, named=f"{first}|X and y|y|labels|sample_weight"), "y_true": wish,
+            **{first: Floats(unit, named=f"{first}|X and y|y|labels|sample_weight", shapes=single), "y_true": wish,
                "sample_weight": WEIGHTS})
     declare(f"{name}.calculate", lambda kind=kind, classes=classes, **given: kind().calculate(**{
         "output": unit.astype("f4"), "y": CLASSES if classes else unit.astype("f4"), **given}),
-        include_regularization=FLAG, output=Floats(unit, named="y_pred|X and y|y|labels"), y=wish)
+        include_regularization=FLAG, y=wish,
+        output=Floats(unit, named="y_pred|X and y|y|labels", shapes=single))
     declare(f"{name}.accumulate", lambda losses, kind=kind: kind().accumulate(losses), losses=Floats(
         np.array([0.0, 1, 2, 3]), named="losses", shapes=SHAPES[2:4] + SHAPES[6:]))
     declare(f"{name}.calculate_accumulated", accumulated, include_regularization=FLAG)
@@ -496,9 +498,10 @@ for kind in (nn.Accuracy, nn.TopKAccuracy, nn.BinaryAccuracy, nn.RegressionAccur
     classes = name in ("Accuracy", "TopKAccuracy")
     declare(f"{name}.calculate", lambda made=made, classes=classes, **given: made().calculate(
         **{"outputs": unit.astype("f4"), "y": CLASSES if classes else unit.astype("f4"), **given}),
-        outputs=Floats(unit, named="outputs|labels|predictions", shapes=((4,),) if name == "Accuracy" else ()),
+        outputs=Floats(unit, named="outputs|labels|predictions", shapes=((4,),) if name == "Accuracy" else
+                       () if classes else ((*GRID.shape, 1),)),
         y=Labels() if classes else Floats(unit, named="y"))
-    for method, arguments in (("count", ["hits", "total"]), ("hits", ["outputs", "y"]), ("numbers", ["columns"]),
+    for method, arguments in (("count", ["hits", "total"]), ("hits", ["outputs", "y"]), ("numbers", ["outputs"]),
                               ("prepare", ["y"]), ("check", ["columns"])):
         declare(f"{name}.{method}", DUCK, **dict.fromkeys(arguments, DUCK))
 declare("Accuracy", DUCK)
@@ -846,11 +849,11 @@ NARROW = np.ones((4, 1), "f4")
     (lambda: behind(nn.ReLU()).backward(NARROW), "dvalues must have shape (4, 3) to match output, got (4, 1)"),
     (lambda: behind(nn.Dropout(0.5, seed=1)).backward(NARROW), "dvalues must have shape (4, 3) to match binary_mask"),
     (lambda: nn.Softmax().forward(NARROW[:, 1:]), "inputs must have at least one column, got shape (4, 0)"),
-    (lambda: nn.CategoricalCrossentropy().backward(CLASSES, CLASSES), "dvalues must have shape (N, C), got (4,)"),
+    (lambda: nn.CategoricalCrossentropy().backward(CLASSES, CLASSES), "dvalues must have shape (N, C) or (N, ..., C)"),
     (lambda: nn.NegativeLogLikelihood().forward(GRID, CLASSES[:3]), "to match y_pred, got (3,)"),
     (lambda: nn.SoftmaxCategoricalCrossentropy().backward(GRID, CLASSES[:3]), "to match dvalues, got (3,)"),
     (lambda: nn.Accuracy().calculate(GRID, CLASSES[:3]), "labels must have shape (4,) or (4, 3) to match outputs, got"),
-    (lambda: nn.Accuracy().calculate(GRID[None], CLASSES), "outputs must have 2 dimensions, got shape (1, 4, 3)"),
+    (lambda: nn.Accuracy().calculate(GRID[None], CLASSES), "labels must have shape (N, 4) or (N, 4, C), got"),
     (lambda: nn.BinaryAccuracy().calculate(GRID, NARROW), "y must have shape (4, 3) to match outputs, got (4, 1)"),
     (lambda: nn.RegressionAccuracy(1).calculate(GRID, NARROW), "y must have shape (4, 3) to match outputs, got"),
     (lambda: nn.SGD().update_params(dense(dweights=NARROW)), "dweights must have shape (3, 2) to match weights, got"),

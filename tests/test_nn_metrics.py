@@ -120,7 +120,7 @@ def test_k_is_a_number_of_classes(k, error, text):
 
 @pytest.mark.parametrize("outputs, y, error, text", [
     (np.empty((0, 3)), np.empty(0, int), ValueError, "accuracy of an empty batch"),
-    ([0, 1], [0, 1], ValueError, r"outputs must have shape \(N, C\), got \(2,\)"),
+    ([0, 1], [0, 1], ValueError, r"outputs must have shape \(N, C\) or \(N, ..., C\), got \(2,\)"),
     (np.eye(3), [0, 1], ValueError, r"labels must have shape \(3,\) or \(3, 3\), got \(2,\)"),
     (np.eye(3), np.eye(3, 4), ValueError, r"labels must have shape \(3,\) or \(3, 3\), got \(3, 4\)"),
     (np.eye(3), [0, 1, 3], ValueError, "labels must lie in 0..2, got 3 at index 2"),

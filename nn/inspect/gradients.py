@@ -155,12 +155,13 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
     outputs = x.copy()
     loss.output = x  # as in a training
     losses = loss.forward(x, y)
-    gradient = _copy(result(loss.backward(loss.output, y), loss, "dinputs") * weights[:, None])
+    gradient = np.asarray(result(loss.backward(loss.output, y), loss, "dinputs"))
+    gradient = gradient * _along(weights, gradient)
     name = type(model.loss).__name__
     if model._step.joined is not None:
         name = f"{'Sigmoid' if isinstance(model._step.joined, Dense) else type(model._step.joined).__name__}, {name}"
     arrays = [_Checked(name, "inputs", outputs, gradient,
-                       lambda x: loss.forward(x, y) * weights / len(losses))]
+                       lambda x: loss.forward(x, y) * _along(weights, losses) / losses.size)]
     for number, layer in reversed(layers):
         if np.shape(gradient) != x.shape:
             break  # it fails, and the layers before cannot be checked
@@ -169,6 +170,11 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
         gradient = _copy(getattr(layer, "dinputs", None) if found is None else found)
         arrays[:0] = _layer(_name(number, layer), layer, x, dy, gradient, states.pop())
     return arrays
+
+
+def _along(weights: Array, values: Array) -> Array:
+    # weights (N, ...) that broadcast to values of more dimensions
+    return weights.reshape(*weights.shape, *[1] * (values.ndim - weights.ndim))
 
 
 def _layer(label: str, layer: Layer, x: Array, dy: Array, dx: Any, states: list[tuple[Layer, dict[str, Any]]]

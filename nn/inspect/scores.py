@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from ..arrays import FLOAT64, INT64, Array, as_floats, as_labels, as_plain, within
 from ..checks import shown, whole
-from ..targets import as_threshold
+from ..targets import as_threshold, not_one_hot
 
 MOST = 1 << 15  # classes, whose matrix takes 8 GiB: a wrong label should not fill the memory
 
@@ -173,7 +173,8 @@ def _columns(outputs: ArrayLike, y: ArrayLike) -> list[tuple[list[float], list[f
     if wish.ndim == 1:
         wish = wish[:, None]
     if found.ndim != 2 or found.shape != wish.shape:
-        raise ValueError(f"outputs and y must have the same shape, (N, C) or (N,), got {shapes[0]} and {shapes[1]}")
+        raise ValueError(f"outputs and y must have the same shape, (N, C) or (N,), got {shapes[0]} and {shapes[1]}"
+                         + _remedy(found))
     if not found.size:
         raise ValueError("scores of no samples")
     for name, values in (("outputs", found), ("y", wish)):
@@ -191,7 +192,7 @@ def _predicted(predictions: ArrayLike, threshold: float) -> tuple[Array, int | N
         return as_labels(predictions, FLOAT64, name="predictions"), None
     outputs = as_floats(predictions, name="predictions")
     if outputs.ndim != 2 or not outputs.shape[1]:
-        raise ValueError(f"predictions must have shape (N,) or (N, C), got {outputs.shape}")
+        raise ValueError(f"predictions must have shape (N,) or (N, C), got {outputs.shape}{_remedy(outputs)}")
     _without("predictions", outputs, np.isnan(outputs), "numbers")
     if outputs.shape[1] == 1:
         with np.errstate(over="ignore"):  # of a threshold beyond float32
@@ -199,12 +200,16 @@ def _predicted(predictions: ArrayLike, threshold: float) -> tuple[Array, int | N
     return outputs.argmax(axis=1).astype(INT64, copy=False), outputs.shape[1]
 
 
+def _remedy(outputs: Array) -> str:
+    # scikit-learn takes no more than two dimensions either
+    return f": reshape both, outputs to (-1, {outputs.shape[-1]})" if outputs.ndim > 2 and outputs.shape[-1] else ""
+
+
 def _labels(y: ArrayLike) -> tuple[Array, int | None]:
     labels = as_labels(y, FLOAT64)
     if labels.ndim == 1:
         return labels, None
-    ones, others = np.count_nonzero(labels == 1, axis=1), np.count_nonzero(labels, axis=1)
-    wrong = np.flatnonzero((ones != 1) | (others != 1))
+    wrong = np.flatnonzero(not_one_hot(labels))
     if len(wrong):
         raise ValueError(f"y (N, C) must be one-hot: a single 1 in each row, else 0, got another row {wrong[0]}")
     return labels.argmax(axis=1).astype(INT64, copy=False), labels.shape[1]

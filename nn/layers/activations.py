@@ -152,7 +152,7 @@ class Softmax(_Activation):
     _gives = SHARES
 
     def predictions(self, outputs: ArrayLike) -> Array:
-        return as_array(outputs, "outputs").argmax(axis=1)
+        return as_array(outputs, "outputs").argmax(axis=-1)
 
 
 class LogSoftmax(_Activation):
@@ -162,4 +162,4 @@ class LogSoftmax(_Activation):
     _gives = LOGARITHMS
 
     def predictions(self, outputs: ArrayLike) -> Array:
-        return as_array(outputs, "outputs").argmax(axis=1)
+        return as_array(outputs, "outputs").argmax(axis=-1)

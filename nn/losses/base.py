@@ -12,7 +12,7 @@ from .. import backend
 from ..arrays import Array, Calling, as_array, as_floats
 from ..checks import flag
 from ..layers import penalty
-from ..targets import as_weights
+from ..targets import Outputs, as_weights
 
 
 def _penalties(layer: Any) -> list[float]:
@@ -23,6 +23,16 @@ def _penalties(layer: Any) -> list[float]:
         if l1 or l2:
             found.append(penalty(name, as_floats(getattr(layer, values)), l1, l2))
     return found
+
+
+def weigh(values: Array, weights: Array) -> Array:
+    """Losses (N, ...) or a gradient (N, ..., C) times the weights (N,) of the samples, or (N, ...) of the positions."""
+    shape = values.shape
+    if weights.ndim > 1 or values.ndim > 2:
+        rows = weights.size
+        values, weights = values.reshape(rows, values.size // max(1, rows)), weights.reshape(rows)
+    found: Array = backend.ops.scale_rows.forward(values, weights)
+    return found.reshape(shape)
 
 
 class Loss(Calling):
@@ -36,15 +46,18 @@ class Loss(Calling):
     trainable_layers: Sequence[Any] = ()
 
     def forward(self, y_pred: ArrayLike, y_true: ArrayLike) -> Array:
-        """The loss (N,) of each sample. Also sets `output`, which `backward` takes."""
+        """The loss (N,) of each sample, or (N, ...) of each position in it. Also sets `output`, which `backward`
+        takes."""
         raise NotImplementedError
 
     def backward(self, dvalues: ArrayLike, y_true: ArrayLike) -> Array:
         """The gradient of the mean loss with respect to what `forward` took; `dvalues` is `output`."""
         raise NotImplementedError
 
-    def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
-        """y converted for `forward`, and checked for `samples` rows and `outputs` columns, if known.
+    def targets(self, y: ArrayLike, samples: int, outputs: Outputs, dtype: np.dtype[Any]) -> Array:
+        """y converted for `forward`, and checked for so many samples.
+
+        outputs: how many outputs a sample has, a tuple if their shape is (..., C); None if that is not known.
 
         Raises TypeError or ValueError that names what is wrong.
         """
@@ -57,20 +70,23 @@ class Loss(Calling):
         return targets
 
     def weights(self, y: Array, sample_weight: ArrayLike | None, dtype: np.dtype[Any]) -> Array | None:
-        """The weight (N,) of each sample, for labels y from `targets`; None if all weights are 1.
+        """The weight (N,) of each sample, or (N, ...) of each position in it, for labels y from `targets`; None if all
+        weights are 1.
 
-        Raises TypeError or ValueError for weights that are not N finite numbers of at least 0.
+        Raises TypeError or ValueError for weights that are not finite numbers of at least 0 in one of these shapes.
         """
         if sample_weight is None:
             return None
         with np.errstate(over="ignore"):  # the error comes below
             weights = as_floats(sample_weight, dtype, "sample_weight")
-        if weights.shape != (len(y),):
-            raise ValueError(f"sample_weight must have shape ({len(y)},), got {weights.shape}")
+        samples, positions = y.shape[:1], y.shape if y.dtype.kind in "iu" or y.ndim == 1 else y.shape[:-1]
+        if weights.shape not in (samples, positions):
+            either = "" if positions == samples else f" or {positions}"
+            raise ValueError(f"sample_weight must have shape {samples}{either}, got {weights.shape}")
         return as_weights("sample_weight", weights)
 
-    def prepare(self, y: ArrayLike, outputs: int | None = None) -> None:
-        """Compute what the loss needs from all labels y of a training, for `outputs` outputs, if known: the weights of
+    def prepare(self, y: ArrayLike, outputs: Outputs = None) -> None:
+        """Compute what the loss needs from all labels y of a training, for outputs as in `targets`: the weights of
         `class_weights="balanced"`. `Model.train` calls it; in a hand-written loop call it first."""
 
     def plain(self) -> Loss:
@@ -83,7 +99,7 @@ class Loss(Calling):
         self.accumulated_count = 0
 
     def accumulate(self, losses: Array) -> float:
-        """The mean of the losses (N,) of a batch, which then counts in `calculate_accumulated`."""
+        """The mean of the losses (N, ...) of a batch, which then counts in `calculate_accumulated` as N samples."""
         losses = as_floats(losses, name="losses")
         if not losses.size or not losses.ndim:
             raise ValueError(f"losses must have shape (N,), N at least 1, got {losses.shape}")
@@ -109,7 +125,7 @@ class Loss(Calling):
         return total
 
     def calculate(self, output: ArrayLike, y: ArrayLike, *, include_regularization: bool = False) -> Any:
-        """The mean loss of outputs (N, C) against labels y, which then counts in `calculate_accumulated`.
+        """The mean loss of outputs (N, ..., C) against labels y, which then counts in `calculate_accumulated`.
 
         With `include_regularization` a pair: this, and `regularization_loss`.
         """

@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import backend
-from ..arrays import Array, as_labels, within
+from ..arrays import Array, as_labels, as_plain, within
 from ..checks import finite
 from ..layers import LOGARITHMS, NUMBERS, SHARES
-from ..targets import as_shares, check_count
+from ..targets import Outputs, are_class_numbers, as_shares, check_count, sample_shape
 from .base import Loss
 from .weighted import _Weighted
+
+
+def _are_rows(labels: Array) -> bool:
+    # labels as `as_labels` returns them: shares of classes, and no class numbers
+    return labels.dtype.kind == "f"
 
 
 class _Categorical(_Weighted):
@@ -30,45 +35,56 @@ class _Categorical(_Weighted):
         given = [f"{name}={value!r}" for name in ("class_weights", "label_smoothing") if (value := getattr(self, name))]
         return f"{type(self).__name__}({', '.join(given)})"
 
-    def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
-        labels = as_labels(y, dtype, outputs)
+    def targets(self, y: ArrayLike, samples: int, outputs: Outputs, dtype: np.dtype[Any]) -> Array:
+        shape = sample_shape(outputs)
+        labels = as_labels(y, dtype, self._likely_shape(y) if shape is None else shape)
         if len(labels) != samples:
             raise ValueError(f"X and y must have the same length, got {samples} and {len(labels)}")
-        if outputs is not None and labels.ndim == 2 and labels.shape[1] != outputs:
-            raise ValueError(f"y must have shape ({samples},) or ({samples}, {outputs}), got {labels.shape}")
-        if outputs is not None and labels.ndim == 1:
-            within("labels", labels, outputs)
-        if labels.ndim == 2:
+        rows = _are_rows(labels)
+        if shape is not None:
+            wish = (samples, *shape)
+            if labels.shape != (wish if rows else wish[:-1]):
+                raise ValueError(f"y must have shape {wish[:-1]} or {wish}, got {labels.shape}")
+            if not rows:
+                within("labels", labels, shape[-1])
+        if rows:
             labels = as_shares(labels)
         classes = self._count(labels, outputs)
         if self.class_weights is not None and classes is not None:
             check_count(self.class_weights, classes)
-        return self._smoothed(labels, outputs, dtype) if self.label_smoothing else labels
+        return self._smoothed(labels, classes, dtype) if self.label_smoothing else labels
+
+    @staticmethod
+    def _likely_shape(y: ArrayLike) -> tuple[None, ...]:
+        # of unknown outputs; `forward`, which knows them, reads the labels once more
+        labels = as_plain(y, "labels")
+        return (None,) * max(1, labels.ndim if are_class_numbers(labels) else labels.ndim - 1)
 
     def _smoothed(self, labels: Array, classes: int | None, dtype: np.dtype[Any]) -> Array:
         # rows: (1 - s) of each label's share, and s shared out evenly (Szegedy et al. 2016)
         smoothing = finite("label_smoothing", self.label_smoothing, 1)  # it may have been set since
-        if labels.ndim == 2:
-            return labels * dtype.type(1 - smoothing) + dtype.type(smoothing / labels.shape[1])
+        if _are_rows(labels):
+            return labels * dtype.type(1 - smoothing) + dtype.type(smoothing / labels.shape[-1])
         if classes is None:
             raise ValueError("label_smoothing needs to know the number of classes: give one-hot labels (N, C), or let "
                              "the model end in a layer of this package")
         rest = dtype.type(smoothing / classes)
-        rows = np.full((len(labels), classes), rest)
-        rows[np.arange(len(labels)), labels] = dtype.type(1 - smoothing) + rest
-        return rows
+        rows = np.full((labels.size, classes), rest)
+        rows[np.arange(labels.size), labels.ravel()] = dtype.type(1 - smoothing) + rest
+        return rows.reshape(*labels.shape, classes)
 
     def _labels(self, y: ArrayLike, values: Array) -> Array:
-        labels = as_labels(y, values.dtype, values.shape[1])
-        if labels.ndim == 1 and not self.label_smoothing and self.class_weights is None:
-            return labels  # the kernel checks the rest
+        labels = as_labels(y, values.dtype, values.shape[1:])
+        if not self.label_smoothing and self.class_weights is None and not _are_rows(labels):
+            return labels  # `as_rows` and the kernel check the rest
         return super()._labels(labels, values)
 
     def _classes(self, y: Array) -> Array:
-        return y.argmax(axis=1) if y.ndim == 2 else y
+        return y.argmax(axis=-1) if _are_rows(y) else y
 
-    def _count(self, y: Array, outputs: int | None) -> int | None:
-        return y.shape[1] if y.ndim == 2 else outputs
+    def _count(self, y: Array, outputs: Outputs) -> int | None:
+        shape = y.shape if _are_rows(y) else sample_shape(outputs)
+        return shape and shape[-1]
 
     def plain(self) -> Loss:
         found = super().plain()
@@ -79,7 +95,7 @@ class _Categorical(_Weighted):
 
 
 class CategoricalCrossentropy(_Categorical):
-    """-log p of the labelled class, for probabilities p (N, C) clipped to [1e-7, 1 - 1e-7].
+    """-log p of the labelled class, for probabilities p (N, ..., C) clipped to [1e-7, 1 - 1e-7].
 
     label_smoothing: the share, below 1, of each label that is spread evenly over all classes.
     class_weights: a list, a dict or "balanced"; see `nnjit.nn.losses`.

@@ -12,7 +12,7 @@ from .. import backend
 from ..arrays import Array, as_floats
 from ..checks import positive
 from ..layers import NUMBERS, PROBABILITIES, SHARES
-from ..targets import within_unit
+from ..targets import Outputs, sample_shape, within_unit
 from .weighted import _Weighted
 
 
@@ -28,16 +28,20 @@ class _Elementwise(_Weighted):
         given = {**self._knobs, **({} if self.class_weights is None else {"class_weights": self.class_weights})}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
-    def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
+    def targets(self, y: ArrayLike, samples: int, outputs: Outputs, dtype: np.dtype[Any]) -> Array:
         targets = as_floats(super().targets(y, samples, outputs, dtype), dtype)
-        if targets.ndim == 1 and outputs in (None, 1):
-            targets = targets[:, None]  # (N,) against (N, 1) would broadcast to (N, N)
-        if targets.ndim != 2 or outputs is not None and targets.shape[1] != outputs:
-            raise ValueError(f"y must have shape ({samples}, {'C' if outputs is None else outputs})"
-                             f"{f' or ({samples},)' if outputs == 1 else ''}, got {np.shape(y)}{self._advice(targets)}")
+        shape = sample_shape(outputs)
+        if shape is None:
+            return np.ascontiguousarray(targets[:, None] if targets.ndim == 1 else targets)
+        wish = (samples, *shape)
+        if shape[-1] == 1 and targets.shape == wish[:-1]:
+            targets = targets[..., None]  # (N,) against (N, 1) would broadcast to (N, N)
+        if targets.shape != wish:
+            raise ValueError(f"y must have shape {wish}{f' or {wish[:-1]}' if shape[-1] == 1 else ''}, got "
+                             f"{np.shape(y)}{self._advice(targets.shape, wish)}")
         return np.ascontiguousarray(targets)
 
-    def _advice(self, targets: Array) -> str:
+    def _advice(self, shape: tuple[int, ...], wish: tuple[int, ...]) -> str:
         # for targets of another shape than the outputs
         return ""
 
@@ -67,24 +71,24 @@ class BinaryCrossentropy(_Elementwise):
     def __init__(self, *, class_weights: ArrayLike | Mapping[int, float] | str | None = None) -> None:
         super().__init__(class_weights)
 
-    def targets(self, y: ArrayLike, samples: int, outputs: int | None, dtype: np.dtype[Any]) -> Array:
+    def targets(self, y: ArrayLike, samples: int, outputs: Outputs, dtype: np.dtype[Any]) -> Array:
         targets = super().targets(y, samples, outputs, dtype)
         more = f", or for more give the last layer an output for each and use {self._of_classes}"
-        return within_unit("y", targets, f"write 0 and 1 for two classes{more if targets.shape[1] == 1 else ''}")
+        return within_unit("y", targets, f"write 0 and 1 for two classes{more if targets.shape[-1] == 1 else ''}")
 
-    def _advice(self, targets: Array) -> str:
-        if targets.ndim == 1 or targets.shape[1:] == (1,):
+    def _advice(self, shape: tuple[int, ...], wish: tuple[int, ...]) -> str:
+        if shape in (wish[:-1], (*wish[:-1], 1)):
             return f": write Dense(n, 1) for two classes, or use {self._of_classes}"
-        if targets.ndim != 2 or not targets.shape[1]:
+        if shape[:-1] != wish[:-1] or not shape[-1]:
             return ""
-        return f": give the last layer {targets.shape[1]} outputs; for one class a sample use {self._of_classes}"
+        return f": give the last layer {shape[-1]} outputs; for one class a sample use {self._of_classes}"
 
     def _classes(self, y: Array) -> Array:
-        if y.shape[1] != 1:
-            raise ValueError(f"class_weights are for a single output, got {y.shape[1]}: use sample_weight")
-        return (y[:, 0] > 0.5).astype(np.int64)
+        if y.shape[-1] != 1:
+            raise ValueError(f"class_weights are for a single output, got {y.shape[-1]}: use sample_weight")
+        return (y[..., 0] > 0.5).astype(np.int64)
 
-    def _count(self, y: Array, outputs: int | None) -> int:
+    def _count(self, y: Array, outputs: Outputs) -> int:
         return 2
 
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import backend
 from ..arrays import FLOAT64, Array, as_array, as_floats
 from ..checks import rename
-from ..targets import BALANCED, ClassWeights, as_class_weights, as_weights, balanced, check_count, weights_of
-from .base import Loss
+from ..targets import (BALANCED, ClassWeights, Outputs, as_class_weights, as_rows, as_weights, balanced, check_count,
+                       weights_of)
+from .base import Loss, weigh
 
 
 class _Weighted(Loss):
-    # a subclass has `_losses` and `_gradient`, of outputs and of labels from `targets`
+    # a subclass has `_losses` and `_gradient`, of outputs (N, C) and of labels from `targets`, (N,) or (N, C)
     balanced: list[float] | None = None  # what "balanced" stands for since the last `prepare`
     _class_weights: ClassWeights | None = None
     _class_count: int | None = None  # that class weights must have, if each model has as many
@@ -43,27 +43,28 @@ class _Weighted(Loss):
         raise NotImplementedError
 
     def _classes(self, y: Array) -> Array:
-        # the class (N,) of each sample
+        # the class (N, ...) of each position
         raise NotImplementedError
 
     def _labels(self, y: ArrayLike, values: Array) -> Array:
-        return self.targets(y, values.shape[0], values.shape[1], values.dtype)
+        outputs = values.shape[1] if values.ndim == 2 else values.shape[1:]
+        return self.targets(y, len(values), outputs, values.dtype)
 
     def _arguments(self, name: str, values: ArrayLike, y: ArrayLike,
                    sample_weight: ArrayLike | None) -> tuple[Array, Array, Array | None]:
         values = as_floats(values, name=name)
-        if values.ndim != 2:
-            raise ValueError(f"{name} must have shape (N, C), got {values.shape}")
+        if values.ndim < 2:
+            raise ValueError(f"{name} must have shape (N, C) or (N, ..., C), got {values.shape}")
         y = self._labels(y, values)
         return values, y, self.weights(y, sample_weight, values.dtype)
 
-    def prepare(self, y: ArrayLike, outputs: int | None = None) -> None:
+    def prepare(self, y: ArrayLike, outputs: Outputs = None) -> None:
         if self.class_weights == BALANCED:
             targets = self.plain().targets(y, len(as_array(y, "y")), outputs, FLOAT64)
-            labels, classes = self._classes(targets), self._count(targets, outputs)
+            labels, classes = self._classes(targets).ravel(), self._count(targets, outputs)
             self.balanced = balanced(labels, int(labels.max(initial=0)) + 1 if classes is None else classes).tolist()
 
-    def _count(self, y: Array, outputs: int | None) -> int | None:
+    def _count(self, y: Array, outputs: Outputs) -> int | None:
         # how many classes labels y from `targets` have, if that is known
         raise NotImplementedError
 
@@ -80,6 +81,7 @@ class _Weighted(Loss):
         found = weights_of(self._classes(y), given, dtype)  # type: ignore[arg-type]
         if weights is None:
             return found
+        weights = weights.reshape(*weights.shape, *[1] * (found.ndim - weights.ndim))
         with np.errstate(over="ignore"):
             return as_weights("class_weights times sample_weight", found * weights)
 
@@ -91,22 +93,28 @@ class _Weighted(Loss):
         return other
 
     def forward(self, y_pred: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
-        """The loss (N,) of each row of outputs `y_pred` (N, C) against labels or targets, times its weight."""
+        """The loss (N, ...) of each position of outputs `y_pred` (N, ..., C) against labels or targets, times its
+        weight."""
         values, y, weights = self._arguments("y_pred", y_pred, y_true, sample_weight)
         try:
-            losses = self._losses(values, y)
+            losses = self._losses(*as_rows(values, y))
         except (TypeError, ValueError) as error:
             rename(error, x="y_pred", p="y_pred", y="y_pred", targets="y_true")
             raise
-        return losses if weights is None else backend.ops.scale_rows.forward(losses, weights)
+        if values.ndim > 2:
+            losses = losses.reshape(values.shape[:-1])
+            self.output = self.output.reshape(values.shape)  # type: ignore[union-attr]
+        return losses if weights is None else weigh(losses, weights)
 
     def backward(self, dvalues: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
-        """The gradient (N, C) of the mean loss with respect to what `forward` took; `dvalues` is `output`."""
+        """The gradient (N, ..., C) of the mean loss with respect to what `forward` took; `dvalues` is `output`."""
         values, y, weights = self._arguments("dvalues", dvalues, y_true, sample_weight)
         try:
-            dx = self._gradient(values, y)
+            dx = self._gradient(*as_rows(values, y))
         except (TypeError, ValueError) as error:
             rename(error, x="dvalues", p="dvalues", y="dvalues", targets="y_true")
             raise
-        self.dinputs = dx = dx if weights is None else backend.ops.scale_rows.backward(dx, weights)
+        if values.ndim > 2:
+            dx = dx.reshape(values.shape)
+        self.dinputs = dx = dx if weights is None else weigh(dx, weights)
         return dx
