@@ -134,8 +134,10 @@ class TopKAccuracy(_OfClasses):
 
     recordable = False  # no kernel counts these hits, so a recording would not
 
+    k: int = checked(whole)
+
     def __init__(self, k: int = 5) -> None:
-        self.k = whole("k", k)
+        self.k = k
 
     def hits(self, outputs: Array, y: Array) -> int:
         self.check(outputs.shape[-1])
@@ -210,29 +212,43 @@ class RegressionAccuracy(_Counting):
     """The share of outputs (N, ..., C) that are less than `precision` from their target.
 
     By default `precision` is a 250th of the standard deviation of the targets of a training, or else of the first
-    batch. For constant targets it is a 250th of their magnitude, or of 1 if they are 0.
+    batch. For constant targets it is a 250th of their magnitude, or of 1 if they are 0. Assigning None to `precision`
+    returns to that.
     """
 
+    _given = False  # whether the precision was, rather than computed
+
     def __init__(self, precision: float | None = None) -> None:
-        self.precision = None if precision is None else finite("precision", precision)
-        self._given = precision is not None
+        self.precision = precision
+
+    @property
+    def precision(self) -> float | None:
+        return vars(self).get("precision")
+
+    @precision.setter
+    def precision(self, value: float | None) -> None:
+        vars(self)["precision"] = None if value is None else finite("precision", value)
+        self._given = value is not None
 
     def prepare(self, y: ArrayLike) -> None:
         if not self._given:
-            values = as_floats(y, FLOAT64, "y").ravel().tolist()  # exact sums: the same on every machine
-            if not values:
-                raise ValueError("y must hold at least one number for RegressionAccuracy() to take its precision from")
-            try:
-                mean = math.fsum(values) / len(values)
-                deviation = finite("their standard deviation", math.sqrt(
-                    math.fsum([(value - mean) * (value - mean) for value in values]) / len(values)))
-            except (OverflowError, ValueError) as error:
-                raise ValueError(f"y must be finite, and its numbers not too large, for RegressionAccuracy() to take "
-                                 f"its precision from: {error}. Clean y, or give a precision") from error
-            magnitude = max(map(abs, values))
-            if deviation <= 4 * math.ulp(magnitude):  # equal but for rounding
-                deviation = magnitude or 1.0
-            self.precision = deviation / 250
+            self._compute_precision(y)
+
+    def _compute_precision(self, y: ArrayLike) -> None:
+        values = as_floats(y, FLOAT64, "y").ravel().tolist()  # exact sums: the same on every machine
+        if not values:
+            raise ValueError("y must hold at least one number for RegressionAccuracy() to take its precision from")
+        try:
+            mean = math.fsum(values) / len(values)
+            deviation = finite("their standard deviation", math.sqrt(
+                math.fsum([(value - mean) * (value - mean) for value in values]) / len(values)))
+        except (OverflowError, ValueError) as error:
+            raise ValueError(f"y must be finite, and its numbers not too large, for RegressionAccuracy() to take "
+                             f"its precision from: {error}. Clean y, or give a precision") from error
+        magnitude = max(map(abs, values))
+        if deviation <= 4 * math.ulp(magnitude):  # equal but for rounding
+            deviation = magnitude or 1.0
+        vars(self)["precision"] = deviation / 250
 
     def hits(self, outputs: Array, y: Array) -> int:
         y = _targets(self, outputs, y)

@@ -29,6 +29,7 @@ from .losses import CategoricalCrossentropy as Loss_CategoricalCrossentropy
 from .losses import Loss
 from .losses import MeanAbsoluteError as Loss_MeanAbsoluteError
 from .losses import MeanSquaredError as Loss_MeanSquaredError
+from .targets import Outputs
 from .training import model
 from .training.recording import ours
 from .training.step import Step
@@ -230,14 +231,16 @@ class Accuracy_Categorical(Accuracy):
         self._of_outputs.middle = self.middle
         return self._of_outputs.hits(outputs, y)
 
-    def numbers(self, columns: int) -> int:
-        return self._of_outputs.numbers(columns)
+    def numbers(self, outputs: Outputs) -> int:
+        return self._of_outputs.numbers(outputs)
 
     def compare(self, predictions: ArrayLike, y: ArrayLike) -> Array:
-        """Whether each predicted class (N,), or if `binary` each 0 or 1 (N, C), is that of y; y may be one-hot."""
+        """Whether each predicted class, or if `binary` each 0 or 1, is that of y, which may be one-hot."""
         if not self.binary:
-            y = as_labels(y, FLOAT64, name="y")
-            y = y.argmax(axis=1) if y.ndim == 2 else y
+            predictions = as_array(predictions, "predictions")
+            ndim = max(1, predictions.ndim - (predictions.shape[-1:] == (1,)))
+            y = as_labels(y, FLOAT64, (None,) * ndim, "y")
+            y = y.argmax(axis=-1) if y.ndim > ndim else y
         predictions, y = _pair(predictions, y)
         return np.asarray(predictions == y)
 
@@ -246,14 +249,10 @@ class Accuracy_Regression(Accuracy, metrics.RegressionAccuracy):
     """Accuracy of numbers, correct if closer than `precision`: by default a 250th of the labels' standard deviation, or
     of their magnitude if they are constant."""
 
-    def __init__(self, precision: float | None = None) -> None:
-        metrics.RegressionAccuracy.__init__(self, precision)
-        self._given = False  # `init` with `reinit` takes another
-
     def init(self, y: ArrayLike, reinit: bool = False) -> None:
         """Compute the precision from labels y, at the first call or with `reinit`."""
         if flag("reinit", reinit) or self.precision is None:
-            metrics.RegressionAccuracy.prepare(self, y)
+            self._compute_precision(y)
 
     def compare(self, predictions: ArrayLike, y: ArrayLike) -> Array:
         """Whether each prediction is near its label. Raises RuntimeError before `init`."""

@@ -7,6 +7,7 @@ import pytest
 from optional import needs
 
 from nnjit import nn
+from nnjit.nn import nnfs
 
 LOSSES = [nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy, nn.NegativeLogLikelihood]
 P = np.array([[.7, .1, .2], [.1, .5, .4], [.02, .9, .08]])
@@ -434,12 +435,27 @@ def test_class_weights_become_numbers_of_python_when_they_are_assigned(kind, tmp
                 loss.class_weights = bad
 
 
+@pytest.mark.parametrize("make", (*LOSSES, nnfs.Activation_Softmax_Loss_CategoricalCrossentropy))
+def test_label_smoothing_is_checked_when_it_is_assigned(make):
+    loss = make()
+    assert loss.label_smoothing == 0
+    loss.label_smoothing = np.float32(0.25)
+    for value, error in ((1, ValueError), (-0.1, ValueError), (np.nan, ValueError), ("0.1", TypeError),
+                         (True, TypeError), (None, TypeError), ([0.1], TypeError)):
+        with pytest.raises(error, match="label_smoothing must be"):
+            loss.label_smoothing = value
+        assert type(loss.label_smoothing) is float and loss.label_smoothing == 0.25
+    if make in LOSSES:
+        assert loss.calculate(P, Y) == make(label_smoothing=0.25).calculate(P, Y) != make().calculate(P, Y)
+        assert pickle.loads(pickle.dumps(loss)).label_smoothing == 0.25
+
+
 def test_a_loss_of_a_users_own_without_our_constructor_has_no_weights():
     class Own(nn.CategoricalCrossentropy):
         def __init__(self):
             self.mine = 1
 
-    assert Own().class_weights is None and repr(Own()) == "Own()"
+    assert Own().class_weights is None and Own().label_smoothing == 0 and repr(Own()) == "Own()"
     assert Own().forward(P, Y).tobytes() == nn.CategoricalCrossentropy().forward(P, Y).tobytes()
 
 

@@ -1,5 +1,6 @@
 """TopKAccuracy against a sorted list, scikit-learn and PyTorch; the other metrics are tested with the losses."""
 
+import copy
 import math
 
 import numpy as np
@@ -116,6 +117,12 @@ def test_k_is_a_number_of_classes(k, error, text):
     with pytest.raises(error, match=text):
         nn.TopKAccuracy(k)
     assert nn.TopKAccuracy().k == 5 and nn.TopKAccuracy(np.int32(2)).k == 2
+    metric = nn.TopKAccuracy(3)
+    with pytest.raises(error, match=text):
+        metric.k = k
+    assert metric.k == 3
+    metric.k = np.int64(1)
+    assert type(metric.k) is int and metric.calculate(np.eye(4), [0, 1, 2, 0]) == 0.75
 
 
 @pytest.mark.parametrize("outputs, y, error, text", [
@@ -230,6 +237,46 @@ def test_accuracy_of_classes_refuses_a_single_output(make):
     for outputs in (np.ones((3, 1)), np.ones((3, 1), np.float32)):
         with pytest.raises(ValueError, match="Accuracy compares the outputs of classes, got one: take BinaryAccuracy"):
             make().calculate(outputs, np.zeros(3, int))
+
+
+@pytest.mark.parametrize("make", (nn.RegressionAccuracy, nnfs.Accuracy_Regression))
+def test_a_precision_is_checked_when_it_is_assigned(make):
+    metric = make(0.5)
+    for value, error in ((-1, ValueError), (np.inf, ValueError), (np.nan, ValueError), ("1", TypeError),
+                         (True, TypeError), ([0.5], TypeError)):
+        with pytest.raises(error, match="precision must be"):
+            metric.precision = value
+        assert metric.precision == 0.5
+    metric.precision = np.float32(2)
+    assert type(metric.precision) is float and metric.calculate(np.zeros((2, 1)), np.array([[1.0], [3.0]])) == 0.5
+    metric.precision = None
+    metric.prepare([[0], [500]])
+    assert metric.precision == 1
+
+
+def test_an_assigned_precision_is_kept_by_a_training(tmp_path):
+    X, y = np.random.default_rng(0).standard_normal((50, 3)), np.arange(50.0)
+    model = nn.Model()
+    model.add(nn.Dense(3, 1, rng=0))
+    model.set(loss=nn.MeanSquaredError(), optimizer=nn.SGD(0.0), accuracy=nn.RegressionAccuracy())
+    model.finalize()
+    model.train(X, y)
+    computed = model.accuracy.precision
+    assert computed == pytest.approx(np.std(y) / 250, rel=1e-12)
+    model.train(X, 2 * y)
+    assert model.accuracy.precision == 2 * computed
+    model.accuracy.precision = 20
+    for each in (model, copy.deepcopy(model)):
+        each.train(X, y)
+        assert each.accuracy.precision == 20
+        assert each.history["accuracy"][-1] == np.mean(abs(each.predict(X)[:, 0] - y) < 20) > 0
+    model.save(tmp_path / "a.npz")
+    loaded = nn.Model.load(tmp_path / "a.npz")
+    loaded.train(X, 3 * y)
+    assert loaded.accuracy.precision == 20
+    loaded.accuracy.precision = None
+    loaded.train(X, y)
+    assert loaded.accuracy.precision == computed
 
 
 @pytest.mark.parametrize("y", ([1, np.nan], [np.inf, 0], [np.inf, -np.inf], [1e308, 1e308], [1e200, -1e200]))

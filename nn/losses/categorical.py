@@ -24,12 +24,18 @@ def _are_rows(labels: Array) -> bool:
 
 
 class _Categorical(_Weighted):
-    label_smoothing = 0.0
-
     def __init__(self, *, label_smoothing: float = 0.0,
                  class_weights: ArrayLike | Mapping[int, float] | str | None = None) -> None:
         super().__init__(class_weights)
-        self.label_smoothing = finite("label_smoothing", label_smoothing, 1)
+        self.label_smoothing = label_smoothing
+
+    @property
+    def label_smoothing(self) -> float:
+        return vars(self).get("label_smoothing", 0.0)  # a user's own class may not call our constructor
+
+    @label_smoothing.setter
+    def label_smoothing(self, value: float) -> None:
+        vars(self)["label_smoothing"] = finite("label_smoothing", value, 1)
 
     def __repr__(self) -> str:
         given = [f"{name}={value!r}" for name in ("class_weights", "label_smoothing") if (value := getattr(self, name))]
@@ -62,7 +68,7 @@ class _Categorical(_Weighted):
 
     def _smoothed(self, labels: Array, classes: int | None, dtype: np.dtype[Any]) -> Array:
         # rows: (1 - s) of each label's share, and s shared out evenly (Szegedy et al. 2016)
-        smoothing = finite("label_smoothing", self.label_smoothing, 1)  # it may have been set since
+        smoothing = self.label_smoothing
         if _are_rows(labels):
             return labels * dtype.type(1 - smoothing) + dtype.type(smoothing / labels.shape[-1])
         if classes is None:
