@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike
 
 from . import backend
 from .arrays import FLOAT32, FLOAT64, Array, as_array, as_floats, as_labels, within
-from .checks import checked, finite, rename, whole
+from .checks import checked, finite, renamed, whole
 from .targets import Outputs, are_class_numbers, as_rows, as_threshold, sample_shape
+
+ARGUMENTS = renamed(y="outputs", p="outputs", targets="y")  # of the kernels
 
 
 class _Counting:
@@ -85,11 +87,8 @@ class Accuracy(_OfClasses):
 
     def hits(self, outputs: Array, y: Array) -> int:
         self.check(outputs.shape[-1])
-        try:
+        with ARGUMENTS:
             found: int = backend.ops.categorical_accuracy.forward(*self._rows(outputs, y))
-        except (TypeError, ValueError) as error:
-            rename(error, y="outputs")
-            raise
         return found
 
     def calculate(self, outputs: ArrayLike, y: ArrayLike) -> float:
@@ -200,11 +199,8 @@ class BinaryAccuracy(_Counting):
         y = _targets(self, outputs, y)
         self.check(None)
         threshold = self.middle if self.threshold is None else self.threshold
-        try:
+        with ARGUMENTS:
             found: int = backend.ops.binary_accuracy.forward(outputs, y, threshold=threshold)
-        except (TypeError, ValueError) as error:
-            rename(error, p="outputs", targets="y")
-            raise
         return found
 
 
@@ -254,9 +250,6 @@ class RegressionAccuracy(_Counting):
         y = _targets(self, outputs, y)
         if self.precision is None:
             self.prepare(y)
-        try:
+        with ARGUMENTS:
             found: int = backend.ops.regression_accuracy.forward(outputs, y, precision=self.precision)
-        except (TypeError, ValueError) as error:
-            rename(error, y="outputs", targets="y")
-            raise
         return found

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import FLOAT64, Array, as_array, as_floats
-from ..checks import rename
+from ..checks import renamed
 from ..targets import (BALANCED, ClassWeights, Outputs, as_class_weights, as_rows, as_weights, balanced, check_count,
                        weights_of)
 from .base import Loss, weigh
+
+FORWARD, BACKWARD = (renamed(x=name, p=name, y=name, targets="y_true") for name in ("y_pred", "dvalues"))
 
 
 class _Weighted(Loss):
@@ -96,11 +98,8 @@ class _Weighted(Loss):
         """The loss (N, ...) of each position of outputs `y_pred` (N, ..., C) against labels or targets, times its
         weight."""
         values, y, weights = self._arguments("y_pred", y_pred, y_true, sample_weight)
-        try:
+        with FORWARD:
             losses = self._losses(*as_rows(values, y))
-        except (TypeError, ValueError) as error:
-            rename(error, x="y_pred", p="y_pred", y="y_pred", targets="y_true")
-            raise
         if values.ndim > 2:
             losses = losses.reshape(values.shape[:-1])
             self.output = self.output.reshape(values.shape)  # type: ignore[union-attr]
@@ -109,11 +108,8 @@ class _Weighted(Loss):
     def backward(self, dvalues: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
         """The gradient (N, ..., C) of the mean loss with respect to what `forward` took; `dvalues` is `output`."""
         values, y, weights = self._arguments("dvalues", dvalues, y_true, sample_weight)
-        try:
+        with BACKWARD:
             dx = self._gradient(*as_rows(values, y))
-        except (TypeError, ValueError) as error:
-            rename(error, x="dvalues", p="dvalues", y="dvalues", targets="y_true")
-            raise
         if values.ndim > 2:
             dx = dx.reshape(values.shape)
         self.dinputs = dx = dx if weights is None else weigh(dx, weights)
