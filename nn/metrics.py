@@ -37,7 +37,7 @@ class _Counting:
         raise NotImplementedError
 
     def numbers(self, outputs: Outputs) -> int:
-        """How many hits a sample can be: of its outputs, so many or of that shape, each can be one."""
+        """How many hits a sample can have: one for each of its outputs, given by their number or shape."""
         return math.prod(sample_shape(outputs) or ())
 
     def count(self, hits: int, total: int) -> float:

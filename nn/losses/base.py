@@ -89,7 +89,7 @@ class Loss(Calling):
         """Compute what the loss needs from all labels y of a training, for outputs as in `targets`: the weights of
         `class_weights="balanced"`. `Model.train` calls it; in a hand-written loop call it first."""
 
-    def plain(self) -> Loss:
+    def unweighted(self) -> Loss:
         """The loss for labels from `targets`, without class weights and smoothing: itself or a copy."""
         return self
 

@@ -92,8 +92,8 @@ class _Categorical(_Weighted):
         shape = y.shape if _are_rows(y) else sample_shape(outputs)
         return shape and shape[-1]
 
-    def plain(self) -> Loss:
-        found = super().plain()
+    def unweighted(self) -> Loss:
+        found = super().unweighted()
         if self.label_smoothing:
             found = copy.copy(found)
             found.label_smoothing = 0.0  # type: ignore[attr-defined]

@@ -62,7 +62,7 @@ class _Weighted(Loss):
 
     def prepare(self, y: ArrayLike, outputs: Outputs = None) -> None:
         if self.class_weights == BALANCED:
-            targets = self.plain().targets(y, len(as_array(y, "y")), outputs, FLOAT64)
+            targets = self.unweighted().targets(y, len(as_array(y, "y")), outputs, FLOAT64)
             labels, classes = self._classes(targets).ravel(), self._count(targets, outputs)
             self.balanced = balanced(labels, int(labels.max(initial=0)) + 1 if classes is None else classes).tolist()
 
@@ -87,7 +87,7 @@ class _Weighted(Loss):
         with np.errstate(over="ignore"):
             return as_weights("class_weights times sample_weight", found * weights)
 
-    def plain(self) -> Loss:
+    def unweighted(self) -> Loss:
         if self.class_weights is None:
             return self
         other = copy.copy(self)  # a subclass may have more attributes

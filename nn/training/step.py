@@ -29,7 +29,7 @@ class Step:
         self.layers, self.loss, self.optimizer, self.accuracy = list(layers), loss, optimizer, accuracy
         self.joined = None if joined is None else last  # the layer whose outputs are those of `batch_loss`
         # the loss of a batch, for labels as `Loss.targets` prepares them: weights come after
-        self.batch_loss: Any = joined or (None if loss is None else loss.plain())
+        self.batch_loss: Any = joined or (None if loss is None else loss.unweighted())
         self.body = [*layers] if joined is None else [*layers[:-1]]  # what comes before `batch_loss`
         if joined is not None and isinstance(last, _layers.Dense):
             self.body.append(endings.Unactivated(last))
@@ -41,7 +41,7 @@ class Step:
     def refresh(self) -> None:
         """Use the loss's weights of now, and claim loss and accuracy: another model may have used them, too."""
         if self.batch_loss is not None:
-            self.batch_loss = self.batch_loss.plain()
+            self.batch_loss = self.batch_loss.unweighted()
         for loss in (self.loss, self.batch_loss):
             if loss is not None:
                 loss.remember_trainable_layers(self.penalized)
