@@ -15,7 +15,7 @@ from .targets import Outputs, are_class_numbers, as_rows, as_threshold, sample_s
 ARGUMENTS = renamed(y="outputs", p="outputs", targets="y")  # of the kernels
 
 
-class _Counting:
+class _Metric:
     # a subclass counts hits and the elements that can be one
     accumulated_sum: int = 0
     accumulated_count: int = 0
@@ -63,7 +63,7 @@ class _Counting:
         return self.accumulated_sum / self.accumulated_count
 
 
-class _OfClasses(_Counting):
+class _OfClasses(_Metric):
     def check(self, columns: int | None) -> None:
         if columns == 1:
             raise ValueError(f"{type(self).__name__} compares the outputs of classes, got one: take BinaryAccuracy for "
@@ -168,7 +168,7 @@ class TopKAccuracy(_OfClasses):
         return self.count(self.hits(found, labels), math.prod(found.shape[:-1]))
 
 
-def _targets(metric: _Counting, outputs: Array, y: Array) -> Array:
+def _targets(metric: _Metric, outputs: Array, y: Array) -> Array:
     # in the shape of the outputs: (N,) for (N, 1)
     if y.dtype.kind == "i":  # as losses of classes leave them
         raise ValueError(f"{type(metric).__name__} compares each output with its target, but the labels are class "
@@ -176,7 +176,7 @@ def _targets(metric: _Counting, outputs: Array, y: Array) -> Array:
     return y[..., None] if outputs.shape == (*y.shape, 1) else y
 
 
-class BinaryAccuracy(_Counting):
+class BinaryAccuracy(_Metric):
     """The share of outputs (N, ..., C) on the same side of `threshold` as their label, 0 or 1.
 
     threshold: a finite number. None is 0.5, for probabilities; in a Model with SigmoidBinaryCrossentropy, whose outputs
@@ -204,7 +204,7 @@ class BinaryAccuracy(_Counting):
         return found
 
 
-class RegressionAccuracy(_Counting):
+class RegressionAccuracy(_Metric):
     """The share of outputs (N, ..., C) that are less than `precision` from their target.
 
     By default `precision` is a 250th of the standard deviation of the targets of a training, or else of the first

@@ -182,7 +182,7 @@ class Optimizer_Adam(_Optimizer, optimizers.Adam):
     shown = ("momentums", "cache")
 
 
-class Accuracy(metrics._Counting):
+class Accuracy(metrics._Metric):
     """Base class of the book's accuracies. Your own defines `compare`, and `init` if it needs the labels."""
 
     def init(self, y: ArrayLike, reinit: bool = False) -> None:

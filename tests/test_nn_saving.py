@@ -815,7 +815,7 @@ def test_files_that_were_changed(tmp_path, change, text):
 
 
 @pytest.mark.parametrize("name", ("Loss", "nnfs.Loss", "nnfs.Accuracy", "Layer", "_Layer", "_Activation", "Optimizer",
-                                  "_Optimizer", "_Counting", "_Weighted", "Schedule"))
+                                  "_Optimizer", "_Metric", "_Weighted", "Schedule"))
 def test_a_base_class_is_no_part(tmp_path, name):
     network().save(tmp_path / "a.npz")
     schedule = {"class": name}

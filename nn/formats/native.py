@@ -109,7 +109,7 @@ def _restore(arrays: dict[str, Array]) -> Any:
 def _set_parts(model: Any, description: dict[str, Any]) -> None:
     """Loss, optimizer and accuracy, each with its state but that of the layers."""
     found = {}
-    for name, kind in (("loss", losses.Loss), ("optimizer", optimizers._Optimizer), ("accuracy", metrics._Counting)):
+    for name, kind in (("loss", losses.Loss), ("optimizer", optimizers._Optimizer), ("accuracy", metrics._Metric)):
         what = f"{'a' if name == 'loss' else 'an'} {name}"
         with placed(name):
             found[name] = None if description[name] is None else build(description[name], kind, what)

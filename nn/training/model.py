@@ -12,7 +12,7 @@ from .. import layers as _layers
 from ..arrays import Array, as_floats
 from ..checks import Seed, as_seed, finite, flag, optional_flag, shown, whole
 from ..losses import Loss
-from ..metrics import _Counting
+from ..metrics import _Metric
 from . import endings, halves
 from .guards import Part, by_one_thread, check_part
 from .history import History, note
@@ -106,7 +106,7 @@ class Model(Network):
         self._outputs = shape[0] if shape is not None and len(shape) == 1 else shape
         endings.check(self.layers, self.loss, columns)
         self._step = self._Step(self.layers, self.loss, self.optimizer, self.accuracy)
-        if isinstance(self.accuracy, _Counting) and ours(self.accuracy):
+        if isinstance(self.accuracy, _Metric) and ours(self.accuracy):
             self.accuracy.check(columns)
         self._bind_layers()
 

@@ -10,7 +10,7 @@ from .. import layers as _layers
 from ..arrays import Array, as_floats
 from ..checks import rename
 from ..losses import Loss
-from ..metrics import _Counting
+from ..metrics import _Metric
 from ..optimizers import clip_gradients
 from . import endings
 
@@ -45,7 +45,7 @@ class Step:
         for loss in (self.loss, self.batch_loss):
             if loss is not None:
                 loss.remember_trainable_layers(self.penalized)
-        if isinstance(self.accuracy, _Counting):
+        if isinstance(self.accuracy, _Metric):
             self.accuracy.middle = self.middle
 
     def forward_loss(self, training: bool, X: Array, y: Array, weights: Array | None = None) -> tuple[Array, Array]:
@@ -69,7 +69,7 @@ class Step:
     def measure(self, output: Any, y: Array) -> float:
         """The accuracy of a batch, which then counts."""
         accuracy = self.accuracy
-        if not isinstance(accuracy, _Counting):
+        if not isinstance(accuracy, _Metric):
             return float(accuracy.calculate(output, y))
         output = as_floats(output, name="outputs")  # a user's own layer may give anything
         return accuracy.count(accuracy.hits(output, y), len(output) * accuracy.numbers(output.shape[-1]))
