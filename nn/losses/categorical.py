@@ -90,7 +90,7 @@ class _Categorical(_Weighted):
 
     def _count(self, y: Array, outputs: Outputs) -> int | None:
         shape = y.shape if _are_rows(y) else sample_shape(outputs)
-        return shape and shape[-1]
+        return None if shape is None else shape[-1]
 
     def unweighted(self) -> Loss:
         found = super().unweighted()
