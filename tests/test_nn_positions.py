@@ -286,3 +286,62 @@ def test_labels_of_unknown_outputs_are_class_numbers_unless_they_are_rows():
     x, y = np.random.default_rng(1).standard_normal((2, 2)), np.array([[1, 0], [0, 1]])  # rows as well
     model = repeated(kind, 2, 4)
     assert model.evaluate(x, y)[0] == pytest.approx(kind.calculate(model.predict(x), y), rel=1e-12)
+
+
+class Folded(nn.Flatten):
+    """Rows (N, T * C) become (N, T, C)."""
+
+    def __init__(self, *shape):
+        self.shape = shape
+
+    def forward(self, inputs, training=True):
+        self.inputs, self.output = inputs, inputs.reshape(len(inputs), *self.shape)
+        return self.output
+
+    def backward(self, dvalues):
+        self.dinputs = dvalues.reshape(len(dvalues), -1)
+        return self.dinputs
+
+    def output_shape(self, shape):
+        return self.shape
+
+
+def folded(loss, accuracy):
+    model = nn.Model([nn.Dense(4, 8, activation="relu", rng=0), nn.Dense(8, 15, rng=1), Folded(5, 3)])
+    model.set(loss=loss(), optimizer=nn.Adam(0.01), accuracy=accuracy())
+    model.finalize()
+    return model
+
+
+@pytest.mark.parametrize("weights", (None, (20,), (20, 5)))
+@pytest.mark.parametrize("loss, labels, accuracy", (
+    (nn.SoftmaxCategoricalCrossentropy, "classes", nn.Accuracy),
+    (nn.SoftmaxCategoricalCrossentropy, "one-hot", lambda: nn.TopKAccuracy(2)),
+    (lambda: nn.SoftmaxCategoricalCrossentropy(class_weights="balanced", label_smoothing=0.1), "classes", nn.Accuracy),
+    (nn.MeanSquaredError, "targets", lambda: nn.RegressionAccuracy(0.3)),
+    (nn.SigmoidBinaryCrossentropy, "targets", nn.BinaryAccuracy)))
+def test_a_model_of_positions(monkeypatch, twin, loss, labels, accuracy, weights):
+    """Recorded and layer by layer the same bits, and what the loss and the accuracy give for the predictions."""
+    random = np.random.default_rng(0)
+    x, classes = random.standard_normal((20, 4)).astype(np.float32), random.integers(0, 3, (20, 5))
+    y = {"classes": classes, "one-hot": np.eye(3)[classes], "targets": random.random((20, 5, 3))}[labels]
+    w = None if weights is None else random.random(weights)
+    models = []
+    for module in (nn.Flatten.__module__, __name__):  # as a layer of the package, which is recorded, and a user's
+        for method in (Folded, Folded.forward, Folded.backward):
+            monkeypatch.setattr(method, "__module__", module)
+        model = folded(loss, accuracy)
+        model.train(x, y, epochs=9, batch_size=6, sample_weight=w)
+        model.train(x, y, epochs=9, sample_weight=w)
+        recordable = twin == "numba" and not isinstance(model.accuracy, nn.TopKAccuracy)
+        assert (model.why_not_recorded is None) == (recordable and module != __name__)
+        models.append(model)
+    mine, other = models
+    assert mine.history == other.history and mine.predict(x).tobytes() == other.predict(x).tobytes()
+    outputs = mine.predict(x)
+    assert outputs.shape == (20, 5, 3)
+    losses = mine.loss.forward(outputs, y) if w is None else mine.loss.forward(outputs, y, w)
+    found, share = mine.evaluate(x, y, sample_weight=w)
+    assert found == pytest.approx(losses.mean(dtype=float), rel=1e-6)
+    if labels == "classes":
+        assert share == pytest.approx((outputs.argmax(axis=-1) == classes).mean())

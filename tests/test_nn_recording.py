@@ -137,6 +137,22 @@ def test_a_step_that_says_all_is_repeated():
     assert model.why_not_recorded is None and all(plan.proved for plan in model._steps.plans.values())
 
 
+@pytest.mark.parametrize("probe", [*PROBES, "Honest"])
+def test_a_step_from_a_gradient_proves_itself(probe):
+    model, plain, rng = network(probe), network(probe), np.random.default_rng(0)
+    for _ in range(8):
+        x, gradient = (rng.standard_normal(shape).astype(np.float32) for shape in ((60, 2), (60, 3)))
+        assert model.forward(x).tobytes() == plain.forward(x).tobytes()
+        model.step_from(gradient)
+        plain._step.back(gradient)
+        plain._step.update(plain._trained(), None)
+        assert bits(model) == bits(plain)
+    if probe == "Honest":
+        assert model.why_not_recorded is None and model._steps.halves.proved
+    else:
+        assert re.search(rf"{probe}\(\).*{PROBES[probe]}", model.why_not_recorded)
+
+
 @pytest.mark.parametrize("probe", [probe for probe in PROBES if probe not in ("Keeps", "Counts")])
 def test_a_prediction_that_says_less_than_it_does_is_not_repeated(probe):
     model = network(probe)

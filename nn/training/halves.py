@@ -109,6 +109,7 @@ def forward(model: Any, steps: Steps, X: Any) -> Array | None:
             output: Array = _layers.forward(model.layers, X, True)
         steps.shown = Half(calls, X, output)
         return output
+    steps.why = plan.why
     if not plan.usable or model._writes(X):
         return None
     steps.shown = plan

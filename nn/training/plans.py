@@ -83,7 +83,7 @@ class Plan(Update):
         with backend.capture() as calls:
             losses, outputs = model._step.forward_loss(True, *data)
             self._mean = len(calls)
-            loss = backend.ops.mean.forward(losses)
+            loss = backend.ops.mean.forward(losses.reshape(-1))
             penalty = model._step.batch_loss.regularization_loss()
             self._penalties = range(self._mean + 1, len(calls))
             self._hits = len(calls) if model.accuracy else None

@@ -213,7 +213,9 @@ class _Recording:
 def _other(X: Array) -> Array:
     # another batch of the same kind: with the same one a number that was computed from it would be the same
     other = np.array(X[::-1], order="C")  # a copy, also of a single row
-    if X.dtype.kind == "f":
+    if X.dtype.kind != "f":  # whole numbers may be places in a table
+        return other
+    with np.errstate(under="ignore"):
         other *= 0.5
     return other + X.dtype.type(1) if np.array_equal(other, X) else other
 

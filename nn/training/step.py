@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import backend
 from .. import layers as _layers
 from ..arrays import Array, as_floats
 from ..checks import rename
 from ..losses import Loss
+from ..losses.base import weigh
 from ..metrics import _Metric
 from ..optimizers import clip_gradients
 from . import endings
@@ -57,7 +57,7 @@ class Step:
         if self.joined is not None:
             self.joined.output = output = loss.output
         if weights is not None:
-            losses = backend.ops.scale_rows.forward(losses, as_floats(weights, losses.dtype))
+            losses = weigh(losses, as_floats(weights, losses.dtype))
         return losses, output
 
     def score(self, training: bool, *data: Array) -> tuple[float, float | None]:
@@ -72,7 +72,7 @@ class Step:
         if not isinstance(accuracy, _Metric):
             return float(accuracy.calculate(output, y))
         output = as_floats(output, name="outputs")  # a user's own layer may give anything
-        return accuracy.count(accuracy.hits(output, y), len(output) * accuracy.numbers(output.shape[-1]))
+        return accuracy.count(accuracy.hits(output, y), len(output) * accuracy.numbers(output.shape[1:]))
 
     def gradient(self, output: Any, y: Any, weights: Array | None = None) -> Array:
         """That of the mean loss with respect to the outputs of `body`."""
@@ -83,7 +83,7 @@ class Step:
             rename(error, dvalues="output")
             raise
         if weights is not None:
-            gradient = backend.ops.scale_rows.backward(gradient, as_floats(weights, gradient.dtype))
+            gradient = weigh(gradient, as_floats(weights, gradient.dtype))
             loss.dinputs = gradient
         if self.joined is not None:
             self.joined.dinputs = gradient  # a Dense's own follows
