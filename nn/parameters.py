@@ -1,7 +1,8 @@
 """Parameters by name: those of a layer, of layers within layers, and of a whole model in one array.
 
-A layer has `parameters` and `gradients`, arrays by name, and `layers`, its children, if it has any. Layers in the
-style of the book have the attributes `weights`, `biases`, `dweights` and `dbiases` instead.
+A layer has `parameters` and `gradients`, arrays by name, `regularizers`, pairs (l1, l2) by the same names, and
+`layers`, its children, if it has any. Layers in the style of the book have the attributes `weights`, `biases`,
+`dweights`, `dbiases` and `weight_regularizer_l1` to `bias_regularizer_l2` instead.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, aligned
+from .checks import shown
 
 ALIGNMENT = 16  # elements: each layer's parameters begin where a vector does
-BOOK = ("weights", "biases")
+BOOK = {"weights": "weight", "biases": "bias"}  # parameters, and what the names of their regularizers begin with
 
 
 def children(layer: Any) -> dict[str, Any]:
@@ -58,6 +60,24 @@ def gradients_of(layer: Any) -> Mapping[str, Array | None]:
     if isinstance(found, Mapping):
         return found
     return {name: getattr(layer, f"d{name}", None) for name in parameters_of(layer)}
+
+
+def regularizers_of(layer: Any) -> Mapping[str, tuple[float, float]]:
+    """(l1, l2) of a layer's regularizers, by the names of parameters. Raises TypeError for `regularizers` of another
+    kind."""
+    found = getattr(layer, "regularizers", None)
+    if found is None:
+        return {name: (getattr(layer, f"{regularizer_prefix(name)}_l1", 0.0),
+                       getattr(layer, f"{regularizer_prefix(name)}_l2", 0.0)) for name in parameters_of(layer)}
+    if not isinstance(found, Mapping):
+        raise TypeError(f"regularizers of {shown(layer)} must be a dict such as {{'weights': (l1, l2)}}, got "
+                        f"{shown(found)}")
+    return found
+
+
+def regularizer_prefix(parameter: str) -> str:
+    """What the names of the book's attributes for the regularizers of a parameter begin with."""
+    return f"{BOOK.get(parameter, parameter)}_regularizer"
 
 
 class Parameters:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from ..arrays import FLOAT32, FLOAT64, Array, as_floats
 from ..checks import Seed, flag, generator, positive, shown, whole
-from ..layers import Dense, Layer, result, with_parameters
+from ..layers import Dense, Layer, penalties_of, result, with_parameters
 from ..parameters import gradients_of, parameters_of, walk, within
 from ..training.model import Model
 from ..training.progress import say
@@ -184,8 +184,7 @@ def _layer(label: str, layer: Layer, x: Array, dy: Array, dx: Any, states: list[
         for part, state in states:
             part.__dict__.update(copy.deepcopy(state))
         outputs = result(layer.forward(x.copy(), True), layer, "output")
-        return np.append(dy * outputs, [penalty for part, _ in states if hasattr(part, "penalties")
-                                        for penalty in part.penalties()])
+        return np.append(dy * outputs, [penalty for part, _ in states for penalty in penalties_of(part)])
 
     def of(part: Layer, name: str, kept: Array) -> Callable[[Array], Array]:
         def terms(values: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from .. import backend
 from ..arrays import Array, Calling, as_floats
-from ..checks import flag, rename
+from ..checks import flag, rename, shown
+from ..parameters import gradients_of, parameters_of, regularizer_prefix, regularizers_of
 
 # what outputs are to a loss; endings.py checks that it takes them
 SHARES, PROBABILITIES, LOGARITHMS = "probabilities of classes", "a probability for each output", "log-probabilities"
@@ -44,6 +46,16 @@ class _Layer(Calling):
                 gradient = gradient[0]
             found[name] = gradient
         return found
+
+    @property
+    def regularizers(self) -> Mapping[str, tuple[float, float]]:
+        """(l1, l2) by the names of parameters: l1 * sum |w| + l2 * sum w^2 is added to a model's loss. Those that are
+        not named have none. A `backward` calls `add_penalty_gradients`."""
+        return {}
+
+    def penalties(self) -> list[float]:
+        """What the regularizers add to the loss: a number for each parameter that has one."""
+        return [_penalty(self, name, l1, l2) for name, l1, l2 in _regularized(self)]
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -90,14 +102,52 @@ class _Layer(Calling):
             model._need_thread()
 
 
-def penalty(name: str, values: Array, l1: float, l2: float) -> float:
-    """The penalty of weights or biases; `name` is what the names of their regularizers begin with."""
+def penalties_of(layer: Any) -> list[float]:
+    """What a layer adds to the loss: its own `penalties()`, or those of its regularizers; see `regularizers_of`."""
+    if hasattr(layer, "penalties"):
+        found: list[float] = layer.penalties()
+        return found
+    return _Layer.penalties(layer)
+
+
+def add_penalty_gradients(layer: Any) -> None:
+    """Add the gradients of the penalties of a layer's regularizers to the gradients of its parameters, in place."""
+    for name, l1, l2 in _regularized(layer):
+        gradient = gradients_of(layer)[name]
+        try:
+            backend.ops.penalty.backward(gradient, parameters_of(layer)[name], l1=l1, l2=l2, out=gradient)
+        except (TypeError, ValueError) as error:
+            _rename(error, layer, name)
+            raise
+
+
+def _regularized(layer: Any) -> Iterator[tuple[str, float, float]]:
+    # parameter, l1 and l2, where one of them is not 0
+    for name, pair in regularizers_of(layer).items():
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"regularizers of {shown(layer)} must be pairs (l1, l2), got {shown(pair)} for {name!r}")
+        l1, l2 = pair
+        if l1 or l2:
+            if name not in parameters_of(layer):
+                raise ValueError(f"regularizers of {shown(layer)} must be for its parameters, "
+                                 f"{', '.join(parameters_of(layer))}, got {name!r}")
+            yield name, l1, l2
+
+
+def _penalty(layer: Any, name: str, l1: float, l2: float) -> float:
     try:
-        found: float = backend.ops.penalty.forward(values, l1=l1, l2=l2)
+        found: float = backend.ops.penalty.forward(as_floats(parameters_of(layer)[name], name=name), l1=l1, l2=l2)
     except (TypeError, ValueError) as error:
-        rename(error, l1=f"{name}_regularizer_l1", l2=f"{name}_regularizer_l2")
+        _rename(error, layer, name)
         raise
     return found
+
+
+def _rename(error: Exception, layer: Any, parameter: str) -> None:
+    # l1 and l2 are the book's attributes, or stand in `regularizers`
+    prefix = regularizer_prefix(parameter)
+    rename(error, **{each: f"{prefix}_{each}" if hasattr(layer, f"{prefix}_{each}") else
+                     f"{each} of regularizers[{parameter!r}]" for each in ("l1", "l2")})
 
 
 def result(found: Any, part: Any, name: str) -> Any:

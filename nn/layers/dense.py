@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from .. import backend, initializers
 from ..arrays import Array, as_floats, float_dtype, room
 from ..checks import Seed, checked, finite, flag, generator, rename, shown, whole
-from .base import NUMBERS, PROBABILITIES, Shape, _Layer, penalty
+from .base import NUMBERS, PROBABILITIES, Shape, _Layer, add_penalty_gradients
 
 ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
 
@@ -100,15 +100,11 @@ class Dense(_Layer):
                              f"must take samples of shape {shape}, not {self.n_inputs} inputs: add Flatten() before")
         return (self.n_neurons,)
 
-    def regularizers(self) -> tuple[tuple[float, float], tuple[float, float]]:
+    @property
+    def regularizers(self) -> dict[str, tuple[float, float]]:
         """(l1, l2) of the weights and of the biases."""
-        return ((self.weight_regularizer_l1, self.weight_regularizer_l2),
-                (self.bias_regularizer_l1, self.bias_regularizer_l2))
-
-    def penalties(self) -> list[float]:
-        """The penalties that the regularizers add to the loss: of the weights and of the biases, each only if set."""
-        return [penalty(name, values, l1, l2) for name, values, (l1, l2)
-                in zip(("weight", "bias"), self.parameters.values(), self.regularizers()) if l1 or l2]
+        return {"weights": (self.weight_regularizer_l1, self.weight_regularizer_l2),
+                "biases": (self.bias_regularizer_l1, self.bias_regularizer_l2)}
 
     def _parameter(self, values: ArrayLike, name: str, shape: tuple[int, int]) -> Array:
         self._need_thread()
@@ -154,15 +150,6 @@ class Dense(_Layer):
         except (TypeError, ValueError) as error:
             rename(error, dy="dvalues", x="inputs", w="weights", y="output")
             raise
-        name = "weight"
-        try:
-            for gradient, values, (l1, l2) in zip((self.dweights, biases), (self._weights, self._biases),
-                                                  self.regularizers()):
-                if l1 or l2:
-                    backend.ops.penalty.backward(gradient, values, l1=l1, l2=l2, out=gradient)
-                name = "bias"
-        except (TypeError, ValueError) as error:
-            rename(error, l1=f"{name}_regularizer_l1", l2=f"{name}_regularizer_l2")
-            raise
         self.dbiases = biases[None]
+        add_penalty_gradients(self)
         return self.dinputs

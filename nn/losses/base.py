@@ -11,18 +11,8 @@ from numpy.typing import ArrayLike
 from .. import backend
 from ..arrays import Array, Calling, as_array, as_floats
 from ..checks import flag
-from ..layers import penalty
+from ..layers import penalties_of
 from ..targets import Outputs, as_weights
-
-
-def _penalties(layer: Any) -> list[float]:
-    # of a user's own layer with the book's attributes
-    found = []
-    for name, values in (("weight", "weights"), ("bias", "biases")):
-        l1, l2 = (getattr(layer, f"{name}_regularizer_{kind}", 0) for kind in ("l1", "l2"))
-        if l1 or l2:
-            found.append(penalty(name, as_floats(getattr(layer, values)), l1, l2))
-    return found
 
 
 def weigh(values: Array, weights: Array) -> Array:
@@ -120,7 +110,7 @@ class Loss(Calling):
         """The penalties of the regularizers of a layer, or of all remembered layers."""
         total = 0.0
         for each in self.trainable_layers if layer is None else (layer,):
-            for found in each.penalties() if hasattr(each, "penalties") else _penalties(each):
+            for found in penalties_of(each):
                 total += found
         return total
 

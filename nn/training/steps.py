@@ -7,7 +7,7 @@ from .. import backend
 from ..arrays import Array
 from ..checks import shown
 from ..layers import Dropout, Layer
-from ..parameters import Parameters
+from ..parameters import Parameters, regularizers_of
 from .plans import Plan
 from .recording import METHODS, recordable, unchanged, writeable
 from .step import Data
@@ -63,7 +63,7 @@ class Steps:
         recorded_for = (plannable, frozen, data[0].dtype, backend.get_num_threads(), *self._parts(), model.clip_norm,
                         getattr(accuracy, "precision", None), getattr(accuracy, "threshold", None),
                         *[(layer.dropped, layer.seed) for layer in layers if isinstance(layer, Dropout)],
-                        *[layer.regularizers() for layer in layers if hasattr(layer, "regularizers")])
+                        *map(regularizers_of, parametrized))
         kinds = [(each.dtype, each.shape[1:]) for each in data]
         if len(data) > 1 and kinds != self._kinds:
             self.plans, self._kinds = {}, kinds
