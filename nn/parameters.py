@@ -49,9 +49,37 @@ def walk(layers: Iterable[Any]) -> list[Any]:
 def parameters_of(layer: Any) -> Mapping[str, Array]:
     """The parameters of a layer alone, without those of the layers that it is made of."""
     found = getattr(layer, "parameters", None)
-    if isinstance(found, Mapping):
-        return found
+    return found if isinstance(found, Mapping) else _parameters_of_book(layer)
+
+
+def _parameters_of_book(layer: Any) -> dict[str, Array]:
+    # the only place where layers are asked for the book's attributes
     return {name: getattr(layer, name) for name in BOOK if hasattr(layer, name)} if hasattr(layer, "weights") else {}
+
+
+def lacks_biases(layer: Any) -> bool:
+    """Whether a layer in the style of the book has weights, but no biases; one with names may have any parameters."""
+    by_name = any(isinstance(getattr(layer, each, None), Mapping) for each in ("parameters", "gradients"))
+    return not by_name and 0 < len(parameters_of(layer)) < len(BOOK)
+
+
+def get_parameter(layer: Any, name: str) -> Array:
+    """A parameter in the shape of the layer's attribute of that name, such as the biases (1, n) of a Dense; without
+    such an attribute as in `parameters`."""
+    found: Array = getattr(layer, name) if hasattr(layer, name) else parameters_of(layer)[name]
+    return found
+
+
+def set_parameter(layer: Any, name: str, values: Array) -> None:
+    """Assign a parameter in the shape of `get_parameter`; where there is no attribute to assign, copy the values into
+    the layer's array."""
+    try:
+        if hasattr(layer, name):
+            setattr(layer, name, values)
+            return
+    except AttributeError:  # a property that cannot be assigned
+        pass
+    parameters_of(layer)[name][...] = values
 
 
 def gradients_of(layer: Any) -> Mapping[str, Array | None]:

@@ -193,6 +193,18 @@ def test_nn_does_not_reach_into_the_kernels():
         assert not {"bench", "tests"} & {part for name in imports(path) for part in name.split(".")}, place
 
 
+def test_the_books_attributes_are_looked_up_in_one_file():
+    # a layer may have parameters of any names: nn asks `parameters_of` and `gradients_of`
+    for place, path in modules_of_nn().items():
+        if place in ("parameters", "nnfs", "training.model"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in (
+                    "getattr", "hasattr", "setattr"):
+                named = {each.value for each in node.args if isinstance(each, ast.Constant)}
+                assert not named & {"weights", "biases", "dweights", "dbiases"}, f"{path.name}:{node.lineno}"
+
+
 LONG = {  # files of code of more than 320 lines, and why they are one
     "kernels/core/elementary.py": "functions that share their reductions and polynomials",
     "kernels/matmul.py": "one operation: five loops and the tiles at their ends",

@@ -577,3 +577,58 @@ def test_layers_that_return_nothing(factor):
 
     found = check(model_of(nn.Dense(4, 3, rng=0), Square(), loss=Own()))
     assert failed(found) == ([] if factor == 2 else [("2 Square", "inputs")]), str(found)
+
+
+class Hidden:
+    """y = x * w, a layer whose parameter has a name, but no attribute of that name."""
+
+    def __init__(self):
+        self._scale = np.linspace(-1, 1, 4, dtype=np.float32)
+
+    @property
+    def parameters(self):
+        return {"scale": self._scale}
+
+    @property
+    def gradients(self):
+        return {"scale": self._gradient}
+
+    def forward(self, x, training=True):
+        self.inputs = x
+        return x * self.parameters["scale"]
+
+    def backward(self, dy):
+        self._gradient = (dy * self.inputs).sum(axis=0)
+        return dy * self.parameters["scale"]
+
+
+class InDict(Hidden):
+    """The same in a dict of the layer's own."""
+
+    parameters = None
+
+    def __init__(self):
+        super().__init__()
+        self.parameters = {"scale": self._scale}
+
+
+class ReadOnly(Hidden):
+    """The same with a property that cannot be assigned."""
+
+    scale = property(lambda self: self._scale)
+
+
+@pytest.mark.parametrize("kind", (Hidden, InDict, ReadOnly))
+def test_parameters_that_cannot_be_assigned(kind):
+    model = model_of(kind(), nn.Dense(4, 3, rng=0))
+    before = model.layers[0].parameters["scale"].copy()
+    found = check(model)
+    assert found and found.rows[1][:4] == (f"1 {kind.__name__}", "scale", (4,), 4)
+    assert np.array_equal(model.layers[0].parameters["scale"], before)
+
+    class Wrong(kind):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self._gradient *= 1.01
+            return dx
+    assert failed(check(model_of(Wrong(), nn.Dense(4, 3, rng=0)))) == [("1 Wrong", "scale")]

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from ..arrays import FLOAT32, FLOAT64, Array, as_floats
 from ..checks import Seed, flag, generator, positive, shown, whole
 from ..layers import Dense, Layer, penalties_of, result, with_parameters
-from ..parameters import gradients_of, parameters_of, walk, within
+from ..parameters import get_parameter, gradients_of, parameters_of, set_parameter, walk, within
 from ..training.model import Model
 from ..training.progress import say
 
@@ -120,11 +120,13 @@ def _float64(model: Model, rng: np.random.Generator) -> Model:
                 setattr(part, name, value.astype(np.float64))
             elif isinstance(value, np.dtype) and value == FLOAT32:
                 setattr(part, name, FLOAT64)
+            elif name == "parameters" and isinstance(value, dict):
+                setattr(part, name, {key: np.array(values, FLOAT64) for key, values in value.items()})
     twin.finalize()
     for layer in with_parameters(twin.layers):
         for name in parameters_of(layer):
-            values = getattr(layer, name)
-            setattr(layer, name, values + rng.normal(0, SHIFT, values.shape))
+            values = get_parameter(layer, name)
+            set_parameter(layer, name, values + rng.normal(0, SHIFT, values.shape))
     if isinstance(twin._step.joined, Dense):
         twin._step.joined.activation = None
     return twin
@@ -188,9 +190,9 @@ def _layer(label: str, layer: Layer, x: Array, dy: Array, dx: Any, states: list[
 
     def of(part: Layer, name: str, kept: Array) -> Callable[[Array], Array]:
         def terms(values: Array) -> Array:
-            setattr(part, name, values)
+            set_parameter(part, name, values)
             found = of_inputs(x)
-            setattr(part, name, kept)
+            set_parameter(part, name, kept)
             return found
         return terms
 
@@ -198,7 +200,7 @@ def _layer(label: str, layer: Layer, x: Array, dy: Array, dx: Any, states: list[
     for path, part in [("", layer), *within(layer)]:
         gradients = gradients_of(part)
         for name in parameters_of(part):
-            values, gradient = getattr(part, name).copy(), _copy(gradients[name])
+            values, gradient = get_parameter(part, name).copy(), _copy(gradients[name])
             if gradient is not None and values.shape == (1, *gradient.shape):  # biases
                 gradient = gradient[None]
             arrays.append(_Checked(label, f"{path}.{name}" if path else name, values.copy(), gradient,
