@@ -49,7 +49,7 @@ def walk(layers: Iterable[Any]) -> list[Any]:
 def parameters_of(layer: Any) -> Mapping[str, Array]:
     """The parameters of a layer alone, without those of the layers that it is made of."""
     found = getattr(layer, "parameters", None)
-    return found if isinstance(found, Mapping) else _parameters_of_book(layer)
+    return found if type(found) is dict or isinstance(found, Mapping) else _parameters_of_book(layer)
 
 
 def _parameters_of_book(layer: Any) -> dict[str, Array]:
@@ -85,7 +85,7 @@ def set_parameter(layer: Any, name: str, values: Array) -> None:
 def gradients_of(layer: Any) -> Mapping[str, Array | None]:
     """The gradients of the last backward, by the names of the parameters."""
     found = getattr(layer, "gradients", None)
-    if isinstance(found, Mapping):
+    if type(found) is dict or isinstance(found, Mapping):  # the first in a fifth of the time
         return found
     return {name: getattr(layer, f"d{name}", None) for name in parameters_of(layer)}
 
@@ -97,7 +97,7 @@ def regularizers_of(layer: Any) -> Mapping[str, tuple[float, float]]:
     if found is None:
         return {name: (getattr(layer, f"{regularizer_prefix(name)}_l1", 0.0),
                        getattr(layer, f"{regularizer_prefix(name)}_l2", 0.0)) for name in parameters_of(layer)}
-    if not isinstance(found, Mapping):
+    if type(found) is not dict and not isinstance(found, Mapping):
         raise TypeError(f"regularizers of {shown(layer)} must be a dict such as {{'weights': (l1, l2)}}, got "
                         f"{shown(found)}")
     return found

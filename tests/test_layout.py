@@ -209,7 +209,6 @@ LONG = {  # files of code of more than 320 lines, and why they are one
     "kernels/core/elementary.py": "functions that share their reductions and polynomials",
     "kernels/matmul.py": "one operation: five loops and the tiles at their ends",
     "nn/nnfs.py": "all names of the book, which its readers import with *",
-    "nn/optimizers.py": "to be split by families",
 }
 
 

@@ -3,6 +3,7 @@ import gc
 import inspect
 import math
 import pickle
+import re
 import weakref
 from decimal import Decimal
 from fractions import Fraction
@@ -397,3 +398,25 @@ def test_clip_gradients_against_torch(torch):
 def test_layers_without_gradients_cannot_be_clipped(layer):
     with pytest.raises(RuntimeError, match=f"{type(layer).__name__}.* has no gradients to clip: give trainable_layers"):
         nn.clip_gradients([layer], 1.0)
+
+
+@pytest.mark.parametrize("make", (nn.SGD, lambda: nn.SGD(momentum=0.5), nn.Adam))
+def test_a_layer_without_parameters_is_left_alone(make):
+    optimizer, layer = make(), nn.ReLU()
+    optimizer.pre_update_params()
+    optimizer.update_params(layer)
+    assert layer.parameters == {}
+
+
+def test_pickles_name_the_package_alone():
+    """As those do that were written when it was one file."""
+    optimizer, layer = nn.Adam(0.5), nn.Dense(2, 2, rng=0)
+    gradients(layer, np.random.default_rng(0))
+    optimizer.update_params(layer)
+    text = pickle.dumps((optimizer, layer), 0)
+    assert (found := re.findall(rb"nnjit\.nn\.optimizers\.(?:methods|base)", text)) and len({*found}) == 2
+    made, other = pickle.loads(re.sub(rb"nnjit\.nn\.optimizers\.(methods|base)", b"nnjit.nn.optimizers", text))
+    for each, of in ((optimizer, layer), (made, other)):
+        of.dweights, of.dbiases = np.ones((2, 2), np.float32), np.ones((1, 2), np.float32)
+        each.update_params(of)
+    assert np.array_equal(layer.weights, other.weights) and np.array_equal(layer.biases, other.biases)

@@ -529,7 +529,7 @@ def test_powers_of_old_files_are_running_products_as_far_as_anyone_trains(monkey
         assert optimizer._after(updates) == powers
         powers = powers[0] * 0.9, powers[1] * 0.999
     assert optimizer._after(800_000) == optimizer._after(2**52)  # they stay
-    monkeypatch.setattr(nn.optimizers, "MOST", 300)
+    monkeypatch.setattr(nn.optimizers.methods, "MOST", 300)
     assert optimizer._after(399) == pytest.approx((0.9**399, 0.999**399), rel=1e-12)
     assert nn.SGD()._after(2**52) == ()
 

@@ -51,7 +51,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
             lost = ", ".join(sorted(METHODS & {*vars(part)}))
             raise TypeError(f"{part!r} cannot be saved: its own {lost} would be lost")
     # a state that does not fit (say, of a momentum that was switched off) is not used again
-    states = [optimizer._kept(layer) if ours and parameters_of(layer) else None for layer in parts]
+    states = [optimizer._kept(layer, found) if ours and (found := parameters_of(layer)) else None for layer in parts]
     if type(model) not in NAMES:
         raise TypeError(f"{type(model).__name__} cannot be saved: it is not nn.Model, but a subclass")
     figures = {str(name): _figures(name, values) for name, values in model.history.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,13 +39,7 @@ class _Layer(Calling):
     @property
     def gradients(self) -> dict[str, Array | None]:
         """The gradients of the last `backward`, by the names of the parameters and in their shapes; None before it."""
-        found = {}
-        for name, values in self.parameters.items():
-            gradient = getattr(self, f"d{name}", None)
-            if gradient is not None and gradient.shape == (1, *values.shape):  # the book's biases
-                gradient = gradient[0]
-            found[name] = gradient
-        return found
+        return {name: getattr(self, f"d{name}", None) for name in self.parameter_names}
 
     @property
     def regularizers(self) -> Mapping[str, tuple[float, float]]:
@@ -55,7 +49,7 @@ class _Layer(Calling):
 
     def penalties(self) -> list[float]:
         """What the regularizers add to the loss: a number for each parameter that has one."""
-        return [_penalty(self, name, l1, l2) for name, l1, l2 in _regularized(self)]
+        return [_penalty(self, name, pair) for name, pair in regularizers_of(self).items() if pair != (0, 0)]
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -112,7 +106,10 @@ def penalties_of(layer: Any) -> list[float]:
 
 def add_penalty_gradients(layer: Any) -> None:
     """Add the gradients of the penalties of a layer's regularizers to the gradients of its parameters, in place."""
-    for name, l1, l2 in _regularized(layer):
+    for name, pair in regularizers_of(layer).items():
+        if pair == (0, 0):
+            continue
+        l1, l2 = _checked_pair(layer, name, pair)
         gradient = gradients_of(layer)[name]
         try:
             backend.ops.penalty.backward(gradient, parameters_of(layer)[name], l1=l1, l2=l2, out=gradient)
@@ -121,20 +118,17 @@ def add_penalty_gradients(layer: Any) -> None:
             raise
 
 
-def _regularized(layer: Any) -> Iterator[tuple[str, float, float]]:
-    # parameter, l1 and l2, where one of them is not 0
-    for name, pair in regularizers_of(layer).items():
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise TypeError(f"regularizers of {shown(layer)} must be pairs (l1, l2), got {shown(pair)} for {name!r}")
-        l1, l2 = pair
-        if l1 or l2:
-            if name not in parameters_of(layer):
-                raise ValueError(f"regularizers of {shown(layer)} must be for its parameters, "
-                                 f"{', '.join(parameters_of(layer))}, got {name!r}")
-            yield name, l1, l2
+def _checked_pair(layer: Any, name: str, pair: Any) -> Any:
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"regularizers of {shown(layer)} must be pairs (l1, l2), got {shown(pair)} for {name!r}")
+    if name not in parameters_of(layer):
+        raise ValueError(f"regularizers of {shown(layer)} must be for its parameters, "
+                         f"{', '.join(parameters_of(layer))}, got {name!r}")
+    return pair
 
 
-def _penalty(layer: Any, name: str, l1: float, l2: float) -> float:
+def _penalty(layer: Any, name: str, pair: Any) -> float:
+    l1, l2 = _checked_pair(layer, name, pair)
     try:
         found: float = backend.ops.penalty.forward(as_floats(parameters_of(layer)[name], name=name), l1=l1, l2=l2)
     except (TypeError, ValueError) as error:

@@ -89,6 +89,16 @@ class Dense(_Layer):
     def biases(self, values: ArrayLike) -> None:
         self._biases = self._parameter(values, "biases", (1, self.n_neurons)).reshape(-1)
 
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """The weights (n_inputs, n_neurons) and the biases (n_neurons,)."""
+        return {"weights": self._weights, "biases": self._biases}
+
+    @property
+    def gradients(self) -> dict[str, Array | None]:
+        """`dweights` and `dbiases` in the shapes of the parameters; None before `backward`."""
+        return {"weights": self.dweights, "biases": None if self.dbiases is None else self.dbiases.reshape(-1)}
+
     def adopt_gradient(self, parameter: str, values: Array) -> None:
         """Make an array the gradient of this parameter without a copy."""
         setattr(self, f"d{parameter}", values[None] if parameter == "biases" else values)
