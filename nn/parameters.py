@@ -142,7 +142,7 @@ class Parameters:
         """Whether an array may share memory with parameters or gradients."""
         return np.may_share_memory(x, self.values) or np.may_share_memory(x, self.gradients)
 
-    def take(self) -> bool:
+    def copy_assigned(self) -> bool:
         """Copy in arrays assigned to layers since. If their shape or dtype differs, do nothing and return False."""
         changed = [(layer, name, array, view) for layer, views in zip(self.layers, self._views)
                    for (name, array), view in zip(layer.parameters.items(), views.values()) if array is not view]

@@ -37,9 +37,9 @@ def _half_wave(x: float) -> float:
     return (1.0 + cosine) * (1.0 + cosine)
 
 
-def foreseeable(rate: float | Schedule) -> bool:
+def _known_in_advance(rate: float | Schedule) -> bool:
     """Whether the rates of later updates may be computed now: not those of a user's function, which may have state."""
-    return not callable(rate) or type(rate).__module__ == __name__ and all(map(foreseeable, vars(rate).values()))
+    return not callable(rate) or type(rate).__module__ == __name__ and all(map(_known_in_advance, vars(rate).values()))
 
 
 def _as_rate(name: str, value: Any) -> Any:

@@ -125,7 +125,7 @@ def public(module):
                                        and value.__module__ == module.__name__])
 
 
-INNER = {"find", "foreseeable", "History"}  # not for users: what Dense and optimizers call, and what train returns
+INNER = {"find", "History"}  # not for users: what Dense calls, and what train returns
 
 
 def test_the_page_of_nn_has_all_names():

@@ -685,7 +685,6 @@ for schedule in (nn.schedules.Constant(0.5), nn.schedules.Step(0.5, every=2), nn
     declare(f"{type(schedule).__name__} of an iteration", lambda iteration, schedule=schedule: schedule(iteration),
             iteration=Whole(least=0))
 
-declare("schedules.foreseeable", DUCK, rate=DUCK)
 
 declare("scores.confusion_matrix", lambda **given: nn.scores.confusion_matrix(**{"predictions": GRID, "y": CLASSES,
                                                                                  **given}),

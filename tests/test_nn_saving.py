@@ -526,12 +526,12 @@ def test_a_count_of_steps_beyond_all_powers_takes_no_time(tmp_path):
 def test_powers_of_old_files_are_running_products_as_far_as_anyone_trains(monkeypatch):
     optimizer, powers = nn.Adam(), (1.0, 1.0)
     for updates in range(400):
-        assert optimizer._after(updates) == powers
+        assert optimizer._powers_after(updates) == powers
         powers = powers[0] * 0.9, powers[1] * 0.999
-    assert optimizer._after(800_000) == optimizer._after(2**52)  # they stay
+    assert optimizer._powers_after(800_000) == optimizer._powers_after(2**52)  # they stay
     monkeypatch.setattr(nn.optimizers.methods, "MOST", 300)
-    assert optimizer._after(399) == pytest.approx((0.9**399, 0.999**399), rel=1e-12)
-    assert nn.SGD()._after(2**52) == ()
+    assert optimizer._powers_after(399) == pytest.approx((0.9**399, 0.999**399), rel=1e-12)
+    assert nn.SGD()._powers_after(2**52) == ()
 
 
 def test_a_beta_changed_in_a_training_is_remembered(tmp_path):

@@ -51,7 +51,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
             lost = ", ".join(sorted(METHODS & {*vars(part)}))
             raise TypeError(f"{part!r} cannot be saved: its own {lost} would be lost")
     # a state that does not fit (say, of a momentum that was switched off) is not used again
-    states = [optimizer._kept(layer, found) if ours and (found := parameters_of(layer)) else None for layer in parts]
+    states = [optimizer._fitting_state(layer, found) if ours and (found := parameters_of(layer)) else None
+              for layer in parts]
     if type(model) not in NAMES:
         raise TypeError(f"{type(model).__name__} cannot be saved: it is not nn.Model, but a subclass")
     figures = {str(name): _figures(name, values) for name, values in model.history.items()}
@@ -140,7 +141,7 @@ def _set_layers(model: Any, description: dict[str, Any], arrays: dict[str, Array
                 layer.trainable = trainable
     # in files without powers all layers were updated in each step
     powers = (_for_each(parts, "powers", description) if "powers" in description else
-              [optimizer and [*optimizer._after(optimizer.iterations)]] * len(parts))
+              [optimizer and [*optimizer._powers_after(optimizer.iterations)]] * len(parts))
     for place, layer, calls, power in zip(places, parts, _for_each(parts, "calls", description), powers):
         with placed(f"layer {place}"):
             if hasattr(layer, "calls"):

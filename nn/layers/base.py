@@ -25,7 +25,7 @@ class _Layer(Calling):
     # the parameters are the attributes of these names, their arrays those with an underscore before, and the gradients
     # those with a d
     parameter_names: tuple[str, ...] = ()
-    _leaves_out = False  # whether `backward(dvalues, input_gradient=False)` leaves out the gradient of the inputs
+    _skips_input_gradient = False  # whether `backward` takes `input_gradient=False`
     _model: Any = None  # a weak reference to the model that was finalized with it last
     inputs: Array | None = None
     output: Array | None = None

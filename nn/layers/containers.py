@@ -39,7 +39,7 @@ def backward(layers: Sequence[Layer], gradient: Any, input_gradient: bool = True
     for layer, part in reversed([*zip(layers, layers if parts is None else parts)]):
         if layer is not first:
             gradient = result(part.backward(gradient), layer, "dinputs")
-        elif isinstance(layer, _Layer) and layer._leaves_out:
+        elif isinstance(layer, _Layer) and layer._skips_input_gradient:
             return part.backward(gradient, input_gradient=False)
         else:
             part.backward(gradient)
@@ -49,7 +49,7 @@ def backward(layers: Sequence[Layer], gradient: Any, input_gradient: bool = True
 
 class _Container(_Layer):
     _gives: Any = NUMBERS
-    _leaves_out = True
+    _skips_input_gradient = True
 
     @property
     def trainable_layers(self) -> list[Layer]:

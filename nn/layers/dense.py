@@ -38,7 +38,7 @@ class Dense(_Layer):
     """
 
     parameter_names = ("weights", "biases")
-    _leaves_out = True
+    _skips_input_gradient = True
     dweights: Array | None = None
     dbiases: Array | None = None
     _weights: Array

@@ -15,7 +15,7 @@ from ..arrays import Array, aligned, as_floats
 from ..checks import checked, finite, rename, whole
 from ..layers import Layer
 from ..parameters import Parameters, gradients_of, parameters_of
-from ..schedules import Schedule, _as_rate, foreseeable
+from ..schedules import Schedule, _as_rate, _known_in_advance
 
 
 class _State:
@@ -29,19 +29,19 @@ class _State:
 
 class _Recorded(NamedTuple):
     optimizer: Any
-    kind: Any
+    variant: Any
     replay: Any
     arguments: int  # of the call
     states: list[_State]
     arrays: list[tuple[Array, ...]]  # of these states
 
 
-def _alike(states: list[_State]) -> bool:
+def _same_powers(states: list[_State]) -> bool:
     powers = states[0].powers
     return all(state.powers == powers for state in states)
 
 
-def _count(states: list[_State], powers: tuple[float, ...]) -> None:
+def _set_powers(states: list[_State], powers: tuple[float, ...]) -> None:
     # one call without Python code: after Ctrl-C all are still alike
     list(map(setattr, states, repeat("powers"), repeat(powers, len(states))))
 
@@ -105,7 +105,7 @@ class _Optimizer:
         """Update `layer.weights` and `layer.biases` in place from `layer.dweights` and `layer.dbiases`."""
         parameters, gradients, start = parameters_of(layer), gradients_of(layer), 0
         state = self._state(layer, parameters)
-        powers = self._next(state.powers)
+        powers = self._next_powers(state.powers)
         numbers, n = self._numbers(powers), len(state.arrays) // max(1, len(parameters))
         for name, values in parameters.items():
             try:
@@ -115,7 +115,7 @@ class _Optimizer:
                 raise
         state.powers = powers
 
-    def _kept(self, layer: Layer, parameters: Mapping[str, Array]) -> _State | None:
+    def _fitting_state(self, layer: Layer, parameters: Mapping[str, Array]) -> _State | None:
         # the state of a layer, if it fits the parameters
         state, n = self._states.get(layer), self.buffers
         if state is None or len(state.arrays) != n * len(parameters):
@@ -126,7 +126,7 @@ class _Optimizer:
         return state
 
     def _state(self, layer: Layer, parameters: Mapping[str, Array]) -> _State:
-        state = self._kept(layer, parameters)
+        state = self._fitting_state(layer, parameters)
         if state is None:
             state = self._states.setdefault(layer, _State())
             state.powers = self.powers
@@ -141,39 +141,41 @@ class _Optimizer:
         """
         known: Any = parameters.updating if self.recorded(parameters) else None
         states = known.states if known else [self._state(layer, layer.parameters) for layer in parameters.layers]
-        if not _alike(states):
+        if not _same_powers(states):
             for layer in parameters.layers:
                 self.update_params(layer)
             return
-        powers = self._next(states[0].powers)
+        powers = self._next_powers(states[0].powers)
         numbers = self._numbers(powers)  # in the order of step's keywords, as the kernel takes them
         if known is None:
             whole = self._join(parameters)  # an earlier recording uses the arrays that were joined before
-            _count(states, powers)
+            _set_powers(states, powers)
             with backend.capture() as calls:
                 self._step(parameters.values, parameters.gradients, *whole, **numbers)
             parameters.updating = None if calls.foreign else _Recorded(
-                self, self._kind, backend.Replay(calls), len(calls[0][1]), states, [state.arrays for state in states])
+                self, self._variant, backend.Replay(calls), len(calls[0][1]), states,
+                [state.arrays for state in states])
         else:
             known.replay.floats(0, known.arguments - len(numbers), list(numbers.values()))
-            _count(states, powers)  # before the call: Ctrl-C is raised as soon as it returns
+            _set_powers(states, powers)  # before the call: Ctrl-C is raised as soon as it returns
             known.replay.run()
 
     def recorded(self, parameters: Parameters) -> bool:
         """Whether `update_all` makes a recorded call."""
         known = parameters.updating
-        return (known is not None and known.optimizer is self and known.kind == self._kind and backend.name == "numba"
-                and all(map(is_, [state.arrays for state in known.states], known.arrays)) and _alike(known.states))
+        return (known is not None and known.optimizer is self and known.variant == self._variant
+                and backend.name == "numba" and _same_powers(known.states)
+                and all(map(is_, [state.arrays for state in known.states], known.arrays)))
 
     @property
-    def _kind(self) -> Any:
+    def _variant(self) -> Any:
         # what chooses the loop nest: a change needs another recording
         return self.buffers
 
     def ahead(self, parameters: Parameters, steps: int) -> Array | None:
         """The numbers of the next updates by a recorded call, a row for each, in the order of the kernel's keywords;
         these steps then count. None, and no step counts, if they are not known in advance."""
-        if not foreseeable(self.learning_rate):
+        if not _known_in_advance(self.learning_rate):
             return None
         try:
             rates = self._rates(steps)
@@ -184,7 +186,7 @@ class _Optimizer:
         table = np.empty((steps, len(numbers)))
         table[:] = list(numbers.values())
         table[:, 0] = rates
-        _count(states, self._foresee(table, states[0].powers))
+        _set_powers(states, self._fill_corrections(table, states[0].powers))
         vars(self).update(iterations=self.iterations + steps, current_learning_rate=table.item(-1, 0))
         return table
 
@@ -208,15 +210,15 @@ class _Optimizer:
             state.arrays = arrays
         return whole
 
-    def _next(self, powers: tuple[float, ...]) -> tuple[float, ...]:
+    def _next_powers(self, powers: tuple[float, ...]) -> tuple[float, ...]:
         # those of a layer's next update
         return powers
 
-    def _after(self, updates: int) -> tuple[float, ...]:
+    def _powers_after(self, updates: int) -> tuple[float, ...]:
         # so many updates with the numbers of now
         return self.powers
 
-    def _foresee(self, table: Array, powers: tuple[float, ...]) -> tuple[float, ...]:
+    def _fill_corrections(self, table: Array, powers: tuple[float, ...]) -> tuple[float, ...]:
         # the numbers of the next updates that depend on powers, into their rows; returns the last update's powers
         return powers
 

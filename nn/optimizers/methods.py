@@ -15,7 +15,7 @@ from .base import _Optimizer
 
 MOST = 10**7  # updates whose betas are multiplied one by one, which takes half a second
 
-_share = partial(finite, below=1)
+_fraction = partial(finite, below=1)
 
 
 class SGD(_Optimizer):
@@ -29,7 +29,7 @@ class SGD(_Optimizer):
     without momentum.
     """
 
-    momentum: float = checked(_share)
+    momentum: float = checked(_fraction)
     nesterov: bool = checked(flag)
 
     def __init__(self, learning_rate: float | Schedule = 1.0, decay: float = 0.0, momentum: float = 0.0,
@@ -45,7 +45,7 @@ class SGD(_Optimizer):
         return 1 if self.momentum else 0
 
     @property
-    def _kind(self) -> Any:
+    def _variant(self) -> Any:
         return self.buffers, self.nesterov
 
     def _numbers(self, powers: tuple[float, ...]) -> dict[str, float]:
@@ -87,7 +87,7 @@ class RMSprop(_Optimizer):
 
     buffers = 1
     epsilon: float = checked(finite)
-    rho: float = checked(_share)
+    rho: float = checked(_fraction)
 
     def __init__(self, learning_rate: float | Schedule = 0.001, decay: float = 0.0, epsilon: float = 1e-7,
                  rho: float = 0.9) -> None:
@@ -103,7 +103,7 @@ class RMSprop(_Optimizer):
 
 
 def _product(beta: float, count: int) -> float:
-    """beta ** count, up to MOST with the bits of `Adam._next`; beyond, faster, for files that claim more updates."""
+    """beta ** count, up to MOST with the bits of `Adam._next_powers`; beyond, faster, for files that claim more."""
     power = 1.0
     for _ in range(min(count, MOST)):
         before, power = power, power * beta
@@ -125,8 +125,8 @@ class Adam(_Optimizer):
     buffers = 2
     powers = (1.0, 1.0)  # the products of the betas of all updates
     epsilon: float = checked(finite)
-    beta_1: float = checked(_share)
-    beta_2: float = checked(_share)
+    beta_1: float = checked(_fraction)
+    beta_2: float = checked(_fraction)
     weight_decay: float = checked(finite)
 
     def __init__(self, learning_rate: float | Schedule = 0.001, decay: float = 0.0, epsilon: float = 1e-7,
@@ -137,14 +137,14 @@ class Adam(_Optimizer):
         self.beta_2 = beta_2
         self.weight_decay = weight_decay
 
-    def _next(self, powers: tuple[float, ...]) -> tuple[float, ...]:
+    def _next_powers(self, powers: tuple[float, ...]) -> tuple[float, ...]:
         # beta ** t as a running product: libm's pow differs between machines
         return powers[0] * self.beta_1, powers[1] * self.beta_2
 
-    def _after(self, updates: int) -> tuple[float, ...]:
+    def _powers_after(self, updates: int) -> tuple[float, ...]:
         return _product(self.beta_1, updates), _product(self.beta_2, updates)
 
-    def _foresee(self, table: Array, powers: tuple[float, ...]) -> tuple[float, ...]:
+    def _fill_corrections(self, table: Array, powers: tuple[float, ...]) -> tuple[float, ...]:
         first, second = (list(accumulate(repeat(beta, len(table)), mul, initial=power))[1:]
                          for beta, power in zip((self.beta_1, self.beta_2), powers))
         table[:, 1], table[:, 2] = 1 - np.array(first), 1 - np.array(second)

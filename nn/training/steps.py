@@ -53,7 +53,7 @@ class Steps:
         self.why = self._reason(data, parametrized, trained)
         plannable = self.why is None
         if plannable and (self.parameters is None or self.parameters.layers != trained
-                          or not self.parameters.take()):
+                          or not self.parameters.copy_assigned()):
             self.parameters = Parameters(trained)
             self.plans, self.halves = {}, None
         accuracy, layers = model.accuracy, model._walked
