@@ -420,3 +420,16 @@ def test_pickles_name_the_package_alone():
         of.dweights, of.dbiases = np.ones((2, 2), np.float32), np.ones((1, 2), np.float32)
         each.update_params(of)
     assert np.array_equal(layer.weights, other.weights) and np.array_equal(layer.biases, other.biases)
+
+
+def test_a_momentum_switched_on_and_off_between_updates():
+    optimizer, layer = nn.SGD(0.5), nn.Dense(1, 1, dtype=np.float64, initializer="zeros")
+    expected, velocity = 0.0, 0.0
+    for momentum in (0, 0.5, 0.5, 0, 0.25):
+        layer.dweights, layer.dbiases = np.ones((1, 1)), np.ones((1, 1))
+        optimizer.momentum = momentum
+        optimizer.update_params(layer)
+        velocity = momentum * velocity - 0.5
+        expected += velocity
+        velocity = velocity if momentum else 0.0
+        assert layer.weights == layer.biases == expected
