@@ -24,6 +24,7 @@ from .backend import use
 from .data import datasets, preparation
 from .inspect import scores
 from .inspect.gradients import check_gradients
+from .inspect.summary import summary
 from .layers import (ELU, GELU, Dense, Dropout, Flatten, Hardswish, Identity, Input, LeakyReLU, Linear, LogSoftmax,
                      Parallel, ReLU, Residual, Sequential, SiLU, Sigmoid, Softmax, Softplus, Step, Tanh)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
@@ -43,4 +44,4 @@ __all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "Binary
            "NegativeLogLikelihood", "Parallel", "RMSprop", "ReLU", "RegressionAccuracy", "Residual", "Sequential",
            "SiLU", "Sigmoid", "SigmoidBinaryCrossentropy", "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus",
            "Step", "StopTraining", "Tanh", "TopKAccuracy", "callbacks", "check_gradients", "clip_gradients", "datasets",
-           "initializers", "nnfs", "preparation", "schedules", "scores", "use"]
+           "initializers", "nnfs", "preparation", "schedules", "scores", "summary", "use"]

@@ -143,7 +143,8 @@ ROOMS = {"ground": GROUND, "layers": PARTS, "losses": PARTS, "metrics": PARTS, "
          "data": ("ground", "data"), "training": (*PARTS, "training"), "inspect": (*PARTS, "training", "inspect"),
          "formats": (*PARTS, "training", "formats"), "nnfs": (*PARTS, "training", "formats"),
          "commands": (*PARTS, "data", "training", "inspect", "formats", "commands")}
-LATE = {("training.model", "formats.native")}  # imported at the call of save or load, which that module is made for
+# imported at the call of save, load or summary, which that module is made for
+LATE = {("training.model", "formats.native"), ("training.model", "inspect.summary")}
 
 
 def modules_of_nn():

@@ -574,6 +574,8 @@ declare("check_gradients", lambda **given: str(nn.check_gradients(**{
     model=OneOf(bad=(3, None, nn.Model, [])), X=Floats(named="X|inputs|X and y|checked data"), y=Labels(),
     numbers=Whole(none=True), step=Number(zero=False), tolerance=Number(zero=False), seed=Seed())
 
+declare("summary", lambda model: str(nn.summary(model)), model=OneOf(bad=(3, None, nn.Model, [])))
+
 WATCH = dict(watch=OneOf("loss", bad=(3, 10**5000, None, b"loss", [])), minimize=Flag(none=True),
              model=OneOf(bad=(3, None, nn.Model, "m")))
 declare("callbacks.EarlyStopping", lambda **given: nn.callbacks.EarlyStopping(**{"model": network(), **given}).watch,

@@ -9,8 +9,8 @@ from .activations import (ELU, GELU, Hardswish, LeakyReLU, Linear, LogSoftmax, R
                           Step, Tanh)
 from .base import (LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Layer, _Layer, add_penalty_gradients,
                    penalties_of, result)
-from .containers import (Identity, Residual, Sequential, backward, check_use, forward, is_trainable, shape_through,
-                         stand_in, trained, unfolded, with_parameters)
+from .containers import (Identity, Residual, Sequential, _Container, backward, check_use, entering, forward,
+                         is_trainable, shape_of, shape_through, stand_in, trained, unfolded, with_parameters)
 from .dense import Dense
 from .dropout import Dropout
 from .parallel import Parallel
@@ -18,6 +18,6 @@ from .shape import Flatten, Input, as_shape
 
 __all__ = ["Dense", "Dropout", "ELU", "Flatten", "GELU", "Hardswish", "Identity", "Input", "LOGARITHMS", "Layer",
            "LeakyReLU", "Linear", "LogSoftmax", "NUMBERS", "PASSED", "PROBABILITIES", "Parallel", "ReLU", "Residual",
-           "SHARES", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step", "Tanh", "_Layer",
-           "add_penalty_gradients", "as_shape", "backward", "check_use", "forward", "is_trainable", "penalties_of",
-           "result", "shape_through", "stand_in", "trained", "unfolded", "with_parameters"]
+           "SHARES", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step", "Tanh", "_Container", "_Layer",
+           "add_penalty_gradients", "as_shape", "backward", "check_use", "entering", "forward", "is_trainable",
+           "penalties_of", "result", "shape_of", "shape_through", "stand_in", "trained", "unfolded", "with_parameters"]

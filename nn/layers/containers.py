@@ -51,6 +51,10 @@ class _Container(_Layer):
     _gives: Any = NUMBERS
     _skips_input_gradient = True
 
+    def _entering(self, shape: Shape | None) -> dict[str, Shape | None]:
+        # the shapes that its layers get, by their names
+        raise NotImplementedError
+
     @property
     def trainable_layers(self) -> list[Layer]:
         """The layers within it that have parameters and are not frozen."""
@@ -92,6 +96,9 @@ class Sequential(_Container):
     def output_shape(self, shape: Shape | None) -> Shape | None:
         """The last layer's. Raises ValueError for layers that do not fit."""
         return shape_through(self.layers, shape)
+
+    def _entering(self, shape: Shape | None) -> dict[str, Shape | None]:
+        return entering(self.layers, shape)
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs of the first."""
@@ -178,12 +185,18 @@ class Residual(_Container):
 
     def output_shape(self, shape: Shape | None) -> Shape | None:
         """That of body and shortcut. Raises ValueError if they differ."""
+        return shape_of(self.activation, self._sum(shape))
+
+    def _entering(self, shape: Shape | None) -> dict[str, Shape | None]:
+        return {"body": shape, "shortcut": shape, "activation": self._sum(shape)}
+
+    def _sum(self, shape: Shape | None) -> Shape | None:
         found = self.body.output_shape(shape)
         beside = shape if self.shortcut is None else shape_of(self.shortcut, shape)
         if found is not None and beside is not None and found != beside:
             raise ValueError(f"has a body that gives {found} and a shortcut that gives {beside}: give a layer as "
                              f"shortcut, such as shortcut=Dense({beside[0]}, {found[0]})")
-        return shape_of(self.activation, found if found is not None else beside)
+        return found if found is not None else beside
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The outputs for inputs (N, ...)."""
@@ -233,6 +246,15 @@ def shape_through(layers: Sequence[Layer], shape: Shape | None, first: int = 1) 
         except ValueError as error:
             raise ValueError(f"layer {number}, {layer}, {error}") from None
     return shape
+
+
+def entering(layers: Sequence[Layer], shape: Shape | None) -> dict[str, Shape | None]:
+    """The shape that each of layers in a row gets, by its number from 0 on, as text."""
+    found = {}
+    for number, layer in enumerate(layers):
+        found[str(number)] = shape
+        shape = shape_of(layer, shape)
+    return found
 
 
 def stand_in(layer: Layer) -> Layer:

@@ -54,6 +54,9 @@ class Parallel(_Container):
             raise ValueError(f"has branches that give different shapes, {known}: {self.join} needs the same")
         return known[0] if known else None
 
+    def _entering(self, shape: Shape | None) -> dict[str, Shape | None]:
+        return {str(number): shape for number in range(len(self.layers))}
+
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The joined outputs for inputs (N, ...)."""
         training = flag("training", training)

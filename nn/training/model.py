@@ -17,6 +17,7 @@ from . import endings, halves
 from .guards import Part, by_one_thread, check_part
 from .history import History, note
 from .network import Network
+from .progress import say
 from .recording import ours
 from .step import Data, Step
 from .trainer import Order, StopTraining, Trainer, as_callbacks
@@ -297,6 +298,15 @@ class Model(Network):
         data = self._samples("evaluation", X, y, sample_weight)
         self._steps.shown = None
         return self._step.evaluate(data, batch_size)
+
+    def summary(self) -> None:
+        """Print the layers with their shapes and numbers of parameters; `nn.summary(model)` returns them.
+
+        Shapes are known from the first layer that says them on, or from the `input_shape` of `finalize`. Raises
+        ValueError for layers that do not fit.
+        """
+        from ..inspect.summary import summary  # which imports this package
+        say(str(summary(self)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole model to `path`: layers, loss, optimizer with its state, accuracy and history.
