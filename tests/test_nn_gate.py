@@ -310,6 +310,12 @@ def forwarded():
     return model
 
 
+def finalized(input_shape):
+    model = nn.Model([nn.ReLU()])
+    model.finalize(input_shape)
+    return [row.shape for row in nn.summary(model).rows]
+
+
 def parameters(model):
     return model.get_parameters(), dict(model.history)
 
@@ -374,7 +380,7 @@ def chosen(twin):
 DECLARED = {}  # by name what is called with keywords, and the kind of each
 
 
-def declare(name, call, **kinds):
+def declare(name, call, /, **kinds):
     DECLARED[name] = call, kinds
 
 
@@ -451,6 +457,7 @@ for name in nn.__all__:
         declare(f"{name}.adopt", DUCK, parameter=DUCK, values=DUCK)
         declare(f"{name}.adopt_gradient", DUCK, parameter=DUCK, values=DUCK)
         declare(f"{name}.output_shape", DUCK, shape=DUCK)
+        declare(f"{name}.prepare", DUCK, inputs=DUCK, name=DUCK)
 
 # losses, and what Model asks of them with arguments that it has checked
 WEIGHTS = Floats(np.array([0.0, 1, 2, 1]), none=True, finite=True)
@@ -529,12 +536,14 @@ FIT = {"X": Floats(shapes=(), named="X|inputs|X and y|training data"), "y": Labe
 declare("Model", DUCK)
 declare("Model.add", lambda layer: network().add(layer),
         layer=OneOf(bad=(3, -10**5000, None, "Dense", nn.Dense, {}, []), named="add"))
+declare("Model.finalize", lambda input_shape: finalized(input_shape),
+        input_shape=Whole(most=2**63, none=True, also=([2],)))
 declare("Model.set", lambda **given: network().set(**given), clip_norm=Number(none=True),
         **{name: OneOf(bad=("text", kind)) for name, kind in (
             ("loss", nn.Huber), ("optimizer", nn.SGD), ("accuracy", nn.Accuracy))})
 declare("Model.clip_norm", lambda clip_norm: setattr(network(), "clip_norm", clip_norm), clip_norm=Number(none=True))
 declare("Model.forward", lambda **given: network().forward(**{"X": SINGLE, **given}), training=FLAG, X=Floats(
-    named="inputs", shapes=((0, 3), (3, 3), (5, 3))))
+    shapes=((0, 3), (3, 3), (5, 3))))
 declare("Model.backward", lambda **given: forwarded().backward(**{"output": unit.astype("f4"), "y": CLASSES, **given}),
         output=Floats(unit, named="output|y|labels|X and y"), y=Labels(),
         input_gradient=FLAG)

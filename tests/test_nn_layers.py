@@ -363,7 +363,7 @@ def test_the_width_behind_input_is_known():
         model = nn.Model()
         for layer in (first, *([nn.Flatten()] if len(first.shape) == 2 else []), nn.Dense(11, 2)):
             model.add(layer)
-        with pytest.raises(ValueError, match=r"Dense\(11, 2\), must take the 12 outputs of the layer before it"):
+        with pytest.raises(ValueError, match=r"Dense\(11, 2\), must take 12 inputs, not 11"):
             model.finalize()
 
 

@@ -631,7 +631,7 @@ def test_text_as_targets_names_the_encoder():
 def test_what_finalize_finds():
     with pytest.raises(ValueError, match="no layers"):
         build()
-    with pytest.raises(ValueError, match=r"layer 3, Dense\(4, 3\), must take the 5 outputs of the layer before it"):
+    with pytest.raises(ValueError, match=r"layer 3, Dense\(4, 3\), must take 5 inputs, not 4"):
         build(nn.Dense(2, 5), nn.ReLU(), nn.Dense(4, 3))
     layer = nn.Dense(2, 2)
     with pytest.raises(ValueError, match="added twice"):

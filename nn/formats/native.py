@@ -24,7 +24,7 @@ FORMAT = "nnjit model 1"
 DESCRIPTION = "model.json"
 NEEDED = ("format", "class", "layers", "loss", "optimizer", "accuracy", "clip_norm", "history", "iterations",
           "learning_rate", "calls")
-LATER = ("balanced", "precision_given", "powers", "trainable")  # older files lack some of these
+LATER = ("balanced", "input_shape", "precision_given", "powers", "trainable")  # older files lack some of these
 COUNT = 2**52  # the most steps in a file
 
 
@@ -60,7 +60,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
                    "loss": describe(model.loss), "balanced": getattr(model.loss, "balanced", None),
                    "optimizer": describe(optimizer), "accuracy": describe(model.accuracy),
                    "precision_given": getattr(model.accuracy, "_given", None),
-                   "clip_norm": describe(model.clip_norm),
+                   "clip_norm": describe(model.clip_norm), "input_shape": describe(model._input_shape),
                    "history": {name: [] for name in figures},
                    "iterations": _count(getattr(optimizer, "iterations", 0)),
                    "learning_rate": describe(getattr(optimizer, "current_learning_rate", 0.0)),
@@ -103,7 +103,7 @@ def _restore(arrays: dict[str, Array]) -> Any:
     _set_history(model, description, arrays)
     if arrays:
         raise ValueError(f"it has {', '.join(arrays)}, which belongs to no layer and no history of {DESCRIPTION}")
-    model.finalize()
+    model.finalize(description.get("input_shape"))
     return model
 
 

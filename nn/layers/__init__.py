@@ -7,7 +7,7 @@ returns new arrays.
 
 from .activations import (ELU, GELU, Hardswish, LeakyReLU, Linear, LogSoftmax, ReLU, SiLU, Sigmoid, Softmax, Softplus,
                           Step, Tanh)
-from .base import (LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Layer, _Layer, add_penalty_gradients,
+from .base import (LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Layer, Shape, _Layer, add_penalty_gradients,
                    penalties_of, result)
 from .containers import (Identity, Residual, Sequential, _Container, backward, check_use, entering, forward,
                          is_trainable, shape_of, shape_through, stand_in, trained, unfolded, with_parameters)
@@ -18,6 +18,7 @@ from .shape import Flatten, Input, as_shape
 
 __all__ = ["Dense", "Dropout", "ELU", "Flatten", "GELU", "Hardswish", "Identity", "Input", "LOGARITHMS", "Layer",
            "LeakyReLU", "Linear", "LogSoftmax", "NUMBERS", "PASSED", "PROBABILITIES", "Parallel", "ReLU", "Residual",
-           "SHARES", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step", "Tanh", "_Container", "_Layer",
-           "add_penalty_gradients", "as_shape", "backward", "check_use", "entering", "forward", "is_trainable",
-           "penalties_of", "result", "shape_of", "shape_through", "stand_in", "trained", "unfolded", "with_parameters"]
+           "SHARES", "Sequential", "Shape", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step", "Tanh", "_Container",
+           "_Layer", "add_penalty_gradients", "as_shape", "backward", "check_use", "entering", "forward",
+           "is_trainable", "penalties_of", "result", "shape_of", "shape_through", "stand_in", "trained", "unfolded",
+           "with_parameters"]

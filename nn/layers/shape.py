@@ -18,6 +18,8 @@ DIMENSIONS = 63  # the most of a sample: NumPy's arrays have 64
 def as_shape(name: str, shape: int | Sequence[int]) -> Shape:
     """The shape of a sample as a tuple. Raises TypeError or ValueError as `Input` does, naming the argument."""
     sizes = tuple(map(scalar, shape if isinstance(shape, (tuple, list)) else (shape,)))
+    if not sizes:
+        raise ValueError(f"{name} must be of numbers of at least 1, got {shown(shape)}")
     for size in sizes:
         if not is_whole(size):
             raise TypeError(f"{name} must be a whole number or several, got {shown(shape)}")
@@ -55,7 +57,7 @@ class Input(_Layer):
     def output_shape(self, shape: Shape | None) -> Shape | None:
         """The shape that was given. Raises ValueError for samples of another one."""
         if shape not in (None, self.shape):
-            raise ValueError(f"must take samples of shape {shape}, as the layer before it gives them")
+            raise ValueError(f"must take samples of shape {shape}, not {self.shape}")
         return self.shape
 
     def backward(self, dvalues: ArrayLike) -> Array:

@@ -93,23 +93,24 @@ class Model(Network):
         """Check that layers and loss fit, and join them into one operation at the end: Softmax with
         CategoricalCrossentropy, and Sigmoid, or the sigmoid of a Dense, with BinaryCrossentropy.
 
-        input_shape: of a sample, such as 784 or (28, 28), where the first layer does not say it. Shapes are followed
-            through all layers; `summary` shows them.
+        input_shape: of a sample, such as 784 or (28, 28), where the first layer does not say it. It stays until another
+            is given, in copies and files, too. Shapes are followed through all layers; `summary` shows them.
 
         A model without loss and optimizer can predict, but not train. Raises ValueError for no layers, for layers that
         do not fit, for a loss that does not take what they give, for a softmax of a single output, for a metric that
-        means nothing for the outputs, and, with an optimizer, for a layer that holds others which would not be trained.
+        means nothing for the outputs, and, with an optimizer, for a layer that holds others which would not be trained,
+        TypeError and ValueError for an `input_shape` that is none, or that the layers do not take.
         """
-        self._finalize_layers(input_shape, trained=self.optimizer is not None)
-        shape = self._output_shape
+        given, shape = self._check_layers(input_shape, trained=self.optimizer is not None)
         columns = None if shape is None else shape[-1]
-        # losses get the whole shape only where a sample has more than a row
-        self._outputs = shape[0] if shape is not None and len(shape) == 1 else shape
         endings.check(self.layers, self.loss, columns)
-        self._step = self._Step(self.layers, self.loss, self.optimizer, self.accuracy)
+        step = self._Step(self.layers, self.loss, self.optimizer, self.accuracy)
         if isinstance(self.accuracy, _Metric) and ours(self.accuracy):
             self.accuracy.check(columns)
-        self._bind_layers()
+        self._step = step
+        # losses get the whole shape only where a sample has more than a row
+        self._outputs = shape[0] if shape is not None and len(shape) == 1 else shape
+        self._bind_layers(given, shape)
 
     def _need(self, *parts: str) -> None:
         self._need_thread()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import weakref
 from collections.abc import Sequence
@@ -17,14 +16,14 @@ from .. import layers as _layers
 from ..arrays import FLOAT32, Array, as_floats, float_dtype
 from ..checks import flag, shown, whole
 from ..files import read, write
+from ..layers import Shape
 from ..parameters import Parameters, children, parameters_of, walk
-from . import endings, halves, nested
+from . import halves, inputs, nested
 from .guards import TrainableLayers
 from .plans import Forward
 from .recording import METHODS, recordable, unchanged, writeable
 from .steps import Steps
 
-PASSING = (_layers.Input, _layers.Flatten, _layers.Identity)  # layers that pass on what they get
 FEW = 32  # samples up to which `predict` is recorded
 
 
@@ -34,7 +33,7 @@ class Network:
     recordable = False  # when it is a layer of another model
     _thread: int | None = None  # that trains or evaluates
     _finalized: list[_layers.Layer] | None = None  # the layers that finalize saw
-    _input_shape: tuple[int, ...] | None = None  # of a sample, as finalize was told
+    _input_shape: Shape | None = None  # of a sample, as finalize was told
 
     def __init__(self, layers: Sequence[_layers.Layer] = ()) -> None:
         if not isinstance(layers, (list, tuple)):
@@ -126,8 +125,9 @@ class Network:
         # as `trainable_layers`, of a finalized model; a user's own layer may have got its parameters since
         return [layer for layer in self._walked if parameters_of(layer) and _layers.is_trainable(layer)]
 
-    def _finalize_layers(self, input_shape: int | Sequence[int] | None, trained: bool) -> None:
-        # checks layers, and what goes through them; `trained`: whether they are to be trained
+    def _check_layers(self, input_shape: int | Sequence[int] | None, trained: bool
+                      ) -> tuple[Shape | None, Shape | None]:
+        # and what goes through them: the shapes of a sample's inputs and outputs. `trained`: they are to be trained
         self._need_thread()
         if not self.layers:
             raise ValueError("the model has no layers: add some before finalize")
@@ -138,19 +138,19 @@ class Network:
             _layers.unfolded(layer, "finalize")  # it may have been put into the list
         if trained:
             nested.check(self.layers, layers)
-        parametrized = self._parametrized()
-        for layer in parametrized:
+        for layer in self._parametrized():
             if hasattr(layer, "weights") and "biases" not in parameters_of(layer) and not hasattr(layer, "gradients"):
                 raise ValueError(f"{layer!r} has weights, but no biases: a layer with parameters must have both, and "
                                  "dweights and dbiases after backward, or `parameters` and `gradients` by name")
-        self._input_shape = None if input_shape is None else _layers.as_shape("input_shape", input_shape)
-        self._output_shape = self._shape(check=True)
-        self._taker = next((layer for layer in layers if _prepares(layer)), None)
-        self._dtype = getattr(parametrized[-1], "dtype", FLOAT32) if parametrized else FLOAT32
+        given = self._input_shape if input_shape is None else _layers.as_shape("input_shape", input_shape)
+        return given, inputs.through(self.layers, given, check=True)
 
-    def _bind_layers(self) -> None:
+    def _bind_layers(self, *shapes: Shape | None) -> None:
         # after all checks of finalize: the layers are this model's
-        layers, trained = walk(self.layers), self.trainable_layers
+        layers, trained, parametrized = walk(self.layers), self.trainable_layers, self._parametrized()
+        self._input_shape, self._output_shape = shapes
+        self._taker = inputs.taker(layers)
+        self._dtype = getattr(parametrized[-1], "dtype", FLOAT32) if parametrized else FLOAT32
         self._finalized, self._walked = list(self.layers), layers
         self._inner = [(layer, inner) for layer in layers if (inner := children(layer))]
         self._dense = [layer for layer in layers if isinstance(layer, _layers.Dense)]
@@ -169,41 +169,18 @@ class Network:
             raise RuntimeError("the model is not finalized: call model.finalize() after the last change of layers, "
                                "activations, loss, optimizer or accuracy")
 
-    def _shape(self, check: bool = False) -> tuple[int, ...] | None:
+    def _shape(self) -> Shape | None:
         # of a sample's outputs, as far as it is known
-        shape = self._input_shape
-        for number, layer in enumerate(self.layers, 1):
-            shape = _layers.shape_through([layer], shape, number)
-            if check:
-                endings.check_single(number, layer, None if shape is None else shape[-1])
-        return shape
+        return inputs.through(self.layers, self._input_shape)
 
     def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
-        taker: Any = self._taker
-        X = (taker.prepare(X, name) if hasattr(taker, "prepare") else
-             np.ascontiguousarray(as_floats(X, getattr(taker, "dtype", None), name)))
-        shape, flat = X.shape[1:], ""
-        if self._input_shape not in (None, shape) or not X.ndim:
-            sizes = ", ".join(("samples", *map(str, self._input_shape or ("...",))))
-            raise ValueError(f"{name} must have shape ({sizes}), got {X.shape}")
-        for layer in self.layers:  # as far as the shape is known
-            if type(layer) is _layers.Flatten:
-                shape, flat = (math.prod(shape),), "..."
-                continue
-            passed = type(layer) is _layers.Input
-            wish = layer.shape if passed else (getattr(layer, "n_inputs", None),)
-            if wish != (None,) and (shape != wish or not X.ndim):
-                sizes = ", ".join(("samples", *([flat] if flat else map(str, wish))))
-                raise ValueError(f"{name} must have shape ({sizes}){f' with {wish[0]} elements a sample' * bool(flat)} "
-                                 f"for {layer}, got {X.shape}")
-            if not passed:
-                break
-        return X
+        return inputs.prepared(X, name, self.layers, self._taker, self._input_shape)
 
     def forward(self, X: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs X."""
         training = flag("training", training)
         self._need()
+        X = self._inputs(X)
         steps = self._steps
         found = halves.forward(self, steps, X) if training and steps.from_gradients else None
         if found is None:
@@ -309,11 +286,3 @@ class Network:
             self.set_parameters([[arrays[name] for name in each] for each in names])
 
         read(path, take, "parameters of this model")
-
-
-def _prepares(layer: _layers.Layer) -> bool:
-    # whether a layer says what inputs become: not those that pass them on, since a float64 batch would be converted at
-    # each step, and not recorded, and not containers
-    if type(layer) in PASSING:
-        return False
-    return not children(layer) or hasattr(layer, "prepare") and not isinstance(layer, _layers._Layer)

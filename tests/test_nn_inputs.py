@@ -1,0 +1,192 @@
+"""What a model takes: samples of the shape that `finalize` was told, in the kind that the first layer wants."""
+
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from nnjit import nn
+from nnjit.nn import nnfs
+
+rng = np.random.default_rng(0)
+IMAGES = rng.standard_normal((12, 4, 4)).astype(np.float32)
+LABELS = np.arange(12) % 3
+
+
+def network(*layers, kind=nn.Model, input_shape=None):
+    model = kind()
+    for layer in layers:
+        model.add(layer)
+    model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.Adam(0.05), accuracy=nn.Accuracy())
+    model.finalize(input_shape=input_shape)
+    return model
+
+
+def dense(n_inputs, n_neurons=3, seed=0, **more):
+    return nn.Dense(n_inputs, n_neurons, rng=seed, **more)
+
+
+def bits(model):
+    return [values.tobytes() for each in model.get_parameters() for values in each]
+
+
+# ---- the shape of a sample
+
+
+@pytest.mark.parametrize("given, shape", (
+    (16, (16,)), (np.int8(16), (16,)), (np.array(16), (16,)), ((16,), (16,)), ([4, 4], (4, 4)),
+    ((np.int64(4), np.uint8(4)), (4, 4)), ((2, 2, 2, 2), (2, 2, 2, 2)), ([1] * 62 + [16], (*[1] * 62, 16))))
+def test_shapes_are_numbers_or_several(given, shape):
+    model = network(nn.Flatten(), dense(16), input_shape=given)
+    assert nn.summary(model).rows[0].shape == (16,)
+    X = IMAGES.reshape(12, *shape)
+    model.train(X, LABELS, epochs=2)
+    plain = network(nn.Flatten(), dense(16))
+    plain.train(X, LABELS, epochs=2)
+    assert bits(model) == bits(plain) and model.why_not_recorded is None
+
+
+@pytest.mark.parametrize("wrong, error, text", (
+    *[(wrong, TypeError, "must be a whole number or several")
+      for wrong in (True, 2.5, "a", (2, "a"), (2, None), {}, {2}, np.array([4, 4]), (2, True), [[4, 4]], 1j)],
+    *[(wrong, ValueError, "must be of numbers of at least 1") for wrong in (0, -1, (4, 0), [-4], (), [])],
+    *[(wrong, ValueError, "must be of at most 63 numbers with a product below 2")
+      for wrong in ((1,) * 64, 2**63, (2**32, 2**31), (10**5000,))]))
+@pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
+def test_what_is_no_shape_is_named(kind, wrong, error, text):
+    model = network(nn.Flatten(), dense(16), kind=kind, input_shape=(4, 4))
+    with pytest.raises(error, match=f"^input_shape {text}.*, got"):
+        model.finalize(wrong)
+    assert model.predict(IMAGES).shape == (12, 3)  # it stays as it was
+    with pytest.raises(ValueError, match=r"X must have shape \(samples, 4, 4\)"):
+        model.predict(IMAGES[:, :2])
+
+
+@pytest.mark.parametrize("layers, shape, text", (
+    ([dense(16)], 5, r"layer 1, Dense\(16, 3\), must take 5 inputs, not 16"),
+    ([dense(16)], (4, 4), r"layer 1, Dense\(16, 3\), must take samples of shape \(4, 4\), not 16 inputs: add Flatten"),
+    ([nn.Input((4, 4)), nn.Flatten(), dense(16)], 16, r"layer 1, Input.*, must take samples of shape \(16,\), not "),
+    ([nn.Flatten(), dense(16)], (4, 5), r"layer 2, Dense\(16, 3\), must take 20 inputs, not 16"),
+    ([nn.Residual(dense(16, 16)), dense(16)], 5, r"layer 1, Residual.*, layer 1, Dense.*, must take 5 inputs, not 16"),
+    ([nn.Residual(dense(16, 16), shortcut=nn.Dropout(0.1))], (2, 16), r"layer 1, Residual.*, layer 1, Dense"),
+    ([nn.Parallel(dense(16, 2), nn.Identity()), dense(18)], 5, r"layer 1, Parallel.*must take 5 inputs, not 16"),
+    ([nn.Softmax()], 1, r"layer 1, Softmax\(\), of a single output is always 1")))
+def test_a_shape_that_layers_do_not_take_is_named_with_the_layer(layers, shape, text):
+    model = nn.Model(layers)
+    with pytest.raises(ValueError, match=rf"^input_shape \({shape if isinstance(shape, int) else shape[0]},.*"
+                                         f" does not fit: {text}"):
+        model.finalize(shape)
+    model.finalize()  # nothing is remembered of it
+
+
+def test_layers_that_do_not_fit_each_other_do_not_blame_the_shape():
+    for shape in (16, 5, (4, 4), None):
+        with pytest.raises(ValueError, match=r"^layer 2, Dense\(4, 3\), must take 5 inputs, not 4$"):
+            nn.Model([dense(16, 5), dense(4)]).finalize(shape)
+
+
+@pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
+@pytest.mark.parametrize("first", (lambda: [], lambda: [nn.Input((4, 4))],
+                                   lambda: [nn.Residual(nn.Tanh())], lambda: [nn.Dropout(0.1, seed=0)]))
+def test_data_of_another_shape_is_named(twin, kind, first):
+    model = network(*first(), nn.Flatten(), dense(16), kind=kind, input_shape=(4, 4))
+    model.train(IMAGES, LABELS, validation_data=(IMAGES, LABELS))
+    before = bits(model)
+    for wrong in (IMAGES.reshape(12, 16), IMAGES.reshape(12, 2, 8), IMAGES[..., None], IMAGES[:0].reshape(0, 16)):
+        text = rf"X must have shape \(samples, 4, 4\), got \({', '.join(map(str, wrong.shape))}\)"
+        for call in (lambda: model.train(wrong, LABELS), lambda: model.evaluate(wrong, LABELS),
+                     lambda: model.predict(wrong), lambda: model.predict(wrong, batch_size=2),
+                     lambda: model.forward(wrong), lambda: model.train_step(wrong, LABELS),
+                     lambda: nn.check_gradients(model, wrong, LABELS, verbose=False)):
+            with pytest.raises(ValueError, match=f"^{text}"):
+                call()
+        with pytest.raises(ValueError, match=f"^validation_data: {text}"):
+            model.train(IMAGES, LABELS, validation_data=(wrong, LABELS))
+    assert bits(model) == before
+
+
+def test_a_shape_stays_until_another_is_given():
+    model = network(nn.Flatten(), dense(16, 5), input_shape=(4, 4))
+    model.add(nn.ReLU()).add(dense(5))
+    model.finalize()
+    with pytest.raises(ValueError, match=r"X must have shape \(samples, 4, 4\)"):
+        model.predict(IMAGES.reshape(12, 16))
+    model.finalize((2, 8))
+    assert model.predict(IMAGES.reshape(12, 2, 8)).shape == (12, 3)
+    with pytest.raises(ValueError, match=r"X must have shape \(samples, 2, 8\)"):
+        model.forward(IMAGES)
+
+
+@pytest.mark.parametrize("finalize", (lambda model: model.finalize(5), lambda model: model.finalize((4, 5))))
+def test_a_finalize_that_fails_leaves_the_model_as_it_was(finalize):
+    model = network(nn.Flatten(), dense(16), input_shape=(4, 4))
+    model.train(IMAGES, LABELS)
+    wish = model.predict(IMAGES)
+    with pytest.raises(ValueError):
+        finalize(model)
+    assert np.array_equal(model.predict(IMAGES), wish)
+    model.train(IMAGES, LABELS)
+    assert model.why_not_recorded is None
+
+
+def test_a_loss_that_does_not_take_the_outputs_leaves_the_shape():
+    model = nn.Model([nn.Flatten(), nn.Tanh()])
+    model.set(loss=nn.SoftmaxCategoricalCrossentropy(), accuracy=nn.Accuracy())
+    model.finalize((4, 4))
+    with pytest.raises(ValueError, match="needs an output for each class"):
+        model.finalize(1)
+    assert model.evaluate(IMAGES, LABELS)[0] > 0
+
+
+COPIES = {"pickle": lambda model, path: pickle.loads(pickle.dumps(model)),
+          "deepcopy": lambda model, path: copy.deepcopy(model), "copy": lambda model, path: copy.copy(model)}
+
+
+def saved(model, path):
+    model.save(path)
+    return type(model).load(path)
+
+
+@pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
+@pytest.mark.parametrize("how", (*COPIES, "saved"))
+@pytest.mark.parametrize("shape", ((4, 4), None))
+def test_copies_and_files_keep_the_shape(kind, how, shape, tmp_path):
+    model = network(nn.Flatten(), dense(16), kind=kind, input_shape=shape)
+    other = (COPIES | {"saved": saved})[how](model, tmp_path / "m.npz")
+    assert str(nn.summary(other)) == str(nn.summary(model)) and type(other) is kind
+    assert np.array_equal(other.predict(IMAGES), model.predict(IMAGES))
+    if shape is None:
+        assert other.predict(IMAGES.reshape(12, 16)).shape == (12, 3)
+    else:
+        with pytest.raises(ValueError, match=r"X must have shape \(samples, 4, 4\)"):
+            other.predict(IMAGES.reshape(12, 16))
+
+
+def rewritten(path, change):
+    with np.load(path) as file:
+        arrays = dict(file)
+    description = json.loads(arrays["model.json"].tobytes())
+    change(description)
+    np.savez(path, **{**arrays, "model.json": np.frombuffer(json.dumps(description).encode(), np.uint8)})
+    return path
+
+
+def test_a_file_without_a_shape_is_read(tmp_path):
+    network(nn.Flatten(), dense(16), input_shape=(4, 4)).save(tmp_path / "m.npz")
+    model = nn.Model.load(rewritten(tmp_path / "m.npz", lambda description: description.pop("input_shape")))
+    assert model.predict(IMAGES.reshape(12, 16)).shape == (12, 3)
+
+
+@pytest.mark.parametrize("wrong, text", (
+    (True, "input_shape must be a whole number or several, got True"), ("a", "input_shape must be"),
+    ([4, 2.5], "input_shape must be a whole number"), ([4, -4], "input_shape must be of numbers of at least 1"),
+    ({"class": "Dense"}, "input_shape must be"), ([10**400], "input_shape must be of at most"),
+    ([1] * 10**5, "at most 63"),
+    ([5, 4], r"input_shape \(5, 4\) does not fit: layer 2, Dense\(16, 3\)")))
+def test_a_wrong_shape_in_a_file_is_named(tmp_path, wrong, text):
+    network(nn.Flatten(), dense(16), input_shape=(4, 4)).save(tmp_path / "m.npz")
+    rewritten(tmp_path / "m.npz", lambda description: description.update(input_shape=wrong))
+    with pytest.raises(ValueError, match=f"m.npz holds no model: .*{text}"):
+        nn.Model.load(tmp_path / "m.npz")
