@@ -533,7 +533,8 @@ declare("clip_gradients", lambda max_norm: clipped(max_norm), layers=DUCK, max_n
 
 MODEL = ("X", "y", "sample_weight")
 FIT = {"X": Floats(shapes=(), named="X|inputs|X and y|training data"), "y": Labels(), "sample_weight": WEIGHTS}
-declare("Model", DUCK)
+declare("Model", lambda layers: repr(nn.Model(layers)), layers=OneOf([nn.ReLU()], (), bad=(
+    3, -10**5000, None, "Dense", nn.Dense, {}, nn.ReLU(), iter(()), [3], [nn.ReLU], [[nn.ReLU()]])))
 declare("Model.add", lambda layer: network().add(layer),
         layer=OneOf(bad=(3, -10**5000, None, "Dense", nn.Dense, {}, []), named="add"))
 declare("Model.finalize", lambda input_shape: finalized(input_shape),

@@ -190,3 +190,66 @@ def test_a_wrong_shape_in_a_file_is_named(tmp_path, wrong, text):
     rewritten(tmp_path / "m.npz", lambda description: description.update(input_shape=wrong))
     with pytest.raises(ValueError, match=f"m.npz holds no model: .*{text}"):
         nn.Model.load(tmp_path / "m.npz")
+
+
+# ---- the layers
+
+
+def layers():
+    return [dense(16, 8, activation="relu"), nn.Sequential(dense(8, 8, seed=1), nn.Sequential(nn.Tanh())),
+            nn.Residual(dense(8, 8, seed=2)), dense(8, seed=3)]
+
+
+def finished(model):
+    model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.Adam(0.05))
+    model.finalize()
+    model.train(IMAGES.reshape(12, 16), LABELS, epochs=5)
+    return bits(model)
+
+
+@pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
+def test_layers_at_once_and_one_by_one_are_the_same(twin, kind, capsys):
+    by_add = kind()
+    for layer in layers():
+        by_add.add(layer)
+    first, *rest = layers()
+    chained = kind([first])
+    for layer in rest:
+        assert chained.add(layer) is chained
+    models = [kind(layers()), kind(tuple(layers())), kind(layers=layers()), chained, kind([nn.Sequential(*layers())]),
+              kind().add(nn.Sequential(*layers()))]
+    wish = finished(by_add)
+    for model in models:
+        assert repr(model.layers) == repr(by_add.layers) and finished(model) == wish
+
+
+def test_the_list_stays_the_callers():
+    given = layers()
+    model = nn.Model(given)
+    given.clear()
+    assert len(model.layers) == 5
+    for empty in ([], (), [nn.Sequential()]):
+        model = nn.Model(empty)
+        assert model.layers == [] and repr(model) == "Model()"
+        with pytest.raises(ValueError, match="the model has no layers: add some before finalize"):
+            model.finalize()
+
+
+@pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
+@pytest.mark.parametrize("wrong", (
+    dense(2), nn.Sequential(dense(2)), (each for each in layers()), nn.Dense, "Dense", b"Dense", {"a": dense(2)}, {1},
+    None, 3, np.array([1]), np.array(layers(), object), nn.Model()))
+def test_what_is_no_list_of_layers_is_named(kind, wrong):
+    with pytest.raises(TypeError, match=r"^layers must be a list of layers, such as \[Dense\(2, 64\)\], got "):
+        kind(wrong)
+
+
+@pytest.mark.parametrize("wrong, text", (
+    (3, "got 3"), (None, "got None"), ("Dense", "got 'Dense'"), ([dense(2)], r"got \[Dense\(2, 3\)\]"),
+    (nn.ReLU, r"got the class ReLU: write ReLU\(...\)"), (nn.Adam(), r"got Adam.*: write model.set\(optimizer=...\)"),
+    (nn.Huber(), r"got Huber.*: write model.set\(loss=...\)"),
+    (nn.Accuracy(), r"got .*Accuracy.*: write model.set\(accuracy=...\)")))
+def test_what_is_no_layer_in_the_list_is_named(wrong, text):
+    for given in ([dense(2), wrong], (dense(2), wrong)):
+        with pytest.raises(TypeError, match=rf"^layers\[1\] takes a layer, such as Dense\(2, 64\), {text}"):
+            nn.Model(given)

@@ -28,7 +28,8 @@ FIGURES = ("loss", "regularization_loss", "accuracy", "val_loss", "val_accuracy"
 
 
 class Model(Network):
-    """`add` layers, `set` loss, optimizer and accuracy, `finalize`, then `train`, `evaluate`, `predict`.
+    """`Model([layers...])`, or `add` them; `set` loss, optimizer and accuracy, `finalize`, then `train`, `evaluate`,
+    `predict`. Raises TypeError for what is no list or tuple of layers.
 
     `history` holds one number an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, and
     regularization_loss, which is part of loss, but not of val_loss. Losses and accuracy are means over the epoch's

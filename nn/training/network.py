@@ -37,8 +37,10 @@ class Network:
 
     def __init__(self, layers: Sequence[_layers.Layer] = ()) -> None:
         if not isinstance(layers, (list, tuple)):
-            raise TypeError(f"layers must be a list of layers, got {shown(layers)}")
+            raise TypeError(f"layers must be a list of layers, such as [Dense(2, 64)], got {shown(layers)}")
         self.layers: list[_layers.Layer] = []
+        for number, layer in enumerate(layers):
+            _layers.unfolded(layer, f"layers[{number}]")
         for layer in layers:
             self.add(layer)
         self._forget_recordings()
