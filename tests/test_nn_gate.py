@@ -81,10 +81,12 @@ def no_numbers(x):
 
 
 class Floats:
-    """Numbers of the shape of `base`. float32 and float64 arrays stay; the rest becomes float32."""
+    """Numbers of the shape of `base`. float32 and float64 arrays stay, with `passed` also those of integers; the rest
+    becomes float32."""
 
-    def __init__(self, base=GRID, named=None, shapes=(), none=False, finite=False):
+    def __init__(self, base=GRID, named=None, shapes=(), none=False, finite=False, passed=False):
         self.base, self.named, self.shapes, self.none, self.finite = np.asarray(base), named, shapes, none, finite
+        self.passed = passed
 
     def cases(self, name, folder):
         pattern = rf"\b({self.named or name})\b"
@@ -94,8 +96,8 @@ class Floats:
                 yield value, np.array(value, dtype, order="C")
         single = base.astype("f4")
         for dtype in "i1 i2 i4 i8 u1 u2 u4 u8 f2 g".split():
-            yield base.astype(dtype), single
-        yield base.astype(">i4"), single
+            yield base.astype(dtype), base.astype(dtype) if self.passed and dtype[0] in "iu" else single
+        yield base.astype(">i4"), base.astype(">i4") if self.passed else single
         yield (base > 0), (base > 0).astype("f4")
         yield base.tolist(), single
         yield tuple(map(tuple, base.tolist())) if base.ndim > 1 else tuple(base.tolist()), single
@@ -390,7 +392,8 @@ for kind in (*ACTIVATIONS, lambda: nn.Dropout(0.5, seed=1), nn.Flatten):
     name = type(kind()).__name__
     by_rows = name in ("LogSoftmax", "Softmax")
     declare(f"{name}.forward", lambda kind=kind, **given: kind().forward(**{"inputs": SINGLE, **given}),
-            training=FLAG, inputs=Floats(named="inputs", shapes=ROWS if by_rows else ANY_SHAPE[name == "Flatten":]))
+            training=FLAG, inputs=Floats(named="inputs", passed=name == "Flatten",
+                                         shapes=ROWS if by_rows else ANY_SHAPE[name == "Flatten":]))
     declare(f"{name}.backward", lambda dvalues, kind=kind: behind(kind()).backward(dvalues), dvalues=Floats(
         named="dvalues", shapes=((1, 4, 3), (4, 3, 1), (2, 2, 1, 3), (1, 1, 1, 4, 3)) if name == "Flatten" else ()))
     if name != "Flatten":
@@ -425,7 +428,7 @@ declare("Dense.weights", lambda weights: assigned("weights", weights),
 declare("Dense.biases", lambda biases: assigned("biases", biases), biases=Floats(np.array([0.0, 1, 2])))
 declare("Input", lambda shape: nn.Input(shape).shape, shape=Whole(also=([2],)))
 declare("Input.forward", lambda **given: nn.Input(3).forward(**{"inputs": SINGLE, **given}), training=FLAG,
-        inputs=Floats(shapes=((0, 3), (3, 3), (5, 3))))
+        inputs=Floats(shapes=((0, 3), (3, 3), (5, 3)), passed=True))
 declare("Input.backward", lambda dvalues: behind(nn.Input(3)).backward(dvalues), dvalues=Floats(shapes=ANY_SHAPE))
 declare("Sequential", lambda layers: repr(nn.Sequential(layers)), layers=OneOf(bad=(3, None, "Dense", nn.Dense, {}, []),
                                                                                named="Sequential"))
@@ -449,7 +452,7 @@ declare("Parallel", lambda **given: repr(nn.Parallel(given.get("branches", nn.Re
     join=OneOf("concatenate", "add", "multiply", bad=("sum", 3, None, [], {}, nn.ReLU)))
 declare("Identity", DUCK)
 declare("Identity.forward", lambda **given: nn.Identity().forward(**{"inputs": SINGLE, **given}), training=FLAG,
-        inputs=Floats(named="inputs", shapes=ANY_SHAPE))
+        inputs=Floats(named="inputs", shapes=ANY_SHAPE, passed=True))
 declare("Identity.backward", lambda dvalues: nn.Identity().backward(dvalues), dvalues=Floats(
     named="dvalues", shapes=ANY_SHAPE))
 for name in nn.__all__:

@@ -48,10 +48,20 @@ def test_shapes_are_numbers_or_several(given, shape):
     assert bits(model) == bits(plain) and model.why_not_recorded is None
 
 
+@pytest.mark.parametrize("given", ((), []))
+def test_a_sample_may_be_a_single_number(given):
+    model = network(nn.Flatten(), dense(1), input_shape=given)
+    assert model.predict(np.ones(5)).shape == (5, 3)
+    with pytest.raises(ValueError, match=r"^X must have shape \(samples\), got \(5, 1\)$"):
+        model.predict(np.ones((5, 1)))
+    for layers in ([nn.ReLU()], [nn.Input(()), nn.Softmax()]):
+        nn.Model(layers).finalize(given)
+
+
 @pytest.mark.parametrize("wrong, error, text", (
     *[(wrong, TypeError, "must be a whole number or several")
       for wrong in (True, 2.5, "a", (2, "a"), (2, None), {}, {2}, np.array([4, 4]), (2, True), [[4, 4]], 1j)],
-    *[(wrong, ValueError, "must be of numbers of at least 1") for wrong in (0, -1, (4, 0), [-4], (), [])],
+    *[(wrong, ValueError, "must be of numbers of at least 1") for wrong in (0, -1, (4, 0), [-4])],
     *[(wrong, ValueError, "must be of at most 63 numbers with a product below 2")
       for wrong in ((1,) * 64, 2**63, (2**32, 2**31), (10**5000,))]))
 @pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
@@ -253,3 +263,164 @@ def test_what_is_no_layer_in_the_list_is_named(wrong, text):
     for given in ([dense(2), wrong], (dense(2), wrong)):
         with pytest.raises(TypeError, match=rf"^layers\[1\] takes a layer, such as Dense\(2, 64\), {text}"):
             nn.Model(given)
+
+
+# ---- whole numbers
+
+
+class Table:
+    """A reader's own layer: rows of a table by their numbers, added up for each sample."""
+
+    def __init__(self, count=10, size=5, seed=0):
+        self.table = np.random.default_rng(seed).standard_normal((count, size)).astype(np.float32)
+        self.dtable = None
+
+    @property
+    def parameters(self):
+        return {"table": self.table}
+
+    @property
+    def gradients(self):
+        return {"table": self.dtable}
+
+    def prepare(self, inputs, name="inputs"):
+        found = np.asarray(inputs)
+        if found.dtype.kind not in "iu":
+            raise TypeError(f"{name} must hold whole numbers, got dtype {found.dtype}")
+        if found.size and not 0 <= found.min() <= found.max() < len(self.table):
+            raise ValueError(f"{name} must lie in 0..{len(self.table) - 1}, got {found.max()}")
+        return found.astype(np.int64)
+
+    def output_shape(self, shape):
+        return self.table.shape[1:]
+
+    def forward(self, inputs, training=True):
+        assert inputs.dtype == np.int64, "no whole numbers"
+        self.inputs = inputs
+        return self.table[inputs.reshape(len(inputs), -1)].sum(axis=1)
+
+    def backward(self, dvalues):
+        rows = self.inputs.reshape(len(self.inputs), -1)
+        self.dtable = np.zeros_like(self.table)
+        np.add.at(self.dtable, rows, dvalues[:, None])
+
+
+NUMBERS = np.arange(36).reshape(12, 3) % 10
+FIRST = {
+    "alone": lambda: [Table()], "Input": lambda: [nn.Input(3), Table()], "Flatten": lambda: [nn.Flatten(), Table()],
+    "Identity": lambda: [nn.Identity(), Table()],
+    "Sequential": lambda: [nn.Sequential(nn.Input(3), nn.Flatten(), Table())],
+    "Residual": lambda: [nn.Residual(Table(), shortcut=Table(seed=1))],
+    "Residual, Input": lambda: [nn.Flatten(), nn.Residual(nn.Input(3), Table(), nn.Tanh(), shortcut=Table(seed=1))],
+    "Parallel": lambda: [nn.Parallel(Table(10, 2), nn.Sequential(nn.Flatten(), Table(10, 3, seed=1)))],
+    "nested": lambda: [nn.Parallel(nn.Residual(Table(), shortcut=Table(seed=1)), Table(seed=2), join="add")],
+}
+each = pytest.mark.parametrize("first", FIRST)
+
+
+@each
+@pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
+def test_a_layer_of_whole_numbers_is_trained(twin, first, kind, capsys):
+    model = network(*FIRST[first](), dense(5), kind=kind)
+    before = bits(model)
+    model.train(NUMBERS.astype(np.uint8), LABELS, epochs=30, batch_size=5, validation_data=(NUMBERS.tolist(), LABELS))
+    assert all(mine != other for mine, other in zip(bits(model), before))
+    assert model.history["loss"][-1] < model.history["loss"][0]
+    assert twin == "numpy" or "Table object" in model.why_not_recorded and "of your own" in model.why_not_recorded
+    by_hand = network(*FIRST[first](), dense(5), kind=kind)
+    for _ in range(30):
+        for at in range(0, 12, 5):
+            by_hand.train_step(NUMBERS[at:at + 5], LABELS[at:at + 5])
+    if kind is nnfs.Model:  # in their order
+        assert bits(by_hand) == bits(model)
+    outputs = model.predict(NUMBERS)
+    assert np.array_equal(outputs, model.forward(NUMBERS.tolist(), training=False))
+    assert np.array_equal(outputs, model.predict(NUMBERS, batch_size=5))
+    assert model.evaluate(NUMBERS, LABELS)[1] == (outputs.argmax(axis=1) == LABELS).mean()
+
+
+@each
+def test_gradients_of_a_layer_of_whole_numbers(first):
+    model = network(*FIRST[first](), dense(5))
+    found = nn.check_gradients(model, NUMBERS, LABELS, verbose=False)
+    assert found
+    names = {row.name.rpartition(".")[2] for row in found.rows}
+    assert names == {"table", "inputs", "weights", "biases"}
+    assert {row.layer for row in found.rows if row.name == "inputs"} == {
+        f"{len(model.layers)} Dense(5, 3)", "SoftmaxCategoricalCrossentropy"}
+    for layer in model.layers[:-1]:
+        if isinstance(layer, (nn.Sequential, nn.Residual, nn.Parallel)):
+            layer.trainable = False
+    assert nn.check_gradients(model, NUMBERS, LABELS, verbose=False)
+    assert model.backward(model.forward(NUMBERS), LABELS) is None  # whole numbers have no gradient
+
+
+@each
+def test_a_wrong_gradient_of_such_a_layer_is_found(first, monkeypatch):
+    right = Table.backward
+
+    def wrong(self, dvalues):
+        right(self, dvalues)
+        self.dtable *= 1.01
+
+    monkeypatch.setattr(Table, "backward", wrong)
+    rows = nn.check_gradients(network(*FIRST[first](), dense(5)), NUMBERS, LABELS, verbose=False).rows
+    assert all(row.passed != row.name.endswith("table") for row in rows)
+
+
+@each
+def test_wrong_numbers_are_named(first):
+    model = network(*FIRST[first](), dense(5))
+    for wrong, error, text in ((NUMBERS + 1, ValueError, "X must lie in 0..9, got 10"),
+                               (NUMBERS * 1.0, TypeError, "X must hold whole numbers, got dtype float64")):
+        for call in (lambda: model.train(wrong, LABELS), lambda: model.evaluate(wrong, LABELS),
+                     lambda: model.predict(wrong), lambda: model.forward(wrong),
+                     lambda: nn.check_gradients(model, wrong, LABELS, verbose=False)):
+            with pytest.raises(error, match=f"^{text}"):
+                call()
+        with pytest.raises(error, match=f"^validation_data: {text}"):
+            model.train(NUMBERS, LABELS, validation_data=(wrong, LABELS))
+
+
+def test_large_numbers_pass_on_exactly():
+    large = np.array([[2**53 + 1, 2**24 + 1]])
+    for layer in (nn.Input(2), nn.Flatten(), nn.Identity(), nn.Sequential(nn.Input(2), nn.Identity(), nn.Flatten())):
+        assert np.array_equal(layer.forward(large), large) and layer.forward(large).dtype == np.int64
+        assert layer.backward(np.ones((1, 2), np.float32)).dtype == np.float32
+    assert nn.Model([nn.Input(2), nn.Flatten()]).layers[0].forward([[1, 2]]).dtype == np.float32
+
+
+def test_a_prepare_that_returns_no_array_is_named(monkeypatch):
+    model = network(Table(), dense(5))
+    for wrong in (None, [[1, 2, 3]]):
+        monkeypatch.setattr(Table, "prepare", lambda self, inputs, name="inputs": wrong)
+        with pytest.raises(TypeError, match=r"^prepare of <.*Table object.*> must return an array, got"):
+            model.predict(NUMBERS)
+
+
+class Codes(nn.Sequential):
+    """A class made from a container that says itself what it takes."""
+
+    def prepare(self, inputs, name="inputs"):
+        return np.asarray(inputs, np.int64)
+
+
+def test_a_container_of_ones_own_prepares_for_its_layers():
+    model = network(Codes(Table()), dense(5))
+    assert model.predict(NUMBERS * 1.0).shape == (12, 3)
+
+
+def test_a_layer_behind_others_may_not_leave_out_its_gradient():
+    class Lost:
+        def forward(self, x, training=True):
+            return x
+
+        def backward(self, dy):
+            pass
+
+        def prepare(self, inputs, name="inputs"):
+            return np.asarray(inputs)
+
+    model = network(dense(16, 8), Lost(), dense(8))
+    with pytest.raises(TypeError, match="backward of .*Lost.* must return its result, or set self.dinputs"):
+        model.train_step(IMAGES.reshape(12, 16), LABELS)

@@ -81,8 +81,9 @@ def check_gradients(model: Model, X: ArrayLike, y: ArrayLike, *, numbers: int | 
     For each layer, the gradients with respect to its inputs, weights and biases are compared with the differences of
     sum(dy * outputs) plus the penalties of its regularizers, where dy is the gradient that the layer's `backward` gets.
     For the loss, its mean is differentiated. A softmax or sigmoid that is joined with the loss is checked with it, not
-    as a layer or part of a Dense. Layers run as in training. Whole numbers among a layer's attributes, such as
-    Dropout's `calls`, and NumPy Generators are restored before each forward, so that masks stay the same.
+    as a layer or part of a Dense. Inputs that are whole numbers have no gradient. Layers run as in training. Whole
+    numbers among a layer's attributes, such as Dropout's `calls`, and NumPy Generators are restored before each
+    forward, so that masks stay the same.
 
     The error of an entry is its difference from backward, divided by the largest gradient of its array, so that
     entries near 0 do not fail by rounding. An entry is skipped if the slope changes within the step by at least half
@@ -101,7 +102,8 @@ def check_gradients(model: Model, X: ArrayLike, y: ArrayLike, *, numbers: int | 
     most = None if numbers is None else whole("numbers", numbers)
     step, tolerance = positive("step", step), positive("tolerance", tolerance)
     rng = generator("seed", seed)
-    X = as_floats(X, FLOAT64, "X")
+    if not _are_whole(model._inputs(X)):
+        X = as_floats(X, FLOAT64, "X")
     with np.errstate(all="ignore"):  # a NaN fails, by name
         arrays = _backward(_float64(model, rng), X, y)
         found = GradientCheck([_compare(*array, rng, most, step, tolerance) for array in arrays], tolerance)
@@ -140,7 +142,7 @@ class _Checked(NamedTuple):
     terms: Callable[[Array], Array]  # for such values; their sum is what the gradient is of
 
 
-def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
+def _backward(model: Model, X: Any, y: ArrayLike) -> list[_Checked]:
     """A forward and a backward of the model, layer by layer: all arrays that have a gradient."""
     X, y, *weighted = model._samples("checked", X, y)
     weights = weighted[0] if weighted else np.ones(len(X))
@@ -152,7 +154,7 @@ def _backward(model: Model, X: Array, y: ArrayLike) -> list[_Checked]:
         inputs.append(x.copy())
         states.append([(part, _state(part)) for part in walk([layer])])
         x = result(layer.forward(x, True), layer, "output")
-        if x.dtype != FLOAT64:
+        if x.dtype != FLOAT64 and not _are_whole(x):
             raise TypeError(f"layer {_name(number, layer)} must give float64 for float64, got {x.dtype}")
     outputs = x.copy()
     loss.output = x  # as in a training
@@ -196,7 +198,7 @@ def _layer(label: str, layer: Layer, x: Array, dy: Array, dx: Any, states: list[
             return found
         return terms
 
-    arrays = [_Checked(label, "inputs", x, dx, of_inputs)]
+    arrays = [] if _are_whole(x) else [_Checked(label, "inputs", x, dx, of_inputs)]
     for path, part in [("", layer), *within(layer)]:
         gradients = gradients_of(part)
         for name in parameters_of(part):
@@ -271,6 +273,11 @@ def _state(layer: Layer) -> dict[str, Any]:
     # the state that changes a layer's next forward
     return {name: copy.deepcopy(value) for name, value in vars(layer).items()
             if isinstance(value, (int, np.random.Generator, np.random.RandomState))}
+
+
+def _are_whole(x: Array) -> bool:
+    # numbers that have no gradient: indexes of a table's rows, say
+    return x.dtype.kind in "iu"
 
 
 def _copy(gradient: Any) -> Any:

@@ -8,7 +8,7 @@ returns new arrays.
 from .activations import (ELU, GELU, Hardswish, LeakyReLU, Linear, LogSoftmax, ReLU, SiLU, Sigmoid, Softmax, Softplus,
                           Step, Tanh)
 from .base import (LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Layer, Shape, _Layer, add_penalty_gradients,
-                   penalties_of, result)
+                   penalties_of, prepares, result)
 from .containers import (Identity, Residual, Sequential, _Container, backward, check_use, entering, forward,
                          is_trainable, shape_of, shape_through, stand_in, trained, unfolded, with_parameters)
 from .dense import Dense
@@ -20,5 +20,5 @@ __all__ = ["Dense", "Dropout", "ELU", "Flatten", "GELU", "Hardswish", "Identity"
            "LeakyReLU", "Linear", "LogSoftmax", "NUMBERS", "PASSED", "PROBABILITIES", "Parallel", "ReLU", "Residual",
            "SHARES", "Sequential", "Shape", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step", "Tanh", "_Container",
            "_Layer", "add_penalty_gradients", "as_shape", "backward", "check_use", "entering", "forward",
-           "is_trainable", "penalties_of", "result", "shape_of", "shape_through", "stand_in", "trained", "unfolded",
-           "with_parameters"]
+           "is_trainable", "penalties_of", "prepares", "result", "shape_of", "shape_through", "stand_in", "trained",
+           "unfolded", "with_parameters"]

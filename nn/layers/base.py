@@ -67,7 +67,8 @@ class _Layer(Calling):
     def prepare(self, inputs: ArrayLike, name: str = "inputs") -> Array:
         """Inputs in the dtype that the layer computes in, C-contiguous: what a model does once with all samples.
 
-        A layer that wants whole numbers overrides it. Raises TypeError or ValueError that names the argument `name`.
+        A layer that wants whole numbers overrides it. The first layer that computes prepares them for a whole model.
+        Raises TypeError or ValueError that names the argument `name`.
         """
         return np.ascontiguousarray(as_floats(inputs, getattr(self, "dtype", None), name))
 
@@ -94,6 +95,16 @@ class _Layer(Calling):
         model = self._model and self._model()
         if model is not None:
             model._need_thread()
+
+
+def prepares(layer: Any) -> bool:
+    """Whether a layer has a `prepare` of its own, as one that wants whole numbers."""
+    return getattr(type(layer), "prepare", _Layer.prepare) is not _Layer.prepare
+
+
+def passed(inputs: ArrayLike) -> Array:
+    """What a layer passes on: an array of integers as it is, for a layer behind it that wants them, else floats."""
+    return inputs if type(inputs) is np.ndarray and inputs.dtype.kind in "iu" else as_floats(inputs)
 
 
 def penalties_of(layer: Any) -> list[float]:

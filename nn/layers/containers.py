@@ -13,7 +13,7 @@ from ..arrays import Array, as_array, as_floats
 from ..checks import flag, shown
 from ..parameters import parameters_of, walk
 from .activations import ReLU, Sigmoid, Tanh
-from .base import NUMBERS, PASSED, Layer, Shape, _Layer, result
+from .base import NUMBERS, PASSED, Layer, Shape, _Layer, passed, prepares, result
 
 # the method by which a part of a model is known that is set, not added
 PARTS = {"optimizer": "update_params", "loss": "remember_trainable_layers", "accuracy": "calculate_accumulated"}
@@ -30,7 +30,8 @@ def forward(layers: Iterable[Layer], inputs: Any, training: bool) -> Any:
 def backward(layers: Sequence[Layer], gradient: Any, input_gradient: bool = True,
              parts: Sequence[Any] | None = None) -> Any:
     """The gradient with respect to the inputs of layers in a row; without `input_gradient` None, and nothing is done
-    before the first layer that is trained. `parts` stand for the layers, as far as they go."""
+    before the first layer that is trained. `parts` stand for the layers, as far as they go. It is None also for a first
+    layer of whole numbers whose backward gives nothing."""
     first = None
     if not input_gradient:
         first = next((layer for layer in layers if trained([layer])), None)
@@ -38,7 +39,11 @@ def backward(layers: Sequence[Layer], gradient: Any, input_gradient: bool = True
             return None
     for layer, part in reversed([*zip(layers, layers if parts is None else parts)]):
         if layer is not first:
-            gradient = result(part.backward(gradient), layer, "dinputs")
+            found = part.backward(gradient)
+            if found is None and getattr(part, "dinputs", None) is None and any(map(prepares, walk([layer]))):
+                if not trained(layers[:[*map(id, layers)].index(id(layer))]):  # nothing is lost
+                    return None
+            gradient = result(found, layer, "dinputs")
         elif isinstance(layer, _Layer) and layer._skips_input_gradient:
             return part.backward(gradient, input_gradient=False)
         else:
@@ -103,7 +108,7 @@ class Sequential(_Container):
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs of the first."""
         training = flag("training", training)
-        self.output = y = forward(self.layers, inputs if self.layers else as_floats(inputs), training)
+        self.output = y = forward(self.layers, inputs if self.layers else passed(inputs), training)
         return y
 
     def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
@@ -135,9 +140,9 @@ class Identity(_Layer):
         return "Identity()"
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
-        """The inputs as floats."""
+        """The inputs as floats, an array of integers as it is."""
         flag("training", training)
-        self.inputs = self.output = y = as_floats(inputs)
+        self.inputs = self.output = y = passed(inputs)
         return y
 
     def backward(self, dvalues: ArrayLike) -> Array:
@@ -223,7 +228,7 @@ class Residual(_Container):
         body: Any = self.body.backward(d, input_gradient=input_gradient)
         beside = d if self.shortcut is None else backward([self.shortcut], d, input_gradient)
         dx = None
-        if input_gradient:
+        if input_gradient and body is not None and beside is not None:
             body = as_floats(body)
             dx = backend.ops.add.forward(as_floats(beside, body.dtype), body)
         self.dinputs = dx

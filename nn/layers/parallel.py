@@ -94,7 +94,7 @@ class Parallel(_Container):
         dx: Array | None = None
         for branch, gradient in zip(self.layers, self._split(dvalues)):
             found = backward([branch], gradient, input_gradient)
-            if input_gradient:
+            if found is not None:
                 dx = as_floats(found) if dx is None else backend.ops.add.forward(dx, as_floats(found, dx.dtype))
         self.dinputs = dx
         return dx

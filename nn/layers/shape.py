@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..arrays import MOST, Array, as_floats
 from ..checks import flag, is_whole, scalar, shown
-from .base import PASSED, Shape, _Layer
+from .base import PASSED, Shape, _Layer, passed
 
 DIMENSIONS = 63  # the most of a sample: NumPy's arrays have 64
 
@@ -18,8 +18,6 @@ DIMENSIONS = 63  # the most of a sample: NumPy's arrays have 64
 def as_shape(name: str, shape: int | Sequence[int]) -> Shape:
     """The shape of a sample as a tuple. Raises TypeError or ValueError as `Input` does, naming the argument."""
     sizes = tuple(map(scalar, shape if isinstance(shape, (tuple, list)) else (shape,)))
-    if not sizes:
-        raise ValueError(f"{name} must be of numbers of at least 1, got {shown(shape)}")
     for size in sizes:
         if not is_whole(size):
             raise TypeError(f"{name} must be a whole number or several, got {shown(shape)}")
@@ -47,9 +45,9 @@ class Input(_Layer):
         return f"Input({self.shape[0] if len(self.shape) == 1 else self.shape})"
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
-        """The inputs (N, *shape) as floats. Raises ValueError for another shape."""
+        """The inputs (N, *shape) as floats, an array of integers as it is. Raises ValueError for another shape."""
         flag("training", training)
-        self.inputs = self.output = y = as_floats(inputs)
+        self.inputs = self.output = y = passed(inputs)
         if y.shape[1:] != self.shape or not y.ndim:
             raise ValueError(f"inputs must have shape ({', '.join(map(str, ('samples', *self.shape)))}), got {y.shape}")
         return y
@@ -75,9 +73,9 @@ class Flatten(_Layer):
         return "Flatten()"
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
-        """The rows (N, everything else) of inputs (N, ...)."""
+        """The rows (N, everything else) of inputs (N, ...), as floats or, of an array of integers, in its dtype."""
         flag("training", training)
-        self.inputs = inputs = as_floats(inputs)
+        self.inputs = inputs = passed(inputs)
         if not inputs.ndim:
             raise ValueError("inputs must have shape (N, ...), got ()")
         self.output = y = np.ascontiguousarray(inputs).reshape(len(inputs), math.prod(inputs.shape[1:]))
@@ -91,7 +89,8 @@ class Flatten(_Layer):
         """The gradient in the shape of the inputs."""
         if self.inputs is None:
             raise RuntimeError("call forward before backward")
-        dvalues = as_floats(dvalues, self.inputs.dtype, "dvalues", infinite=True)
+        dtype = self.inputs.dtype if self.inputs.dtype.kind == "f" else None
+        dvalues = as_floats(dvalues, dtype, "dvalues", infinite=True)
         if dvalues.size != self.inputs.size:
             raise ValueError(f"dvalues must have as many elements as inputs {self.inputs.shape}, got {dvalues.shape}")
         self.dinputs = dx = dvalues.reshape(self.inputs.shape)

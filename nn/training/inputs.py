@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 
 from .. import layers as _layers
 from ..arrays import Array, as_floats
+from ..checks import shown
 from ..layers import Layer, Shape
 from ..parameters import children
 from . import endings
 
-PASSING = (_layers.Input, _layers.Flatten, _layers.Identity)  # layers that pass on what they get
+PASSING = (_layers.Input, _layers.Flatten, _layers.Identity, _layers.Sequential)  # which pass on what they get
 
 
 def through(layers: Sequence[Layer], given: Shape | None, check: bool = False) -> Shape | None:
@@ -26,7 +27,7 @@ def through(layers: Sequence[Layer], given: Shape | None, check: bool = False) -
         for number, layer in enumerate(layers, 1):
             shape = _layers.shape_through([layer], shape, number)
             if check:
-                endings.check_single(number, layer, None if shape is None else shape[-1])
+                endings.check_single(number, layer, shape[-1] if shape else None)
     except ValueError as error:
         if given is None:
             raise
@@ -37,33 +38,31 @@ def through(layers: Sequence[Layer], given: Shape | None, check: bool = False) -
 
 def taker(layers: Sequence[Layer]) -> Any:
     """The layer that says what inputs become, by its `prepare` or `dtype`: the first of all that is none of those that
-    pass them on, since a float64 batch would be converted at each step, and not recorded, and no container."""
-    return next((layer for layer in layers if _prepares(layer)), None)
-
-
-def _prepares(layer: Layer) -> bool:
-    if type(layer) in PASSING:
-        return False
-    return not children(layer) or hasattr(layer, "prepare") and not isinstance(layer, _layers._Layer)
+    pass them on, since a float64 batch would be converted at each step, and not recorded, and no container without a
+    `prepare` of its own."""
+    return next((layer for layer in layers if type(layer) not in PASSING
+                 and (not children(layer) or _layers.prepares(layer))), None)
 
 
 def prepared(X: ArrayLike, name: str, layers: Sequence[Layer], taker: Any, wish: Shape | None) -> Array:
     """Inputs as `taker` wants them, of samples of the shape `wish`, if it is known, and as the first layers say."""
     X = (taker.prepare(X, name) if hasattr(taker, "prepare") else
          np.ascontiguousarray(as_floats(X, getattr(taker, "dtype", None), name)))
+    if not isinstance(X, np.ndarray):
+        raise TypeError(f"prepare of {taker!r} must return an array, got {shown(X)}")
     shape, flat = X.shape[1:], ""
     if wish not in (None, shape) or not X.ndim:
-        raise ValueError(f"{name} must have shape ({', '.join(map(str, ('samples', *(wish or ('...',)))))}), "
-                         f"got {X.shape}")
+        sizes = ", ".join(map(str, ("samples", *(("...",) if wish is None else wish))))
+        raise ValueError(f"{name} must have shape ({sizes}), got {X.shape}")
     for layer in layers:  # as far as the shape is known
         if type(layer) is _layers.Flatten:
             shape, flat = (math.prod(shape),), "..."
             continue
         passed = type(layer) is _layers.Input
-        wish = layer.shape if passed else (getattr(layer, "n_inputs", None),)
-        if wish != (None,) and (shape != wish or not X.ndim):
-            sizes = ", ".join(("samples", *([flat] if flat else map(str, wish))))
-            raise ValueError(f"{name} must have shape ({sizes}){f' with {wish[0]} elements a sample' * bool(flat)} "
+        takes: Any = layer.shape if passed else (getattr(layer, "n_inputs", None),)
+        if takes != (None,) and (shape != takes or not X.ndim):
+            sizes = ", ".join(("samples", *([flat] if flat else map(str, takes))))
+            raise ValueError(f"{name} must have shape ({sizes}){f' with {takes[0]} elements a sample' * bool(flat)} "
                              f"for {layer}, got {X.shape}")
         if not passed:
             break

@@ -103,7 +103,7 @@ class Model(Network):
         TypeError and ValueError for an `input_shape` that is none, or that the layers do not take.
         """
         given, shape = self._check_layers(input_shape, trained=self.optimizer is not None)
-        columns = None if shape is None else shape[-1]
+        columns = shape[-1] if shape else None
         endings.check(self.layers, self.loss, columns)
         step = self._Step(self.layers, self.loss, self.optimizer, self.accuracy)
         if isinstance(self.accuracy, _Metric) and ours(self.accuracy):
