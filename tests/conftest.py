@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import optional  # noqa: E402: beside this file, as the next
 import probed  # noqa: E402
 
+pytest_plugins = "sampling"
+
 
 def pytest_collection_modifyitems(items):
     """More time for what takes minutes or hours."""

@@ -1,0 +1,107 @@
+"""Which cases a run of the suite takes: see sampling.py. Each run is that of a small suite, in a child process."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sampling
+
+CASES = {"test_a.py::test_many": 40, "test_a.py::test_few": sampling.FEW, "test_a.py::test_one": 1,
+         "test_b.py::test_many_more": 60, "test_b.py::test_one": 1}
+SHARES = CASES | {"test_a.py::test_many": 10, "test_b.py::test_many_more": 15}
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("suite")
+    texts = {}
+    for name, count in CASES.items():
+        file, test = name.split("::")
+        marked = f"@pytest.mark.parametrize('case', range({count}))\ndef {test}(case): assert case != 10\n"
+        texts[file] = texts.get(file, "import pytest\n") + (marked if count > 1 else f"def {test}(): pass\n")
+    for file, text in texts.items():
+        (folder / file).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def run(suite):
+    """The tests that a command runs, by name, and what it says."""
+    def run(*arguments):
+        command = [sys.executable, "-m", "pytest", "-rA", "-p", "xdist.plugin", "-p", "sampling", *arguments]
+        done = subprocess.run(command, cwd=suite, capture_output=True, text=True, timeout=120,
+                              env={"PYTHONPATH": str(Path(__file__).parent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        cases = {}
+        for name, case in re.findall(r"(?m)^(?:PASSED|FAILED) (test_\w+\.py::\w+)(\[\d+\])?", done.stdout):
+            cases.setdefault(name, set()).add(case)
+        return cases, done.stdout
+
+    return run
+
+
+def counts(cases):
+    return {name: len(found) for name, found in cases.items()}
+
+
+def seeds(text):
+    return set(re.findall(r"--sample-seed (\d+)", text))
+
+
+def test_a_seed_tells_the_cases(run):
+    first, text = run("--sample-seed", "5")
+    assert counts(first) == SHARES and seeds(text) == {"5"}
+    assert run("--sample-seed", "5")[0] == first != run("--sample-seed", "6")[0]
+
+
+def test_each_run_takes_others_and_tells_its_seed(run):
+    (first, text), (second, more) = run(), run()
+    assert counts(first) == counts(second) == SHARES and first != second
+    assert len(seeds(text)) == len(seeds(more)) == 1 and seeds(text) != seeds(more)
+    assert run("--sample-seed", *seeds(text))[0] == first
+
+
+def test_all_processes_of_a_run_take_the_same(run):
+    found, text = run("-n", "2")
+    assert counts(found) == SHARES
+    assert run("--sample-seed", *seeds(text))[0] == found
+
+
+def test_the_whole(run):
+    for arguments in ((), ("-n", "2")):
+        found, text = run("--whole", *arguments)
+        assert counts(found) == CASES and not seeds(text)
+
+
+def test_a_file_or_a_test_that_is_named_is_whole(run):
+    for arguments in (["test_a.py"], ["test_a.py", "-n", "2"], ["./test_a.py::test_many", "test_a.py"]):
+        found, text = run(*arguments)
+        assert counts(found) == {name: count for name, count in CASES.items() if "test_a.py" in name}
+        assert not seeds(text)
+    assert run("test_a.py::test_many[33]")[0] == {"test_a.py::test_many": {"[33]"}}
+    assert counts(run(".", "test_a.py")[0]) == SHARES | {"test_a.py::test_many": 40}
+
+
+def test_names_are_chosen_first(run):
+    """-k takes from all cases, and of what it leaves is the sample."""
+    found, _ = run("-k", "many and 3")
+    assert found["test_a.py::test_many"] <= {f"[{n}]" for n in (3, 13, 23, *range(30, 40))}
+    assert counts(found) == {"test_a.py::test_many": 4, "test_b.py::test_many_more": 4}
+
+
+def test_what_failed_is_run_again(run):
+    """Also where the new sample has it not."""
+    run("--whole")
+    found, text = run("--lf")
+    assert found == {"test_a.py::test_many": {"[10]"}, "test_b.py::test_many_more": {"[10]"}} and not seeds(text)
+
+
+def test_the_seed_is_told_where_there_is_no_header(run):
+    assert seeds(run("-q", "-k", "few", "--sample-seed", "7")[1]) == {"7"}
+
+
+def test_the_seed_is_told_beside_the_failures(run):
+    _, text = run("-k", "many and 10", "--sample-seed", "7")
+    assert seeds(text.partition(" FAILURES ")[0]) == seeds(text.partition(" FAILURES ")[2]) == {"7"}
