@@ -57,9 +57,16 @@ def pytest_terminal_summary(terminalreporter, config):
 
 def is_sampled(config):
     """Not where all is asked for, what failed is run again, or every argument is a file or a test."""
-    options = config.option
-    again = options.stepwise or getattr(options, "lf", False) or getattr(options, "failedfirst", False)
-    return not options.whole and not again and None in files(config)
+    again = any(config.getoption(name, False) for name in ("lf", "failedfirst", "stepwise"))
+    return not config.option.whole and not again and None in files(config)
+
+
+def some(config, names, count):
+    """So many of the names, by the seed of the run, or all of them where it takes all cases: for what one test goes over."""
+    if not is_sampled(config):
+        return list(names)
+    chosen = random.Random(config.option.sample_seed).sample(names, count)
+    return [name for name in names if name in chosen]
 
 
 def files(config):

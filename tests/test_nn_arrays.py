@@ -24,17 +24,18 @@ def network(kind=nn, loss=nn.CategoricalCrossentropy, last=nn.Softmax):
     return model
 
 
-def forwarded(layer):
-    layer.forward(GRID)
-    return layer
+def backward(layer):
+    def entry(bad):
+        layer.forward(GRID)
+        layer.backward(bad)
+    return entry
 
 
 ENTRIES = {  # by the argument's name in the error
     "inputs": (nn.Dense(2, 2).forward, nn.ReLU().forward, nn.Dropout(0.5).forward, nn.Flatten().forward,
                nn.Input(2).forward, nn.Sequential(nn.Dense(2, 2)).forward, nn.Sequential().forward, network().forward,
                nnfs.Layer_Input().forward, network(nnfs).forward),
-    "dvalues": tuple(forwarded(layer).backward for layer in (
-        nn.Dense(2, 2), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Input(2))),
+    "dvalues": tuple(map(backward, (nn.Dense(2, 2), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Input(2)))),
     "outputs": (nn.Softmax().predictions, nn.LogSoftmax().predictions, nn.Sigmoid().predictions, nn.Step().predictions,
                 nn.Linear().predictions, nn.Sequential().predictions,
                 *(lambda bad, kind=kind: kind().calculate(bad, GRID) for kind in (
