@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 FEW = 4  # the cases of a test that are run in any case
-SHARE = 0.25  # of the cases of a test that has many
+SHARE = 0.2  # of the cases of a test that has many
 
 
 def pytest_addoption(parser):
@@ -19,6 +19,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "sample(count): so many cases are in a sample, where each takes seconds")
     if config.option.sample_seed is None:
         config.option.sample_seed = getattr(config, "workerinput", {}).get("sample_seed", random.randrange(10**6))
 
@@ -41,7 +42,8 @@ def pytest_collection_modifyitems(config, items):
     left_out = set()
     for group in cases.values():
         group.sort(key=lambda item: random.Random(f"{config.option.sample_seed} {item.nodeid}").random())
-        left_out.update(group[max(FEW, ceil(len(group) * SHARE)):])
+        mark = group[0].get_closest_marker("sample")
+        left_out.update(group[mark.args[0] if mark else max(FEW, ceil(len(group) * SHARE)):])
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = [item for item in items if item not in left_out]
 
@@ -62,11 +64,16 @@ def is_sampled(config):
 
 
 def some(config, names, count):
-    """So many of the names, by the seed of the run, or all of them where it takes all cases: for what one test goes over."""
+    """So many of the names that one test goes over, by the seed; all of them where all cases are run."""
     if not is_sampled(config):
         return list(names)
     chosen = random.Random(config.option.sample_seed).sample(names, count)
     return [name for name in names if name in chosen]
+
+
+def one_in(config, count, numbers):
+    """One in so many of the numbers that one test goes over, by the seed; all of them where all cases are run."""
+    return numbers[config.option.sample_seed % count::count] if is_sampled(config) else numbers
 
 
 def files(config):

@@ -109,22 +109,30 @@ PLAIN = {
     "adam-l2": {"kind": "adam", "rate": 0.05, "decay": 5e-7, "l2": 5e-4}}
 
 
-def first_epochs(dtype):
+def asked(request, *more):
+    """The rows that tests of this run want of a fixture, and `more`: no others are trained."""
+    wanted = [item.callspec.params for item in request.session.items
+              if request.fixturename in item.fixturenames and hasattr(item, "callspec")]
+    names = {*more, *(each["row"].name if "row" in each else each["name"] for each in wanted)}
+    return [row for row in available() if row.name in names]
+
+
+def first_epochs(rows, dtype):
     # of Fashion-MNIST one epoch: 469 steps
     requests = [{"row": row.name, "twin": twin, "epochs": FIRST if row.batch_size is None else 1}
-                for row in available() for twin in book.PATHS]
+                for row in rows for twin in book.PATHS]
     found = iter(trained(requests, 1, dtype))
-    return {row.name: (next(found), next(found)) for row in available()}
+    return {row.name: (next(found), next(found)) for row in rows}
 
 
 @pytest.fixture(scope="module")
-def first_in_float64():
-    return first_epochs("float64")
+def first_in_float64(request):
+    return first_epochs(asked(request), "float64")
 
 
 @pytest.fixture(scope="module")
-def first_in_float32():
-    return first_epochs("float32")
+def first_in_float32(request):
+    return first_epochs(asked(request), "float32")
 
 
 def apart(one, other):
@@ -200,8 +208,8 @@ def last(names):
 
 
 @pytest.fixture(scope="module")
-def quick():
-    return last([row.name for row in available() if row.name not in SLOW])
+def quick(request):
+    return last([row.name for row in asked(request, "adam", "adam-model", "fashion-mnist")])
 
 
 def check_exact(row, found):

@@ -232,9 +232,9 @@ def missing(cpu):
 def compiled_for(tmp_path_factory, pytestconfig):
     """What children compile and compute for other CPUs, all at the same time; NumPy gets another CPU, too.
 
-    A sample of the operations: to compile all of them takes four minutes.
+    In a sample some of the operations: to compile all takes four minutes.
     """
-    names = sampling.some(pytestconfig, (*OPERATIONS, "training"), 10)
+    names = sampling.some(pytestconfig, (*OPERATIONS, "training"), 8)
     folders = {cpu: tmp_path_factory.mktemp(cpu) for cpu in NEEDS if not missing(cpu)}
     children = {cpu: start(folder, True, names, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="", OPENBLAS_CORETYPE="Nehalem",
                            NPY_DISABLE_CPU_FEATURES=numpy_features(), NNJIT_CACHE_DIR=str(folder))
@@ -279,6 +279,7 @@ print(json.dumps({"digests": found, "info": kernels.info()}))
 """
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("cpu", OTHERS)
 @pytest.mark.parametrize("which", ["few", pytest.param("all", marks=pytest.mark.long)])
 def test_digests_of_some_operations_for_another_cpu(cpu, which, tmp_path):

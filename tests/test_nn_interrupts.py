@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sampling
 import tqdm
 from children import without_hint
 
@@ -120,12 +121,14 @@ def three_at_once(monkeypatch):
 COUNTS = (40, pytest.param(10**6, marks=pytest.mark.long))  # lines to interrupt at, all of them if there are no more
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", TRAININGS)
 def test_an_interrupt_at_any_line_leaves_a_usable_model(name, count, tmp_path, three_at_once):
     at_lines(count, network, TRAININGS[name], lambda model: usable(model, tmp_path / "a.npz"))
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", TRAININGS)
 def test_an_interrupt_at_any_line_of_a_later_training(name, count, tmp_path, three_at_once):
@@ -138,6 +141,7 @@ def test_an_interrupt_at_any_line_of_a_later_training(name, count, tmp_path, thr
     at_lines(count, trained, TRAININGS[name], lambda model: usable(model, tmp_path / "a.npz"))
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_handler_that_computes_at_any_line(name, count, three_at_once):
@@ -183,7 +187,7 @@ def test_an_interrupt_at_any_line_of_many_updates():
 
 # a file that is open is closed by its end, with a warning
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-def test_an_interrupt_at_any_line_of_saving_leaves_the_old_file_or_the_new(tmp_path):
+def test_an_interrupt_at_any_line_of_saving_leaves_the_old_file_or_the_new(tmp_path, pytestconfig):
     path, old, new = tmp_path / "b.npz", network(), network()
     new.train(X, Y)
     files = []
@@ -191,7 +195,7 @@ def test_an_interrupt_at_any_line_of_saving_leaves_the_old_file_or_the_new(tmp_p
         model.save(path)
         files.append(path.read_bytes())
     found = set()
-    for at in range(1, 10**4):
+    for at in sampling.one_in(pytestconfig, 5, range(1, 10**4)):
         path.write_bytes(files[0])
         with suppress(KeyboardInterrupt), Interrupter(at) as lines:
             new.save(path)

@@ -7,7 +7,7 @@ import children
 import pytest
 from optional import needs
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+pytestmark = [pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"), pytest.mark.sample(1)]
 METHODS = ("fork", "spawn", "forkserver")
 
 # A script, since other processes than forked ones import it. `work` is done by parents and children alike.

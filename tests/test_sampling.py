@@ -9,8 +9,14 @@ import pytest
 import sampling
 
 CASES = {"test_a.py::test_many": 40, "test_a.py::test_few": sampling.FEW, "test_a.py::test_one": 1,
-         "test_b.py::test_many_more": 60, "test_b.py::test_one": 1}
-SHARES = CASES | {"test_a.py::test_many": 10, "test_b.py::test_many_more": 15}
+         "test_b.py::test_many_more": 60, "test_b.py::test_one": 1, "test_b.py::test_slow": 5}
+SHARES = CASES | {"test_a.py::test_many": 8, "test_b.py::test_many_more": 12, "test_b.py::test_slow": 2}
+GOES_OVER = """
+import sampling
+def test_one(pytestconfig):
+    print("some", *sampling.some(pytestconfig, "abcdefgh", 3))
+    print("one in", *sampling.one_in(pytestconfig, 5, range(1, 20)))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +25,9 @@ def suite(tmp_path_factory):
     texts = {}
     for name, count in CASES.items():
         file, test = name.split("::")
-        marked = f"@pytest.mark.parametrize('case', range({count}))\ndef {test}(case): assert case != 10\n"
-        texts[file] = texts.get(file, "import pytest\n") + (marked if count > 1 else f"def {test}(): pass\n")
+        mark = "@pytest.mark.sample(2)\n" if test == "test_slow" else ""
+        marked = f"{mark}@pytest.mark.parametrize('case', range({count}))\ndef {test}(case): assert case != 10\n"
+        texts[file] = texts.get(file, "import pytest\n") + (marked if count > 1 else GOES_OVER)
     for file, text in texts.items():
         (folder / file).write_text(text)
     return folder
@@ -73,6 +80,20 @@ def test_the_whole(run):
     for arguments in ((), ("-n", "2")):
         found, text = run("--whole", *arguments)
         assert counts(found) == CASES and not seeds(text)
+
+
+def test_what_one_test_goes_over(run):
+    def found(*arguments):
+        text = run("-k", "one", *arguments)[1]
+        return [re.findall(rf"(?m)^{what} (.*)$", text) for what in ("some", "one in")]
+
+    whole = [[" ".join("abcdefgh")] * 2, [" ".join(map(str, range(1, 20)))] * 2]
+    assert found("--whole") == found("test_a.py", "test_b.py") == whole
+    several = [found("--sample-seed", str(seed)) for seed in range(5)]
+    assert all(len(set(some)) == 1 and len(some[0].split()) == 3 for some, _ in several)
+    assert len({some[0] for some, _ in several}) > 1
+    numbers = [number for _, one_in in several for number in one_in[0].split()]
+    assert sorted(map(int, numbers)) == [*range(1, 20)]
 
 
 def test_a_file_or_a_test_that_is_named_is_whole(run):
