@@ -10,6 +10,7 @@ import pytest
 
 FEW = 4  # the cases of a test that are run in any case
 SHARE = 0.2  # of the cases of a test that has many
+WHOLE = ("slow", "long", "exhaustive")  # the markers of what somebody chose to wait for
 
 
 def pytest_addoption(parser):
@@ -37,7 +38,7 @@ def pytest_collection_modifyitems(config, items):
         return
     named, cases = files(config), defaultdict(list)
     for item in items:
-        if hasattr(item, "callspec") and item.path not in named:
+        if hasattr(item, "callspec") and item.path not in named and not any(map(item.get_closest_marker, WHOLE)):
             cases[item.nodeid.partition("[")[0]].append(item)
     left_out = set()
     for group in cases.values():

@@ -282,9 +282,10 @@ print(json.dumps({"digests": found, "info": kernels.info()}))
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("cpu", OTHERS)
 @pytest.mark.parametrize("which", ["few", pytest.param("all", marks=pytest.mark.long)])
-def test_digests_of_some_operations_for_another_cpu(cpu, which, tmp_path):
+def test_digests_of_some_operations_for_another_cpu(cpu, which, tmp_path, pytestconfig):
     """Others in each run; a failure shows which."""
-    names = random.sample(CHEAP, 4) if which == "few" else [*OPERATIONS, "training"]
+    draw = random.Random(pytestconfig.option.sample_seed)
+    names = draw.sample(CHEAP, 4) if which == "few" else [*OPERATIONS, "training"]
     needs, features, width, fma = OTHERS[cpu]
     if llvmlite.binding.get_default_triple().split("-")[0] != "x86_64":
         pytest.skip("needs an x86 CPU")

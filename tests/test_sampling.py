@@ -9,8 +9,10 @@ import pytest
 import sampling
 
 CASES = {"test_a.py::test_many": 40, "test_a.py::test_few": sampling.FEW, "test_a.py::test_one": 1,
-         "test_b.py::test_many_more": 60, "test_b.py::test_one": 1, "test_b.py::test_slow": 5}
-SHARES = CASES | {"test_a.py::test_many": 8, "test_b.py::test_many_more": 12, "test_b.py::test_slow": 2}
+         "test_b.py::test_many_more": 60, "test_b.py::test_one": 1, "test_b.py::test_seconds_each": 5,
+         "test_b.py::test_slow": 9}
+SHARES = CASES | {"test_a.py::test_many": 8, "test_b.py::test_many_more": 12, "test_b.py::test_seconds_each": 2}
+MARKS = {"test_seconds_each": "@pytest.mark.sample(2)\n", "test_slow": "@pytest.mark.slow\n"}
 GOES_OVER = """
 import sampling
 def test_one(pytestconfig):
@@ -22,10 +24,11 @@ def test_one(pytestconfig):
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suite")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = slow\n")
     texts = {}
     for name, count in CASES.items():
         file, test = name.split("::")
-        mark = "@pytest.mark.sample(2)\n" if test == "test_slow" else ""
+        mark = MARKS.get(test, "")
         marked = f"{mark}@pytest.mark.parametrize('case', range({count}))\ndef {test}(case): assert case != 10\n"
         texts[file] = texts.get(file, "import pytest\n") + (marked if count > 1 else GOES_OVER)
     for file, text in texts.items():
