@@ -27,6 +27,7 @@ def test_second_start_compiles_nothing(copied, filled):
     assert {path: path.stat().st_mtime_ns for path in filled.rglob("*")} == before
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("first, second, threads", [("serial", "parallel", [0, 1, 2, 3]), ("parallel", "serial", [0])])
 def test_variants_are_not_mistaken_for_each_other(copied, tmp_path, first, second, threads):
     child(copied, tmp_path, f"report(ids=ids(probe.who.{first}))")
@@ -135,6 +136,7 @@ def test_digest_depends_on_each_source(copied, tmp_path):
     assert len(set(found.values())) == len(found)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("setting", ["NUMBA_OPT=1", "NUMBA_SLP_VECTORIZE=1", "NUMBA_BOUNDSCHECK=1",
                                      "NUMBA_CPU_NAME=haswell"])
 def test_digest_depends_on_compiler_settings(copied, filled, setting):
@@ -142,6 +144,7 @@ def test_digest_depends_on_compiler_settings(copied, filled, setting):
     assert Path(found["folder"]) not in filled.iterdir()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("place", ["file/below", "~nobody-of-this-name/cache"])
 def test_unwritable_cache(copied, tmp_path, place):
     (tmp_path / "file").write_text("")

@@ -58,6 +58,7 @@ def test_no_kernel_uses_what_nnfs_replaces():
                 assert node.attr not in ("dot", "zeros", "eye", "randn", "random"), f"{path.name}:{node.lineno}"
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("code", [
     "import nnfs; nnfs.init(); from nnjit.kernels import softmax",
     "from nnjit.kernels import softmax; import nnfs; nnfs.init()",
@@ -244,6 +245,7 @@ def test_ctrl_c_while_a_kernel_is_compiled_or_loaded(copied, tmp_path):
                          "handler": True}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("who", ["a function that traces", "a callback of the garbage collector",
                                  "a handler in a compilation of the user's own"])
 def test_who_comes_in_otherwise_is_told(copied, tmp_path, who):
@@ -331,6 +333,7 @@ def test_threads_start_with_the_first_parallel_call(copied, filled):
         assert found["parallel"][0] > found["serial"][0]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("layer", ["workqueue", "omp"])
 def test_layer_is_the_users(copied, filled, layer):
     if layer == "omp":
@@ -353,6 +356,7 @@ def test_layer_is_the_users(copied, filled, layer):
     assert by_environment == child(copied, filled, launched) == expected
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("launched", [False, True])
 def test_python_threads_under_workqueue(copied, filled, launched):
     """Two threads inside abort the process: once the layer runs, and when both come first."""
@@ -416,6 +420,7 @@ def test_two_threads_launch_once(monkeypatch):
     assert len(launches) == 1
 
 
+@pytest.mark.sample(1)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.parametrize("how", ["fork", "multiprocessing"])
 @pytest.mark.parametrize("layer", ["default", "workqueue"])
@@ -522,6 +527,7 @@ def test_threads_in_the_environment(copied, filled):
     assert child(copied, filled, code, NNJIT_NUM_THREADS="") == {"threads": [4, 4]}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("settings, during", [
     ({}, threads.SPIN_COUNT), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None),
 ])

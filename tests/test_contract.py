@@ -234,7 +234,7 @@ def compiled_for(tmp_path_factory, pytestconfig):
 
     In a sample some of the operations: to compile all takes four minutes.
     """
-    names = sampling.some(pytestconfig, (*OPERATIONS, "training"), 8)
+    names = sampling.some(pytestconfig, (*OPERATIONS, "training"), 6)
     folders = {cpu: tmp_path_factory.mktemp(cpu) for cpu in NEEDS if not missing(cpu)}
     children = {cpu: start(folder, True, names, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="", OPENBLAS_CORETYPE="Nehalem",
                            NPY_DISABLE_CPU_FEATURES=numpy_features(), NNJIT_CACHE_DIR=str(folder))
