@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,3 +67,18 @@ def prepared(X: ArrayLike, name: str, layers: Sequence[Layer], taker: Any, wish:
         if not passed:
             break
     return X
+
+
+def validation(prepare: Callable[..., Any], given: Any) -> Any:
+    """What `prepare` makes of `validation_data`. Raises TypeError for what is no pair or triple, and the errors of
+    `prepare`, which speak of X and y, with the argument's name."""
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+        found = (f"a {type(given).__name__} of {len(given)}" if isinstance(given, (tuple, list)) else
+                 shown(given) if isinstance(given, (str, int, float)) else type(given).__name__)
+        raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got {found}: to hold a share of "
+                        "the samples out, use nn.preparation.train_test_split")
+    try:
+        return prepare("validation", *given)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"validation_data: {error}") from error

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 
 from .. import layers as _layers
 from ..arrays import Array, as_floats
-from ..checks import Seed, as_seed, finite, flag, optional_flag, shown, whole
+from ..checks import Seed, as_seed, finite, flag, optional_flag, whole
 from ..losses import Loss
 from ..metrics import _Metric
-from . import endings, halves
+from . import endings, halves, inputs
 from .guards import Part, by_one_thread, check_part
 from .history import History, note
 from .network import Network
@@ -130,7 +130,8 @@ class Model(Network):
 
     def _samples(self, what: str, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None,
                  prepare: bool = False) -> Data:
-        # converted and checked once, so that the steps need not; `prepare` lets the loss learn from the labels
+        # converted and checked once, so that the steps need not; `prepare` lets the loss learn from the labels,
+        # which are copied: one that is changed after its check would make a kernel write anywhere
         X = self._inputs(X)
         if not len(X):
             raise ValueError(f"the {what} data is empty")
@@ -138,19 +139,7 @@ class Model(Network):
         if prepare:
             self.loss.prepare(targets, self._outputs)
         weights = self.loss.weights(targets, sample_weight, self._dtype)
-        return (X, targets) if weights is None else (X, targets, weights)
-
-    def _validation(self, given: Any) -> Data:
-        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-            found = (f"a {type(given).__name__} of {len(given)}" if isinstance(given, (tuple, list)) else
-                     shown(given) if isinstance(given, (str, int, float)) else type(given).__name__)
-            raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got {found}: to hold a share of "
-                            "the samples out, use nn.preparation.train_test_split")
-        try:
-            return self._samples("validation", *given)
-        except (TypeError, ValueError) as error:  # it speaks of X and y
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"validation_data: {error}") from error
+        return (X, targets.copy()) if weights is None else (X, targets.copy(), weights.copy())
 
     def backward(self, output: ArrayLike, y: ArrayLike, *, input_gradient: bool = True) -> Array | None:
         """The gradient of the mean loss with respect to the inputs of the last forward, given its output and labels.
@@ -190,7 +179,7 @@ class Model(Network):
         """Forward, backward and update for one batch. Returns its mean loss, including penalties, and its accuracy,
         both before the update."""
         self._need("loss", "optimizer")
-        data = self._private(*self._samples("training", X, y, sample_weight))
+        data = self._samples("training", X, y, sample_weight)
         loss, penalty, accuracy, _ = self._steps.single(*self._apart(data))
         return loss + penalty, accuracy
 
@@ -255,11 +244,11 @@ class Model(Network):
         epochs = whole("epochs", epochs)
         print_every = None if print_every is None else whole("print_every", print_every)
         given = y
-        data = self._private(*self._samples("training", X, y, sample_weight, prepare=True))
+        data = self._samples("training", X, y, sample_weight, prepare=True)
         samples = len(data[0])
         batch = samples if batch_size is None else min(whole("batch_size", batch_size), samples)
         callbacks = as_callbacks(callback)
-        validation = None if validation_data is None else self._validation(validation_data)
+        validation = None if validation_data is None else inputs.validation(self._samples, validation_data)
         shuffle, progress = optional_flag("shuffle", shuffle), optional_flag("progress", progress)
         shuffle = samples > batch if shuffle is None else shuffle
         seed = as_seed("seed", seed)
@@ -278,11 +267,6 @@ class Model(Network):
         Trainer(self, steps, data, batch, order=order, validation=validation, batch_size=batch_size,
                 print_every=print_every, callbacks=callbacks, progress=progress).run(epochs)
         return self.history
-
-    @staticmethod
-    def _private(X: Array, *labels: Array) -> Data:
-        # a label changed after its check would make a kernel write anywhere; weights may share memory with an output
-        return X, *(each.copy() for each in labels)
 
     def _apart(self, data: Data) -> Data:
         # from parameters, outputs and gradients of this model: a step would write what it reads

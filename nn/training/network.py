@@ -17,7 +17,7 @@ from ..arrays import FLOAT32, Array, as_floats, float_dtype
 from ..checks import flag, shown, whole
 from ..files import read, write
 from ..layers import Shape
-from ..parameters import Parameters, children, parameters_of, walk
+from ..parameters import Parameters, children, get_parameter, lacks_biases, parameters_of, set_parameter, walk
 from . import halves, inputs, nested
 from .guards import TrainableLayers
 from .plans import Forward
@@ -141,7 +141,7 @@ class Network:
         if trained:
             nested.check(self.layers, layers)
         for layer in self._parametrized():
-            if hasattr(layer, "weights") and "biases" not in parameters_of(layer) and not hasattr(layer, "gradients"):
+            if lacks_biases(layer):
                 raise ValueError(f"{layer!r} has weights, but no biases: a layer with parameters must have both, and "
                                  "dweights and dbiases after backward, or `parameters` and `gradients` by name")
         given = self._input_shape if input_shape is None else _layers.as_shape("input_shape", input_shape)
@@ -232,7 +232,8 @@ class Network:
     def get_parameters(self) -> list[tuple[Array, ...]]:
         """Copies of the parameters of each layer that has some: (weights, biases) of a Dense."""
         self._need_thread()
-        return [tuple(getattr(layer, name).copy() for name in parameters_of(layer)) for layer in self._parametrized()]
+        return [tuple(get_parameter(layer, name).copy() for name in parameters_of(layer))
+                for layer in self._parametrized()]
 
     def set_parameters(self, parameters: Sequence[Sequence[ArrayLike]]) -> None:
         """Set copies of (weights, biases) in each layer with parameters. With an error, no layer is changed."""
@@ -251,14 +252,14 @@ class Network:
                                  f"{shown(given)}")
             for name, values in zip(names, given):
                 found = as_floats(values, getattr(layer, "dtype", None), f"{name} of layer {number}")
-                wish = getattr(layer, name).shape
+                wish = get_parameter(layer, name).shape
                 if found.shape == wish[1:] and wish[:1] == (1,):  # biases (n_neurons,)
                     found = found[None]
                 if found.shape != wish:
                     raise ValueError(f"{name} of layer {number} must have shape {wish}, got {found.shape}")
                 checked.append((layer, name, found))
         for layer, name, found in checked:
-            setattr(layer, name, found)
+            set_parameter(layer, name, found)
 
     def _names(self) -> list[list[str]]:
         # of the parameters in a file, of each layer that has some
