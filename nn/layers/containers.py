@@ -269,6 +269,8 @@ def stand_in(layer: Layer) -> Layer:
     copy = object.__new__(type(layer))
     found = vars(copy)
     found.update(vars(layer))  # at once: another thread may be setting attributes
+    if type(layer).__module__.startswith(__package__) and not isinstance(layer, _Container):
+        return copy  # in half the time
     for name, each in found.items():
         if isinstance(each, _Layer):
             found[name] = stand_in(each)

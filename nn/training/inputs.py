@@ -44,6 +44,15 @@ def taker(layers: Sequence[Layer]) -> Any:
                  and (not children(layer) or _layers.prepares(layer))), None)
 
 
+def as_is(first: Layer, taker: Any, wish: Shape | None) -> tuple[Any, Shape] | None:
+    """Dtype and shape of the samples that `prepared` would leave as they are, if they are contiguous; None if that is
+    not known."""
+    if first is not taker or _layers.prepares(taker) or not hasattr(taker, "n_inputs"):
+        return None
+    shape = (taker.n_inputs,)
+    return (getattr(taker, "dtype", None), shape) if wish in (None, shape) else None
+
+
 def prepared(X: ArrayLike, name: str, layers: Sequence[Layer], taker: Any, wish: Shape | None) -> Array:
     """Inputs as `taker` wants them, of samples of the shape `wish`, if it is known, and as the first layers say."""
     X = (taker.prepare(X, name) if hasattr(taker, "prepare") else

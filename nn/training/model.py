@@ -114,11 +114,10 @@ class Model(Network):
         self._bind_layers(given, shape)
 
     def _need(self, *parts: str) -> None:
-        self._need_thread()
         for part in parts:
             if getattr(self, part) is None:
                 raise RuntimeError(f"the model has no {part}: call model.set({part}=...) and model.finalize()")
-        super()._need()
+        Network._need(self)
         if "loss" in parts:
             self._step.refresh()
 

@@ -152,6 +152,7 @@ class Network:
         layers, trained, parametrized = walk(self.layers), self.trainable_layers, self._parametrized()
         self._input_shape, self._output_shape = shapes
         self._taker = inputs.taker(layers)
+        self._as_is = inputs.as_is(self.layers[0], self._taker, self._input_shape)
         self._dtype = getattr(parametrized[-1], "dtype", FLOAT32) if parametrized else FLOAT32
         self._finalized, self._walked = list(self.layers), layers
         self._inner = [(layer, inner) for layer in layers if (inner := children(layer))]
@@ -176,6 +177,8 @@ class Network:
         return inputs.through(self.layers, self._input_shape)
 
     def _inputs(self, X: ArrayLike, name: str = "X") -> Array:
+        if type(X) is np.ndarray and (X.dtype, X.shape[1:]) == self._as_is and X.flags.c_contiguous:
+            return X  # saves 1 us, a tenth of a prediction of one sample
         return inputs.prepared(X, name, self.layers, self._taker, self._input_shape)
 
     def forward(self, X: ArrayLike, training: bool = True) -> Array:
@@ -219,7 +222,7 @@ class Network:
         # the overhead of Python is larger than the kernels' time: recorded when the same number of samples comes again
         few = self._few
         if isinstance(few, Forward):
-            if few.fits(self, X):
+            if few.fits(X):
                 return few.run(self, X)
         elif (few == len(X) > 0 and METHODS.isdisjoint(vars(self)) and recordable(*self._walked)
               and len({X.dtype, *[layer.dtype for layer in self._walked if hasattr(layer, "dtype")]}) == 1

@@ -164,7 +164,11 @@ class Forward(_Recording):
     """The kernel calls for the outputs of batches like X (N, n_inputs), as long as the layers do not change."""
 
     def __init__(self, model: Any, X: Array) -> None:
-        self._seen = self._look(model)
+        parts = [model, *model._walked]
+        self._states = [vars(part) for part in parts]
+        self._methods = [(kind, kind.forward) for kind in {type(part) for part in parts}]
+        self._arrays = [(vars(layer), f"_{name}", array) for layer in model._walked
+                        for name, array in layer.parameters.items()]
         self._kind = X.shape, X.dtype
         self._input = aligned(*self._kind)
         self._input[...] = X
@@ -176,22 +180,20 @@ class Forward(_Recording):
             self._output, = self._prepare([], [self._input, *self._kept], output)
             self._take(self._input)
 
-    @staticmethod
-    def _look(model: Any) -> list[Any]:
-        # what the outputs depend on, apart from the parameters' values
-        seen: list[Any] = [type(model).forward, vars(model).get("forward")]
-        for layer in model._walked:
-            state = vars(layer)
-            seen += (layer, type(layer).forward, state.get("forward"))
-            for name in layer.parameter_names:
-                seen.append(state[f"_{name}"])
-        return seen
-
-    def fits(self, model: Any, X: Array) -> bool:
-        """Whether the model's layers would make the same calls for X."""
-        seen = self._look(model)
-        return (self.why is None and (X.shape, X.dtype) == self._kind and len(seen) == len(self._seen)
-                and not any(map(operator.is_not, seen, self._seen)))
+    def fits(self, X: Array) -> bool:
+        """Whether the model's layers, of which none was replaced, would make the same calls for X."""
+        if self.why is not None or (X.shape, X.dtype) != self._kind:
+            return False
+        for state, name, array in self._arrays:
+            if state.get(name) is not array:
+                return False
+        for kind, method in self._methods:
+            if kind.forward is not method:
+                return False
+        for state in self._states:
+            if "forward" in state:  # of the object's own
+                return False
+        return True
 
     def run(self, model: Any, X: Array) -> Array | None:
         """The outputs for X in a new array; None while another thread runs this, and if the calls are not complete."""
