@@ -15,7 +15,7 @@ test_dropout = suite(CASES)
 
 
 def in_torch(torch):
-    def forward(x, **knobs):
+    def forward(x, **options):
         # what torch.nn.functional.dropout does without a gradient, but it does not return the mask
         mask = torch.empty_like(x).bernoulli_(1 - DROPPED).div_(1 - DROPPED)
         return x * mask, mask
@@ -24,7 +24,7 @@ def in_torch(torch):
 
 
 def in_jax(jax):
-    def forward(x, **knobs):
+    def forward(x, **options):
         # with a key known when it is compiled, the numbers could be drawn then
         key = jax.random.key(jax.lax.bitcast_convert_type(x[0, 0].astype("float32"), "uint32"))
         mask = jax.numpy.where(jax.random.bernoulli(key, 1 - DROPPED, x.shape), 1 / (1 - DROPPED), 0).astype(x.dtype)

@@ -12,7 +12,7 @@ test_normal = suite(CASES)
 
 
 def in_torch(torch):
-    return {"forward": lambda shape, dtype, **knobs: torch.randn(shape, dtype=getattr(torch, np.dtype(dtype).name))}
+    return {"forward": lambda shape, dtype, **options: torch.randn(shape, dtype=getattr(torch, np.dtype(dtype).name))}
 
 
 def in_jax(jax):

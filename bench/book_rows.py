@@ -79,12 +79,12 @@ class Program:
         self._connect()
         found = []
         for _ in range(epochs):
-            accuracy, loss = self._score(self.X, self.y, self._scoring)
-            penalty = sum(self._criterion.regularization_loss(layer) for layer in self.dense)
+            accuracy, loss = self._score(self.X, self.y, self._before_loss)
+            penalty = sum(self._joined_loss.regularization_loss(layer) for layer in self.dense)
             found.append(Figures(accuracy, loss + penalty))
-            self._criterion.backward(self._criterion.output, self.y)
-            dvalues = self._criterion.dinputs
-            for layer in reversed(self._scoring):
+            self._joined_loss.backward(self._joined_loss.output, self.y)
+            dvalues = self._joined_loss.dinputs
+            for layer in reversed(self._before_loss):
                 layer.backward(dvalues)
                 dvalues = layer.dinputs
             self.optimizer.pre_update_params()
@@ -97,14 +97,14 @@ class Program:
         """The figures of the validation data as in these chapters: dropout is left out."""
         if self.validation is None:
             return None
-        layers = [layer for layer in self._scoring if not isinstance(layer, Layer_Dropout)]
+        layers = [layer for layer in self._before_loss if not isinstance(layer, Layer_Dropout)]
         return self._score(*self.validation, layers)
 
     def _connect(self) -> None:
         # from chapter 9 on softmax and its loss are one
         self._joined = isinstance(self.layers[-1], Activation_Softmax)
-        self._scoring = self.layers[:-1] if self._joined else self.layers
-        self._criterion: Any = Activation_Softmax_Loss_CategoricalCrossentropy() if self._joined else self.loss
+        self._before_loss = self.layers[:-1] if self._joined else self.layers
+        self._joined_loss: Any = Activation_Softmax_Loss_CategoricalCrossentropy() if self._joined else self.loss
         self.accuracy.init(self.y)
 
     def _score(self, X: Array, y: Array, layers: list[Any]) -> Figures:
@@ -112,9 +112,9 @@ class Program:
         for layer in layers:
             layer.forward(output)
             output = layer.output
-        criterion = self._criterion
-        loss = criterion.forward(output, y) if self._joined else criterion.calculate(output, y)
-        predictions = self.layers[-1].predictions(criterion.output)
+        joined = self._joined_loss
+        loss = joined.forward(output, y) if self._joined else joined.calculate(output, y)
+        predictions = self.layers[-1].predictions(joined.output)
         return Figures(float(np.mean(self.accuracy.compare(predictions, y))), loss)
 
     def by_model(self, epochs: int, batch_size: int | None) -> tuple[list[Figures], Figures | None]:

@@ -87,16 +87,16 @@ class Kernel:
 
     def prepare(self, contender: str) -> tuple[Callable[[], Any] | None, Work]:
         cases = [case for case in _inputs(self.op, self.shape, self.dtype) if case[0] == self.verb]
-        _, args, knobs = cases[self.entry]
+        _, args, options = cases[self.entry]
         if self.verb == "step":
             args = tuple(x.copy() for x in args)
         call = None
         if contender in peers.NAMES:
-            call = peers.kernel(contender, self.op, self.verb, args, knobs, self.out)
+            call = peers.kernel(contender, self.op, self.verb, args, options, self.out)
         function = getattr(getattr(TWINS.get(contender, reference), self.op), self.verb)
-        result = function(*args, **knobs)  # compiles too
+        result = function(*args, **options)  # compiles too
         if contender in TWINS:
-            given = {**knobs, "out": result} if self.out else knobs
+            given = {**options, "out": result} if self.out else options
             call = lambda: function(*args, **given)  # noqa: E731
         read = sum(_size(x) for x in args)
         if self.gathered:

@@ -35,7 +35,7 @@ SHAPES = {  # around 3, 10, 16, 17 columns, over each block and each switch of m
         (1, 30, 300), (30, 256, 7), (20, 0, 3), (40, 7, 1)),
 }
 SPECIAL_SHAPES = {1: ((200,),), 2: ((40, 18),), 3: ((33, 12, 19), (40, 5, 3))}
-SMALL = {1: (19,), 2: (19, 10), 3: (9, 7, 5)}  # one length a letter, so that no mistake fits by chance
+SMALL = {1: (19,), 2: (19, 10), 3: (9, 7, 5)}  # another length for each letter, so that no mistake fits by chance
 LARGE = {1: (2**20 + 77,), 2: (1030, 1021), 3: (410, 300, 411)}  # a million elements
 SPECIALS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-40, -5e-324, 3e38, -1e-30)
 STEPS = 200
@@ -109,7 +109,7 @@ def cases(operation, shape, dtype, specials=False):
     found, forward = [], None
     with np.errstate(all="ignore"):
         listed = twin.inputs(rng, shape, dtype)
-    for function, args, knobs in listed:
+    for function, args, options in listed:
         names = list(inspect.signature(getattr(twin, function)).parameters)
         args = dict(zip(names, args))
         if "p" in args:  # the twin divides by a sum, whose order is NumPy's
@@ -121,22 +121,22 @@ def cases(operation, shape, dtype, specials=False):
             y = call(kernel, *forward, parallel=False)[-1]  # type: ignore[misc]
             assert y.shape == args["y"].shape, f"{operation}.backward: y must be the last result of forward"
             args["y"] = y
-        # a power of a knob is libm's: keep 20 bits of it
-        knobs = {name: round(value * 2**20) / 2**20 if isinstance(value, float) else value
-                 for name, value in knobs.items()}
-        found.append((function, tuple(args.values()), knobs))
+        # a power of an option is libm's: keep 20 bits of it
+        options = {name: round(value * 2**20) / 2**20 if isinstance(value, float) else value
+                   for name, value in options.items()}
+        found.append((function, tuple(args.values()), options))
         if function == "forward":
             forward = found[-1]
     return found
 
 
-def call(module, function, args, knobs, **more):
+def call(module, function, args, options, **more):
     """The results of a call as a list of arrays: what it returns or, for a step in place, copies of its arguments."""
     if function == "step":
         args = [np.array(x) for x in args]
-        getattr(module, function)(*args, **knobs, **more)
+        getattr(module, function)(*args, **options, **more)
         return args
-    result = getattr(module, function)(*args, **knobs, **more)
+    result = getattr(module, function)(*args, **options, **more)
     return [np.asarray(x) for x in (result if isinstance(result, tuple) else (result,))]
 
 

@@ -21,20 +21,20 @@ def _device(x: Any) -> Any:
     return jnp.array(x).block_until_ready()  # the copy would go on while x changes
 
 
-def kernel(found: dict[str, Callable[..., Any]], key: str, args: tuple[Any, ...], knobs: dict[str, Any],
+def kernel(found: dict[str, Callable[..., Any]], key: str, args: tuple[Any, ...], options: dict[str, Any],
            out: bool) -> Call | None:
     function = found.get(key)
     if function is None:
         return None
-    _widths(args[0].dtype if args else np.dtype(knobs["dtype"]))
+    _widths(args[0].dtype if args else np.dtype(options["dtype"]))
     if not args:  # of random numbers: it gives the call itself
-        return function(**knobs)
+        return function(**options)
     # its arrays have no strides: what is transposed here is transposed in the program there
     flips = [x.ndim == 2 and not x.flags.c_contiguous for x in args]
     arrays = [_device(x.T if flip else x) for x, flip in zip(args, flips)]
 
     def program(*given: Any) -> Any:
-        return function(*(x.T if flip else x for x, flip in zip(given, flips)), **knobs)
+        return function(*(x.T if flip else x for x, flip in zip(given, flips)), **options)
 
     if out:  # nor can they be written: the result before gives its memory
         again = jax.jit(lambda old, *given: program(*given), donate_argnums=0, keep_unused=True)
@@ -52,11 +52,11 @@ def kernel(found: dict[str, Callable[..., Any]], key: str, args: tuple[Any, ...]
     return lambda: jax.block_until_ready(run(*arrays))
 
 
-def step(rule: Callable[..., Any], args: tuple[Any, ...], knobs: dict[str, Any]) -> Call:
+def step(rule: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Call:
     _widths(args[0].dtype)
 
     def update(gradient: Any, w: Any, *state: Any) -> Any:
-        return rule(w, *gradient, *state, **knobs)
+        return rule(w, *gradient, *state, **options)
 
     w, *rest = (_device(x) for x in args)
     gradient, state = rest[:1], (w, *rest[1:])

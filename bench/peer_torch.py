@@ -9,7 +9,7 @@ from .peers import BETA_1, BETA_2, EPSILON, Call, Parameters
 torch: Any = import_module("torch")  # by name: checkers of types need not find it
 
 
-def kernel(functions: dict[str, Callable[..., Any]], key: str, args: tuple[Any, ...], knobs: dict[str, Any],
+def kernel(functions: dict[str, Callable[..., Any]], key: str, args: tuple[Any, ...], options: dict[str, Any],
            out: bool) -> Call | None:
     function = functions.get(f"{key} out=" if out else key)
     if function is None:
@@ -17,12 +17,12 @@ def kernel(functions: dict[str, Callable[..., Any]], key: str, args: tuple[Any, 
     tensors = [torch.from_numpy(x) for x in args]
     if out:
         tensors.append(torch.empty_like(tensors[0]))
-    return lambda: function(*tensors, **knobs)
+    return lambda: function(*tensors, **options)
 
 
-def step(rule: Callable[..., Call], args: tuple[Any, ...], knobs: dict[str, Any]) -> Call:
+def step(rule: Callable[..., Call], args: tuple[Any, ...], options: dict[str, Any]) -> Call:
     tensors = [torch.tensor(x) for x in args]
-    advance = rule(*tensors, **knobs)
+    advance = rule(*tensors, **options)
 
     def call() -> Any:
         advance()

@@ -10,10 +10,10 @@ How a peer computes an operation stands in the operation's own benchmark, as fun
     def in_torch(torch):
         return {"forward": torch.relu, "forward out=": lambda x, out: torch.clamp_min(x, 0, out=out)}
 
-    "forward", "backward"       a function of the twin's arguments and knobs, which gives the twin's results
+    "forward", "backward"       a function of the twin's arguments and options, which gives the twin's results
     "... one-hot", "... relu"   the same for one-hot labels, and for a dense layer's activation
     "... out="                  the same into an array that is there already; JAX needs none
-    "step"                      in PyTorch a function of the twin's arguments and knobs that gives a call to make one
+    "step"                      in PyTorch a function of the twin's arguments and options that gives a call to make one
                                 step; in JAX one that gives the arrays to update, without the gradient, after a step
 """
 
@@ -71,7 +71,7 @@ def held(contender: str, threads: int) -> Iterator[None]:
     yield
 
 
-def kernel(peer: str, op: str, verb: str, args: tuple[Any, ...], knobs: dict[str, Any],
+def kernel(peer: str, op: str, verb: str, args: tuple[Any, ...], options: dict[str, Any],
            out: bool = False) -> Call | None:
     """The call to time of an operation's verb on these arguments of its NumPy twin.
 
@@ -81,10 +81,10 @@ def kernel(peer: str, op: str, verb: str, args: tuple[Any, ...], knobs: dict[str
         return None
     found, module = functions(peer, op), _module(peer)
     if verb == "step":
-        return module.step(found["step"], args, knobs) if "step" in found else None
+        return module.step(found["step"], args, options) if "step" in found else None
     labelled = "labels" in inspect.signature(getattr(getattr(reference, op), verb)).parameters
-    note = "one-hot" if labelled and args[1].ndim == 2 else knobs.get("activation")
-    more = {name: value for name, value in knobs.items() if name != "activation"}
+    note = "one-hot" if labelled and args[1].ndim == 2 else options.get("activation")
+    more = {name: value for name, value in options.items() if name != "activation"}
     return module.kernel(found, f"{verb} {note}" if note else verb, args, more, out)
 
 

@@ -1,4 +1,4 @@
-"""A picture of a report: GFLOP/s against flops per byte, under the machine's measured peak and copy bandwidths."""
+"""A plot of a report: GFLOP/s against flops per byte, under the machine's measured peak and copy bandwidths."""
 
 import importlib.util
 import math
@@ -22,7 +22,7 @@ def check(path: str) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise Failure('plotting needs matplotlib: pip install "nnjit[plot]"', 2)
     if Path(path).suffix.lower() not in SUFFIXES:
-        raise Failure(f"the picture's name must end in {' or '.join(SUFFIXES)}, got {path}", 2)
+        raise Failure(f"the plot's name must end in {' or '.join(SUFFIXES)}, got {path}", 2)
 
 
 def kind(row: Row) -> str:
@@ -50,11 +50,11 @@ def bandwidths(report: Report, threads: int) -> list[tuple[str, float]]:
 
 
 def draw(report: Report, path: str) -> None:
-    """Write the picture; the suffix chooses the format."""
-    save(picture(report), path)
+    """Write the plot; the suffix chooses the format."""
+    save(plot(report), path)
 
 
-def picture(report: Report) -> Any:
+def plot(report: Report) -> Any:
     """The matplotlib figure, a panel for each number of threads."""
     counts = thread_counts(report)
     figure = import_module("matplotlib.figure").Figure(figsize=(10 * len(counts), 9), layout="constrained", dpi=110)

@@ -70,18 +70,18 @@ def check_operation(operation: str, threads: list[int]) -> tuple[list[str], str,
     """An operation's precision and bits: faults, the largest errors, the digest."""
     kernel, twin = twins(operation)
     faults, errors, state = [], dict.fromkeys(DTYPES, 0.0), hashlib.sha256()
-    for dtype, (function, args, knobs) in every_case(operation):
+    for dtype, (function, args, options) in every_case(operation):
         where = f"{operation}.{function} {np.dtype(dtype)} {[x.shape for x in args]}"
-        results = call(kernel, function, args, knobs, parallel=False)
+        results = call(kernel, function, args, options, parallel=False)
         feed(state, results)
-        if not _same(results, call(kernel, function, args, knobs, parallel=False)):
+        if not _same(results, call(kernel, function, args, options, parallel=False)):
             faults.append(f"{where}: two runs differ")
         for n in threads:
             kernels.set_num_threads(n)
-            if not _same(results, call(kernel, function, args, knobs, parallel=True)):
+            if not _same(results, call(kernel, function, args, options, parallel=True)):
                 faults.append(f"{where}: {n} thread{'s' * (n > 1)} and the serial variant differ")
         if all(np.isfinite(x).all() for x in args):
-            expected = call(twin, function, [as_float64(x) for x in args], knobs)
+            expected = call(twin, function, [as_float64(x) for x in args], options)
             found = error(dtype, results, expected)
             errors[dtype] = max(errors[dtype], found)
             if not found <= ERRORS.get(operation, ERROR):

@@ -74,8 +74,8 @@ def ratios(op: str, verb: str, threshold: int) -> Iterator[tuple[tuple[int, ...]
     for step in STEPS:
         size = shape(op, step * threshold)
         cases = getattr(reference, op).inputs(np.random.default_rng(0), size, np.float32)
-        _, args, knobs = next(case for case in cases if case[0] == verb)
-        yield size, measure(*(partial(function, *args, **knobs, parallel=parallel) for parallel in (False, True)))
+        _, args, options = next(case for case in cases if case[0] == verb)
+        yield size, measure(*(partial(function, *args, **options, parallel=parallel) for parallel in (False, True)))
 
 
 def main(wanted: list[str]) -> int:

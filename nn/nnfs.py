@@ -298,7 +298,7 @@ class Model(model.Model):
 
     def forward(self, X: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs X."""
-        self._need()
+        self._check_ready()
         self.input_layer.forward(X, training)
         return super().forward(X, training)
 

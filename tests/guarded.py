@@ -120,7 +120,7 @@ def takes_out(action):
     return "out" in inspect.signature(action).parameters
 
 
-def run(rooms, at_end, kernel, function, args, knobs, expected):
+def run(rooms, at_end, kernel, function, args, options, expected):
     """One call with all arrays in rooms: those given, those to write, and those that the function makes for itself."""
     rooms.clear(at_end)
     given = [rooms.copy(x) for x in args]
@@ -129,11 +129,11 @@ def run(rooms, at_end, kernel, function, args, knobs, expected):
         outs = [rooms.empty(x.shape, x.dtype) for x in expected]
         for x in outs:
             x.view(np.uint8)[...] = 0xFF  # NaN
-        knobs = {**knobs, "out": tuple(outs) if len(outs) > 1 else outs[0]}
+        options = {**options, "out": tuple(outs) if len(outs) > 1 else outs[0]}
     plain = np.empty, check.empty
     np.empty = check.empty = rooms.empty
     try:
-        result = action(*given, **knobs)
+        result = action(*given, **options)
     finally:
         np.empty, check.empty = plain
     if function == "step":
@@ -163,10 +163,10 @@ def main(variant, which, progress, *operations):
                 assert 0 in shape  # there are no such inputs
                 refused[operation] += 1
                 continue
-            for number, (function, args, knobs) in enumerate(cases):
-                knobs = {**knobs, "parallel": variant == "parallel"}
+            for number, (function, args, options) in enumerate(cases):
+                options = {**options, "parallel": variant == "parallel"}
                 try:
-                    expected = contract.call(kernel, function, args, knobs)
+                    expected = contract.call(kernel, function, args, options)
                 except ValueError:
                     assert 0 in shape  # as the docstring says
                     refused[operation] += 1
@@ -176,7 +176,7 @@ def main(variant, which, progress, *operations):
                             f"arrays at the {'end' if at_end else 'start'} of their pages")
                     os.pwrite(file, text.encode().ljust(200), 0)
                     try:
-                        run(rooms, at_end, kernel, function, args, knobs, expected)
+                        run(rooms, at_end, kernel, function, args, options, expected)
                     except Faults as fault:
                         raise SystemExit(f"{text}: {fault}")
                     calls[f"{operation}.{function}"] += 1

@@ -29,24 +29,24 @@ def document(operation, function):
 
 
 def cases(operation, shape, dtype, seed=0):
-    """(function, arguments by name, knobs, text) for each case that the twin lists."""
+    """(function, arguments by name, options, text) for each case that the twin lists."""
     _, twin = contract.twins(operation)
-    for number, (function, args, knobs) in enumerate(twin.inputs(np.random.default_rng(seed), shape, dtype)):
-        yield (function, dict(zip(signature(operation, function), args)), knobs,
+    for number, (function, args, options) in enumerate(twin.inputs(np.random.default_rng(seed), shape, dtype)):
+        yield (function, dict(zip(signature(operation, function), args)), options,
                f"{operation}.{function}, case {number}, {shape}")
 
 
-def call(operation, function, args, knobs, **more):
+def call(operation, function, args, options, **more):
     """The results as a list of arrays; those of a step are its arguments, copied."""
-    return contract.call(contract.twins(operation)[0], function, list(args.values()), knobs, **more)
+    return contract.call(contract.twins(operation)[0], function, list(args.values()), options, **more)
 
 
-def call_as_given(operation, function, args, knobs, **more):
+def call_as_given(operation, function, args, options, **more):
     """As `call`, but of a step's arguments only those in place are copied."""
     if function != "step":
-        return call(operation, function, args, knobs, **more)
+        return call(operation, function, args, options, **more)
     args = {name: x.copy() if in_place(function, name) else x for name, x in args.items()}
-    getattr(contract.twins(operation)[0], function)(*args.values(), **knobs, **more)
+    getattr(contract.twins(operation)[0], function)(*args.values(), **options, **more)
     return list(args.values())
 
 

@@ -37,7 +37,7 @@ def test_order_of_operations(dtype, size, parallel):
     assert_same_bits(w, moved, "w")
 
 
-def test_all_knobs_count():
+def test_all_options_count():
     w, dw, cache = (np.full(3, x) for x in (4.0, 2.0, 12.0))
     adagrad.step(w, dw, cache, learning_rate=0.5, epsilon=0.25)
     assert_same_bits(cache, np.full(3, 16.0))

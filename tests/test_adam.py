@@ -12,7 +12,7 @@ KNOBS = {"learning_rate": 0.05, "correction_1": 1 - 0.9**3, "correction_2": 1 - 
 
 def bound(function, u, expected, w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, beta_2=0.999,
           epsilon=1e-7, weight_decay=0.0):
-    """Every knob is rounded to the dtype; the moments as sums of two products, and ended below `tiny`; then nine
+    """Every option is rounded to the dtype; the moments as sums of two products, and ended below `tiny`; then nine
     roundings in the quotient. What weight decay leaves of w has two."""
     tiny = TINY[np.float32 if u > 1e-10 else np.float64]
     m_error = u * np.abs(beta_1 * m) + 2 * u * np.abs((1 - beta_1) * dw) + u * np.abs(expected[2]) + tiny
@@ -76,17 +76,17 @@ def test_no_weight_decay_leaves_special_weights(dtype):
 def test_moments_end_before_denormal_numbers(dtype):
     tiny = dtype(TINY[dtype])
     below = np.nextafter(tiny, dtype(0))
-    knobs = {"learning_rate": 0.5, "correction_1": 1, "correction_2": 1, "beta_1": 1, "beta_2": 1, "epsilon": 0}
+    options = {"learning_rate": 0.5, "correction_1": 1, "correction_2": 1, "beta_1": 1, "beta_2": 1, "epsilon": 0}
     nan = dtype("nan")
     w = np.ones(7, dtype)
     m = np.array([tiny, below, -tiny, -below, 0, nan, 1], dtype)
     v = np.array([1, 1, 1, 1, 0, 1, nan], dtype)
-    adam.step(w, np.zeros_like(w), m, v, **knobs)
+    adam.step(w, np.zeros_like(w), m, v, **options)
     assert_same_bits(m, np.array([tiny, 0, -tiny, 0, 0, nan, 1], dtype))
     assert_same_bits(v, np.array([1, 1, 1, 1, tiny, 1, nan], dtype))
     assert_same_bits(w, np.array([1, 1, 1, 1, 1, nan, nan], dtype))
     v = np.array([tiny, below, -below], dtype)
-    adam.step(np.ones(3, dtype), np.zeros(3, dtype), np.zeros(3, dtype), v, **knobs)
+    adam.step(np.ones(3, dtype), np.zeros(3, dtype), np.zeros(3, dtype), v, **options)
     assert_same_bits(v, np.full(3, tiny))
 
 
@@ -97,11 +97,11 @@ def test_an_unused_weights_moments_fade():
     assert (m[0], v[0]) == (0, TINY[np.float32])
 
 
-def test_all_knobs_count():
-    knobs = {"learning_rate": 0.5, "correction_1": 0.25, "correction_2": 0.75, "beta_1": 0.5, "beta_2": 0.25,
-             "epsilon": 0.125, "weight_decay": 0.5}
+def test_all_options_count():
+    options = {"learning_rate": 0.5, "correction_1": 0.25, "correction_2": 0.75, "beta_1": 0.5, "beta_2": 0.25,
+               "epsilon": 0.125, "weight_decay": 0.5}
     w, dw, m, v = (np.full(3, x) for x in (4.0, 2.0, 1.0, 3.0))
-    adam.step(w, dw, m, v, **knobs)
+    adam.step(w, dw, m, v, **options)
     assert_same_bits(m, np.full(3, 1.5))
     assert_same_bits(v, np.full(3, 3.75))
     assert_same_bits(w, np.full(3, 4 * 0.75 - 1.5 * 2.0 / (np.sqrt(3.75 * (1 / 0.75)) + 0.125)))

@@ -982,8 +982,8 @@ def expected_of(case):
     if isinstance(case, cases.Product):
         return [case.prepare("numpy")[0]()]
     inputs = getattr(reference, case.op).inputs(np.random.default_rng(0), case.shape, cases.DTYPES[case.dtype])
-    _, args, knobs = [each for each in inputs if each[0] == case.verb][case.entry]
-    result = getattr(getattr(reference, case.op), case.verb)(*args, **knobs)
+    _, args, given = [each for each in inputs if each[0] == case.verb][case.entry]
+    result = getattr(getattr(reference, case.op), case.verb)(*args, **given)
     return [args[0]] if case.verb == "step" else flat(result)
 
 
@@ -1014,13 +1014,13 @@ def test_a_peer_computes_what_numpy_does(peer, case):
 @pytest.mark.parametrize("peer", ("torch", "jax"))
 def test_a_peer_drops_as_much(peer, case):
     dtype = cases.DTYPES[case.dtype]
-    _, (x,), knobs = reference.dropout.inputs(np.random.default_rng(0), case.shape, dtype)[case.entry]
+    _, (x,), given = reference.dropout.inputs(np.random.default_rng(0), case.shape, dtype)[case.entry]
     for y, mask in results_of(peer)[case.group]:
         assert y.dtype == mask.dtype == dtype
         np.testing.assert_array_equal(y, x * mask)
-        np.testing.assert_allclose(mask[mask != 0], 1 / (1 - knobs["rate"]), rtol=2 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(mask[mask != 0], 1 / (1 - given["rate"]), rtol=2 * np.finfo(dtype).eps)
         # Hoeffding's bound: but for a probability of 1e-9
-        assert abs((mask == 0).mean() - knobs["rate"]) < np.sqrt(np.log(2e9) / (2 * x.size))
+        assert abs((mask == 0).mean() - given["rate"]) < np.sqrt(np.log(2e9) / (2 * x.size))
 
 
 @pytest.mark.parametrize("case", [case for case in COMPARED if case.group.startswith("normal.forward")],

@@ -457,7 +457,7 @@ def test_what_chapter_18_leaves_on_its_objects():
     np.testing.assert_array_equal(inputs, sine_data()[0].astype(np.float32))
 
 
-# ---- chapters 19 to 22: one after the other, in a folder of pictures
+# ---- chapters 19 to 22: one after the other, in a folder of images
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):
@@ -488,7 +488,7 @@ def told(gallery):
 
 
 @BOTH
-def test_chapter_19_pictures(precise, gallery):
+def test_chapter_19_images(precise, gallery):
     found, printed = run("chapter_19", gallery, precise.dtype)
     X, y, model = found["X"], found["y"], found["model"]
     assert X.shape == (290, 784) and X.min() == -1 and X.max() == pytest.approx(1) and len(set(y[:20])) > 5

@@ -213,7 +213,7 @@ def test_user_without_a_home_folder(copied, tmp_path):
 def test_relative_home_folder(monkeypatch):
     """platformdirs before 4.0 answers so to a user without one: a folder ~ would appear in the working folder."""
     monkeypatch.delenv("NNJIT_CACHE_DIR", raising=False)
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda *args, **knobs: Path("~/.cache/nnjit"))
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *args, **options: Path("~/.cache/nnjit"))
     with pytest.raises(RuntimeError, match="home"):
         cache.cache_folder()
     assert info.info()["cache folder"] == "none: set NNJIT_CACHE_DIR"

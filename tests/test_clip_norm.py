@@ -11,16 +11,16 @@ SIZES = [size for size, in reference.clip_norm.SHAPES]
 BLOCK = 4096
 
 
-def bound(function, u, expected, x, **knobs):
+def bound(function, u, expected, x, **options):
     """forward: both sums are in float64 at least, each in an order of its own; a root halves their errors. Squares that
     underflow are off by a denormal number each at most, and |sqrt a - sqrt b| <= sqrt |a - b|. step: the factor is
     rounded, so is the product; nothing where there is none."""
     if function == "forward":
         return [(gamma(x.size, 2.0**-53) + 2 * 2.0**-53) * expected[0] + math.sqrt(x.size * 5e-324)]
-    norm, roundings = knobs.get("norm"), 2
+    norm, roundings = options.get("norm"), 2
     if norm is None:  # its relative error, at most as above, is the factor's
         norm, roundings = math.sqrt(np.sum(np.square(x, dtype=np.float64))), 2 + (x.size + 2) * 2.0**-53 / u
-    return [gamma(roundings, u) * np.abs(expected[0]) if not norm + 1e-6 < knobs["max_norm"] else 0 * x]
+    return [gamma(roundings, u) * np.abs(expected[0]) if not norm + 1e-6 < options["max_norm"] else 0 * x]
 
 
 def numbers(size, dtype):
@@ -108,9 +108,9 @@ def test_a_clipped_gradient_has_the_norm():
 
 def test_mistakes_are_named():
     x = numbers(10, np.float32)
-    for knobs in ({"norm": -1, "max_norm": 1}, {"norm": 1, "max_norm": -0.5}, {"norm": -np.inf, "max_norm": 1}):
+    for options in ({"norm": -1, "max_norm": 1}, {"norm": 1, "max_norm": -0.5}, {"norm": -np.inf, "max_norm": 1}):
         with pytest.raises(ValueError, match="norm and max_norm must be at least 0, got "):
-            clip_norm.step(x, **knobs)
+            clip_norm.step(x, **options)
 
 
 @pytest.mark.parametrize("largest", (0.1, 1e6))

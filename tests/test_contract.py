@@ -29,13 +29,13 @@ def test_serial_and_parallel_and_a_second_run(operation, dtype):
     threads = kernels.get_num_threads()
     try:
         for shape in contract.shapes(operation):
-            for function, args, knobs, where in cases(operation, shape, dtype):
-                serial = call(operation, function, args, knobs, parallel=False)
-                same_as(call(operation, function, args, knobs, parallel=False), serial, f"{where}, again")
-                same_as(call(operation, function, args, knobs, parallel=None), serial, f"{where}, parallel by size")
+            for function, args, options, where in cases(operation, shape, dtype):
+                serial = call(operation, function, args, options, parallel=False)
+                same_as(call(operation, function, args, options, parallel=False), serial, f"{where}, again")
+                same_as(call(operation, function, args, options, parallel=None), serial, f"{where}, parallel by size")
                 for n in {1, threads}:
                     kernels.set_num_threads(n)
-                    same_as(call(operation, function, args, knobs, parallel=True), serial, f"{where}, {n} threads")
+                    same_as(call(operation, function, args, options, parallel=True), serial, f"{where}, {n} threads")
     finally:
         kernels.set_num_threads(threads)
 
@@ -50,12 +50,13 @@ def test_an_element_does_not_depend_on_its_place(operation, dtype):
     """But random numbers do, and so does the order of sums: counts and norms."""
     tried = 0
     for shape in contract.twins(operation)[1].SHAPES:
-        for function, args, knobs, where in cases(operation, shape, dtype):
-            results = call(operation, function, args, knobs)
-            if any(x.shape != shape for x in results) or "seed" in knobs or "max_norm" in knobs and "norm" not in knobs:
+        for function, args, options, where in cases(operation, shape, dtype):
+            results = call(operation, function, args, options)
+            if (any(x.shape != shape for x in results) or "seed" in options
+                    or "max_norm" in options and "norm" not in options):
                 continue
             for shift in (1, 7):
-                rolled = call(operation, function, {name: np.roll(x, shift) for name, x in args.items()}, knobs)
+                rolled = call(operation, function, {name: np.roll(x, shift) for name, x in args.items()}, options)
                 same_as(rolled, [np.roll(x, shift) for x in results], f"{where}, {shift} further")
             tried += 1
     assert tried or operation in ("binary_accuracy", "normal", "regression_accuracy")
@@ -85,9 +86,10 @@ def test_nests_write_what_they_say(operation):
     """Recordings rely on it."""
     written, updated, seen = set(), set(), set()
     for shape in contract.SHAPES[contract.dimensions(operation)]:
-        for function, args, knobs in contract.cases(operation, shape, np.float64) if math.prod(shape) < 20_000 else ():
+        listed = contract.cases(operation, shape, np.float64) if math.prod(shape) < 20_000 else ()
+        for function, args, options in listed:
             with kernels.capture() as calls:
-                call(operation, function, {str(i): x for i, x in enumerate(args)}, knobs, parallel=False)
+                call(operation, function, {str(i): x for i, x in enumerate(args)}, options, parallel=False)
             for variant, values in calls:
                 nest = nest_of(variant)
                 for place, (name, x) in enumerate(zip(nest.names, values)):

@@ -25,14 +25,14 @@ def floats(args):
     return {name: x for name, x in args.items() if x.dtype.kind == "f"}
 
 
-def oracle(operation, function, args, knobs, dtype):
+def oracle(operation, function, args, options, dtype):
     """The twin's results in higher precision, and the largest error that the kernel may have."""
     wide = ORACLE[dtype]
     args = [x.astype(wide) if x.dtype.kind == "f" else x for x in args.values()]
     with np.errstate(all="ignore"):
-        expected = contract.call(contract.twins(operation)[1], function, args, knobs)
+        expected = contract.call(contract.twins(operation)[1], function, args, options)
         u = float(np.finfo(dtype).eps) / 2
-        bounds = BOUNDS[operation](function, u, expected, *args, **knobs)
+        bounds = BOUNDS[operation](function, u, expected, *args, **options)
     # the oracle's own error; what the bounds neglect (products of two errors); underflow
     factor = 1.01 + float(np.finfo(wide).eps / np.finfo(dtype).eps)
     bounds = [factor * limit + 64 * np.finfo(dtype).smallest_subnormal * (limit > 0) for limit in bounds]
@@ -56,10 +56,10 @@ def assert_near(results, expected, bounds, where):
 @each
 def test_results_are_those_of_numpy_within_the_bound(operation, dtype):
     for shape in contract.shapes(operation):
-        for function, args, knobs, where in cases(operation, shape, dtype):
-            expected, bounds = oracle(operation, function, args, knobs, dtype)
+        for function, args, options, where in cases(operation, shape, dtype):
+            expected, bounds = oracle(operation, function, args, options, dtype)
             before = {name: x.copy() for name, x in args.items()}
-            results = call(operation, function, args, knobs)
+            results = call(operation, function, args, options)
             assert_near(results, expected, bounds, where)
             for x, r in zip(results, expected, strict=True):
                 # counts and means are Python numbers
@@ -70,9 +70,9 @@ def test_results_are_those_of_numpy_within_the_bound(operation, dtype):
 
 @each
 def test_a_million_elements_are_as_right_as_a_few(operation):
-    for function, args, knobs, where in cases(operation, contract.LARGE[contract.dimensions(operation)], np.float32):
-        expected, bounds = oracle(operation, function, args, knobs, np.float32)
-        assert_near(call(operation, function, args, knobs), expected, bounds, where)
+    for function, args, options, where in cases(operation, contract.LARGE[contract.dimensions(operation)], np.float32):
+        expected, bounds = oracle(operation, function, args, options, np.float32)
+        assert_near(call(operation, function, args, options), expected, bounds, where)
 
 
 @each_dtype
@@ -80,14 +80,14 @@ def test_a_million_elements_are_as_right_as_a_few(operation):
 def test_nan_infinity_zero_and_denormals_propagate(operation, dtype):
     tiny = np.finfo(dtype).smallest_subnormal
     for shape in (contract.small(operation), (3, 40, 20)[:contract.dimensions(operation)]):
-        for function, args, knobs, where in cases(operation, shape, dtype):
+        for function, args, options, where in cases(operation, shape, dtype):
             for name in floats(args):
                 for value in (np.nan, np.inf, -np.inf, 0.0, -0.0, 1000 * tiny, np.finfo(dtype).smallest_normal / 4):
                     changed = {**args, name: args[name].copy()}
                     changed[name].flat[args[name].size // 2] = value
                     text = f"{where}, a {value} in {name}"
-                    expected, bounds = oracle(operation, function, changed, knobs, dtype)
-                    results = call(operation, function, changed, knobs)
+                    expected, bounds = oracle(operation, function, changed, options, dtype)
+                    results = call(operation, function, changed, options)
                     for x, r in zip(results, expected, strict=True):
                         assert np.array_equal(np.isnan(x), np.isnan(r)), f"{text}: other NaNs than NumPy"
                         assert np.array_equal(x == np.inf, r == np.inf), f"{text}: other infinities than NumPy"
@@ -104,11 +104,11 @@ def test_nan_infinity_zero_and_denormals_propagate(operation, dtype):
 @each
 def test_everything_denormal_stays(operation, dtype):
     # a CPU told to flush denormals would give zeros here
-    for function, args, knobs, where in cases(operation, contract.small(operation), dtype):
+    for function, args, options, where in cases(operation, contract.small(operation), dtype):
         for name in floats(args):
             small = {**args, name: args[name] * dtype(np.finfo(dtype).smallest_normal / 8)}
-            expected, bounds = oracle(operation, function, small, knobs, dtype)
-            assert_near(call(operation, function, small, knobs), expected, bounds, f"{where}, {name}")
+            expected, bounds = oracle(operation, function, small, options, dtype)
+            assert_near(call(operation, function, small, options), expected, bounds, f"{where}, {name}")
 
 
 @each
@@ -119,23 +119,23 @@ def test_backward_is_the_slope_of_forward(operation):
         assert not hasattr(contract.twins(operation)[0], "backward")
         return
     step, checked = 1e-6, 0
-    forward, forward_knobs = None, {}
-    for function, args, knobs, where in cases(operation, contract.small(operation), np.float64):
+    forward, forward_options = None, {}
+    for function, args, options, where in cases(operation, contract.small(operation), np.float64):
         if function == "forward":
-            forward, forward_knobs = args, knobs
+            forward, forward_options = args, options
             continue
         leading = next(iter(args))
         weights = args[leading] if leading.startswith("d") else None  # a loss has no dy: it is the mean that counts
         added = leading[1:] if weights is not None and leading[1:] in forward else None
 
         def height(values):
-            result = twin.forward(*values.values(), **forward_knobs)
+            result = twin.forward(*values.values(), **forward_options)
             result = result[0] if isinstance(result, tuple) else result
             if added:  # dw beside w: backward adds the penalty's gradient to that of the rest of the loss
                 return float(result + np.sum(values[added] * weights))
             return float(np.mean(result) if weights is None else np.sum(result * weights))
 
-        slopes = call(operation, function, args, knobs)
+        slopes = call(operation, function, args, options)
         variables = [name for name in floats(forward) if name not in ("labels", "targets", "weights")]
         for name, slope in zip(variables, slopes, strict=True):
             numeric = np.empty_like(slope)
@@ -166,13 +166,13 @@ def test_any_shape_and_strides(operation, data):
     dtype = data.draw(st.sampled_from(DTYPES))
     least = (1,) if contract.dimensions(operation) == 1 else (0, 1, 1)
     shape = tuple(data.draw(st.integers(n, 40)) for n in least[:contract.dimensions(operation)])
-    for function, args, knobs, where in cases(operation, shape, dtype):
-        expected, bounds = oracle(operation, function, args, knobs, dtype)
-        results = call(operation, function, args, knobs, parallel=False)
+    for function, args, options, where in cases(operation, shape, dtype):
+        expected, bounds = oracle(operation, function, args, options, dtype)
+        results = call(operation, function, args, options, parallel=False)
         assert_near(results, expected, bounds, where)
         given_ = {name: x if in_place(function, name) else data.draw(st.sampled_from(list(LAYOUTS.values())))(x)
                   for name, x in args.items()}
-        others = call_as_given(operation, function, given_, knobs, parallel=data.draw(st.sampled_from((None, True))))
+        others = call_as_given(operation, function, given_, options, parallel=data.draw(st.sampled_from((None, True))))
         same_as(others, results, where)
 
 
@@ -196,18 +196,18 @@ def assert_margins(room, where):
 @each
 def test_out_is_written_returned_and_not_overrun(operation, dtype, parallel):
     for shape in contract.shapes(operation):
-        for function, args, knobs, where in cases(operation, shape, dtype):
-            expected = call(operation, function, args, knobs)
+        for function, args, options, where in cases(operation, shape, dtype):
+            expected = call(operation, function, args, options)
             run = getattr(contract.twins(operation)[0], function)
             if function == "step":
                 places = {name: with_margins(x.shape, dtype, x.ravel()) for name, x in args.items()}
-                run(*(x for x, _ in places.values()), **knobs, parallel=parallel)
+                run(*(x for x, _ in places.values()), **options, parallel=parallel)
                 same_as([x for x, _ in places.values()], expected, where)
                 rooms = [room for _, room in places.values()]
             elif "out" in signature(operation, function):
                 given_, rooms = zip(*(with_margins(x.shape, dtype, np.nan) for x in expected))
                 out = given_ if len(given_) > 1 else given_[0]
-                found = run(*args.values(), **knobs, out=out, parallel=parallel)
+                found = run(*args.values(), **options, out=out, parallel=parallel)
                 for x, place in zip(found if isinstance(found, tuple) else (found,), given_, strict=True):
                     assert x is place, f"{where}: out is not what is returned"
                 same_as(given_, expected, where)
@@ -231,11 +231,11 @@ def itself():
 @pytest.mark.parametrize("operation, function, name", list(itself()))
 def test_out_may_be_an_argument_itself(operation, function, name, dtype, parallel):
     for shape in contract.shapes(operation):
-        for verb, args, knobs, where in cases(operation, shape, dtype):
+        for verb, args, options, where in cases(operation, shape, dtype):
             if verb == function:
-                expected = call(operation, function, args, knobs)
+                expected = call(operation, function, args, options)
                 args[name] = args[name].copy()
                 out = args[name] if len(expected) == 1 else (args[name], *(None for _ in expected[1:]))
-                found = call(operation, function, args, knobs, out=out, parallel=parallel)
+                found = call(operation, function, args, options, out=out, parallel=parallel)
                 assert found[0] is args[name], where
                 same_as(found, expected, where)

@@ -17,7 +17,7 @@ SIZES = [size for size, in reference.dropout.SHAPES]
 SEED = 2**63 + 12345
 
 
-def bound(function, u, expected, *args, rate=0.0, **knobs):
+def bound(function, u, expected, *args, rate=0.0, **options):
     """The kept factor is rounded once, so its error is known; the product is rounded once more."""
     if function == "backward":
         return [u * np.abs(expected[0])]
@@ -36,8 +36,8 @@ def numbers(size, dtype, seed=0):
     return np.random.default_rng(seed).standard_normal(size).astype(dtype)
 
 
-def mask_of(size, dtype=np.float32, **knobs):
-    return dropout.forward(np.ones(size, dtype), **{"rate": 0.5, "seed": SEED, **knobs})[1]
+def mask_of(size, dtype=np.float32, **options):
+    return dropout.forward(np.ones(size, dtype), **{"rate": 0.5, "seed": SEED, **options})[1]
 
 
 # ---- the mask

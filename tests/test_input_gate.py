@@ -103,18 +103,18 @@ def is_plain(x):
 class Case:
     """One of the calls that a twin lists as valid."""
 
-    def __init__(self, operation, number, function, args, knobs):
-        self.operation, self.function, self.knobs = operation, function, knobs
+    def __init__(self, operation, number, function, args, options):
+        self.operation, self.function, self.options = operation, function, options
         self.args = dict(zip(signature(operation, function), args))
         self.text = descriptions(operation, function)
         for name in [*self.args]:
-            if "where there is an activation" in self.text[name] and not knobs.get("activation"):
+            if "where there is an activation" in self.text[name] and not options.get("activation"):
                 del self.args[name]
         self.where = f"{operation}.{function}, case {number}"
 
-    def run(self, args, knobs):
+    def run(self, args, options):
         """What is returned and what was updated in place."""
-        result = getattr(contract.twins(self.operation)[0], self.function)(*args.values(), **knobs)
+        result = getattr(contract.twins(self.operation)[0], self.function)(*args.values(), **options)
         returned = result if isinstance(result, tuple) else (result,)
         return [np.asarray(x) for x in returned if x is not None] + [
             x for name, x in args.items() if in_place(self.function, name)]
@@ -128,19 +128,19 @@ class Case:
         """The arrays of one dtype: one-hot labels may have their own."""
         return [name for name, x in self.args.items() if x.dtype.kind == "f" and name != "labels"]
 
-    def right(self, args, where, knobs=None, like=None, out=None):
-        """The call has the bits of the call on plain arrays, with the knobs `like`, and what it only reads stays."""
-        knobs = {**self.knobs, **(knobs or {})}
+    def right(self, args, where, options=None, like=None, out=None):
+        """The call has the bits of the call on plain arrays, with the options `like`, and what it only reads stays."""
+        options = {**self.options, **(options or {})}
         dtypes = {name: args[self.floats()[0] if name == "labels" else name].dtype for name in args}
         plain = {name: plainly(x, dtypes[name]) for name, x in args.items()}
-        expected = self.run(plain, {**knobs, **(like or {})})
+        expected = self.run(plain, {**options, **(like or {})})
         written = (*(x for name, x in args.items() if in_place(self.function, name)), *(out or ()))
         read = {name: x.view(np.ndarray) for name, x in args.items()}
         read = {name: x for name, x in read.items() if not any(np.may_share_memory(x, y) for y in written)}
         look = np.ndarray.tobytes if written else memory  # what lies around may be what is written
         before = {name: look(x) for name, x in read.items()}
         try:
-            found = self.run(args, {**knobs, "out": out if len(out) > 1 else out[0]} if out else knobs)
+            found = self.run(args, {**options, "out": out if len(out) > 1 else out[0]} if out else options)
         except Exception as error:
             raise AssertionError(f"{self.where}: {where}: {error!r}") from error
         for x, r in zip(found, expected, strict=True):
@@ -150,13 +150,13 @@ class Case:
         for name, x in read.items():
             assert look(x) == before[name], f"{self.where}: {where}: {name} was changed"
 
-    def refused(self, args, where, errors, pattern, **knobs):
+    def refused(self, args, where, errors, pattern, **options):
         """The call raises one of the errors with a text that has the pattern, and nothing changes."""
-        outs = knobs.get("out")
+        outs = options.get("out")
         given = [*args.values(), *(outs if isinstance(outs, (tuple, list)) else [outs])]
         before = [memory(x) for x in given]
         try:
-            self.run(args, {**self.knobs, **knobs})
+            self.run(args, {**self.options, **options})
         except Exception as error:
             assert isinstance(error, errors) and re.search(pattern, str(error)), f"{self.where}: {where}: {error!r}"
         else:
@@ -378,12 +378,12 @@ def judge_shapes(case, args, where):
     before = {name: x.copy() for name, x in args.items()}
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's means of nothing
-        expected = contract.call(contract.twins(case.operation)[1], case.function, list(before.values()), case.knobs)
+        expected = contract.call(contract.twins(case.operation)[1], case.function, list(before.values()), case.options)
     case.right(args, where)
     if case.function == "step":
         found = list(args.values())
     else:
-        found = contract.call(contract.twins(case.operation)[0], case.function, list(args.values()), case.knobs)
+        found = contract.call(contract.twins(case.operation)[0], case.function, list(args.values()), case.options)
     for x, r in zip(found, expected, strict=True):
         assert x.shape == r.shape, f"{case.where}: {where}"
         np.testing.assert_allclose(x, r, rtol=1e-9, atol=1e-12, err_msg=f"{case.where}: {where}")
@@ -581,7 +581,7 @@ def with_outputs(operation, dtype):
     for case in cases(operation, dtype):
         if "out" not in signature(operation, case.function):
             continue
-        results = case.run(case.fresh(), case.knobs)
+        results = case.run(case.fresh(), case.options)
         for number, result in enumerate(results):
             alone = len(results) == 1
 
@@ -676,7 +676,7 @@ def case_count(operation):
 @each
 def test_outs_over_each_other(operation, dtype):
     for case, first, number, _, out in with_outputs(operation, dtype):
-        results = case.run(case.fresh(), case.knobs)
+        results = case.run(case.fresh(), case.options)
         for other, second in enumerate(results):
             if other == number:
                 continue
@@ -777,10 +777,10 @@ def test_no_code_of_the_callers_runs_once_an_array_has_passed(operation, monkeyp
     for case, *_ in with_outputs(operation, np.float32):
         number_of_results[case.where] += 1
 
-    def call(args, knobs, where):
+    def call(args, options, where):
         passed.clear(), late.clear()
         try:
-            case.run(args, knobs)
+            case.run(args, options)
         except (TypeError, ValueError):
             return
         assert not late, f"{case.where}: code ran when {late[0]} had passed, {where}"
@@ -792,16 +792,16 @@ def test_no_code_of_the_callers_runs_once_an_array_has_passed(operation, monkeyp
             if passing == "out":
                 count = number_of_results[case.where]
                 if count > 1:
-                    call(case.fresh(), {**case.knobs, "out": spying(tuple, hook)([None] * count)}, "out")
+                    call(case.fresh(), {**case.options, "out": spying(tuple, hook)([None] * count)}, "out")
             elif passing not in arrays:
-                value = case.knobs.get(passing, parameters[passing].default)
+                value = case.options.get(passing, parameters[passing].default)
                 for spy in spies(domain(case.text[passing]), value, hook):
-                    call(case.fresh(), {**case.knobs, passing: spy}, f"{passing} is {type(spy).__mro__[1].__name__}")
+                    call(case.fresh(), {**case.options, passing: spy}, f"{passing} is {type(spy).__mro__[1].__name__}")
         for passing, x in case.args.items():
             for layout in (np.copy, sliced):
                 spy = layout(x).view(spying(np.ndarray, hook))
                 early.clear()
-                call(case.fresh(**{passing: spy}), case.knobs, f"{passing} is a subclass")
+                call(case.fresh(**{passing: spy}), case.options, f"{passing} is a subclass")
                 assert not early, f"{case.where}: code of {passing} ran"
 
 

@@ -65,7 +65,7 @@ def test_edges(dtype):
 
 def test_mistakes_are_named():
     x = numbers(10, np.float32)
-    for run in (leaky_relu.forward, lambda x, **knobs: leaky_relu.backward(x, x, **knobs)):
+    for run in (leaky_relu.forward, lambda x, **options: leaky_relu.backward(x, x, **options)):
         with pytest.raises(ValueError, match="negative_slope must not be negative, got -0.5"):
             run(x, negative_slope=-0.5)
         for slope in (np.nan, np.inf, -np.inf):

@@ -98,7 +98,7 @@ def test_empty_sums_are_zero():
 def test_transposed_operands_are_not_copied(monkeypatch):
     a, b, _ = operands((30, 20, 40), np.float32)
     given = []
-    monkeypatch.setattr(matmul, "product", lambda *args, **knobs: given.append(args))
+    monkeypatch.setattr(matmul, "product", lambda *args, **options: given.append(args))
     matmul.forward(np.asfortranarray(a), b.T.copy().T)
     matmul.forward(a, b)
     assert [args[3] for args in given] == [matmul.A_TRANSPOSED + matmul.B_TRANSPOSED, 0]

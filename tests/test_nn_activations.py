@@ -17,13 +17,13 @@ KNOBS = {nn.ELU: {"alpha": 0.5}, nn.LeakyReLU: {"negative_slope": 0.25}}
 
 @pytest.mark.parametrize("kind", ACTIVATIONS)
 def test_a_layer_is_its_kernel(kind):
-    knobs = KNOBS.get(kind, {})
-    layer, operation = kind(**knobs), getattr(kernels, kind.operation)
+    options = KNOBS.get(kind, {})
+    layer, operation = kind(**options), getattr(kernels, kind.operation)
     assert kind.operation.replace("_", "") == kind.__name__.lower() and getattr(nn, kind.__name__) is kind
     of_inputs = "x" in inspect.signature(operation.backward).parameters
-    y = operation.forward(X, **knobs)
+    y = operation.forward(X, **options)
     assert (layer.forward(X) == y).all() and layer.output.dtype == np.float32
-    dx = operation.backward(DY, X if of_inputs else y, **knobs)
+    dx = operation.backward(DY, X if of_inputs else y, **options)
     assert (layer.backward(DY) == dx).all() and (layer.dinputs == dx).all()
     assert (layer.forward(X.tolist()) == y).all()
     with pytest.raises(RuntimeError, match="call forward before backward"):
@@ -66,6 +66,6 @@ def test_mistakes_are_named(make, error, text):
 
 
 @pytest.mark.parametrize("name", ("ReLU", "GELU", "Softmax", "Linear", "Step"))
-def test_knobs_that_there_are_not(name):
+def test_options_that_there_are_not(name):
     with pytest.raises(TypeError, match="unexpected keyword argument 'alpha'"):
         getattr(nn, name)(alpha=3)

@@ -80,22 +80,22 @@ def wrong_arrays(case, name):
         yield from (np.append(x[1:], label) for label in (-1, 10, 2**62, -2**63))
 
 
-def outcome(twin, case, args, knobs):
+def outcome(twin, case, args, options):
     """What is returned and updated, or the error's type and text."""
     copies = {id(x): x.copy() if gate.is_plain(x) else x for x in args.values()}
     args = {name: copies[id(x)] for name, x in args.items()}
     try:
-        found = getattr(getattr(twin, case.operation), case.function)(*args.values(), **{**case.knobs, **knobs})
+        found = getattr(getattr(twin, case.operation), case.function)(*args.values(), **{**case.options, **options})
     except Exception as error:
         return type(error), str(error)
     return [*(found if isinstance(found, tuple) else (found,)),
             *(x for name, x in args.items() if gate.in_place(case.function, name))]
 
 
-def compare(case, args, knobs=None):
+def compare(case, args, options=None):
     """Both twins raise the same error, or their results differ by rounding. Returns whether they raise one."""
-    where = f"{case.where}: {[(type(x), getattr(x, 'shape', x)) for x in args.values()]} {knobs}"
-    one, other = (outcome(twin, case, args, knobs or {}) for twin in (NUMBA, NUMPY))
+    where = f"{case.where}: {[(type(x), getattr(x, 'shape', x)) for x in args.values()]} {options}"
+    one, other = (outcome(twin, case, args, options or {}) for twin in (NUMBA, NUMPY))
     if isinstance(one, tuple) or isinstance(other, tuple):
         assert one == other, where
         return True
@@ -103,7 +103,7 @@ def compare(case, args, knobs=None):
         assert np.shape(x) == np.shape(y), where
         if "labels" not in args:  # the losses of nn give one-hot rows the dtype of the outputs
             assert getattr(x, "dtype", None) == getattr(y, "dtype", None), where
-        if x is not None and not knobs:
+        if x is not None and not options:
             np.testing.assert_allclose(x, y, 1e-3, 1e-4, err_msg=where)
     return False
 

@@ -33,7 +33,7 @@ class Script:
         self.model.history.setdefault(self.name, []).append(self.values[epoch - 1])
 
 
-@pytest.mark.parametrize(("values", "knobs", "stops", "best"), (
+@pytest.mark.parametrize(("values", "options", "stops", "best"), (
     ([5, 4, 3, 3.5, 3.2, 1, 1], {"patience": 2}, 5, 3),
     ([5, 4, 3, 3.5, 2.9, 3, 3], {"patience": 2}, 7, 5),
     ([5, 4, 3.9, 3.8, 3.7], {"patience": 2, "least": 0.5}, 4, 2),
@@ -41,10 +41,10 @@ class Script:
     ([1, 2, 3, 2, 1], {"patience": 2, "minimize": False}, 5, 3),
     ([5, 4, 9, 9, 9], {"patience": 10}, 5, 2),
 ))
-def test_early_stopping(values, knobs, stops, best):
+def test_early_stopping(values, options, stops, best):
     model = network()
     script = Script(model, values)
-    stop = EarlyStopping(model, **knobs)
+    stop = EarlyStopping(model, **options)
     model.train(X, Y, epochs=len(values), callback=[script, stop])
     assert len(model.history["loss"]) == stops == len(script.weights)
     assert stop.best_epoch == best and stop.best == values[best - 1]

@@ -521,13 +521,13 @@ declare("BinaryAccuracy", lambda threshold: nn.BinaryAccuracy(threshold).thresho
 declare("RegressionAccuracy", lambda precision: nn.RegressionAccuracy(precision).precision, precision=Number(none=True))
 
 SHARE = Number(below=1)
-for kind, knobs in ((nn.SGD, {"momentum": SHARE, "nesterov": FLAG}), (nn.Adagrad, {"epsilon": Number()}),
-                    (nn.RMSprop, {"epsilon": Number(), "rho": SHARE}),
-                    (nn.Adam, {"epsilon": Number(), "beta_1": SHARE, "beta_2": SHARE, "weight_decay": Number()}),
-                    (nn.AdamW, {"epsilon": Number(), "beta_1": SHARE, "beta_2": SHARE, "weight_decay": Number()})):
+for kind, more in ((nn.SGD, {"momentum": SHARE, "nesterov": FLAG}), (nn.Adagrad, {"epsilon": Number()}),
+                   (nn.RMSprop, {"epsilon": Number(), "rho": SHARE}),
+                   (nn.Adam, {"epsilon": Number(), "beta_1": SHARE, "beta_2": SHARE, "weight_decay": Number()}),
+                   (nn.AdamW, {"epsilon": Number(), "beta_1": SHARE, "beta_2": SHARE, "weight_decay": Number()})):
     start = {"momentum": 0.5} if kind is nn.SGD else {}  # nesterov needs it
     declare(kind.__name__, lambda kind=kind, start=start, **given: optimized(kind(**start | given)),
-            learning_rate=Number(), decay=Number(), **knobs)
+            learning_rate=Number(), decay=Number(), **more)
     for method, arguments in (("update_params", ["layer"]), ("update_all", ["parameters"]),
                               ("recorded", ["parameters"]),
                               ("ahead", ["parameters", "steps"])):

@@ -44,8 +44,8 @@ def model_of(*layers, loss=None):
     return model
 
 
-def check(model, X=X, y=SHARES, **knobs):
-    return nn.check_gradients(model, X, y, **{"numbers": None, "verbose": False, **knobs})
+def check(model, X=X, y=SHARES, **options):
+    return nn.check_gradients(model, X, y, **{"numbers": None, "verbose": False, **options})
 
 
 def failed(found):
@@ -74,10 +74,10 @@ def test_every_layer_passes(name, dtype):
 
 
 @pytest.mark.parametrize("activation", (None, "relu", "sigmoid", "tanh"))
-@pytest.mark.parametrize("knobs", ({}, {"weight_regularizer_l1": 0.1}, {"weight_regularizer_l2": 0.02},
-                                   {"bias_regularizer_l1": 0.3}, {"bias_regularizer_l2": 0.04}))
-def test_dense_passes_with_each_activation_and_regularizer(activation, knobs):
-    found = check(model_of(nn.Dense(4, 5, rng=0, activation=activation, **knobs), nn.Dense(5, 3, rng=1, **knobs)))
+@pytest.mark.parametrize("options", ({}, {"weight_regularizer_l1": 0.1}, {"weight_regularizer_l2": 0.02},
+                                     {"bias_regularizer_l1": 0.3}, {"bias_regularizer_l2": 0.04}))
+def test_dense_passes_with_each_activation_and_regularizer(activation, options):
+    found = check(model_of(nn.Dense(4, 5, rng=0, activation=activation, **options), nn.Dense(5, 3, rng=1, **options)))
     assert found and max(row.error for row in found.rows) < 1e-9, str(found)
 
 
@@ -106,9 +106,9 @@ def test_every_loss_passes_with_all_labels_it_takes(name):
 
 
 @pytest.mark.parametrize("joined", (True, False))
-@pytest.mark.parametrize("knobs", ({"label_smoothing": 0.2}, {"class_weights": [0.5, 2, 0.25]}))
-def test_weights_and_smoothed_labels_pass(joined, knobs):
-    loss = (nn.CategoricalCrossentropy if joined else nn.SoftmaxCategoricalCrossentropy)(**knobs)
+@pytest.mark.parametrize("options", ({"label_smoothing": 0.2}, {"class_weights": [0.5, 2, 0.25]}))
+def test_weights_and_smoothed_labels_pass(joined, options):
+    loss = (nn.CategoricalCrossentropy if joined else nn.SoftmaxCategoricalCrossentropy)(**options)
     found = check(model_of(nn.Dense(4, 3, rng=0), *([nn.Softmax()] if joined else []), loss=loss), y=CLASSES)
     assert found and found.rows[-1].error < 1e-8, str(found)
 
@@ -533,7 +533,7 @@ def test_a_layer_that_computes_in_float32():
         check(model_of(nn.Dense(4, 3, rng=0), Single()))
 
 
-@pytest.mark.parametrize(("knobs", "error", "text"), (
+@pytest.mark.parametrize(("options", "error", "text"), (
     ({"numbers": 0}, ValueError, "numbers must be at least 1, got 0"),
     ({"numbers": 1.5}, TypeError, "numbers must be a whole number, got 1.5"),
     ({"step": 0}, ValueError, "step must be finite and greater than 0, got 0.0"),
@@ -547,9 +547,9 @@ def test_a_layer_that_computes_in_float32():
     ({"model": nn.Model}, TypeError, "model must be an nn.Model, got <class"),
     ({"model": nn.Model()}, RuntimeError, "the model has no loss"),
 ))
-def test_mistakes(knobs, error, text):
+def test_mistakes(options, error, text):
     with pytest.raises(error, match="^" + text):
-        check(**{"model": model_of(nn.Dense(4, 3, rng=0)), **knobs})
+        check(**{"model": model_of(nn.Dense(4, 3, rng=0)), **options})
 
 
 def test_a_model_must_be_finalized():

@@ -314,12 +314,12 @@ def test_mistakes_in_weights(make, text):
 
 
 @pytest.mark.parametrize("softmax", (True, False))
-@pytest.mark.parametrize("knobs", ({}, {"label_smoothing": 0.1}, {"class_weights": [1, 0.25, 3]}))
-def test_a_model_takes_losses_as_they_are_given(softmax, knobs, rng):
+@pytest.mark.parametrize("options", ({}, {"label_smoothing": 0.1}, {"class_weights": [1, 0.25, 3]}))
+def test_a_model_takes_losses_as_they_are_given(softmax, options, rng):
     """Loss and gradients of a model, its softmax joined with the loss or not, are those of its parts one by one."""
     x, y, weights = rng.standard_normal((12, 2)), rng.integers(0, 3, 12), rng.random(12)
     dense = nn.Dense(2, 3, rng=0, dtype=np.float64)
-    loss = nn.CategoricalCrossentropy(**knobs) if softmax else nn.SoftmaxCategoricalCrossentropy(**knobs)
+    loss = nn.CategoricalCrossentropy(**options) if softmax else nn.SoftmaxCategoricalCrossentropy(**options)
     model, activation = nn.Model(), nn.Softmax()
     model.add(dense)
     if softmax:
@@ -370,8 +370,8 @@ def test_smoothing_needs_the_number_of_classes():
 
 
 class Powered(nn.CategoricalCrossentropy):
-    def __init__(self, power, **knobs):
-        super().__init__(**knobs)
+    def __init__(self, power, **options):
+        super().__init__(**options)
         self.power = power
 
     def _losses(self, p, y):
@@ -597,21 +597,21 @@ def test_targets_beyond_0_and_1_by_rounding_count_as_0_and_1(rng):
 
 
 @pytest.mark.parametrize("kind", LOSSES)
-@pytest.mark.parametrize("knobs", ({}, {"label_smoothing": 0.1}, {"class_weights": [1, 2, 3]}))
-def test_rows_beyond_0_and_1_by_rounding_count_as_0_and_1(kind, knobs):
+@pytest.mark.parametrize("options", ({}, {"label_smoothing": 0.1}, {"class_weights": [1, 2, 3]}))
+def test_rows_beyond_0_and_1_by_rounding_count_as_0_and_1(kind, options):
     for dtype in (np.float32, np.float64):
         rows, exact = np.eye(3, dtype=dtype), np.eye(3, dtype=dtype)
         rows[0, 0], rows[1, 0], rows[2, 1] = 1 + 1.2e-7, -1e-17, -4e-7
         x = np.array([[0, -np.inf, -2], [-np.inf, -1, -1], [-1, -np.inf, -1]], dtype)
         given = np.exp(x) if kind is nn.CategoricalCrossentropy else x
-        loss, plain = kind(**knobs), kind(**knobs)
+        loss, plain = kind(**options), kind(**options)
         found = loss.forward(given, rows)
-        assert np.isfinite(found).all() or "label_smoothing" in knobs
+        assert np.isfinite(found).all() or "label_smoothing" in options
         assert found.tobytes() == plain.forward(given, exact).tobytes()
         assert loss.backward(loss.output, rows).tobytes() == plain.backward(plain.output, exact).tobytes()
     for value in (1 + 6e-7, -6e-7):
         with pytest.raises(ValueError, match="one-hot labels must lie in 0..1"):
-            kind(**knobs).forward(P, value * np.eye(3))
+            kind(**options).forward(P, value * np.eye(3))
 
 
 def soft(classes, share, count=None):

@@ -44,7 +44,7 @@ def network(optimizer=None, *, dtype=np.float32, loose=False, accuracy=True, one
 
 def layer_by_layer(monkeypatch):
     """From here on, no step is recorded."""
-    monkeypatch.setattr(nn.training.steps.Steps, "check", lambda self, *data: bool(self._model._need("loss")))
+    monkeypatch.setattr(nn.training.steps.Steps, "check", lambda self, *data: bool(self._model._check_ready("loss")))
 
 
 def bits(model):
@@ -169,8 +169,8 @@ def test_an_unusable_recording_is_not_repeated():
 def test_steps_with_something_to_see_are_done_one_by_one(monkeypatch, capsys):
     monkeypatch.setattr(plan.Plan, "repeat", None)
     at_once(monkeypatch, 5)
-    for knobs in ({"callback": lambda epoch: None}, {"validation_data": (X, Y)}, {"print_every": 1}):
-        network().train(X, Y, epochs=4, **knobs)
+    for more in ({"callback": lambda epoch: None}, {"validation_data": (X, Y)}, {"print_every": 1}):
+        network().train(X, Y, epochs=4, **more)
 
 
 def test_pace(monkeypatch):
@@ -254,7 +254,7 @@ def test_a_kernel_that_somebody_wrapped_is_not_recorded(monkeypatch, operation, 
 
     expected, calls, kernel = trained(), [], getattr(kernels, operation)
     known = getattr(kernel, function)
-    monkeypatch.setattr(kernel, function, lambda *args, **knobs: calls.append(1) or known(*args, **knobs))
+    monkeypatch.setattr(kernel, function, lambda *args, **more: calls.append(1) or known(*args, **more))
     assert trained() == expected and len(calls) >= 20
 
 
@@ -492,7 +492,7 @@ def test_a_method_of_one_object_is_called_at_each_step(part, method):
     model, calls = network(), []
     target = model.optimizer if part == "optimizer" else model.layers[part]
     usual = getattr(target, method)
-    setattr(target, method, lambda *args, **knobs: calls.append(1) or usual(*args, **knobs))
+    setattr(target, method, lambda *args, **more: calls.append(1) or usual(*args, **more))
     model.train(X, Y, epochs=5)
     assert len(calls) == (15 if part == "optimizer" else 5)
 
@@ -664,19 +664,19 @@ WEIGHTS = rng.random(SAMPLES)
 
 @pytest.mark.parametrize("kind", ("numbers", "classes", "both", "smoothed", "binary"))
 def test_weights_and_smoothed_labels_are_recorded_too(monkeypatch, kind):
-    knobs = {} if kind == "numbers" else {"label_smoothing": 0.1} if kind == "smoothed" else {
+    more = {} if kind == "numbers" else {"label_smoothing": 0.1} if kind == "smoothed" else {
         "class_weights": [1, 2.5] if kind == "binary" else [0.5, 1, 2, 0]}
     given = {"sample_weight": WEIGHTS} if kind in ("numbers", "both") else {}
 
     def build():
         if kind != "binary":
             model = network()
-            model.set(loss=nn.CategoricalCrossentropy(**knobs))
+            model.set(loss=nn.CategoricalCrossentropy(**more))
         else:
             model = nn.Model()
             for part in (nn.Dense(6, 5, rng=0), nn.Tanh(), nn.Dense(5, 1, activation="sigmoid", rng=1)):
                 model.add(part)
-            model.set(loss=nn.BinaryCrossentropy(**knobs), optimizer=nn.Adam(0.01), accuracy=nn.BinaryAccuracy())
+            model.set(loss=nn.BinaryCrossentropy(**more), optimizer=nn.Adam(0.01), accuracy=nn.BinaryAccuracy())
         model.finalize()
         return model
 
@@ -737,20 +737,20 @@ def test_weights_that_are_not_contiguous_are_recorded(monkeypatch):
     assert same_training(monkeypatch, network, train)._steps.plans[30].usable
 
 
-def soft(**knobs):
+def soft(**more):
     model = network(nn.SGD(0.1), one_loss=True)
-    model.set(loss=nn.SoftmaxCategoricalCrossentropy(**knobs))
+    model.set(loss=nn.SoftmaxCategoricalCrossentropy(**more))
     model.finalize()
     return model
 
 
-@pytest.mark.parametrize("knobs", ({"label_smoothing": 0.25}, {"class_weights": [1, 2, 0.5, 3]},
-                                   {"label_smoothing": 0.25, "class_weights": [1, 2, 0.5, 3]}))
-def test_a_loss_that_was_given_weights_since_finalize(monkeypatch, knobs):
+@pytest.mark.parametrize("more", ({"label_smoothing": 0.25}, {"class_weights": [1, 2, 0.5, 3]},
+                                  {"label_smoothing": 0.25, "class_weights": [1, 2, 0.5, 3]}))
+def test_a_loss_that_was_given_weights_since_finalize(monkeypatch, more):
     def train(model):
         def late(epoch):  # the labels of this training are prepared
-            for name in knobs if epoch == 2 else ():
-                setattr(model.loss, name, knobs[name])
+            for name in more if epoch == 2 else ():
+                setattr(model.loss, name, more[name])
 
         model.train(X, Y, epochs=4, callback=late)
         model.train(X, Y, epochs=2)
@@ -758,15 +758,15 @@ def test_a_loss_that_was_given_weights_since_finalize(monkeypatch, knobs):
         model.train(X, Y, epochs=2)
 
     model, other = same_training(monkeypatch, soft, train), soft()
-    for epochs, given in ((4, {}), (2, knobs), (2, {})):
+    for epochs, given in ((4, {}), (2, more), (2, {})):
         other.set(loss=nn.SoftmaxCategoricalCrossentropy(**given))
         other.finalize()
         other.train(X, Y, epochs=epochs)
     assert bits(model) == bits(other) and model.history == other.history
 
 
-def clipped(norm, **knobs):
-    model = network(**knobs)
+def clipped(norm, **more):
+    model = network(**more)
     model.set(clip_norm=norm)
     model.finalize()
     return model
@@ -784,9 +784,9 @@ def test_clipped_gradients_are_recorded_too(monkeypatch, dtype, loose, regulariz
                                for gradient in (layer.dweights, layer.dbiases)))
             assert norm == pytest.approx(0.01, rel=1e-3)  # 1e-6 is added to it
 
-    knobs = {"dtype": dtype, "loose": loose, "regularized": regularized}
-    model = same_training(monkeypatch, lambda: clipped(0.01, **knobs), train)
-    free, unclipped = clipped(100.0, **knobs), network(**knobs)
+    more = {"dtype": dtype, "loose": loose, "regularized": regularized}
+    model = same_training(monkeypatch, lambda: clipped(0.01, **more), train)
+    free, unclipped = clipped(100.0, **more), network(**more)
     for each in (free, unclipped):
         train(each)
     assert bits(free) == bits(unclipped) != bits(model)
@@ -984,7 +984,7 @@ def test_the_data_of_a_single_training_is_not_held():
 def test_a_method_of_a_class_that_a_user_replaced_is_called_at_each_step(monkeypatch, name):
     model, calls = network(), []
     usual = getattr(nn.Dense, name)
-    monkeypatch.setattr(nn.Dense, name, lambda *args, **knobs: calls.append(1) or usual(*args, **knobs))
+    monkeypatch.setattr(nn.Dense, name, lambda *args, **more: calls.append(1) or usual(*args, **more))
     model.train(X, Y, epochs=5)
     assert len(calls) == 15
 
@@ -994,7 +994,7 @@ def test_a_method_put_into_an_object_after_a_training_is_called():
     model.train(X, Y)
     layer = model.layers[0]
     usual = layer.backward
-    layer.backward = lambda *args, **knobs: calls.append(1) or usual(*args, **knobs)
+    layer.backward = lambda *args, **more: calls.append(1) or usual(*args, **more)
     model.train(X, Y, epochs=3)
     assert len(calls) == 3
 
@@ -1435,8 +1435,8 @@ def test_a_precision_set_in_a_callback(monkeypatch):
 
 
 class Clipped(nn.Model):
-    def backward(self, *args, **knobs):
-        super().backward(*args, **knobs)
+    def backward(self, *args, **more):
+        super().backward(*args, **more)
         for layer in self.trainable_layers:
             layer.dweights[...] *= np.float32(0.5)
 
@@ -1463,7 +1463,7 @@ def test_a_models_own_backward_is_called_at_each_step():
     model, calls = network(), []
     model.train(X, Y)
     usual = model.backward
-    model.backward = lambda *args, **knobs: calls.append(1) or usual(*args, **knobs)
+    model.backward = lambda *args, **more: calls.append(1) or usual(*args, **more)
     model.train(X, Y, epochs=3)
     assert len(calls) == 3
 

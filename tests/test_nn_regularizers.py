@@ -24,9 +24,9 @@ def penalty(layer):
             + layer.bias_regularizer_l1 * abs(b).sum() + layer.bias_regularizer_l2 * (b * b).sum())
 
 
-def layers(**knobs):
-    found = [nn.Dense(4, 5, activation="tanh", rng=1, dtype=np.float64, **knobs),
-             nn.Dense(5, 3, rng=2, dtype=np.float64, **knobs)]
+def layers(**options):
+    found = [nn.Dense(4, 5, activation="tanh", rng=1, dtype=np.float64, **options),
+             nn.Dense(5, 3, rng=2, dtype=np.float64, **options)]
     for layer in found:
         layer.biases = rng.standard_normal(layer.biases.shape)
     return found

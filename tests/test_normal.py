@@ -34,8 +34,8 @@ def bound(function, u, expected, *, shape, seed, stream, dtype):
     return [u * (OURS + (1 if dtype is np.float32 else TWINS)) * radius]
 
 
-def numbers(shape, dtype=np.float32, **knobs):
-    return normal.forward(shape, **{"seed": SEED, "dtype": dtype, **knobs})
+def numbers(shape, dtype=np.float32, **options):
+    return normal.forward(shape, **{"seed": SEED, "dtype": dtype, **options})
 
 
 # ---- each number

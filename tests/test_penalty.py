@@ -55,12 +55,12 @@ def blockwise(row_sum, values):
 def test_order_of_operations(dtype, size, parallel):
     w, dw = numbers(size, dtype), numbers(size, dtype, 1)
     of_sizes, of_squares = blockwise(lane_sum, np.abs(w)), blockwise(squares, w)
-    for knobs in KNOBS:
-        l1, l2 = knobs.get("l1", 0.0), knobs.get("l2", 0.0)
-        found = penalty.forward(w, **knobs, parallel=parallel)
-        assert type(found) is float and found == l1 * of_sizes + l2 * of_squares, knobs
+    for options in KNOBS:
+        l1, l2 = options.get("l1", 0.0), options.get("l2", 0.0)
+        found = penalty.forward(w, **options, parallel=parallel)
+        assert type(found) is float and found == l1 * of_sizes + l2 * of_squares, options
         signed = np.where(w < 0, -dtype(l1), dtype(l1))
-        assert_same_bits(penalty.backward(dw, w, **knobs, parallel=parallel), fma(w, dtype(2 * l2), dw + signed))
+        assert_same_bits(penalty.backward(dw, w, **options, parallel=parallel), fma(w, dtype(2 * l2), dw + signed))
 
 
 def test_a_large_array_takes_the_same_blocks():
@@ -84,8 +84,8 @@ def test_special_numbers(dtype):
     for at in (0, 4095, 4096, 4999):
         for value, expected in ((nan, nan), (inf, inf), (-inf, inf)):
             w[at] = value
-            for knobs in KNOBS[:3]:
-                np.testing.assert_equal(penalty.forward(w, **knobs), expected)
+            for options in KNOBS[:3]:
+                np.testing.assert_equal(penalty.forward(w, **options), expected)
             assert penalty.forward(w) == 0
             w[at] = 1
     w, dw = np.array([nan, inf, -inf, 1, 1, inf], dtype), np.array([0, 0, 0, nan, -inf, -inf], dtype)

@@ -79,17 +79,17 @@ def test_edges(dtype):
     assert_same_bits(cache, np.array([2, inf, inf, nan, inf, nan, -1.5, inf], dtype))
 
 
-@pytest.mark.parametrize("knobs", ({}, {"rho": 0.99, "epsilon": 0.1}))
-def test_torch_agrees_over_steps(torch, knobs):
+@pytest.mark.parametrize("options", ({}, {"rho": 0.99, "epsilon": 0.1}))
+def test_torch_agrees_over_steps(torch, options):
     rng = np.random.default_rng(0)
     w = rng.standard_normal(50)
     cache = np.zeros_like(w)
     leaf = torch.tensor(w, requires_grad=True)
-    optimizer = torch.optim.RMSprop([leaf], lr=0.01, alpha=knobs.get("rho", 0.9), eps=knobs.get("epsilon", 1e-7))
+    optimizer = torch.optim.RMSprop([leaf], lr=0.01, alpha=options.get("rho", 0.9), eps=options.get("epsilon", 1e-7))
     for _ in range(10):
         dw = rng.standard_normal(50)
         leaf.grad = torch.tensor(dw)
         optimizer.step()
-        rmsprop.step(w, dw, cache, learning_rate=0.01, **knobs)
+        rmsprop.step(w, dw, cache, learning_rate=0.01, **options)
         # ten moves of at most 0.04, each with a dozen roundings, and ten roundings of |w| < 4
         np.testing.assert_allclose(w, leaf.detach().numpy(), rtol=0, atol=1e-14)

@@ -9,7 +9,7 @@ SIZES = [size for size, in reference.sgd.SHAPES]
 
 
 def bound(function, u, expected, *args, learning_rate, momentum=0.0, nesterov=False):
-    """The knobs are rounded to the dtype, v * momentum is, and each result."""
+    """The options are rounded to the dtype, v * momentum is, and each result."""
     dw = args[1]
     if len(args) == 2:
         return [u * np.abs(learning_rate * dw) + u * np.abs(expected[0]), 0 * dw]

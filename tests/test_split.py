@@ -7,7 +7,7 @@ from nnjit.kernels import concatenate, reference, split
 DTYPES = (np.float32, np.float64)
 
 
-def bound(function, u, expected, *args, **knobs):
+def bound(function, u, expected, *args, **options):
     """Exact."""
     return [np.zeros_like(r) for r in expected]
 

@@ -14,12 +14,12 @@ SHAPES = ((0,), (1,), (7,), (8,), (9,), (15,), (16,), (17,), (100,), (4095,), (4
 
 def inputs(rng, shape, dtype):
     w, dw, m, v = (rng.standard_normal(shape).astype(dtype) for _ in range(4))
-    knobs = {"learning_rate": 0.05, "correction_1": 1 - 0.9**3, "correction_2": 1 - 0.999**3}
+    options = {"learning_rate": 0.05, "correction_1": 1 - 0.9**3, "correction_2": 1 - 0.999**3}
     unused = [x.copy() for x in (w, dw, m, v * v)]
     for x, rest in zip(unused[1:], (0, 5, 499)):  # where the moments of unused weights come to rest, in denormal steps
         x[..., ::16] = rest * np.finfo(dtype).smallest_subnormal
-    return [("step", (w, dw, m, v * v), knobs), ("step", tuple(unused), knobs),
-            ("step", (w, dw, m, v * v), {**knobs, "weight_decay": 0.25})]
+    return [("step", (w, dw, m, v * v), options), ("step", tuple(unused), options),
+            ("step", (w, dw, m, v * v), {**options, "weight_decay": 0.25})]
 
 
 def step(w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, beta_2=0.999, epsilon=1e-7,

@@ -21,9 +21,9 @@ def inputs(rng, shape, dtype):
     dy = rng.standard_normal((rows, neurons)).astype(dtype)
     cases: list = []
     for activation in (None, *ACTIVATIONS):
-        knobs = {"activation": activation}
-        cases.append(("forward", (x, w, b), knobs))
-        cases.append(("backward", (dy, x, w, forward(x, w, b, **knobs)), knobs))
+        options = {"activation": activation}
+        cases.append(("forward", (x, w, b), options))
+        cases.append(("backward", (dy, x, w, forward(x, w, b, **options)), options))
     return cases
 
 

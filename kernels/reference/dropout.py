@@ -19,9 +19,9 @@ LOW = 0xFFFFFFFF
 
 def inputs(rng, shape, dtype):
     x = rng.standard_normal(shape).astype(dtype)
-    knobs = {"rate": 0.1, "seed": 2**63 + 11, "stream": 5}
+    options = {"rate": 0.1, "seed": 2**63 + 11, "stream": 5}
     dy = rng.standard_normal(shape).astype(dtype)
-    return [("forward", (x,), knobs), ("backward", (dy, forward(x, **knobs)[1]), {})]
+    return [("forward", (x,), options), ("backward", (dy, forward(x, **options)[1]), {})]
 
 
 def forward(x, *, rate, seed, stream=0, out=(None, None), parallel=None):

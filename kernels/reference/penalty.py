@@ -13,8 +13,8 @@ SHAPES = ((0,), (1,), (7,), (8,), (9,), (15,), (16,), (17,), (100,), (4095,), (4
 def inputs(rng, shape, dtype):
     w, dw = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
     cases = []
-    for knobs in ({"l1": 0.125, "l2": 0.25}, {"l1": 0.125}, {"l2": 0.25}):
-        cases += [("forward", (w,), knobs), ("backward", (dw, w), knobs)]
+    for options in ({"l1": 0.125, "l2": 0.25}, {"l1": 0.125}, {"l2": 0.25}):
+        cases += [("forward", (w,), options), ("backward", (dw, w), options)]
     return cases
 
 

@@ -97,7 +97,7 @@ def check_gradients(model: Model, X: ArrayLike, y: ArrayLike, *, numbers: int | 
     """
     if not isinstance(model, Model):
         raise TypeError(f"model must be an nn.Model, got {shown(model)}")
-    model._need("loss")
+    model._check_ready("loss")
     verbose = flag("verbose", verbose)
     most = None if numbers is None else whole("numbers", numbers)
     step, tolerance = positive("step", step), positive("tolerance", tolerance)

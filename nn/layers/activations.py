@@ -19,17 +19,17 @@ class _Activation(_Layer):
     _gives = NUMBERS
 
     def __init__(self) -> None:
-        self._knobs: dict[str, float] = {}
+        self._options: dict[str, float] = {}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._knobs.items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._options.items())})"
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The outputs for inputs (N, C). Other dtypes than float32 and float64 become float32."""
         flag("training", training)
         self.inputs = inputs = as_floats(inputs)
         with FORWARD:
-            self.output = y = getattr(backend.ops, self.operation).forward(inputs, **self._knobs)
+            self.output = y = getattr(backend.ops, self.operation).forward(inputs, **self._options)
         return y
 
     def backward(self, dvalues: ArrayLike) -> Array:
@@ -39,7 +39,7 @@ class _Activation(_Layer):
             raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, seen.dtype, "dvalues", infinite=True)
         with BACKWARD:
-            self.dinputs = dx = getattr(backend.ops, self.operation).backward(dvalues, seen, **self._knobs)
+            self.dinputs = dx = getattr(backend.ops, self.operation).backward(dvalues, seen, **self._options)
         return dx
 
     def predictions(self, outputs: ArrayLike) -> Array:
@@ -75,11 +75,11 @@ class LeakyReLU(_Activation):
     operation = "leaky_relu"
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self._knobs = {"negative_slope": finite("negative_slope", negative_slope)}
+        self._options = {"negative_slope": finite("negative_slope", negative_slope)}
 
     @property
     def negative_slope(self) -> float:
-        return self._knobs["negative_slope"]
+        return self._options["negative_slope"]
 
 
 class ELU(_Activation):
@@ -88,11 +88,11 @@ class ELU(_Activation):
     operation = "elu"
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self._knobs = {"alpha": positive("alpha", alpha)}
+        self._options = {"alpha": positive("alpha", alpha)}
 
     @property
     def alpha(self) -> float:
-        return self._knobs["alpha"]
+        return self._options["alpha"]
 
 
 class GELU(_Activation):

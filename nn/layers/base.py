@@ -87,14 +87,14 @@ class _Layer(Calling):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._need_thread()
+        self._check_thread()
         vars(self)["trainable"] = flag("trainable", value)
 
-    def _need_thread(self) -> None:
+    def _check_thread(self) -> None:
         # before a change: another thread may be training the layer
         model = self._model and self._model()
         if model is not None:
-            model._need_thread()
+            model._check_thread()
 
 
 def prepares(layer: Any) -> bool:

@@ -117,7 +117,7 @@ class Dense(_Layer):
                 "biases": (self.bias_regularizer_l1, self.bias_regularizer_l2)}
 
     def _parameter(self, values: ArrayLike, name: str, shape: tuple[int, int]) -> Array:
-        self._need_thread()
+        self._check_thread()
         found = as_floats(values, self.dtype, name)
         if found.shape != shape and (name == "weights" or found.shape != shape[1:]):
             raise ValueError(f"{name} must have shape {shape}, got {found.shape}")

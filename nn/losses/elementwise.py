@@ -20,12 +20,12 @@ class _Elementwise(_Weighted):
     # a subclass names its operation, and what `backward` takes is the output itself
     operation = ""
 
-    def __init__(self, class_weights: ArrayLike | Mapping[int, float] | str | None = None, **knobs: float) -> None:
+    def __init__(self, class_weights: ArrayLike | Mapping[int, float] | str | None = None, **options: float) -> None:
         super().__init__(class_weights)
-        self._knobs = knobs
+        self._options = options
 
     def __repr__(self) -> str:
-        given = {**self._knobs, **({} if self.class_weights is None else {"class_weights": self.class_weights})}
+        given = {**self._options, **({} if self.class_weights is None else {"class_weights": self.class_weights})}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     def targets(self, y: ArrayLike, samples: int, outputs: Outputs, dtype: np.dtype[Any]) -> Array:
@@ -47,11 +47,11 @@ class _Elementwise(_Weighted):
 
     def _losses(self, values: Array, y: Array) -> Array:
         self.output = values
-        losses: Array = getattr(backend.ops, self.operation).forward(values, y, **self._knobs)
+        losses: Array = getattr(backend.ops, self.operation).forward(values, y, **self._options)
         return losses
 
     def _gradient(self, values: Array, y: Array) -> Array:
-        dx: Array = getattr(backend.ops, self.operation).backward(values, y, **self._knobs)
+        dx: Array = getattr(backend.ops, self.operation).backward(values, y, **self._options)
         return dx
 
 
@@ -141,4 +141,4 @@ class Huber(_Elementwise):
 
     @property
     def delta(self) -> float:
-        return self._knobs["delta"]
+        return self._options["delta"]

@@ -26,7 +26,7 @@ class Part:
         self._name = name
 
     def __set__(self, model: Any, value: Any) -> None:
-        model._need_thread()
+        model._check_thread()
         check_part(self._name, value)
         vars(model)[self._name] = value
         model._finalized = None
@@ -71,7 +71,7 @@ def by_one_thread(method: Method) -> Method:
         inside = self._thread == thread  # a callback, say
         try:
             vars(self).setdefault("_thread", thread)  # one step, even if two threads come at once
-            self._need_thread()
+            self._check_thread()
             return method(self, *args, **more)
         finally:
             if self._thread == thread and not inside:

@@ -38,7 +38,7 @@ class Halves(Update):
         if self.why is not None:
             return
         self._collect(model, parameters, [layer for layer in layers if hasattr(layer, "calls")])
-        kept = [half.X, gradient, parameters.values, parameters.gradients, *self._kept]
+        kept = [half.X, gradient, parameters.values, parameters.gradients, *self._persistent]
         self._output, self._dx = self._prepare(layers, kept, half.output, dx)
 
     def _make_replay(self) -> Any:

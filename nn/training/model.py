@@ -66,7 +66,7 @@ class Model(Network):
 
     @clip_norm.setter
     def clip_norm(self, value: float | None) -> None:
-        self._need_thread()
+        self._check_thread()
         self._clip_norm = None if value is None else finite("clip_norm", value)
 
     def set(self, *, loss: Loss | None = None, optimizer: Any = None, accuracy: Any = None,
@@ -79,7 +79,7 @@ class Model(Network):
 
         Raises TypeError for a class instead of an object.
         """
-        self._need_thread()
+        self._check_thread()
         parts = {"loss": loss, "optimizer": optimizer, "accuracy": accuracy}
         for name, value in parts.items():
             check_part(name, value)
@@ -113,11 +113,11 @@ class Model(Network):
         self._outputs = shape[0] if shape is not None and len(shape) == 1 else shape
         self._bind_layers(given, shape)
 
-    def _need(self, *parts: str) -> None:
+    def _check_ready(self, *parts: str) -> None:
         for part in parts:
             if getattr(self, part) is None:
                 raise RuntimeError(f"the model has no {part}: call model.set({part}=...) and model.finalize()")
-        Network._need(self)
+        Network._check_ready(self)
         if "loss" in parts:
             self._step.refresh()
 
@@ -147,7 +147,7 @@ class Model(Network):
         trained: a training step needs no more.
         """
         input_gradient = flag("input_gradient", input_gradient)
-        self._need("loss")
+        self._check_ready("loss")
         if self._data and y is self._data[1]:  # a training step's, as `_samples` prepared them
             weights = self._data[2] if len(self._data) == 3 else None
         else:
@@ -177,7 +177,7 @@ class Model(Network):
                    ) -> tuple[float, float | None]:
         """Forward, backward and update for one batch. Returns its mean loss, including penalties, and its accuracy,
         both before the update."""
-        self._need("loss", "optimizer")
+        self._check_ready("loss", "optimizer")
         data = self._samples("training", X, y, sample_weight)
         loss, penalty, accuracy, _ = self._steps.single(*self._apart(data))
         return loss + penalty, accuracy
@@ -194,7 +194,7 @@ class Model(Network):
         TypeError or ValueError for a gradient of another kind or shape.
         """
         input_gradient = flag("input_gradient", input_gradient)
-        self._need("optimizer")
+        self._check_ready("optimizer")
         output = getattr(self.layers[-1], "output", None)
         if output is None:
             raise RuntimeError("call forward before step_from")
@@ -239,7 +239,7 @@ class Model(Network):
         `callbacks.TerminateOnNaN` then ends the training. Raises RuntimeError if the loss, the optimizer or `finalize`
         is missing, TypeError and ValueError for data that does not fit.
         """
-        self._need("loss", "optimizer")
+        self._check_ready("loss", "optimizer")
         epochs = whole("epochs", epochs)
         print_every = None if print_every is None else whole("print_every", print_every)
         given = y
@@ -278,7 +278,7 @@ class Model(Network):
 
         `sample_weight` and errors are those of `train`.
         """
-        self._need("loss")
+        self._check_ready("loss")
         batch_size = None if batch_size is None else whole("batch_size", batch_size)
         data = self._samples("evaluation", X, y, sample_weight)
         self._steps.shown = None
@@ -301,7 +301,7 @@ class Model(Network):
         loss, optimizer or accuracy of a class of your own.
         """
         from ..formats.native import save  # which imports this module
-        self._need_thread()
+        self._check_thread()
         save(self, path)
 
     @staticmethod

@@ -45,7 +45,7 @@ class Network:
             self.add(layer)
         self._forget_recordings()
 
-    def _need_thread(self) -> None:
+    def _check_thread(self) -> None:
         thread = self._thread
         if thread is not None and thread != get_ident():
             raise RuntimeError("another thread is training or evaluating this model: wait for it to end, or give each "
@@ -56,7 +56,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         # a recording holds addresses of this model's arrays
-        self._need_thread()
+        self._check_thread()
         return {name: value for name, value in self.__dict__.items()
                 if name not in ("_steps", "_few", "_thread", "_data")}
 
@@ -77,7 +77,7 @@ class Network:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._need_thread()
+        self._check_thread()
         value = flag("trainable", value)
         for layer in self.layers:
             layer.trainable = value
@@ -94,7 +94,7 @@ class Network:
 
     @trainable_layers.setter
     def trainable_layers(self, layers: Sequence[_layers.Layer]) -> None:
-        self._need_thread()
+        self._check_thread()
         if not isinstance(layers, (list, tuple)):
             raise TypeError(f"trainable_layers must be a list of layers, got {type(layers).__name__}: to freeze a "
                             "layer, set layer.trainable = False")
@@ -112,7 +112,7 @@ class Network:
     def add(self, layer: _layers.Layer) -> Self:
         """Append a layer, or those of a Sequential, and return the model. Raises TypeError for what has no forward and
         backward, ValueError for a Model, or a class made from Sequential, with layers that would not be trained."""
-        self._need_thread()
+        self._check_thread()
         found = _layers.unfolded(layer, "add")
         if isinstance(layer, (Network, _layers.Sequential)):
             nested.check(found, walk([*self.layers, *found]))
@@ -130,7 +130,7 @@ class Network:
     def _check_layers(self, input_shape: int | Sequence[int] | None, trained: bool
                       ) -> tuple[Shape | None, Shape | None]:
         # and what goes through them: the shapes of a sample's inputs and outputs. `trained`: they are to be trained
-        self._need_thread()
+        self._check_thread()
         if not self.layers:
             raise ValueError("the model has no layers: add some before finalize")
         layers = walk(self.layers)
@@ -165,8 +165,8 @@ class Network:
         if recordable(*layers) and len({layer.dtype for layer in trained}) == 1:
             self._steps.parameters = Parameters(trained)
 
-    def _need(self, *parts: str) -> None:
-        self._need_thread()
+    def _check_ready(self, *parts: str) -> None:
+        self._check_thread()
         if (self._finalized != self.layers or [layer.activation for layer in self._dense] != self._activations
                 or any(children(layer) != inner for layer, inner in self._inner)):
             raise RuntimeError("the model is not finalized: call model.finalize() after the last change of layers, "
@@ -184,7 +184,7 @@ class Network:
     def forward(self, X: ArrayLike, training: bool = True) -> Array:
         """The last layer's outputs for inputs X."""
         training = flag("training", training)
-        self._need()
+        self._check_ready()
         X = self._inputs(X)
         steps = self._steps
         found = halves.forward(self, steps, X) if training and steps.from_gradients else None
@@ -195,7 +195,7 @@ class Network:
 
     def predict(self, X: ArrayLike, *, batch_size: int | None = None) -> Array:
         """The last layer's outputs for inputs X (N, n_inputs), `batch_size` samples at a time. Needs no loss."""
-        self._need()
+        self._check_ready()
         X = self._inputs(X)
         if len(X) <= FEW and batch_size is None and backend.name == "numba":
             outputs = self._predict_few(X)
@@ -234,13 +234,13 @@ class Network:
 
     def get_parameters(self) -> list[tuple[Array, ...]]:
         """Copies of the parameters of each layer that has some: (weights, biases) of a Dense."""
-        self._need_thread()
+        self._check_thread()
         return [tuple(get_parameter(layer, name).copy() for name in parameters_of(layer))
                 for layer in self._parametrized()]
 
     def set_parameters(self, parameters: Sequence[Sequence[ArrayLike]]) -> None:
         """Set copies of (weights, biases) in each layer with parameters. With an error, no layer is changed."""
-        self._need_thread()
+        self._check_thread()
         layers = self._parametrized()
         if not isinstance(parameters, (list, tuple)):
             raise TypeError(f"parameters must be a list of pairs (weights, biases), got {type(parameters).__name__}")

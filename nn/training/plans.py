@@ -72,7 +72,7 @@ class Plan(Update):
         if self.why is not None:
             return
         self._collect(model, parameters, self._dropouts)
-        self._prepare([*layers, loss], [*data, parameters.values, parameters.gradients, *self._kept])
+        self._prepare([*layers, loss], [*data, parameters.values, parameters.gradients, *self._persistent])
         for layer, arrays in self._parts:
             if layer in without:
                 arrays["dinputs"] = None
@@ -177,7 +177,7 @@ class Forward(_Recording):
         super().__init__(calls, model._walked, self._input)
         self._busy = threading.Lock()
         if self.why is None:
-            self._output, = self._prepare([], [self._input, *self._kept], output)
+            self._output, = self._prepare([], [self._input, *self._persistent], output)
             self._take(self._input)
 
     def fits(self, X: Array) -> bool:

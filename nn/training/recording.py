@@ -74,7 +74,8 @@ class _Recording:
     """
 
     def __init__(self, calls: Any, layers: list[Any], *batches: Array) -> None:
-        self._kept = [array for layer in layers for array in [*layer.parameters.values(), *layer.buffers.values()]]
+        self._persistent = [array for layer in layers
+                            for array in [*layer.parameters.values(), *layer.buffers.values()]]
         self._calls = calls
         self._callers = calls.callers
         self._found: dict[tuple[int, int], list[tuple[int, int, tuple[int, ...]]]] = {}
@@ -104,7 +105,7 @@ class _Recording:
                 if isinstance(arg, np.ndarray) and id(arg) not in whole and any(
                         np.may_share_memory(arg, batch) for batch in batches):
                     return f"{_of(caller)} gives a kernel a part of the batch"
-        unknown = backend.Replay.unexplained(self._calls, [*batches, *self._kept])
+        unknown = backend.Replay.unexplained(self._calls, [*batches, *self._persistent])
         if unknown is not None:
             call, name, array = unknown
             for layer in layers:

@@ -46,7 +46,7 @@ class Steps:
     def check(self, *data: Array) -> bool:
         """At the start, and after each callback: it may have changed anything. Whether steps are recorded."""
         model = self._model
-        model._need("optimizer", *["loss"] * (len(data) > 1))
+        model._check_ready("optimizer", *["loss"] * (len(data) > 1))
         self.shown = None
         self.release()  # X may have moved
         parametrized, trained = model._step.penalized, model._trained()
@@ -135,11 +135,11 @@ class Steps:
             return *self.by_layers(*data), self._model.optimizer.current_learning_rate
         self.begin(data, *self._sizes)
         try:
-            return self.one(*data)
+            return self.step(*data)
         finally:
             self.release()
 
-    def one(self, *data: Array) -> Figures:
+    def step(self, *data: Array) -> Figures:
         """A step on a batch: by a plan for its size, if there can be one."""
         model = self._model
         samples = len(data[0])
@@ -177,12 +177,12 @@ class Steps:
                                                                     model._own_backward())
         return found
 
-    def several(self, data: Data, batch: int) -> list[Figures]:
+    def batches(self, data: Data, batch: int) -> list[Figures]:
         """A step on each batch of `data` in turn."""
         samples = len(data[0])
         found = self._repeat(data, batch, samples // batch)
         if found is None:
-            return [self.one(*[each[at:at + batch] for each in data]) for at in range(0, samples, batch)]
+            return [self.step(*[each[at:at + batch] for each in data]) for at in range(0, samples, batch)]
         losses, penalties, hits, rates = found
         for loss, penalty in zip(losses, penalties):
             self._count(loss, penalty, batch)

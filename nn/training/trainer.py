@@ -66,8 +66,8 @@ class Trainer:
         try:
             hint.enter_context(compiling(self._progress))
             while self._epoch < epochs:
-                if not (self._at_once and self._several(epochs)):
-                    self._one()
+                if not (self._at_once and self._epochs_at_once(epochs)):
+                    self._epoch_by_steps()
         except StopTraining:
             pass
         except KeyboardInterrupt:
@@ -85,7 +85,7 @@ class Trainer:
                            if self._epoch % self._by_epoch else "validation")
         finish(self._callbacks)
 
-    def _several(self, epochs: int) -> bool:
+    def _epochs_at_once(self, epochs: int) -> bool:
         # epochs of one step each, up to the next line; False if they must be made one by one
         ahead, every = epochs - self._epoch, self._by_epoch
         if every is not None:
@@ -104,7 +104,7 @@ class Trainer:
             self._bar.update(len(losses))
         return True
 
-    def _one(self) -> None:
+    def _epoch_by_steps(self) -> None:
         # an epoch, step by step
         self._epoch += 1
         if self._by_step:
@@ -113,7 +113,7 @@ class Trainer:
         order = None if self._order is None else self._order.of(self._epoch, len(self._data[0]))
         step = 0
         while step < self._count:
-            found = self._some(step, order)
+            found = self._next_steps(step, order)
             self._warn([figures[0] + figures[1] for figures in found], self._epoch, step)
             for step, figures in enumerate(found, step):
                 if self._by_step and (step % self._by_step == 0 or step == self._count - 1):
@@ -123,16 +123,16 @@ class Trainer:
                 self._bar.update(len(found))
         self._end()
 
-    def _some(self, step: int, order: Array | None) -> list[Figures]:
+    def _next_steps(self, step: int, order: Array | None) -> list[Figures]:
         # steps from this one on, as many as take a few ms
         data, batch = self._data, self._batch
         if self._count == 1 and order is None:
-            return [self._steps.one(*data)]
+            return [self._steps.step(*data)]
         count = self._pace.next(len(data[0]) // batch - step) if self._count > 1 else 1
         rows: Any = slice(step * batch, (step + count) * batch)
         if order is not None:
             rows = order[rows]
-        return self._steps.several(tuple(each[rows] for each in data), batch)
+        return self._steps.batches(tuple(each[rows] for each in data), batch)
 
     def _end(self) -> None:
         # of an epoch: its lines, its figures, its callbacks

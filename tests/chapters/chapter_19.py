@@ -1,4 +1,4 @@
-"""Chapter 19: a real data set, pictures in folders named by their class."""
+"""Chapter 19: a real data set, images in folders named by their class."""
 
 import os
 
@@ -11,17 +11,17 @@ from nnjit.nn.nnfs import *
 nnfs.init()
 
 
-def load_pictures(folder):
-    pictures, labels = [], []
+def load_images(folder):
+    images, labels = [], []
     for label in sorted(os.listdir(folder)):
         for name in sorted(os.listdir(os.path.join(folder, label))):
-            pictures.append(np.asarray(Image.open(os.path.join(folder, label, name))))
+            images.append(np.asarray(Image.open(os.path.join(folder, label, name))))
             labels.append(label)
-    return np.array(pictures), np.array(labels).astype("uint8")
+    return np.array(images), np.array(labels).astype("uint8")
 
 
-X, y = load_pictures("fashion_mnist_images/train")
-X_test, y_test = load_pictures("fashion_mnist_images/test")
+X, y = load_images("fashion_mnist_images/train")
+X_test, y_test = load_images("fashion_mnist_images/test")
 keys = np.arange(len(X))
 np.random.shuffle(keys)
 X, y = X[keys], y[keys]
@@ -39,4 +39,4 @@ model.set(loss=Loss_CategoricalCrossentropy(), optimizer=Optimizer_Adam(decay=1e
 model.finalize()
 model.train(X, y, validation_data=(X_test, y_test), epochs=5, batch_size=16, print_every=10)
 
-np.savez("pictures.npz", X=X, y=y, X_test=X_test, y_test=y_test)  # for the next chapters
+np.savez("images.npz", X=X, y=y, X_test=X_test, y_test=y_test)  # for the next chapters

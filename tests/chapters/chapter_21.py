@@ -7,8 +7,8 @@ from nnjit.nn.nnfs import *
 
 nnfs.init()
 
-pictures = np.load("pictures.npz")
-X, y, X_test, y_test = (pictures[name] for name in ("X", "y", "X_test", "y_test"))
+images = np.load("images.npz")
+X, y, X_test, y_test = (images[name] for name in ("X", "y", "X_test", "y_test"))
 
 model = Model()
 model.add(Layer_Dense(X.shape[1], 32))
