@@ -3,11 +3,11 @@
 from numba import prange
 
 from .core import check
-from .core.compile import inline, loops, pick, shared
+from .core.compile import inline, loops, pick
 from .core.elementwise import BLOCK
-from .core.narrow import W32, sum_rows
-from .core.memory import load, scratch, store
-from .core.vectors import absolute, fold_sum, lanes, select, splat
+from .core.memory import load, store
+from .core.rows import mean_rows
+from .core.vectors import absolute, lanes, select, splat
 
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much memory
 
@@ -20,33 +20,11 @@ def _term(y, targets, at, end, delta):
     return c * (a - 0.5 * c)
 
 
-@shared
-def _forward_block(y, targets, losses, delta, start, end):
-    n, w = y.shape[1], lanes(y)
-    d = splat(y, delta)
-    if n == 1:
-        for i in range(start, end, w):
-            store(losses, i, end, _term(y, targets, i, end, d))
-    elif n <= w:
-        terms, columns = scratch(y, W32), scratch(y, W32)
-        for i in range(start, end, w):
-            rows = min(w, end - i)
-            for at in range(0, rows * n, w):
-                store(terms, at, rows * n, _term(y, targets, i * n + at, (i + rows) * n, d))
-            store(losses, i, end, sum_rows(terms, rows, n, columns) / n)
-    else:
-        for i in range(start, end):
-            total = splat(y, -0.0)
-            for at in range(i * n, (i + 1) * n, w):
-                total = total + _term(y, targets, at, (i + 1) * n, d)
-            store(losses, i, i + 1, splat(y, fold_sum(total)) / n)
-
-
 @loops(writes=("losses",))
 def _forward_blocks(y, targets, losses, delta):
     rows = max(1, BLOCK // y.shape[1])
     for block in prange((y.shape[0] + rows - 1) // rows):
-        _forward_block(y, targets, losses, delta, block * rows, min((block + 1) * rows, y.shape[0]))
+        mean_rows(_term, y, targets, delta, losses, block * rows, min((block + 1) * rows, y.shape[0]))
 
 
 def forward(y, targets, *, delta=1.0, out=None, parallel=None):

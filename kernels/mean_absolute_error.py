@@ -3,47 +3,26 @@
 from numba import prange
 
 from .core import check
-from .core.compile import inline, loops, pick, shared
+from .core.compile import inline, loops, pick
 from .core.elementwise import BLOCK
-from .core.narrow import W32, sum_rows
-from .core.memory import load, scratch, store
-from .core.vectors import absolute, fold_sum, lanes, select, splat
+from .core.memory import load, store
+from .core.rows import mean_rows
+from .core.vectors import absolute, lanes, select, splat
 
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much memory
 
 
 @inline
-def _distance(y, targets, at, end):
+def _distance(y, targets, at, end, option):
     """A vector of absolute differences; 0, which changes no sum of them, from `end` on."""
     return absolute(load(targets, at, end, 0.0) - load(y, at, end, 0.0))
-
-
-@shared
-def _forward_block(y, targets, losses, start, end):
-    n, w = y.shape[1], lanes(y)
-    if n == 1:
-        for i in range(start, end, w):
-            store(losses, i, end, _distance(y, targets, i, end))
-    elif n <= w:
-        distances, columns = scratch(y, W32), scratch(y, W32)
-        for i in range(start, end, w):
-            rows = min(w, end - i)
-            for at in range(0, rows * n, w):
-                store(distances, at, rows * n, _distance(y, targets, i * n + at, (i + rows) * n))
-            store(losses, i, end, sum_rows(distances, rows, n, columns) / n)
-    else:
-        for i in range(start, end):
-            total = splat(y, -0.0)
-            for at in range(i * n, (i + 1) * n, w):
-                total = total + _distance(y, targets, at, (i + 1) * n)
-            store(losses, i, i + 1, splat(y, fold_sum(total)) / n)
 
 
 @loops(writes=("losses",))
 def _forward_blocks(y, targets, losses):
     rows = max(1, BLOCK // y.shape[1])
     for block in prange((y.shape[0] + rows - 1) // rows):
-        _forward_block(y, targets, losses, block * rows, min((block + 1) * rows, y.shape[0]))
+        mean_rows(_distance, y, targets, 0.0, losses, block * rows, min((block + 1) * rows, y.shape[0]))
 
 
 def forward(y, targets, *, out=None, parallel=None):
