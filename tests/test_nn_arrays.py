@@ -33,7 +33,7 @@ def backward(layer):
 
 ENTRIES = {  # by the argument's name in the error
     "inputs": (nn.Dense(2, 2).forward, nn.ReLU().forward, nn.Dropout(0.5).forward, nn.Flatten().forward,
-               nn.Input(2).forward, nn.Sequential(nn.Dense(2, 2)).forward, nn.Sequential().forward, network().forward,
+               nn.Input(2).forward, nn.Sequential(nn.Dense(2, 2)).forward, nn.Sequential().forward,
                nnfs.Layer_Input().forward, network(nnfs).forward),
     "dvalues": tuple(map(backward, (nn.Dense(2, 2), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Input(2)))),
     "outputs": (nn.Softmax().predictions, nn.LogSoftmax().predictions, nn.Sigmoid().predictions, nn.Step().predictions,
@@ -42,7 +42,7 @@ ENTRIES = {  # by the argument's name in the error
                     nn.Accuracy, nn.TopKAccuracy, nn.BinaryAccuracy, nn.RegressionAccuracy)),
                 lambda bad: nn.scores.r2_score(bad, GRID)),
     "X": (lambda bad: network().train(bad, CLASSES), lambda bad: network().evaluate(bad, CLASSES),
-          lambda bad: network().train_step(bad, CLASSES), network().predict,
+          lambda bad: network().train_step(bad, CLASSES), network().predict, network().forward,
           lambda bad: nn.check_gradients(network(), bad, CLASSES), lambda bad: network(nnfs).train(bad, CLASSES),
           nn.preparation.StandardScaler().fit, nn.preparation.MinMaxScaler().fit(GRID).transform),
     "validation_data: X": (lambda bad: network().train(GRID, CLASSES, validation_data=(bad, CLASSES)),),
