@@ -119,7 +119,8 @@ def test_steps_from_a_gradient(options, wanted):
         x, target = (rng.standard_normal(shape).astype(dtype) for shape in ((30, 5), (30, 4)))
         outputs = recorded.forward(x)
         kept.append((outputs, outputs.copy()))
-        dx = recorded.step_from((outputs - target) / 30, input_gradient=wanted)
+        gradient = (outputs - target) / 30
+        dx = recorded.step_from(np.asfortranarray(gradient) if number == 5 else gradient, input_gradient=wanted)
         wish = by_hand(plain, x, target, wanted)
         assert dx is None if wish is None else dx.tobytes() == wish.tobytes()
         assert bits(recorded) == bits(plain)
@@ -196,6 +197,23 @@ def test_what_stands_between_forward_and_step():
             wish = layer.backward(wish)
         plain._step.update(plain._trained(), None)
         assert bits(recorded) == bits(plain), number
+
+
+def test_steps_from_gradients_of_changing_sizes_and_of_arrays_of_the_model():
+    recorded, plain = network(loss=False), network(loss=False)
+    for number in range(24):
+        rows = 30 if number % 6 else 17
+        x = rng.standard_normal((rows, 5)).astype(np.float32)
+        outputs, wish = recorded.forward(x), plain.forward(x)
+        assert outputs.tobytes() == wish.tobytes()
+        recorded.step_from(recorded.layers[-1].output if number % 2 else outputs)  # an array of the model's, or a copy
+        for layer in reversed(plain.layers):
+            wish = layer.backward(wish)
+        plain._step.update(plain._trained(), None)
+        plain._steps.from_gradients = False
+        assert bits(recorded) == bits(plain), number
+    assert recorded.why_not_recorded is None and recorded._steps.halves.kind == (30, 5)
+    assert recorded._steps.halves.proved
 
 
 def test_errors_of_a_step_from_a_gradient():

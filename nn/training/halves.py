@@ -101,8 +101,11 @@ def forward(model: Any, steps: Steps, X: Any) -> Array | None:
     steps.shown = None
     if not steps.check(X):
         return None
-    plan = steps.halves
+    plan, again = steps.halves, steps.last_shape == X.shape
+    steps.last_shape = X.shape
     if plan is not None and plan.kind != X.shape:
+        if not again:  # a last, smaller batch
+            return None
         plan = steps.halves = None
     if plan is None or plan.usable and not plan.proved:
         with backend.capture() as calls:
@@ -119,13 +122,16 @@ def forward(model: Any, steps: Steps, X: Any) -> Array | None:
 def step(model: Any, steps: Steps, gradient: Array, input_gradient: bool) -> Array | None:
     """The way back from a gradient of the outputs, and the update; returns the gradient of the inputs, if wanted."""
     shown, steps.shown, steps.from_gradients = steps.shown, None, True
+    gradient = np.ascontiguousarray(gradient)
     X = shown.X if isinstance(shown, (Half, Halves)) else None
     recorded = X is not None and steps.check(X)  # anything may have changed since the forward
     if recorded and shown is steps.halves and shown.input_gradient == input_gradient and shown.intact():
-        dx: Array | None = shown.backward(X, gradient)
+        dx: Array | None = shown.backward(X, gradient.copy() if model._writes(gradient) else gradient)
         steps.shown = shown
         steps.update()
         return dx
+    if isinstance(shown, Half):
+        gradient = gradient.copy()  # it may be an array of the forward, and must not be taken for it
     with backend.capture() if isinstance(shown, Half) else nullcontext() as calls:
         dx = _layers.backward(model.layers, gradient, input_gradient)
     plan = steps.halves

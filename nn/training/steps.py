@@ -26,6 +26,7 @@ class Steps:
         self.parameters: Parameters | None = None
         self.halves: Any = None  # the plan of a step from a gradient; see halves.py
         self.from_gradients = False  # whether there was such a step
+        self.last_shape: tuple[int, ...] = ()  # of the inputs of the last one
         self.shown: Any = None  # the plan whose arrays the layers show as their attributes
         self.why: str | None = None  # why the last training was not recorded
         self._recorded_for: tuple[Any, ...] | None = None
