@@ -72,15 +72,18 @@ def test_changes_between_single_steps_are_seen():
                lambda model: setattr(model.optimizer, "learning_rate", 0.5),
                lambda model: setattr(model.layers[0], "weight_regularizer_l2", 0.1),
                lambda model: setattr(model.loss, "class_weights", [1, 2, 3, 4])]
-    recorded, plain = network(), network()
+    recorded, plain, recorded_from, plain_from = (network(loss=loss) for loss in (True, True, False, False))
     for change in changes:
-        for _ in range(4):
+        for number in range(4):
             recorded.train_step(X, Y)
             plain._steps.by_layers(*plain._samples("training", X, Y))
-        assert bits(recorded) == bits(plain)
-        for model in (recorded, plain):
+            x = X[number:] / 2
+            recorded_from.step_from(recorded_from.forward(x[:50]))
+            by_hand(plain_from, x[:50], 0, False, 1)
+        assert bits(recorded) == bits(plain) and bits(recorded_from) == bits(plain_from)
+        for model in (recorded, plain, *[recorded_from, plain_from] * (change is not changes[-1])):
             change(model)
-    assert recorded._steps.plans
+    assert recorded._steps.plans and recorded_from._steps.halves.proved
 
 
 def test_a_single_step_keeps_no_batch_and_takes_its_own_parameters():
@@ -91,14 +94,15 @@ def test_a_single_step_keeps_no_batch_and_takes_its_own_parameters():
         assert not any(np.may_share_memory(arg, mine) for plan in model._steps.plans.values()
                        for _, args in plan._calls for arg in args if isinstance(arg, np.ndarray))
     model, plain = network(), network()
-    for _ in range(6):  # 5 samples, which are parameters
-        loss, _, _ = plain._steps.by_layers(*plain._samples("training", plain.layers[0].weights[:, :5].copy(), Y[:5]))
-        assert model.train_step(model.layers[0].weights[:, :5], Y[:5])[0] == loss
+    for _ in range(6):  # samples that are parameters
+        samples = [each.layers[0].weights.reshape(24, 5) for each in (plain, model)]
+        loss, _, _ = plain._steps.by_layers(*plain._samples("training", samples[0].copy(), Y[:24]))
+        assert model.train_step(samples[1], Y[:24])[0] == loss
     assert bits(model) == bits(plain)
 
 
-def by_hand(model, X, target, wanted):
-    gradient = (model.forward(X) - target) / len(X)
+def by_hand(model, X, target, wanted, samples=None):
+    gradient = (model.forward(X) - target) / (samples or len(X))
     for layer in reversed(model.layers):
         gradient = layer.backward(gradient)
     if model.clip_norm is not None:
@@ -123,7 +127,9 @@ def test_steps_from_a_gradient(options, wanted):
         dx = recorded.step_from(np.asfortranarray(gradient) if number == 5 else gradient, input_gradient=wanted)
         wish = by_hand(plain, x, target, wanted)
         assert dx is None if wish is None else dx.tobytes() == wish.tobytes()
-        assert bits(recorded) == bits(plain)
+        if wanted:
+            kept.append((dx, dx.copy()))
+        assert recorded.layers[0].inputs is x and bits(recorded) == bits(plain)
         assert [layer.gradients["weights"].tobytes() for layer in recorded.trainable_layers] == [
             layer.gradients["weights"].tobytes() for layer in plain.trainable_layers]
     assert recorded.why_not_recorded is None and recorded._steps.shown is recorded._steps.halves
@@ -213,6 +219,35 @@ def test_steps_from_gradients_of_changing_sizes_and_of_arrays_of_the_model():
         plain._steps.from_gradients = False
         assert bits(recorded) == bits(plain), number
     assert recorded.why_not_recorded is None and recorded._steps.halves.kind == (30, 5)
+    assert recorded._steps.halves.proved
+
+
+def test_steps_from_what_a_step_writes():
+    """Inputs, outputs and gradients of one shape: each of them as the next inputs or gradient."""
+    def square():
+        model = nn.Model([nn.Dense(4, 4, activation="tanh", rng=0), nn.Dense(4, 4, rng=1)])
+        model.set(optimizer=nn.SGD(0.1))
+        model.finalize()
+        return model
+
+    recorded, plain = square(), square()
+    for number in range(16):
+        x = rng.standard_normal((20, 4)).astype(np.float32)
+        for model in (recorded, plain):
+            model._steps.from_gradients = number > 0 and model is recorded
+            first, last = model.layers[0], model.layers[1]
+            if number > 9:
+                x = (first.output, last.dinputs, first.dinputs)[number % 3] if number < 13 else x
+            outputs = model.forward(x)
+            gradient = outputs if number < 8 else (last.dinputs, last.output, first.output)[number % 3]
+            if model is recorded:
+                dx = model.step_from(gradient, input_gradient=number % 4 != 3)
+            else:
+                for layer in reversed(model.layers):
+                    gradient = layer.backward(gradient)
+                model._step.update(model._trained(), None)
+        assert bits(recorded) == bits(plain), number
+        assert dx is None if number % 4 == 3 else dx.tobytes() == plain.layers[0].dinputs.tobytes()
     assert recorded._steps.halves.proved
 
 
