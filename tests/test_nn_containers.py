@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import typing
 
 import numpy as np
 import pytest
@@ -204,6 +205,76 @@ def test_a_readers_own_container_is_trained():
         each_model.train(X, Y, epochs=10)
     assert bits(model) == bits(ours)
     assert "Shortcut" in model.why_not_recorded and ours.why_not_recorded is None
+
+
+class ByName(Shortcut):
+    """One whose layers have names, of which it knows one by an attribute, too."""
+
+    def __init__(self, *layers):
+        self.layers = {str(number): layer for number, layer in enumerate(layers)}
+        self.first = layers[0]
+
+    def forward(self, inputs, training=True):
+        self.first.forward(inputs, training)
+        y = self.layers["0"].output
+        for name in list(self.layers)[1:]:
+            y = self.layers[name].forward(y, training)
+        self.output = y + inputs
+        return self.output
+
+
+class Named(typing.NamedTuple):
+    first: nn.Dense
+    second: Shortcut
+    third: nn.GELU
+
+
+class OfTuple(Shortcut):
+    """One that keeps them in a tuple with names."""
+
+    def __init__(self, *layers):
+        self.parts = Named(*layers)
+
+    @property
+    def layers(self):
+        return self.parts._asdict()
+
+    def forward(self, inputs, training=True):
+        y = self.parts.first.forward(inputs, training)
+        return self.parts.third.forward(self.parts.second.forward(y, training), training) + inputs
+
+
+def alone(*layers):
+    model = nn.Model(layers)
+    model.finalize()
+    model.trainable = False
+    return model
+
+
+def linked(*layers):
+    class Linked(nn.Dense):
+        """It knows its neighbours."""
+
+    first, second = (Linked(16, 16, rng=seed) for seed in (5, 6))
+    first.neighbours, second.neighbours, first.behind, second.before = [second], (first,), second, first
+    return nn.Sequential(first, second, *layers)
+
+
+@pytest.mark.parametrize("own", (Shortcut, ByName, OfTuple, alone, linked))
+def test_predictions_leave_layers_within_others_as_they_are(own):
+    """A step from a gradient goes back through the last forward, whatever was predicted in between."""
+    inner = Shortcut(dense(16, 16, activation="tanh", seed=1), nn.ReLU())
+    inner.layers[0].trainable = own is not alone
+    model = nn.Model([own(dense(16, 16, seed=2), inner, nn.GELU()), dense(16, 3, seed=3)])
+    model.set(optimizer=nn.SGD(0.1))
+    model.finalize()
+    x = np.random.default_rng(0).standard_normal((6, 16)).astype(np.float32)
+    y = model.forward(x)
+    before = [dict(vars(layer)) for layer in (*model._walked, inner, *inner.layers)]
+    for rows in (6, 6, 6, 2):
+        assert np.array_equal(model.predict(x[:rows]), y[:rows])
+    for layer, wish in zip((*model._walked, inner, *inner.layers), before):
+        assert vars(layer).keys() == wish.keys() and all(vars(layer)[name] is value for name, value in wish.items())
 
 
 def test_names_of_parts():

@@ -211,7 +211,8 @@ class Network:
         # a training nor another prediction
         if type(self).forward is not Network.forward or "forward" in vars(self):
             return self.forward(X, False)
-        found: Array = _layers.forward(map(_layers.stand_in, self.layers), X, False)
+        known: dict[int, _layers.Layer] = {}
+        found: Array = _layers.forward([_layers.stand_in(layer, known) for layer in self.layers], X, False)
         return found
 
     def _writes(self, x: Array) -> bool:
