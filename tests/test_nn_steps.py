@@ -251,6 +251,32 @@ def test_steps_from_what_a_step_writes():
     assert recorded._steps.halves.proved
 
 
+def test_a_last_layer_of_ones_own_need_not_keep_its_outputs():
+    class Doubled:
+        def forward(self, x, training=True):
+            return 2 * x
+
+        def backward(self, dy):
+            return 2 * dy
+
+    def built(*last):
+        model = nn.Model([nn.Dense(5, 4, rng=0), *last])
+        model.set(optimizer=nn.Adam())
+        model.finalize()
+        return model
+
+    own, plain = built(Doubled()), built()
+    with pytest.raises(RuntimeError, match="call forward before step_from"):
+        own.step_from(np.ones((60, 4)))
+    for _ in range(3):
+        gradient = own.forward(X)
+        with pytest.raises(ValueError, match=r"the shape of the outputs, \(60, 4\), got \(60,\)"):
+            own.step_from(gradient[:, 0])
+        own.step_from(gradient)
+        plain.step_from(2 * (2 * plain.forward(X)))
+    assert bits(own) == bits(plain)
+
+
 def test_errors_of_a_step_from_a_gradient():
     model = network(loss=False)
     with pytest.raises(RuntimeError, match="call forward before step_from"):

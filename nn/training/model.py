@@ -195,12 +195,13 @@ class Model(Network):
         """
         input_gradient = flag("input_gradient", input_gradient)
         self._check_ready("optimizer")
-        output = getattr(self.layers[-1], "output", None)
-        if output is None:
+        output = getattr(self.layers[-1], "output", None)  # a user's own layer may not keep it
+        shape, dtype = (self._steps.outputs or (None, None)) if output is None else (output.shape, output.dtype)
+        if shape is None:
             raise RuntimeError("call forward before step_from")
-        gradient = as_floats(gradient, output.dtype, "gradient", infinite=True)
-        if gradient.shape != output.shape:
-            raise ValueError(f"gradient must have the shape of the outputs, {output.shape}, got {gradient.shape}")
+        gradient = as_floats(gradient, dtype, "gradient", infinite=True)
+        if gradient.shape != shape:
+            raise ValueError(f"gradient must have the shape of the outputs, {shape}, got {gradient.shape}")
         return halves.step(self, self._steps, gradient, input_gradient)
 
     @by_one_thread

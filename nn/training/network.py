@@ -191,6 +191,7 @@ class Network:
         if found is None:
             steps.shown = None  # the attributes are no plan's any more
             found = _layers.forward(self.layers, X, training)
+        steps.outputs = np.shape(found), getattr(found, "dtype", None)
         return found
 
     def predict(self, X: ArrayLike, *, batch_size: int | None = None) -> Array:

@@ -28,6 +28,7 @@ class Steps:
         self.from_gradients = False  # whether there was such a step
         self.last_shape: tuple[int, ...] = ()  # of the inputs of the last one
         self.shown: Any = None  # the plan whose arrays the layers show as their attributes
+        self.outputs: Any = None  # shape and dtype of those of the last `forward`
         self.why: str | None = None  # why the last training was not recorded
         self._recorded_for: tuple[Any, ...] | None = None
         self._kinds: list[Any] = []  # of the data of `plans`
