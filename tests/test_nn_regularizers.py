@@ -190,6 +190,42 @@ def test_a_layer_of_ones_own_has_regularizers_by_the_names_of_its_parameters(kin
     assert nn.check_gradients(model, X, Y, verbose=False)
 
 
+@pytest.mark.parametrize("run", (lambda model: model.train_step(X, Y), lambda model: model.train(X, Y, epochs=2),
+                                 lambda model: model.step_from(model.forward(X))))
+@pytest.mark.parametrize("clip_norm", (None, 0.1))
+def test_parameters_that_appear_at_the_first_forward_are_trained_from_the_first_step_on(run, clip_norm):
+    class Late:
+        """y = gamma x, as wide as its inputs."""
+
+        regularizers = {"gamma": (0.1, 0.02)}
+
+        def __init__(self, width=None):
+            self.parameters, self.gradients = {} if width is None else {"gamma": np.ones(width)}, {}
+
+        def forward(self, x, training=True):
+            if not self.parameters:
+                self.parameters["gamma"] = np.ones(x.shape[1])
+            self.inputs = x
+            return x * self.parameters["gamma"]
+
+        def backward(self, dy):
+            self.gradients["gamma"] = (dy * self.inputs).sum(axis=0)
+            add_penalty_gradients(self)
+            return dy * self.parameters["gamma"]
+
+    def trained(width):
+        model = nn.Model([nn.Dense(4, 3, rng=0, dtype=np.float64), Late(width)])
+        model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.Adam(0.1), clip_norm=clip_norm)
+        model.finalize()
+        assert model.loss.regularization_loss() == (0 if width is None else pytest.approx(3 * 0.12))
+        found = run(model)
+        return ([values.tobytes() for layer in model.get_parameters() for values in layer], repr(found),
+                dict(model.history))
+
+    late, given = trained(None), trained(3)
+    assert late == given and late[0][2] != np.ones(3).tobytes()
+
+
 def test_a_class_made_from_dense_names_its_regularizers():
     class Decayed(nn.Dense):
         regularizers = {"weights": (0.0, 0.25)}

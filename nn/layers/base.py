@@ -49,7 +49,10 @@ class _Layer(Calling):
 
     def penalties(self) -> list[float]:
         """What the regularizers add to the loss: a number for each parameter that has one."""
-        return [_penalty(self, name, pair) for name, pair in regularizers_of(self).items() if pair != (0, 0)]
+        found = regularizers_of(self)
+        if not parameters_of(self):  # they may appear at the first forward
+            return []
+        return [_penalty(self, name, pair) for name, pair in found.items() if pair != (0, 0)]
 
     @property
     def buffers(self) -> dict[str, Array]:

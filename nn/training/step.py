@@ -12,7 +12,9 @@ from ..losses import Loss
 from ..losses.base import weigh
 from ..metrics import _Metric
 from ..optimizers import clip_gradients
+from ..parameters import parameters_of, walk
 from . import endings
+from .recording import recordable
 
 Data = tuple[Array, ...]  # inputs, labels and, if given, the samples' weights
 
@@ -33,7 +35,8 @@ class Step:
         self.body = [*layers] if joined is None else [*layers[:-1]]  # what comes before `batch_loss`
         if joined is not None and isinstance(last, _layers.Dense):
             self.body.append(endings.Unactivated(last))
-        self.penalized = _layers.with_parameters(layers)  # frozen ones, too, as in Keras
+        # frozen ones, too, as in Keras, and those of a user's own, whose parameters may appear at the first forward
+        self.penalized = [layer for layer in walk(layers) if parameters_of(layer) or not recordable(layer)]
         self.middle = endings.middle(layers, loss)
         self.penalty = 0.0  # of the samples since `new_pass`, added
         self.refresh()
@@ -108,15 +111,15 @@ class Step:
             self.optimizer.update_params(layer)
         self.optimizer.post_update_params()
 
-    def make(self, data: Data, trained: Sequence[_layers.Layer], clip_norm: float | None,
+    def make(self, data: Data, trained: Callable[[], Sequence[_layers.Layer]], clip_norm: float | None,
              backward: Callable[..., None] | None = None) -> tuple[float, float, float | None]:
-        """The whole step: returns mean loss, penalties and accuracy, all before the update. `backward` is another way
-        back, of a user's own."""
+        """The whole step: returns mean loss, penalties and accuracy, all before the update. `trained` gives the layers
+        to update, some of which may get their parameters only now; `backward` is another way back, of a user's own."""
         loss, accuracy = self.score(True, *data)
         penalty = float(self.batch_loss.regularization_loss())
         self.penalty += penalty * len(data[0])
         (backward or self.backward)(*data)
-        self.update(trained, clip_norm)
+        self.update(trained(), clip_norm)
         return loss, penalty, accuracy
 
     def new_pass(self) -> None:

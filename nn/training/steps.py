@@ -175,7 +175,7 @@ class Steps:
         """A step that is not recorded: mean loss, penalties and accuracy."""
         model = self._model
         self.shown = None
-        found: tuple[float, float, float | None] = model._step.make(data, model._trained(), model.clip_norm,
+        found: tuple[float, float, float | None] = model._step.make(data, model._trained, model.clip_norm,
                                                                     model._own_backward())
         return found
 
