@@ -84,6 +84,14 @@ class Counts(Probe):
         return backend.ops.add.forward(backend.ops.leaky_relu.forward(x, negative_slope=1 / self.count), x)
 
 
+class Sloped(Probe):
+    def __init__(self):
+        self.slope = 0.5
+
+    def compute(self, x):
+        return backend.ops.add.forward(backend.ops.leaky_relu.forward(x, negative_slope=self.slope), x)
+
+
 class Honest(Probe):
     def compute(self, x):
         return backend.ops.add.forward(x, x)
@@ -137,6 +145,37 @@ def test_a_step_that_says_all_is_repeated():
     assert model.why_not_recorded is None and all(plan.proved for plan in model._steps.plans.values())
 
 
+STEPS = (lambda model: model.train_step(X, Y), lambda model: model.train(X, Y),
+         lambda model: model.step_from(model.forward(X) + model.optimizer.iterations))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_change_of_any_plain_attribute_is_seen(step):
+    model, plain = network("Sloped"), network("Sloped")
+    plain.forward = plain.forward  # which is not recorded
+    for slope in (0.5, 0.25, 0.125):
+        for each in (model, plain):
+            each.layers[1].slope = slope
+            for _ in range(5):
+                step(each)
+        assert bits(model) == bits(plain) and model.why_not_recorded is None
+    assert model._steps._recorded() and plain._steps._recorded() == []
+
+
+@pytest.mark.parametrize("step", (STEPS[0], STEPS[2]))
+def test_what_changes_at_each_single_step_is_not_recorded_each_time(step, monkeypatch):
+    """A recording takes as long as several steps layer by layer."""
+    model = network("Sloped")
+    for _ in range(4):
+        step(model)
+    assert model._steps._recorded()
+    monkeypatch.setattr("nnjit.nn.training.recording._Recording.__init__", None)
+    for number in range(4):
+        model.layers[1].slope = 1 / (number + 3)
+        step(model)
+        assert model._steps._recorded() == [] and "changed since the step before" in model.why_not_recorded
+
+
 @pytest.mark.parametrize("probe", [*PROBES, "Honest"])
 def test_a_step_from_a_gradient_proves_itself(probe):
     model, plain, rng = network(probe), network(probe), np.random.default_rng(0)
@@ -150,7 +189,8 @@ def test_a_step_from_a_gradient_proves_itself(probe):
     if probe == "Honest":
         assert model.why_not_recorded is None and model._steps.halves.proved
     else:
-        assert re.search(rf"{probe}\(\).*{PROBES[probe]}", model.why_not_recorded)
+        assert re.search("changed since" if probe == "Counts" else rf"{probe}\(\).*{PROBES[probe]}",
+                         model.why_not_recorded)
 
 
 @pytest.mark.parametrize("probe", [probe for probe in PROBES if probe not in ("Keeps", "Counts")])

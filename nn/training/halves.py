@@ -99,7 +99,7 @@ def forward(model: Any, steps: Steps, X: Any) -> Array | None:
     if not (type(X) is np.ndarray and X.dtype == model._dtype and X.flags.c_contiguous and X.ndim and X.size):
         return None
     steps.shown = None
-    if not steps.check(X):
+    if not steps.check(X) or steps.unsteady():
         return None
     plan, again = steps.halves, steps.last_shape == X.shape
     steps.last_shape = X.shape
@@ -124,7 +124,8 @@ def step(model: Any, steps: Steps, gradient: Array, input_gradient: bool) -> Arr
     shown, steps.shown, steps.from_gradients = steps.shown, None, True
     gradient = np.ascontiguousarray(gradient)
     X = shown.X if isinstance(shown, (Half, Halves)) else None
-    recorded = X is not None and steps.check(X)  # anything may have changed since the forward
+    # anything may have changed since the forward
+    recorded = X is not None and steps.check(X) and not steps.unsteady()
     if recorded and shown is steps.halves and shown.input_gradient == input_gradient and shown.intact():
         dx: Array | None = shown.backward(X, gradient.copy() if model._writes(gradient) else gradient)
         steps.shown = shown

@@ -49,6 +49,17 @@ def unchanged(*parts: Any) -> bool:
     return True
 
 
+_PLAIN = {bool, int, float, str, tuple}
+_COUNTS = {"_calls", "accumulated_sum", "accumulated_count"}  # which change with each step, and are taken at each
+
+
+def settings(parts: list[Any]) -> list[tuple[str, Any]]:
+    """The plain attributes of layers, loss and accuracy, such as the rate of a dropout: the numbers that kernels are
+    called with depend on them."""
+    return [item for part in parts if part is not None for item in vars(part).items()
+            if type(item[1]) in _PLAIN and item[0] not in _COUNTS]
+
+
 def writeable(layers: list[Any]) -> bool:
     """Whether kernels use the parameters of layers directly; read-only ones they copy."""
     return all(array.flags.carray for layer in layers for array in layer.parameters.values())

@@ -6,10 +6,10 @@ from typing import Any
 from .. import backend
 from ..arrays import Array
 from ..checks import shown
-from ..layers import Dropout, Layer
-from ..parameters import Parameters, regularizers_of
+from ..layers import Layer
+from ..parameters import Parameters
 from .plans import Plan
-from .recording import METHODS, recordable, unchanged, writeable
+from .recording import METHODS, recordable, settings, unchanged, writeable
 from .step import Data
 
 Figures = tuple[float, float, float | None, float]  # of a step: loss, penalties, accuracy, learning rate
@@ -31,6 +31,7 @@ class Steps:
         self.outputs: Any = None  # shape and dtype of those of the last `forward`
         self.why: str | None = None  # why the last training was not recorded
         self._recorded_for: tuple[Any, ...] | None = None
+        self.changed = False  # whether the last `check` found another of these
         self._kinds: list[Any] = []  # of the data of `plans`
         self._plannable = False
         self._numbers = 1  # elements of a row that the accuracy compares
@@ -58,17 +59,16 @@ class Steps:
                           or not self.parameters.copy_assigned()):
             self.parameters = Parameters(trained)
             self.plans, self.halves = {}, None
-        accuracy, layers = model.accuracy, model._walked
+        accuracy, step = model.accuracy, model._step
         # of frozen layers, the arrays that the plans read; they live as long as these
         frozen = [id(array) for layer in parametrized if plannable and layer not in trained
                   for array in layer.parameters.values()]
         recorded_for = (plannable, frozen, data[0].dtype, backend.get_num_threads(), *self._parts(), model.clip_norm,
-                        getattr(accuracy, "precision", None), getattr(accuracy, "threshold", None),
-                        *[(layer.dropped, layer.seed) for layer in layers if isinstance(layer, Dropout)],
-                        *map(regularizers_of, parametrized))
+                        settings([*model._walked, step.batch_loss, accuracy]))
         kinds = [(each.dtype, each.shape[1:]) for each in data]
         if len(data) > 1 and kinds != self._kinds:
             self.plans, self._kinds = {}, kinds
+        self.changed = self._recorded_for not in (None, recorded_for)
         if recorded_for != self._recorded_for:
             self.plans, self.halves = {}, None
             self._recorded_for = recorded_for
@@ -77,6 +77,12 @@ class Steps:
         self._plannable = plannable
         self._numbers = accuracy.numbers(model._outputs) if plannable and accuracy else 1
         return plannable
+
+    def unsteady(self) -> bool:
+        """Whether a single step is better made layer by layer: what changed may change at each step."""
+        if self.changed and self._plannable:
+            self.why = "the layers, or other parts of the model, were changed since the step before"
+        return self.changed
 
     def _reason(self, data: Data, parametrized: list[Layer], trained: list[Layer]) -> str | None:
         # why no step can be recorded, in one sentence
@@ -129,13 +135,16 @@ class Steps:
             plan.release()
 
     def single(self, *data: Array) -> Figures:
-        """A step that belongs to no training: by a plan from the second of its size on."""
+        """A step that belongs to no training: by a plan from the second of its size, and of the same layers, on."""
         samples = len(data[0])
-        if samples not in self._sizes:
+        known = samples in self._sizes
+        if known:
+            self.begin(data, *self._sizes)
+        else:
             self._sizes = {samples, *self._sizes} if len(self._sizes) < SIZES else {samples}
             self.why = None
+        if not known or self.unsteady():
             return *self.by_layers(*data), self._model.optimizer.current_learning_rate
-        self.begin(data, *self._sizes)
         try:
             return self.step(*data)
         finally:
