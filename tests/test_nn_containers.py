@@ -127,6 +127,22 @@ def test_mini_batches_clipping_and_another_optimizer(middle):
     assert trained(True) == trained(False)
 
 
+@pytest.mark.parametrize("use", (lambda model: model.predict(X[:3]), lambda model: model.train_step(X, Y),
+                                 lambda model: model.step_from(model.forward(X))))
+def test_a_changed_join_needs_finalize(use):
+    model = network("add")
+    for _ in range(3):
+        use(model)
+    model.layers[1].join = "multiply"
+    with pytest.raises(RuntimeError, match="the model is not finalized"):
+        use(model)
+    model.finalize()
+    assert np.array_equal(model.predict(X), model.forward(X, False))
+    with pytest.raises(ValueError, match="join must be 'concatenate', 'add' or 'multiply', got 'sum'"):
+        model.layers[1].join = "sum"
+    assert pickle.loads(pickle.dumps(model)).layers[1].join == "multiply"
+
+
 @each
 def test_gradients(middle):
     assert nn.check_gradients(network(middle), X[:20], Y[:20], verbose=False, numbers=None)

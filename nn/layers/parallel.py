@@ -10,11 +10,17 @@ from numpy.typing import ArrayLike
 
 from .. import backend
 from ..arrays import Array, as_floats
-from ..checks import flag, shown
+from ..checks import checked, flag, shown
 from .base import Layer, Shape
 from .containers import _Container, backward, forward, shape_of, single
 
 OF_BRANCHES = "output_", "joined_"  # with a number: attributes of a Parallel, each branch's outputs and all up to it
+
+
+def _as_join(name: str, value: Any) -> str:
+    if not isinstance(value, str) or value not in ("concatenate", "add", "multiply"):
+        raise ValueError(f"{name} must be 'concatenate', 'add' or 'multiply', got {shown(value)}")
+    return value
 
 
 class Parallel(_Container):
@@ -28,11 +34,11 @@ class Parallel(_Container):
     Raises TypeError for what is no layer, ValueError for no branches and another join.
     """
 
+    join: str = checked(_as_join)
+
     def __init__(self, *branches: Layer, join: str = "concatenate") -> None:
         if not branches:
             raise ValueError("Parallel needs a branch at least, such as Parallel(Dense(4, 8), Identity())")
-        if join not in ("concatenate", "add", "multiply"):
-            raise ValueError(f"join must be 'concatenate', 'add' or 'multiply', got {shown(join)}")
         self.join = join
         self.layers = [single(branch, "Parallel") for branch in branches]
 

@@ -158,6 +158,8 @@ class Network:
         self._inner = [(layer, inner) for layer in layers if (inner := children(layer))]
         self._dense = [layer for layer in layers if isinstance(layer, _layers.Dense)]
         self._activations = [layer.activation for layer in self._dense]
+        self._parallel = [layer for layer in layers if isinstance(layer, _layers.Parallel)]
+        self._joins = [layer.join for layer in self._parallel]
         for layer in layers:
             if isinstance(layer, _layers._Layer):
                 layer._model = weakref.ref(self)
@@ -168,6 +170,7 @@ class Network:
     def _check_ready(self, *parts: str) -> None:
         self._check_thread()
         if (self._finalized != self.layers or [layer.activation for layer in self._dense] != self._activations
+                or [layer.join for layer in self._parallel] != self._joins
                 or any(children(layer) != inner for layer, inner in self._inner)):
             raise RuntimeError("the model is not finalized: call model.finalize() after the last change of layers, "
                                "activations, loss, optimizer or accuracy")
