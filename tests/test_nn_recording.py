@@ -1,5 +1,6 @@
 """A recorded step proves that it is complete, and predictions of other threads do not disturb a training."""
 
+import functools
 import random
 import re
 import sys
@@ -200,6 +201,23 @@ def test_a_prediction_that_says_less_than_it_does_is_not_repeated(probe):
         x = X[at:at + 4]
         assert np.array_equal(model.predict(x), model.forward(x, False))
     assert model._few.why is not None
+
+
+@pytest.mark.parametrize("kind, method", ((nn.Adam, "update_params"), (nn.SoftmaxCategoricalCrossentropy, "accumulate"),
+                                          (nn.Dense, "penalties"), (nn.Dense, "forward")))
+def test_a_method_replaced_by_one_that_claims_to_be_the_original(monkeypatch, kind, method):
+    """`functools.wraps` copies the name of the module, too."""
+    called, original = [], getattr(kind, method)
+
+    @functools.wraps(original)
+    def wrapping(self, *args, **more):
+        called.append(self)
+        return original(self, *args, **more)
+
+    model = network("Honest")
+    monkeypatch.setattr(kind, method, wrapping)
+    model.train(X, Y, epochs=5)
+    assert len(called) >= 5 and model.why_not_recorded == "a method of the model or of one of its parts was replaced"
 
 
 REASONS = [

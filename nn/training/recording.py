@@ -42,7 +42,9 @@ def unchanged(*parts: Any) -> bool:
         methods = tuple(map(getattr, repeat(kind), _NAMES, repeat(None)))
         if methods == _original.get(kind):  # 1 us; what follows takes 3
             continue
-        if not all(method is None or method.__module__.startswith(OWN) for method in methods):
+        # not by `__module__`, which functools.wraps copies
+        if not all(method is None or getattr(method, "__globals__", {}).get("__name__", "").startswith(OWN)
+                   for method in methods):
             return False
         if kind.__module__.startswith(OWN):
             _original[kind] = methods
