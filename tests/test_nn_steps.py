@@ -251,6 +251,24 @@ def test_steps_from_what_a_step_writes():
     assert recorded._steps.halves.proved
 
 
+def test_an_update_of_a_single_layer_between_forward_and_step():
+    """Its gradients are then those of that update; the step has its own."""
+    recorded, plain = network(loss=False), network(loss=False)
+    plain.forward = plain.forward  # which is not recorded
+    for number in range(8):
+        for model in (recorded, plain):
+            outputs = model.forward(X + np.float32(number))
+            if number > 3:
+                model.layers[1].backward(np.ones_like(outputs))
+                model.optimizer.update_params(model.layers[1])  # it has then had more updates than the other
+            model.step_from(outputs)
+        assert bits(recorded) == bits(plain)
+        assert [layer.dweights.tobytes() for layer in recorded.layers] == [
+            layer.dweights.tobytes() for layer in plain.layers]
+        assert recorded.layers[1].dinputs.tobytes() == plain.layers[1].dinputs.tobytes()
+    assert recorded._steps.halves.proved and plain._steps.halves is None
+
+
 def test_a_last_layer_of_ones_own_need_not_keep_its_outputs():
     class Doubled:
         def forward(self, x, training=True):

@@ -86,6 +86,7 @@ class Halves(Update):
         self._second.arrays(gradient, [(call - self._split, *more) for call, *more in self._batches[1]])
         self._second.run()
         self._see(gradient, 1)
+        self.show()  # other code may have made a backward since `forward`
         return None if self._dx is None else self._dx.copy()
 
     def intact(self) -> bool:
