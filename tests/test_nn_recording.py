@@ -1,12 +1,15 @@
 """A recorded step proves that it is complete, and predictions of other threads do not disturb a training."""
 
+import copy
 import functools
+import gc
 import random
 import re
 import sys
 import threading
 import time
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -365,6 +368,37 @@ def test_changes_by_another_thread_during_a_training_are_refused(change):
     assert len(found) == 1 and "another thread is training" in found[0]
     assert bits(model) == bits(alone)
     CHANGES[change](model)  # afterwards it may
+
+
+USES = {"nothing": lambda model: None, "evaluate": lambda model: model.evaluate(X, Y),
+        "predict": lambda model: model.predict(X[:3]), "train": lambda model: model.train(X, Y, batch_size=45),
+        "train_step": lambda model: model.train_step(X, Y), "copy": copy.deepcopy,
+        "step_from": lambda model: model.step_from(model.forward(X) + model.optimizer.iterations),
+        "numpy": lambda model: in_numpy(model)}
+
+
+def in_numpy(model):
+    with nn.use("numpy"):
+        model.train_step(X, Y)
+        model.predict(X[:3])
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_model_is_freed_at_once(use):
+    """Without the collector of cycles, which waits for many objects, not for large arrays."""
+    gc.collect()
+    gc.disable()
+    try:
+        model = network("Honest")
+        model.clip_norm = 1.0
+        for _ in range(4):
+            USES[use](model)
+        kept = [weakref.ref(model), weakref.ref(model.layers[0])]
+        arrays = weakref.finalize(model.layers[0].weights.base, lambda: None)
+        del model
+        assert [each() for each in kept] == [None, None] and not arrays.alive
+    finally:
+        gc.enable()
 
 
 def test_predictions_leave_the_layers_as_they_are():

@@ -227,7 +227,7 @@ class Network:
         # the overhead of Python is larger than the kernels' time: recorded when the same number of samples comes again
         few = self._few
         if isinstance(few, Forward):
-            if few.fits(X):
+            if few.fits(self, X):
                 return few.run(self, X)
         elif (few == len(X) > 0 and METHODS.isdisjoint(vars(self)) and recordable(*self._walked)
               and len({X.dtype, *[layer.dtype for layer in self._walked if hasattr(layer, "dtype")]}) == 1

@@ -164,9 +164,8 @@ class Forward(_Recording):
     """The kernel calls for the outputs of batches like X (N, n_inputs), as long as the layers do not change."""
 
     def __init__(self, model: Any, X: Array) -> None:
-        parts = [model, *model._walked]
-        self._states = [vars(part) for part in parts]
-        self._methods = [(kind, kind.forward) for kind in {type(part) for part in parts}]
+        self._states = [vars(layer) for layer in model._walked]
+        self._methods = [(kind, kind.forward) for kind in {*map(type, model._walked), type(model)}]
         self._arrays = [(vars(layer), f"_{name}", array) for layer in model._walked
                         for name, array in layer.parameters.items()]
         self._kind = X.shape, X.dtype
@@ -180,9 +179,9 @@ class Forward(_Recording):
             self._output, = self._prepare([], [self._input, *self._persistent], output)
             self._take(self._input)
 
-    def fits(self, X: Array) -> bool:
+    def fits(self, model: Any, X: Array) -> bool:
         """Whether the model's layers, of which none was replaced, would make the same calls for X."""
-        if self.why is not None or (X.shape, X.dtype) != self._kind:
+        if self.why is not None or (X.shape, X.dtype) != self._kind or "forward" in vars(model):
             return False
         for state, name, array in self._arrays:
             if state.get(name) is not array:

@@ -1,5 +1,6 @@
 """The steps of a model's training: recorded ones where its parts allow that, else layer by layer."""
 
+import weakref
 from time import perf_counter
 from typing import Any
 
@@ -21,7 +22,7 @@ class Steps:
     """Makes steps for `Model.train`, which has checked the data. `check` detects changes in between."""
 
     def __init__(self, model: Any) -> None:
-        self._model = model
+        self._of = weakref.ref(model)  # no cycle: a model is freed as soon as nobody has it
         self.plans: dict[int, Plan] = {}  # by the number of samples
         self.parameters: Parameters | None = None
         self.halves: Any = None  # the plan of a step from a gradient; see halves.py
@@ -36,6 +37,10 @@ class Steps:
         self._plannable = False
         self._numbers = 1  # elements of a row that the accuracy compares
         self._sizes: set[int] = set()  # of the batches that single steps had
+
+    @property
+    def _model(self) -> Any:
+        return self._of()
 
     def begin(self, data: Data, *sizes: int) -> None:
         """Before the first step of a training, in batches of these sizes."""
