@@ -129,7 +129,7 @@ def test_steps_from_a_gradient(options, wanted):
         assert dx is None if wish is None else dx.tobytes() == wish.tobytes()
         if wanted:
             kept.append((dx, dx.copy()))
-        assert recorded.layers[0].inputs is x and bits(recorded) == bits(plain)
+        assert np.array_equal(recorded.layers[0].inputs, x) and bits(recorded) == bits(plain)
         assert [layer.gradients["weights"].tobytes() for layer in recorded.trainable_layers] == [
             layer.gradients["weights"].tobytes() for layer in plain.trainable_layers]
     assert recorded.why_not_recorded is None and recorded._steps.shown is recorded._steps.halves
@@ -249,6 +249,47 @@ def test_steps_from_what_a_step_writes():
         assert bits(recorded) == bits(plain), number
         assert dx is None if number % 4 == 3 else dx.tobytes() == plain.layers[0].dinputs.tobytes()
     assert recorded._steps.halves.proved
+
+
+GIVEN = {"the outputs": lambda outputs, model: outputs, "a view of them": lambda outputs, model: outputs[:],
+         "the layer's outputs": lambda outputs, model: model.layers[-1].output,
+         "other order": lambda outputs, model: np.asfortranarray(outputs) if outputs[0, 0] > 0 else outputs + 0,
+         "parts": lambda outputs, model: np.repeat(outputs, 2, axis=1)[:, ::2],
+         "the gradient of before": lambda outputs, model: model.layers[-1].dinputs[:, :4] if hasattr(
+             model, "made") else outputs - 1}
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_gradients_in_the_memory_of_the_model_or_in_another_order(given):
+    recorded, plain = network(loss=False), network(loss=False)
+    plain.forward = plain.forward  # which is not recorded
+    for number in range(8):
+        found = []
+        for model in (recorded, plain):
+            x = (X + np.float32(number))[:5] if number % 2 else model.layers[0].weights[:, :5].copy()
+            gradient = GIVEN[given](model.forward(x), model)
+            found.append(gradient.copy())
+            found.append(model.step_from(gradient, input_gradient=True))
+            model.made = True
+        assert np.array_equal(found[0], found[2]) and np.array_equal(found[1], found[3])
+        assert bits(recorded) == bits(plain)
+    assert recorded.why_not_recorded is None and recorded._steps.halves.proved
+
+
+def test_inputs_that_are_weights():
+    def built():
+        model = nn.Model([nn.Dense(5, 5, rng=0), nn.Dense(5, 4, rng=1)])
+        model.set(optimizer=nn.SGD(0.1))
+        model.finalize()
+        return model
+
+    recorded, plain = built(), built()
+    plain.forward = plain.forward
+    for number in range(8):
+        for model in (recorded, plain):
+            outputs = model.forward(model.layers[0].weights if number < 4 else X[number:number + 5])
+            model.step_from(outputs - 1)
+        assert bits(recorded) == bits(plain)
 
 
 def test_an_update_of_a_single_layer_between_forward_and_step():

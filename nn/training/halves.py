@@ -109,6 +109,7 @@ def forward(model: Any, steps: Steps, X: Any) -> Array | None:
             return None
         plan = steps.halves = None
     if plan is None or plan.usable and not plan.proved:
+        X = X.copy()  # apart from the parameters, which are other arguments of the calls
         with backend.capture() as calls:
             output: Array = _layers.forward(model.layers, X, True)
         steps.shown = Half(calls, X, output)
@@ -123,17 +124,14 @@ def forward(model: Any, steps: Steps, X: Any) -> Array | None:
 def step(model: Any, steps: Steps, gradient: Array, input_gradient: bool) -> Array | None:
     """The way back from a gradient of the outputs, and the update; returns the gradient of the inputs, if wanted."""
     shown, steps.shown, steps.from_gradients = steps.shown, None, True
-    gradient = np.ascontiguousarray(gradient)
     X = shown.X if isinstance(shown, (Half, Halves)) else None
     # anything may have changed since the forward
     recorded = X is not None and steps.check(X) and not steps.unsteady()
     if recorded and shown is steps.halves and shown.input_gradient == input_gradient and shown.intact():
-        dx: Array | None = shown.backward(X, gradient.copy() if model._writes(gradient) else gradient)
+        dx: Array | None = shown.backward(X, gradient)
         steps.shown = shown
         steps.update()
         return dx
-    if isinstance(shown, Half):
-        gradient = gradient.copy()  # it may be an array of the forward, and must not be taken for it
     with backend.capture() if isinstance(shown, Half) else nullcontext() as calls:
         dx = _layers.backward(model.layers, gradient, input_gradient)
     plan = steps.halves

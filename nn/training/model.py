@@ -202,7 +202,8 @@ class Model(Network):
         gradient = as_floats(gradient, dtype, "gradient", infinite=True)
         if gradient.shape != shape:
             raise ValueError(f"gradient must have the shape of the outputs, {shape}, got {gradient.shape}")
-        return halves.step(self, self._steps, gradient, input_gradient)
+        # a copy is C-contiguous, and apart from what the step writes: from the outputs, say
+        return halves.step(self, self._steps, gradient.copy(), input_gradient)
 
     @by_one_thread
     def train(self, X: ArrayLike, y: ArrayLike, *, epochs: int = 1, batch_size: int | None = None,
