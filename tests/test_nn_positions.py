@@ -1,6 +1,7 @@
 """Losses and metrics of outputs (N, ..., C), which have a label or target for each position before the last axis."""
 
 import re
+import types
 
 import numpy as np
 import pytest
@@ -328,8 +329,11 @@ def test_a_model_of_positions(monkeypatch, twin, loss, labels, accuracy, weights
     w = None if weights is None else random.random(weights)
     models = []
     for module in (nn.Flatten.__module__, __name__):  # as a layer of the package, which is recorded, and a user's
-        for method in (Folded, Folded.forward, Folded.backward):
-            monkeypatch.setattr(method, "__module__", module)
+        monkeypatch.setattr(Folded, "__module__", module)
+        for name in ("forward", "backward"):
+            method = getattr(Folded, name)
+            monkeypatch.setattr(Folded, name, types.FunctionType(
+                method.__code__, {**method.__globals__, "__name__": module}, name, method.__defaults__))
         model = folded(loss, accuracy)
         model.train(x, y, epochs=9, batch_size=6, sample_weight=w)
         model.train(x, y, epochs=9, sample_weight=w)
