@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from nnjit import nn
+from nnjit.nn.training import recording
 
 X, Y = nn.datasets.spiral(samples=60, classes=3, seed=0)
 
@@ -203,7 +204,23 @@ def test_a_prediction_that_says_less_than_it_does_is_not_repeated(probe):
     for at in range(0, 40, 4):
         x = X[at:at + 4]
         assert np.array_equal(model.predict(x), model.forward(x, False))
-    assert model._few.why is not None
+    assert model._few[4].why is not None
+
+
+def test_predictions_of_several_sizes_in_turn_are_recorded_once_each(monkeypatch):
+    """A recording takes as long as ten predictions."""
+    made, model = [], network("Honest")
+    init = recording._Recording.__init__
+    monkeypatch.setattr(recording._Recording, "__init__", lambda self, *args: made.append(self) or init(self, *args))
+    for round in range(5):
+        for samples in (1, 1, 3, 3, 2):
+            x = X[round:round + samples]
+            assert np.array_equal(model.predict(x), model.forward(x, False))
+    assert len(made) == 3
+    model.layers[0].weights = -model.layers[0].weights
+    for samples in (3, 1, 2, 1, 3, 3, 3):
+        assert np.array_equal(model.predict(X[:samples]), model.forward(X[:samples], False))
+    assert len(made) == 5
 
 
 @pytest.mark.parametrize("kind, method", ((nn.Adam, "update_params"), (nn.SoftmaxCategoricalCrossentropy, "accumulate"),

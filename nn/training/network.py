@@ -68,7 +68,8 @@ class Network:
 
     def _forget_recordings(self) -> None:
         self._steps = Steps(self)
-        self._few: Forward | int = 0  # recorded for a few samples, or how many were predicted last
+        # recorded for a few samples, by their number; None for a number that was predicted once
+        self._few: dict[int, Forward | None] = {}
 
     @property
     def trainable(self) -> bool:
@@ -220,21 +221,25 @@ class Network:
         return found
 
     def _writes(self, x: Array) -> bool:
-        # whether an array may share memory with what training or predicting writes to again
-        return self._steps.shares(x) or isinstance(self._few, Forward) and self._few.shares(x)
+        # whether an array may share memory with what training writes to again; predictions return copies
+        return self._steps.shares(x)
 
     def _predict_few(self, X: Array) -> Array | None:
         # the overhead of Python is larger than the kernels' time: recorded when the same number of samples comes again
-        few = self._few
-        if isinstance(few, Forward):
-            if few.fits(self, X):
-                return few.run(self, X)
-        elif (few == len(X) > 0 and METHODS.isdisjoint(vars(self)) and recordable(*self._walked)
+        few, samples = self._few, len(X)
+        found = few.get(samples)
+        if found is not None:
+            if found.fits(self, X):
+                return found.run(self, X)
+            if found.why is None:  # the layers changed: no other fits, either
+                self._few = few = {}
+        elif (samples in few and METHODS.isdisjoint(vars(self)) and recordable(*self._walked)
               and len({X.dtype, *[layer.dtype for layer in self._walked if hasattr(layer, "dtype")]}) == 1
               and unchanged(self, *self._walked) and writeable(self._parametrized())):
-            self._few = few = Forward(self, X)
-            return few.run(self, X) if few.why is None else None
-        self._few = len(X)
+            few[samples] = found = Forward(self, X)
+            return found.run(self, X) if found.why is None else None
+        if samples:
+            few[samples] = None
         return None
 
     def get_parameters(self) -> list[tuple[Array, ...]]:
