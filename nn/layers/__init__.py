@@ -10,7 +10,8 @@ from .activations import (ELU, GELU, Hardswish, LeakyReLU, Linear, LogSoftmax, R
 from .base import (LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Layer, Shape, _Layer, add_penalty_gradients,
                    penalties_of, prepares, result)
 from .containers import (Identity, Residual, Sequential, _Container, backward, check_use, entering, forward,
-                         is_trainable, shape_of, shape_through, stand_in, trained, unfolded, with_parameters)
+                         is_trainable, shape_of, shape_through, trained, unfolded, with_parameters)
+from .copies import stand_in
 from .dense import Dense
 from .dropout import Dropout
 from .parallel import Parallel

@@ -165,7 +165,8 @@ class Forward(_Recording):
 
     def __init__(self, model: Any, X: Array) -> None:
         self._states = [vars(layer) for layer in model._walked]
-        self._methods = [(kind, kind.forward) for kind in {*map(type, model._walked), type(model)}]
+        kinds: set[Any] = {*map(type, model._walked), type(model)}
+        self._methods = [(kind, kind.forward) for kind in kinds]
         self._arrays = [(vars(layer), f"_{name}", array) for layer in model._walked
                         for name, array in layer.parameters.items()]
         self._kind = X.shape, X.dtype

@@ -58,7 +58,7 @@ _COUNTS = {"_calls", "accumulated_sum", "accumulated_count"}  # which change wit
 def settings(parts: list[Any]) -> list[tuple[str, Any]]:
     """The plain attributes of layers, loss and accuracy, such as the rate of a dropout: the numbers that kernels are
     called with depend on them."""
-    return [item for part in parts if part is not None for item in vars(part).items()
+    return [item for part in parts if part is not None for item in vars(part).copy().items()
             if type(item[1]) in _PLAIN and item[0] not in _COUNTS]
 
 
