@@ -141,10 +141,12 @@ class Model(Network):
         return (X, targets.copy()) if weights is None else (X, targets.copy(), weights.copy())
 
     def backward(self, output: ArrayLike, y: ArrayLike, *, input_gradient: bool = True) -> Array | None:
-        """The gradient of the mean loss with respect to the inputs of the last forward, given its output and labels.
+        """The gradient of the mean loss with respect to the inputs of the last `forward`.
 
-        Sets the gradients of all layers, of frozen ones, too. `input_gradient=False` stops at the first layer that is
-        trained: a training step needs no more.
+        output: what that `forward` returned, or the `output` of the loss after a call of it with these labels.
+        input_gradient: False stops at the first layer that is trained, as a training step does, and returns None.
+
+        Sets the gradients of all layers, also of frozen ones.
         """
         input_gradient = flag("input_gradient", input_gradient)
         self._check_ready("loss")
@@ -156,6 +158,7 @@ class Model(Network):
                 raise ValueError("output must have shape (N, C), got ()")
             y = self.loss.targets(y, len(output), self._outputs, self._dtype)
             weights = self.loss.weights(y, None, self._dtype)
+            output = self._step.for_backward(output, y)
         return self._step.back(self._step.gradient(output, y, weights), input_gradient)
 
     def _own_backward(self) -> Callable[..., None] | None:

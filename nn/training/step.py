@@ -7,8 +7,8 @@ from typing import Any
 
 from .. import layers as _layers
 from ..arrays import Array, as_floats
-from ..checks import rename
-from ..losses import Loss
+from ..checks import rename, renamed
+from ..losses import Loss, SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy
 from ..losses.base import weigh
 from ..metrics import _Metric
 from ..optimizers import clip_gradients
@@ -76,6 +76,17 @@ class Step:
             return float(accuracy.calculate(output, y))
         output = as_floats(output, name="outputs")  # a user's own layer may give anything
         return accuracy.count(accuracy.hits(output, y), len(output) * accuracy.numbers(output.shape[1:]))
+
+    def for_backward(self, output: Array, y: Array) -> Array:
+        """A model's outputs as its loss's `backward` takes them: the probabilities where the outputs are scores."""
+        loss = self.batch_loss
+        scores = isinstance(loss, (SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy)) and self.joined is None
+        if not scores or output is self.loss.output or output is loss.output:
+            return output
+        with renamed(y_pred="output"):
+            loss.forward(output, y)
+        found: Array = loss.output
+        return found
 
     def gradient(self, output: Any, y: Any, weights: Array | None = None) -> Array:
         """That of the mean loss with respect to the outputs of `body`."""
