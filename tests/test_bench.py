@@ -368,7 +368,7 @@ def test_outputs_are_checked_before_measuring(measured, monkeypatch, tmp_path, c
         assert len(errors) == 2 and all(line.startswith("nnjit: error: ") and text in line for line in errors)
 
 
-def test_the_picture_and_the_old_report_are_checked_before_measuring(measured, monkeypatch, tmp_path, capsys):
+def test_the_plot_and_the_old_report_are_checked_before_measuring(measured, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(report, "measure", lambda quick, ops, others: pytest.fail("measured"))
     assert report.main(options(against=str(tmp_path / "none.json"))) == 2
     assert report.main(options(roofline=str(tmp_path / "a.jpg"))) == 2
@@ -746,9 +746,9 @@ def test_the_roofs_are_caches_and_memory():
     assert roofline.bandwidths(found, 1) == expected
 
 
-def test_the_picture_shows_every_contender_and_kind():
+def test_the_plot_shows_every_contender_and_kind():
     needs("matplotlib")
-    figure = roofline.picture(with_peers())
+    figure = roofline.plot(with_peers())
     panels = figure.axes
     assert [axes.get_title() for axes in panels] == ["1 thread", "2 threads"]
     # NumPy 5, PyTorch and JAX 4, scikit-learn 2, nnjit 5
