@@ -93,7 +93,7 @@ def _peers() -> list[str]:
     found = peers.installed()
     missing = [name for peer, name in peers.NAMES.items() if peer not in found]
     if missing:
-        say(f"not installed and left out: {', '.join(missing)} (pip install \"nnjit[peers]\")")
+        say(f"not installed and left out: {', '.join(missing)} (.venv/bin/pip install '.[peers]')")
     return found
 
 

@@ -20,7 +20,7 @@ UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 def check(path: str) -> None:
     """Raise unless `draw` can write there."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise Failure('plotting needs matplotlib: pip install "nnjit[plot]"', 2)
+        raise Failure("plotting needs matplotlib: .venv/bin/pip install '.[plot]'", 2)
     if Path(path).suffix.lower() not in SUFFIXES:
         raise Failure(f"the plot's name must end in {' or '.join(SUFFIXES)}, got {path}", 2)
 

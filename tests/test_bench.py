@@ -232,7 +232,7 @@ def test_peers_take_turns_too_in_fewer_rounds(calls, monkeypatch):
 def test_only_what_is_installed_is_a_peer(monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in ("torch", "jax") else None)
     assert report._peers() == ["torch", "jax"]
-    assert capsys.readouterr().err == 'not installed and left out: scikit-learn (pip install "nnjit[peers]")\n'
+    assert capsys.readouterr().err == "not installed and left out: scikit-learn (.venv/bin/pip install '.[peers]')\n"
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     assert report._peers() == ["torch", "jax", "sklearn"]
     assert capsys.readouterr().err == ""
@@ -377,7 +377,7 @@ def test_the_plot_and_the_old_report_are_checked_before_measuring(measured, monk
     assert report.main(options(roofline=str(tmp_path / "a.png"))) == 2
     errors = capsys.readouterr().err.splitlines()
     texts = ("none.json cannot be read", "must end in .png or .svg or .pdf", "there is no folder",
-             'plotting needs matplotlib: pip install "nnjit[plot]"')
+             "plotting needs matplotlib: .venv/bin/pip install '.[plot]'")
     assert len(errors) == len(texts)
     assert all(line.startswith("nnjit: error: ") and text in line for line, text in zip(errors, texts))
 

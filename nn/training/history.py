@@ -92,7 +92,7 @@ def draw(history: Mapping[str, Sequence[float]], more: int = 0) -> tuple[Any, li
     try:
         from matplotlib.figure import Figure  # no pyplot: no window, no global state, 0.2 s less
     except ImportError as error:
-        raise ImportError('plotting needs matplotlib: pip install "nnjit[plot]"') from error
+        raise ImportError("plotting needs matplotlib: .venv/bin/pip install '.[plot]'") from error
     count = len(panels) + more
     rows, columns = (2, 2) if count == 4 else (1, count)
     figure = Figure(figsize=(4.5 * columns, 4 * rows), layout="constrained", dpi=120)
