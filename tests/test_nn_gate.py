@@ -871,7 +871,7 @@ NARROW = np.ones((4, 1), "f4")
     (lambda: nn.BinaryAccuracy().calculate(GRID, NARROW), "y must have shape (4, 3) to match outputs, got (4, 1)"),
     (lambda: nn.RegressionAccuracy(1).calculate(GRID, NARROW), "y must have shape (4, 3) to match outputs, got"),
     (lambda: nn.SGD().update_params(dense(dweights=NARROW)), "dweights must have shape (3, 2) to match weights, got"),
-    (lambda: nn.Adam().update_params(dense(dbiases=None)), "dbiases must be a NumPy array, got NoneType"),
+    (lambda: nn.Adam().update_params(dense(dbiases=3)), "dbiases must be a NumPy array, got int"),
     (lambda: nn.RMSprop().update_params(dense(dbiases=np.ones((1, 2)))), "dbiases must be float32 as biases is, got"),
     (lambda: nn.clip_gradients([dense(dweights=np.ones((3, 2), int), dbiases=np.ones(2, int))], 1),
      "dweights and dbiases must be float32 or float64, got int64"),

@@ -400,6 +400,20 @@ def test_layers_without_gradients_cannot_be_clipped(layer):
         nn.clip_gradients([layer], 1.0)
 
 
+@pytest.mark.parametrize("gradients", ({"gamma": None}, {}))
+def test_a_layer_without_gradients_cannot_be_updated(gradients):
+    class Own:
+        parameters = {"gamma": np.ones(3)}
+
+    layer = Own()
+    layer.gradients = gradients
+    for kind in nn.SGD, nn.Adam:
+        with pytest.raises(RuntimeError, match="^Own has no gradient of gamma: call its backward, which sets it,"):
+            kind().update_params(layer)
+    with pytest.raises(RuntimeError, match=r"^Dense\(2, 3\) has no gradient of weights: "):
+        nn.Adam().update_params(nn.Dense(2, 3))
+
+
 @pytest.mark.parametrize("make", (nn.SGD, lambda: nn.SGD(momentum=0.5), nn.Adam))
 def test_a_layer_without_parameters_is_left_alone(make):
     optimizer, layer = make(), nn.ReLU()

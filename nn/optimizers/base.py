@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import backend
 from ..arrays import Array, aligned, as_floats
-from ..checks import checked, finite, rename, whole
+from ..checks import checked, finite, rename, shown, whole
 from ..layers import Layer
 from ..parameters import Parameters, gradients_of, parameters_of
 from ..schedules import Schedule, _as_rate, _known_in_advance
@@ -110,7 +110,10 @@ class _Optimizer:
         for name, values in parameters.items():
             try:
                 self._step(values, gradients[name], *state.arrays[start:(start := start + n)], **numbers)
-            except (TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError) as error:
+                if gradients.get(name) is None:
+                    raise RuntimeError(f"{shown(layer)} has no gradient of {name}: call its backward, which sets it, "
+                                       "before update_params") from error
                 rename(error, w=name, dw=f"d{name}")
                 raise
         state.powers = powers
