@@ -36,7 +36,8 @@ class _Callback:
     def _value(self, name: str) -> float:
         figures = self._figures()
         if name not in figures:
-            raise ValueError(f"the training has no {name!r} to watch, only {', '.join(figures)}")
+            remedy = ": give train validation_data" if name.startswith("val_") else ""
+            raise ValueError(f"the training has no {name!r} to watch, only {', '.join(figures)}{remedy}")
         return figures[name]
 
 
