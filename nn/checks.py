@@ -16,7 +16,10 @@ LONGEST = 80  # characters of a value, in an error
 
 
 def shown(value: Any) -> str:
-    """A value in an error's text: what `repr` says, in one line that is not too long."""
+    """A value in an error's text: what `repr` says, in one line that is not too long, or the name of its class where
+    `repr` says only that and an address."""
+    if type(value).__repr__ is object.__repr__:
+        return type(value).__name__
     try:
         text = " ".join(repr(value).split())
     except Exception:  # of a class that is not ours, and Python writes no number of more than 4300 digits

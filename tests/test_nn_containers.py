@@ -334,6 +334,8 @@ def test_what_is_no_layer(container):
     for wrong in (nn.Dense, 3, nn.Adam()):
         with pytest.raises(TypeError, match=f"^{container.__name__} takes a layer, such as"):
             container(dense(2, 2), wrong)
+    with pytest.raises(TypeError, match=r"got \[Dense\(2, 2\)\]: pass the layers one by one$"):
+        container([dense(2, 2)])
 
 
 @pytest.mark.parametrize("call, text", MISTAKES)

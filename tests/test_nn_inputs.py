@@ -255,13 +255,14 @@ def test_what_is_no_list_of_layers_is_named(kind, wrong):
 
 
 @pytest.mark.parametrize("wrong, text", (
-    (3, "got 3"), (None, "got None"), ("Dense", "got 'Dense'"), ([dense(2)], r"got \[Dense\(2, 3\)\]"),
+    (3, "got 3"), (None, "got None"), ("Dense", "got 'Dense'"),
+    ([dense(2)], r"got \[Dense\(2, 3\)\]: pass the layers one by one"),
     (nn.ReLU, r"got the class ReLU: write ReLU\(...\)"), (nn.Adam(), r"got Adam.*: write model.set\(optimizer=...\)"),
     (nn.Huber(), r"got Huber.*: write model.set\(loss=...\)"),
     (nn.Accuracy(), r"got .*Accuracy.*: write model.set\(accuracy=...\)")))
 def test_what_is_no_layer_in_the_list_is_named(wrong, text):
     for given in ([dense(2), wrong], (dense(2), wrong)):
-        with pytest.raises(TypeError, match=rf"^layers\[1\] takes a layer, such as Dense\(2, 64\), {text}"):
+        with pytest.raises(TypeError, match=rf"^layers\[1\] must be a layer, such as Dense\(2, 64\), {text}"):
             nn.Model(given)
 
 
@@ -326,7 +327,7 @@ def test_a_layer_of_whole_numbers_is_trained(twin, first, kind, capsys):
     model.train(NUMBERS.astype(np.uint8), LABELS, epochs=30, batch_size=5, validation_data=(NUMBERS.tolist(), LABELS))
     assert all(mine != other for mine, other in zip(bits(model), before))
     assert model.history["loss"][-1] < model.history["loss"][0]
-    assert twin == "numpy" or "Table object" in model.why_not_recorded and "of your own" in model.why_not_recorded
+    assert twin == "numpy" or model.why_not_recorded.startswith("Table is of a class of your own, or has a method")
     by_hand = network(*FIRST[first](), dense(5), kind=kind)
     for _ in range(30):
         for at in range(0, 12, 5):
@@ -394,7 +395,7 @@ def test_a_prepare_that_returns_no_array_is_named(monkeypatch):
     model = network(Table(), dense(5))
     for wrong in (None, [[1, 2, 3]]):
         monkeypatch.setattr(Table, "prepare", lambda self, inputs, name="inputs": wrong)
-        with pytest.raises(TypeError, match=r"^prepare of <.*Table object.*> must return an array, got"):
+        with pytest.raises(TypeError, match="^prepare of Table must return an array, got"):
             model.predict(NUMBERS)
 
 
@@ -422,5 +423,5 @@ def test_a_layer_behind_others_may_not_leave_out_its_gradient():
             return np.asarray(inputs)
 
     model = network(dense(16, 8), Lost(), dense(8))
-    with pytest.raises(TypeError, match="backward of .*Lost.* must return its result, or set self.dinputs"):
+    with pytest.raises(TypeError, match="^backward of Lost must return its result, or set self.dinputs"):
         model.train_step(IMAGES.reshape(12, 16), LABELS)

@@ -642,7 +642,7 @@ def test_what_finalize_finds():
     build(nn.Dense(2, 5), Spy(), nn.Dense(4, 3), nn.Softmax())  # a user's layer may change the width
     half = Spy()
     half.weights = np.ones((2, 2))
-    with pytest.raises(ValueError, match="has weights, but no biases: a layer with parameters must have both"):
+    with pytest.raises(ValueError, match="^Spy has weights, but no biases: a layer with parameters must have both"):
         build(half)
 
 
@@ -847,7 +847,7 @@ def test_a_layer_that_gives_nothing_is_named():
         def forward(self, x, training=True):
             pass
 
-    with pytest.raises(TypeError, match="forward of .*Mute.* must return its result, or set self.output"):
+    with pytest.raises(TypeError, match="^forward of Mute must return its result, or set self.output"):
         build(nn.Dense(2, 3), Mute()).forward(np.ones((4, 2)))
 
 
@@ -910,7 +910,7 @@ def test_what_is_no_layer_is_no_layer():
     assert model.layers == []
     for value in (nn.Huber(), nn.Adam(), nn.ReLU, 3):  # put there by hand
         model.layers = [nn.Dense(2, 3), value]
-        with pytest.raises(TypeError, match="finalize takes a layer"):
+        with pytest.raises(TypeError, match=r"layers\[1\] must be a layer"):
             model.finalize()
 
 
@@ -974,7 +974,7 @@ def test_layers_that_would_never_be_trained_are_named(spiral, holder, kind):
     inner = nn.Dense(2, 2, activation="tanh")
     layer = holders(inner)[holder]
     model = inside(kind(), layer)
-    text = re.escape(f"{layer!r} holds {inner!r}, which the model would not train")
+    text = rf"(Holder|\w+\(.*\)) contains {re.escape(repr(inner))}, which the model would not train"
     with pytest.raises(ValueError, match=f"layer 2, {text}: name it in the attribute `layers`, add the layers one by"):
         model.finalize()
     if isinstance(layer, (Skip, nn.Model)):
@@ -990,7 +990,7 @@ def test_layers_that_would_never_be_trained_are_named(spiral, holder, kind):
 
 
 def test_layers_of_a_class_would_not_be_trained_either():
-    with pytest.raises(ValueError, match=r"holds Dense\(2, 2\), which the model would not train"):
+    with pytest.raises(ValueError, match=r"^layer 2, Shared contains Dense\(2, 2\), which the model would not train"):
         inside(nn.Model(), Shared()).finalize()
 
 

@@ -49,7 +49,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     for part in (*parts, model.loss, optimizer, model.accuracy):
         if part is not None and not METHODS.isdisjoint(vars(part)):
             lost = ", ".join(sorted(METHODS & {*vars(part)}))
-            raise TypeError(f"{part!r} cannot be saved: its own {lost} would be lost")
+            raise TypeError(f"{shown(part)} cannot be saved: its own {lost} would be lost")
     # a state that does not fit (say, of a momentum that was switched off) is not used again
     states = [optimizer._fitting_state(layer, found) if ours and (found := parameters_of(layer)) else None
               for layer in parts]

@@ -56,7 +56,7 @@ def describe(part: Any) -> Any:
         return {str(key): describe(each) for key, each in part.items()}
     if type(part) not in NAMES:
         kind = "of a base class" if type(part) in BASES else "not of a class of nnjit.nn"
-        raise TypeError(f"{part!r} cannot be saved: it is {kind}")
+        raise TypeError(f"{shown(part)} cannot be saved: it is {kind}")
     if type(part) is layers.Residual:
         return {"class": NAMES[type(part)], "body": describe(part.body.layers), "shortcut": describe(part.shortcut),
                 "activation": describe(part.activation)}

@@ -285,5 +285,4 @@ def _copy(gradient: Any) -> Any:
 
 
 def _name(number: int, layer: Layer) -> str:
-    plain = type(layer).__repr__ is object.__repr__
-    return f"{number} {type(layer).__name__ if plain else repr(layer)}"
+    return f"{number} {shown(layer)}"

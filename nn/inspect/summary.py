@@ -99,8 +99,7 @@ def _parts(owner: Layer) -> dict[str, Layer]:
 
 
 def _text(layer: Layer) -> str:
-    plain = type(layer).__repr__ is object.__repr__
-    return type(layer).__name__ if plain or _parts(layer) else shown(layer)
+    return type(layer).__name__ if _parts(layer) else shown(layer)
 
 
 def _size(values: Any) -> int:

@@ -162,7 +162,7 @@ def result(found: Any, part: Any, name: str) -> Any:
     """What a forward or backward returned, or kept as the attribute `name`, as layers in the style of the book do."""
     if found is None and (found := getattr(part, name, None)) is None:
         verb = "forward" if name == "output" else "backward"
-        raise TypeError(f"{verb} of {part!r} must return its result, or set self.{name}")
+        raise TypeError(f"{verb} of {shown(part)} must return its result, or set self.{name}")
     return found
 
 

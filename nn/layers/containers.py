@@ -86,14 +86,14 @@ class _Container(_Layer):
 class Sequential(_Container):
     """A sequence of layers as one layer: `forward` runs through all of them, `backward` in the opposite order.
 
-    A Model takes them one by one: `model.add(Sequential(...))`. For a training loop of one's own, `trainable_layers`
+    A Model takes them one by one: `model.add(Sequential(...))`. In your own training loop, `trainable_layers`
     are those that an optimizer updates. `block.trainable = False` freezes all layers.
     """
 
     def __init__(self, *layers: Layer) -> None:
         self.layers: list[Layer] = []
         for layer in layers:
-            self.layers += unfolded(layer, "Sequential")
+            self.layers += unfolded(layer, "Sequential takes a layer")
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"
@@ -249,7 +249,7 @@ def shape_through(layers: Sequence[Layer], shape: Shape | None, first: int = 1) 
         try:
             shape = shape_of(layer, shape)
         except ValueError as error:
-            raise ValueError(f"layer {number}, {layer}, {error}") from None
+            raise ValueError(f"layer {number}, {shown(layer)}, {error}") from None
     return shape
 
 
@@ -262,28 +262,29 @@ def entering(layers: Sequence[Layer], shape: Shape | None) -> dict[str, Shape | 
     return found
 
 
-def unfolded(layer: Layer, taker: str) -> list[Layer]:
-    """The layers of a Sequential, or the layer alone. Raises TypeError for what is no layer, naming what took it."""
-    wish = f"{taker} takes a layer, such as Dense(2, 64), got"
+def unfolded(layer: Layer, wish: str) -> list[Layer]:
+    """The layers of a Sequential, or the layer alone. Raises TypeError, which begins with `wish`, for anything else."""
+    wish = f"{wish}, such as Dense(2, 64), got"
     if isinstance(layer, type):
         raise TypeError(f"{wish} the class {layer.__name__}: write {layer.__name__}(...)")
     check_use(layer)
     if hasattr(layer, PARTS["loss"]) or not (hasattr(layer, "forward") and hasattr(layer, "backward")):
         part = next((part for part, method in PARTS.items() if hasattr(layer, method)), None)
-        raise TypeError(f"{wish} {shown(layer)}" + ("" if part is None else f": write model.set({part}=...)"))
+        remedy = f": write model.set({part}=...)" if part else ": pass the layers one by one"
+        raise TypeError(f"{wish} {shown(layer)}{remedy if part or isinstance(layer, (list, tuple)) else ''}")
     return layer.layers if type(layer) is Sequential else [layer]
 
 
 def single(layer: Layer, taker: str) -> Layer:
-    """The layer itself, a Sequential too. Raises TypeError for what is no layer, naming what took it."""
-    unfolded(layer, taker)
+    """The layer itself, a Sequential too. Raises TypeError for anything that is not a layer, naming the caller."""
+    unfolded(layer, f"{taker} takes a layer")
     return layer
 
 
 def check_use(part: Any) -> None:
-    """Raise TypeError for what no model takes, such as the book's softmax and loss in one."""
+    """Raise TypeError for a part that works only without a model, such as the book's softmax and loss in one."""
     if hasattr(part, "_instead"):
-        raise TypeError(f"{type(part).__name__} is for loops of one's own, not for a model: write {part._instead}")
+        raise TypeError(f"{type(part).__name__} is for your own loops, not for a model: write {part._instead}")
 
 
 def with_parameters(layers: Sequence[Layer]) -> list[Layer]:
@@ -299,4 +300,4 @@ def trained(layers: Sequence[Layer]) -> list[Layer]:
 def is_trainable(layer: Layer) -> bool:
     """Whether a layer is not frozen. Raises TypeError for a `trainable` that is neither True nor False."""
     value = getattr(layer, "trainable", True)
-    return value if value is True or value is False else flag(f"trainable of {layer!r}", value)
+    return value if value is True or value is False else flag(f"trainable of {shown(layer)}", value)

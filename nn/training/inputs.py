@@ -58,7 +58,7 @@ def prepared(X: ArrayLike, name: str, layers: Sequence[Layer], taker: Any, wish:
     X = (taker.prepare(X, name) if hasattr(taker, "prepare") else
          np.ascontiguousarray(as_floats(X, getattr(taker, "dtype", None), name)))
     if not isinstance(X, np.ndarray):
-        raise TypeError(f"prepare of {taker!r} must return an array, got {shown(X)}")
+        raise TypeError(f"prepare of {shown(taker)} must return an array, got {shown(X)}")
     shape, flat = X.shape[1:], ""
     if wish not in (None, shape) or not X.ndim:
         sizes = ", ".join(map(str, ("samples", *(("...",) if wish is None else wish))))

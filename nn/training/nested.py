@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import shown
 from ..layers import Layer, trained
 from ..losses import Loss
 from ..parameters import parameters_of
@@ -15,8 +16,8 @@ NEIGHBOURS = ("prev", "next")  # the book's attributes of a layer in a model
 
 
 def check(layers: Sequence[Layer], known: Sequence[Layer]) -> None:
-    """Raise ValueError for a layer that holds one with weights in an attribute, or in a list, tuple, set or dict there,
-    which is not among `known`, nor frozen, nor shows its weights as those of the holder."""
+    """Raise ValueError for a layer with weights in an attribute of another, or in a list, tuple, set or dict there,
+    unless it is among `known`, or frozen, or its weights are also those of the other layer."""
     seen = set(map(id, known))
     for number, layer in enumerate(layers, 1):
         if getattr(layer, "trainable", True) is False:
@@ -25,12 +26,13 @@ def check(layers: Sequence[Layer], known: Sequence[Layer]) -> None:
         for inner in trained(list(_held(layer))):
             if id(inner) not in seen and not any(np.may_share_memory(np.asarray(x), np.asarray(y)) for x in own
                                                  for y in parameters_of(inner).values()):
-                raise ValueError(f"layer {number}, {layer!r} holds {inner!r}, which the model would not train: name it "
-                                 "in the attribute `layers`, add the layers one by one, or set trainable = False on it")
+                raise ValueError(f"layer {number}, {shown(layer)} contains {shown(inner)}, which the model would not "
+                                 "train: name it in the attribute `layers`, add the layers one by one, or set "
+                                 "trainable = False on it")
 
 
 def _held(layer: Layer) -> Iterator[Layer]:
-    # of layers that it holds, in turn, too
+    # also of the layers that it contains, in turn
     values, seen = _attributes(layer), {id(layer)}
     for value in values:  # which grows
         if id(value) in seen:

@@ -17,7 +17,7 @@ from ..arrays import FLOAT32, Array, as_floats, float_dtype
 from ..checks import flag, shown, whole
 from ..files import read, write
 from ..layers import Shape
-from ..parameters import Parameters, children, get_parameter, lacks_biases, parameters_of, set_parameter, walk
+from ..parameters import Parameters, children, get_parameter, lacks_biases, named, parameters_of, set_parameter, walk
 from . import halves, inputs, nested
 from .guards import TrainableLayers
 from .plans import Forward
@@ -40,7 +40,7 @@ class Network:
             raise TypeError(f"layers must be a list of layers, such as [Dense(2, 64)], got {shown(layers)}")
         self.layers: list[_layers.Layer] = []
         for number, layer in enumerate(layers):
-            _layers.unfolded(layer, f"layers[{number}]")
+            _layers.unfolded(layer, f"layers[{number}] must be a layer")
         for layer in layers:
             self.add(layer)
         self._forget_recordings()
@@ -102,7 +102,7 @@ class Network:
         known = {id(layer) for layer in self._parametrized()}
         for layer in layers:
             if id(layer) not in known:
-                raise ValueError(f"trainable_layers must be layers of this model with weights, got {layer!r}")
+                raise ValueError(f"trainable_layers must be layers of this model with weights, got {shown(layer)}")
         wanted = set(map(id, layers))
         if len(wanted) != len(layers):
             raise ValueError("trainable_layers has a layer twice: name each once")
@@ -114,7 +114,7 @@ class Network:
         """Append a layer, or those of a Sequential, and return the model. Raises TypeError for what has no forward and
         backward, ValueError for a Model, or a class made from Sequential, with layers that would not be trained."""
         self._check_thread()
-        found = _layers.unfolded(layer, "add")
+        found = _layers.unfolded(layer, "add takes a layer")
         if isinstance(layer, (Network, _layers.Sequential)):
             nested.check(found, walk([*self.layers, *found]))
         self.layers += found
@@ -137,14 +137,14 @@ class Network:
         layers = walk(self.layers)
         if len({id(layer) for layer in layers}) != len(layers):
             raise ValueError("a layer was added twice: it keeps the arrays of one place only")
-        for layer in layers:
-            _layers.unfolded(layer, "finalize")  # it may have been put into the list
+        for name, layer in named(self.layers):  # which may have been put into the list
+            _layers.unfolded(layer, f"layers[{name}] must be a layer")
         if trained:
             nested.check(self.layers, layers)
         for layer in self._parametrized():
             if lacks_biases(layer):
-                raise ValueError(f"{layer!r} has weights, but no biases: a layer with parameters must have both, and "
-                                 "dweights and dbiases after backward, or `parameters` and `gradients` by name")
+                raise ValueError(f"{shown(layer)} has weights, but no biases: a layer with parameters must have both, "
+                                 "and dweights and dbiases after backward, or `parameters` and `gradients` by name")
         given = self._input_shape if input_shape is None else _layers.as_shape("input_shape", input_shape)
         return given, inputs.through(self.layers, given, check=True)
 

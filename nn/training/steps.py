@@ -101,7 +101,7 @@ class Steps:
             return "no layer is trained"
         if not recordable(*parts):
             part = next(part for part in parts if not recordable(part))
-            return f"{shown(part)} is of a class, or has a method, of your own"
+            return f"{shown(part)} is of a class of your own, or has a method of your own"
         if not METHODS.isdisjoint(vars(model)) or not unchanged(model, *parts):
             return "a method of the model or of one of its parts was replaced"
         dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in parametrized]}
