@@ -90,7 +90,7 @@ def _train(options: argparse.Namespace) -> int:
     if options.data is not None and options.dataset != "fashion-mnist":
         raise Mistake(f"--data goes with fashion-mnist, {options.dataset} is computed")
     if options.compare and options.backend and not (options.save or options.plot):
-        raise Mistake("--compare trains on both backends; --backend then says whose model --save and --plot take, "
+        raise Mistake("--compare trains on both backends; --backend then says whose model --save and --plot use, "
                       "so give one of these")
     if options.plot and importlib.util.find_spec("matplotlib") is None:
         raise Mistake("--plot needs matplotlib: .venv/bin/pip install '.[plot]'")
@@ -137,7 +137,7 @@ def _predict(options: argparse.Namespace) -> int:
             raise Mistake(error) from error
         strange = _not_finite(X)
         if strange.any():
-            note(f"warning: {strange.sum()} of {len(X)} samples hold nan or infinity, the first is number "
+            note(f"warning: {strange.sum()} of {len(X)} samples contain nan or infinity, the first is number "
                  f"{strange.argmax() + 1}: their predictions are meaningless")
         try:
             with compiling():

@@ -67,7 +67,7 @@ An image is one sample, its rows one after the other, and must have the size of 
 is not cropped or resized, but rotated to its EXIF orientation. Transparent images are composited onto white, or onto
 black with --background 0. A model does not store how its data was scaled. Images are scaled to -1..1, as by nnjit train
 fashion-mnist; for another model, use --scale. Fashion-MNIST has light clothes on black: --scale 1 -1 inverts a black
-drawing on white or transparent ground.
+drawing on a white or transparent background.
 
 examples:
   nnjit predict spiral.npz points.csv
@@ -114,12 +114,12 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> Parse
     train.add_argument("--batch-size", type=_whole(1, MANY), metavar="N",
                        help=f"samples per step (default: {_defaults('batch_size').replace('None', 'all')})")
     train.add_argument("--learning-rate", type=_rate, metavar="X",
-                       help=f"length of Adam's steps (default: {_defaults('learning_rate')})")
+                       help=f"learning rate of Adam (default: {_defaults('learning_rate')})")
     train.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0, metavar="N",
                        help="seed of the initial weights, the points and the order of samples (default: %(default)s)")
     train.add_argument("--backend", choices=backend.TWINS,
                        help="numba: the compiled kernels (default); numpy: the same in plain NumPy; with --compare: "
-                       "whose model --save and --plot take")
+                       "whose model --save and --plot use")
     train.add_argument("--compare", action="store_true",
                        help="train on both backends from the same weights: results, and the ratio of the times")
     train.add_argument("--save", type=_output(".npz"), metavar="FILE.npz", help="write the trained model")
@@ -143,7 +143,7 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> Parse
     command("check", "check that the kernels keep their promises here (half a minute, once compiled)",
             description="Check on this machine that the kernels are right and give the same bits whatever the number\n"
             "of threads, in several Python threads and in child processes, and that models are saved and loaded.\n"
-            "The digest that it prints is the same on every machine; a report of a fault needs all it prints.")
+            "The digest that it prints is the same on every machine; a report of a fault needs all of its output.")
     bench = command("bench", "measure the kernels and whole training steps against plain NumPy, or other peers")
     bench.add_argument("--quick", action="store_true", help="fewer sizes and repeats")
     bench.add_argument("--peers", action="store_true",

@@ -78,9 +78,9 @@ def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str =
               infinite: bool = False) -> Array:
     """`values` as an array of `dtype`; without one, float32 and float64 arrays stay, the rest becomes float32.
 
-    Raises TypeError for masked arrays, for what is no array and for elements that are not real numbers, ValueError for
-    rows of different lengths and for finite numbers that `dtype` cannot hold. With `infinite`, for what a network
-    computed, these become infinity.
+    Raises TypeError for masked arrays, for anything that is not an array and for elements that are not real numbers,
+    ValueError for rows of different lengths and for finite numbers that `dtype` cannot represent. With `infinite`, for
+    what a network computed, these become infinity.
     """
     if values.__class__ is np.ndarray:  # the usual case in 0.1 us
         found: Array = values
@@ -99,7 +99,7 @@ def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str =
     narrower = found.dtype.kind == "f" and found.dtype.itemsize > dtype.itemsize
     if narrower and not infinite and (large := np.isinf(narrow) & np.isfinite(found)).any():
         place = tuple(np.argwhere(large)[0].tolist())
-        raise ValueError(f"{name} must hold numbers that {dtype} can hold, got {found[place]:g} at index "
+        raise ValueError(f"{name} must contain numbers that {dtype} can represent, got {found[place]:g} at index "
                          f"{place[0] if len(place) == 1 else place}: scale them first")
     return narrow
 
@@ -117,7 +117,7 @@ def as_plain(values: ArrayLike, name: str) -> Array:
 
 
 def as_array(values: ArrayLike, name: str) -> Array:
-    """`values` as an array. Raises TypeError for what is none, such as a dict, ValueError for ragged rows."""
+    """`values` as an array. Raises TypeError for anything else, such as a dict, ValueError for ragged rows."""
     try:
         found = np.asarray(values)
     except ValueError as error:  # NumPy's text names no argument
@@ -136,7 +136,7 @@ def _no_array(values: Any, name: str) -> TypeError:
         return TypeError(f"{name} must be a dense array, got {_shown(values)}: use .toarray()")
     remedy = ""
     if isinstance(values, Mapping):
-        remedy = ": take one of its values, or make a list of them"
+        remedy = ": use one of its values, or make a list of them"
     elif isinstance(values, Iterable) and not isinstance(values, (str, bytes)):
         remedy = ": make it a list"
     return TypeError(f"{name} must be an array, got {_shown(values)}{remedy}")
@@ -144,7 +144,7 @@ def _no_array(values: Any, name: str) -> TypeError:
 
 def _no_numbers(values: Any, found: Array, name: str) -> TypeError:
     # `found` is `values` as an array
-    wish = f"{name} must hold real numbers, got"
+    wish = f"{name} must contain real numbers, got"
     if found.dtype.kind not in "OSU":
         return TypeError(f"{wish} dtype {found.dtype}")
     wrong = _no_number(found)
@@ -166,7 +166,7 @@ def _no_numbers(values: Any, found: Array, name: str) -> TypeError:
 
 
 def _no_number(found: Array) -> tuple[tuple[int, ...], Any] | None:
-    # the first text or object that is no real number, and where it is
+    # the first text or object that is not a real number, and where it is
     for place, value in np.ndenumerate(found):
         try:
             if isinstance(value, np.ndarray):  # of one element NumPy would make a number

@@ -56,7 +56,7 @@ def optional_flag(name: str, value: Any) -> bool | None:
 
 
 def real(name: str, value: float) -> float:
-    """A real number, NaN and infinity too, as a float. Raises TypeError for what is none."""
+    """A real number, NaN and infinity too, as a float. Raises TypeError for anything else."""
     found: Any = scalar(value)
     if isinstance(found, (bool, np.timedelta64)) or not isinstance(found, (Real, Decimal)):
         raise TypeError(f"{name} must be a number, got {shown(value)}")
@@ -69,7 +69,7 @@ def real(name: str, value: float) -> float:
 
 
 def finite(name: str, value: float, below: float = math.inf) -> float:
-    """A number of at least 0 and less than `below`, as a float. Raises TypeError or ValueError for what is none."""
+    """A number of at least 0 and less than `below`, as a float. Raises TypeError or ValueError for anything else."""
     found = real(name, value)
     if not 0 <= found < below:  # false for NaN too
         limit = "finite and at least 0" if below == math.inf else f"at least 0 and below {below:g}"
@@ -78,7 +78,7 @@ def finite(name: str, value: float, below: float = math.inf) -> float:
 
 
 def positive(name: str, value: float) -> float:
-    """A finite number above 0, as a float. Raises TypeError or ValueError for what is none."""
+    """A finite number above 0, as a float. Raises TypeError or ValueError for anything else."""
     found = real(name, value)
     if not 0 < found < math.inf:
         raise ValueError(f"{name} must be finite and greater than 0, got {found}")
@@ -86,7 +86,7 @@ def positive(name: str, value: float) -> float:
 
 
 def whole(name: str, value: int, least: int = 1, most: float = math.inf) -> int:
-    """A whole number in least..most, as an int. Raises TypeError or ValueError for what is none."""
+    """A whole number in least..most, as an int. Raises TypeError or ValueError for anything else."""
     found = scalar(value)
     if not is_whole(found):
         raise TypeError(f"{name} must be a whole number, got {shown(value)}")
@@ -124,7 +124,7 @@ def generator(name: str, seed: Seed) -> np.random.Generator:
 
 def function(name: str, value: Any, takes: str, *example: Any) -> Any:
     """A function as it is, or another callable object, that can be called with such arguments; `takes` says it in
-    words. Raises TypeError for a class and for one that takes others."""
+    words. Raises TypeError for a class, and for a function that takes other arguments."""
     if isinstance(value, type):
         raise TypeError(f"{name} must not be a class, got {value.__name__}: write {value.__name__}(...)")
     try:
@@ -134,7 +134,7 @@ def function(name: str, value: Any, takes: str, *example: Any) -> Any:
     try:
         signature.bind(*example)
     except TypeError as error:
-        raise TypeError(f"{name} must take {takes}, got {shown(value)}, which does not: {error}") from error
+        raise TypeError(f"{name} must accept {takes}, got {shown(value)}, which does not: {error}") from error
     return value
 
 

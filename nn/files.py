@@ -196,20 +196,20 @@ def read_json(content: bytes, what: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{what} is damaged at byte {error.start}") from error
     except (ValueError, RecursionError) as error:  # a number of too many digits, too many brackets
-        raise ValueError(f"{what} is damaged: it holds a number or brackets of no end") from error
+        raise ValueError(f"{what} is damaged: a number in it is too long, or brackets are nested too deeply") from error
     except KeyError as error:
         raise ValueError(f"{what} is damaged: an object in it has {shown(error.args[0])} twice") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{what} is damaged: it is no object of JSON")
+        raise ValueError(f"{what} is damaged: it is not a JSON object")
     return found
 
 
 def reason(error: Exception) -> str:
     """The message of an error in one printable line; its text may come from a damaged file."""
     if isinstance(error, zipfile.BadZipFile):
-        return "it is damaged, or no npz file"
+        return "it is damaged, or not an npz file"
     if "Object arrays" in str(error):
-        return "it holds Python objects, not numbers, and loading those could run code"
+        return "it contains Python objects, not numbers, and loading them could run code"
     text = f"it lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
     text = "".join(filter(str.isprintable, " ".join(text.split())))
     return text if len(text) <= 200 else f"{text[:200]}..."
@@ -233,9 +233,9 @@ def read(path: str | os.PathLike[str], take: Callable[[dict[str, Array]], Any], 
                 arrays[name] = read_member(file, each)
         for name, values in arrays.items():
             if values.dtype.kind not in "fiub":  # strings may have size 0, and so any shape
-                raise ValueError(f"{name} must hold real numbers, got dtype {values.dtype}")
+                raise ValueError(f"{name} must contain real numbers, got dtype {values.dtype}")
         return take(arrays)
     except Exception as error:  # a damaged zip fails in a dozen ways, such as seeks to negative positions
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
-        raise ValueError(f"{os.fsdecode(path)} holds no {what}: {reason(error)}") from error
+        raise ValueError(f"{os.fsdecode(path)} contains no {what}: {reason(error)}") from error

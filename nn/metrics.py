@@ -53,7 +53,7 @@ class _Metric:
         """
         found = as_floats(outputs, name="outputs")
         if not found.size:
-            raise ValueError("accuracy of an empty batch")
+            raise ValueError("the accuracy of an empty batch is undefined")
         return self.count(self.hits(found, as_floats(y, found.dtype, "y")), found.size)
 
     def calculate_accumulated(self) -> float:
@@ -66,8 +66,8 @@ class _Metric:
 class _OfClasses(_Metric):
     def check(self, columns: int | None) -> None:
         if columns == 1:
-            raise ValueError(f"{type(self).__name__} compares the outputs of classes, got one: take BinaryAccuracy for "
-                             "a probability, RegressionAccuracy for a number")
+            raise ValueError(f"{type(self).__name__} compares the outputs of several classes, got a single output: "
+                             "use BinaryAccuracy for a probability, RegressionAccuracy for a number")
 
     def numbers(self, outputs: Outputs) -> int:
         return math.prod((sample_shape(outputs) or ())[:-1])  # a hit for each position
@@ -103,7 +103,7 @@ class Accuracy(_OfClasses):
             raise ValueError("outputs must have shape (N, C) or (N,), got ()")
         count = math.prod(scores.shape[:-1]) if scores.ndim > 1 else len(scores)
         if not count:
-            raise ValueError("accuracy of an empty batch")
+            raise ValueError("the accuracy of an empty batch is undefined")
         if scores.ndim == 1:
             labels = as_labels(y, FLOAT32)
             if labels.ndim == 2:
@@ -163,7 +163,7 @@ class TopKAccuracy(_OfClasses):
         if found.ndim < 2:
             raise ValueError(f"outputs must have shape (N, C) or (N, ..., C), got {found.shape}")
         if not found.size:
-            raise ValueError("accuracy of an empty batch")
+            raise ValueError("the accuracy of an empty batch is undefined")
         labels = as_labels(y, found.dtype, found.shape[1:])
         return self.count(self.hits(found, labels), math.prod(found.shape[:-1]))
 
@@ -233,14 +233,14 @@ class RegressionAccuracy(_Metric):
     def _compute_precision(self, y: ArrayLike) -> None:
         values = as_floats(y, FLOAT64, "y").ravel().tolist()  # exact sums: the same on every machine
         if not values:
-            raise ValueError("y must hold at least one number for RegressionAccuracy() to take its precision from")
+            raise ValueError("y must contain at least one number to compute the precision of RegressionAccuracy()")
         try:
             mean = math.fsum(values) / len(values)
             deviation = finite("their standard deviation", math.sqrt(
                 math.fsum([(value - mean) * (value - mean) for value in values]) / len(values)))
         except (OverflowError, ValueError) as error:
-            raise ValueError(f"y must be finite, and its numbers not too large, for RegressionAccuracy() to take "
-                             f"its precision from: {error}. Clean y, or give a precision") from error
+            raise ValueError("y must be finite, and its numbers not too large, to compute the precision of "
+                             f"RegressionAccuracy(): {error}. Clean y, or give a precision") from error
         magnitude = max(map(abs, values))
         if deviation <= 4 * math.ulp(magnitude):  # equal but for rounding
             deviation = magnitude or 1.0

@@ -200,7 +200,7 @@ class Accuracy(metrics._Metric):
         """The share of right predictions, which then counts in `calculate_accumulated`."""
         right = np.asarray(self.compare(predictions, y))
         if not right.size:
-            raise ValueError("accuracy of an empty batch")
+            raise ValueError("the accuracy of an empty batch is undefined")
         hits: Any = int(np.count_nonzero(right)) if right.dtype == bool else math.fsum(right.ravel().tolist())
         return self.count(hits, right.size)
 
@@ -223,7 +223,7 @@ class Accuracy_Categorical(Accuracy):
 
     def check(self, columns: int | None) -> None:
         if columns == 1 and not self.binary:
-            raise ValueError("a single output is no class number: write Accuracy_Categorical(binary=True)")
+            raise ValueError("a single output is not a class number: write Accuracy_Categorical(binary=True)")
         self._of_outputs.middle = self.middle
         self._of_outputs.check(columns)
 

@@ -85,13 +85,13 @@ def as_shares(rows: Array) -> Array:
     if wrong.any():
         place = tuple(np.argwhere(wrong)[0].tolist())
         raise ValueError(f"one-hot labels must add up to 1 in each row, got {sums[place]:g} in row "
-                         f"{place[0] if len(place) == 1 else place}: for several classes or none a sample, use "
+                         f"{place[0] if len(place) == 1 else place}: if a sample may have several classes or none, use "
                          "Sigmoid() with BinaryCrossentropy()")
     return rows
 
 
 def as_threshold(name: str, value: float) -> float:
-    """A finite number, as a float: of scores it may be negative. Raises TypeError or ValueError for what is none."""
+    """A finite number, as a float; it may be negative, for scores. Raises TypeError or ValueError for anything else."""
     found = real(name, value)
     if not math.isfinite(found):
         raise ValueError(f"{name} must be finite, got {found}")

@@ -507,7 +507,8 @@ def test_what_is_no_report_is_refused(tmp_path):
     path = tmp_path / "report.json"
     with pytest.raises(figures.Failure, match="cannot be read"):
         report.load(str(path))
-    for content, message in ((b"{\n", "it is damaged at line 2, column 1"), (b"[]", "it is damaged: it is no object"),
+    for content, message in ((b"{\n", "it is damaged at line 2, column 1"),
+                             (b"[]", "it is damaged: it is not a JSON object"),
                              (b"\xff{}", "it is damaged at byte 0"), (b'{"rows": []}', "it must have 'machine'"),
                              (b'{"rows": [], "rows": [1]}', "it is damaged: an object in it has 'rows' twice"),
                              (b"PK\3\4" * 9, "it is damaged at line 1, column 1")):

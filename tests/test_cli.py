@@ -185,7 +185,7 @@ def test_fashion_mnist_from_a_folder(tmp_path, capsys):
     assert float(re.search(r"no weight differs by more than (\S+)", out)[1]) < 1e-4
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(b"hello")
     assert cli.main(["train", "fashion-mnist", "--data", str(tmp_path)]) == 2
-    assert re.fullmatch(r"nnjit: error: .*t10k-labels-idx1-ubyte: no IDX file, .*\n", capsys.readouterr().err)
+    assert re.fullmatch(r"nnjit: error: .*t10k-labels-idx1-ubyte: not an IDX file: .*\n", capsys.readouterr().err)
 
 
 @pytest.mark.skipif(not datasets.DEBIAN_FOLDER.is_dir(), reason="needs Debian's package dataset-fashion-mnist")

@@ -135,16 +135,16 @@ def test_an_idx_file_without_elements(tmp_path, shape):
 
 
 @pytest.mark.parametrize("content, text", [
-    (b"", "no IDX file, it begins with ''"),
-    (b"\0\0\x08", "no IDX file, it begins with '000008'"),
-    (b"\0\1\x08\1" + bytes(4), "no IDX file, it begins with '00010801'"),
-    (b"\x93NUMPY", "no IDX file, it begins with '934e554d'"),
+    (b"", "not an IDX file: it begins with ''"),
+    (b"\0\0\x08", "not an IDX file: it begins with '000008'"),
+    (b"\0\1\x08\1" + bytes(4), "not an IDX file: it begins with '00010801'"),
+    (b"\x93NUMPY", "not an IDX file: it begins with '934e554d'"),
     (b"\0\0\x0a\1" + bytes(4), "elements of type 0x0a, which must be 0x08, 0x09, 0x0b, 0x0c, 0x0d or 0x0e"),
     (b"\0\0\x08\0\5", "0 dimensions, which must be 1 to 64"),
     (b"\0\0\x08\x41" + bytes(260), "65 dimensions, which must be 1 to 64"),
     (b"\0\0\x08\2" + bytes(7), "the file ends within its header"),
-    (b"\0\0\x0e\1\0\0\0\2" + bytes(15), "promises 16 bytes of data, the file holds 15"),
-    (b"\0\0\x0d\1\0\0\0\2" + bytes(9), "promises 8 bytes of data, the file holds more"),
+    (b"\0\0\x0e\1\0\0\0\2" + bytes(15), "promises 16 bytes of data, but the file has 15"),
+    (b"\0\0\x0d\1\0\0\0\2" + bytes(9), "promises 8 bytes of data, but the file has more"),
     (b"\0\0\x08\1\x40\0\0\1", "promises more than 1073741824 bytes of data"),
     (b"\0\0\x0e\1\x08\0\0\1", "promises more than 1073741824 bytes of data"),
     (b"\0\0\x0e\4" + bytes(4) + b"\x40\0\0\0" * 3, "promises more than 1073741824 bytes of data"),
@@ -293,11 +293,11 @@ HEADER = bytes((0, 0, 8, 3)) + (5).to_bytes(4, "big") + (28).to_bytes(4, "big") 
 
 
 @pytest.mark.parametrize("content, text", [
-    (b"P5 28 28 255 " + bytes(100), "no IDX file, it begins with '50352032'"),
-    (idx(np.zeros((5, 28, 28)), 13, ">f4"), "must hold uint8 in 3 dimensions, got float32 in 3$"),
-    (idx(np.zeros(5)), "must hold uint8 in 3 dimensions, got uint8 in 1"),
-    (HEADER + bytes(3919), "promises 3920 bytes of data, the file holds 3919"),
-    (HEADER[:4] + (1 << 20).to_bytes(4, "big") + (28).to_bytes(4, "big") * 2, "promises 822083584 bytes.*holds 0"),
+    (b"P5 28 28 255 " + bytes(100), "not an IDX file: it begins with '50352032'"),
+    (idx(np.zeros((5, 28, 28)), 13, ">f4"), "must contain uint8 in 3 dimensions, got float32 in 3$"),
+    (idx(np.zeros(5)), "must contain uint8 in 3 dimensions, got uint8 in 1"),
+    (HEADER + bytes(3919), "promises 3920 bytes of data, but the file has 3919"),
+    (HEADER[:4] + (1 << 20).to_bytes(4, "big") + (28).to_bytes(4, "big") * 2, "promises 822083584 bytes.*has 0"),
 ])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_damaged_files_are_named(tmp_path, content, text, zipped):
@@ -323,7 +323,7 @@ def test_a_lying_header_takes_no_memory(tmp_path):
     path = tmp_path / NAMES[0]
     path.write_bytes(HEADER[:4] + (1 << 20).to_bytes(4, "big") + (28).to_bytes(4, "big") * 2 + bytes(100))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ValueError, match="holds 100"):
+    with pytest.raises(ValueError, match="has 100"):
         datasets.load_idx(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB; promised are 800 MB
 
@@ -331,7 +331,7 @@ def test_a_lying_header_takes_no_memory(tmp_path):
 def test_counts_and_labels_that_do_not_fit(tmp_path):
     arrays = small_set()
     write(tmp_path, {**arrays, NAMES[1]: np.zeros(4)})
-    with pytest.raises(ValueError, match=f"{NAMES[0]}.gz holds 5 images but .*{NAMES[1]}.gz 4 labels"):
+    with pytest.raises(ValueError, match=f"{NAMES[0]}.gz has 5 images, but .*{NAMES[1]}.gz has 4 labels"):
         datasets.fashion_mnist(tmp_path)
     write(tmp_path, {**arrays, NAMES[3]: np.array([1, 10, 2])})
     with pytest.raises(ValueError, match=f"{NAMES[3]}.gz: labels must lie in 0..9, got 10"):

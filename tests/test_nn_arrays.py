@@ -87,7 +87,7 @@ def refused(entries, make, text):
     (lambda: map(float, [1, 0, 1]), "must be an array, got map: make it a list"),
     (lambda: {1.0, 0.0}, "must be an array, got set: make it a list"),
     (lambda: {0: 1.0, 1: 2.0}.values(), "must be an array, got dict_values: make it a list"),
-    (lambda: {0: 1.0, 1: 2.0}, "must be an array, got dict: take one of its values, or make a list of them"),
+    (lambda: {0: 1.0, 1: 2.0}, "must be an array, got dict: use one of its values, or make a list of them"),
     (lambda: "data.csv", "must be an array, got 'data.csv'"),
     (lambda: len, "must be an array, got builtin_function_or_method")))
 def test_what_is_no_array(make, text):
@@ -105,7 +105,7 @@ def test_sparse_matrices(kind):
     sparse = needs("scipy.sparse")
     for entries in (ENTRIES, SPLITS):
         refused(entries, lambda: getattr(sparse, kind)(GRID), rf"must be a dense array, got {kind}: use \.toarray\(\)")
-    with pytest.raises(TypeError, match="X must hold real numbers, got csr_array at index 0"):
+    with pytest.raises(TypeError, match="X must contain real numbers, got csr_array at index 0"):
         network().predict([sparse.csr_array(GRID)] * 2)
 
 
@@ -125,13 +125,13 @@ NUMBERS = {name: calls[:1] for name, calls in ENTRIES.items() if name not in ("o
     (lambda: np.full((3, 2), np.datetime64("2020-01-01")), r"dtype datetime64\[D\]"),
 ))
 def test_arrays_that_hold_no_numbers(make, text):
-    refused(NUMBERS, make, f"must hold real numbers, got {text}")
+    refused(NUMBERS, make, f"must contain real numbers, got {text}")
 
 
 def test_text_among_numbers():
     entries = {name: calls for name, calls in NUMBERS.items() if name != "labels"}
-    refused(entries, lambda: [["1", "cat"]] * 3, r"must hold real numbers, got 'cat' at index \(0, 1\)")
-    refused(entries, lambda: np.array([[1, "x" * 99]] * 3, object), rf"must hold real numbers, got '{'x' * 40}' .*")
+    refused(entries, lambda: [["1", "cat"]] * 3, r"must contain real numbers, got 'cat' at index \(0, 1\)")
+    refused(entries, lambda: np.array([[1, "x" * 99]] * 3, object), rf"must contain real numbers, got '{'x' * 40}' .*")
 
 
 def test_what_the_remedies_say_works():
@@ -151,16 +151,16 @@ def test_tables_of_pandas():
     pandas = needs("pandas")
     table = pandas.DataFrame({"a": [1.0, 2, 3], "b": ["x", "y", "z"], 7: [4, 5, None], "d": [True, False, True]})
     for call in (network().predict, nn.preparation.StandardScaler().fit):
-        with pytest.raises(TypeError, match="X must hold real numbers, got 'x' in column 'b': encode or leave out 'b'"):
+        with pytest.raises(TypeError, match="X must contain real numbers, got 'x' in column 'b': encode or leave"):
             call(table)
         with pytest.raises(TypeError, match=r"got date in column 8: encode or leave out 8, 'b', 0, 1, 2, \.\.\.$"):
             call(table.assign(**{"8": datetime.date(2020, 1, 1)}).rename(columns={"8": 8})[["a", 8, "b"]].join(
                 pandas.DataFrame([["u"] * 4] * 3)))
-    with pytest.raises(TypeError, match=r"X must hold real numbers, got dtype object: use \.astype\(float\)"):
+    with pytest.raises(TypeError, match=r"X must contain real numbers, got dtype object: use \.astype\(float\)"):
         network().predict(table[["a", "d"]])
     model = network()
     np.testing.assert_array_equal(model.predict(table[["a", 7]][:2]), model.predict([[1, 4], [2, 5]]))
-    with pytest.raises(TypeError, match="sample_weight must hold real numbers, got NAType at index 1"):
+    with pytest.raises(TypeError, match="sample_weight must contain real numbers, got NAType at index 1"):
         network().train(GRID, CLASSES, sample_weight=pandas.array([True, None, False], dtype="boolean"))
     whole = pandas.DataFrame({"a": pandas.array([1, None, 3], dtype="Int64")})
     assert np.isnan(nn.preparation.StandardScaler().fit_transform(whole.astype(float))[1, 0])
@@ -209,8 +209,8 @@ def test_data_beyond_float32_is_named(huge):
         with pytest.raises(ValueError) as caught:
             call()
         shown = huge if name != "sample_weight" else abs(huge)
-        assert str(caught.value) == (f"{name} must hold numbers that float32 can hold, got {float(shown):g} at index "
-                                     f"{place}: scale them first"), name
+        assert str(caught.value) == (f"{name} must contain numbers that float32 can represent, got {float(shown):g} at "
+                                     f"index {place}: scale them first"), name
 
 
 def test_what_layers_hand_on_becomes_infinity_beyond_float32():

@@ -200,7 +200,7 @@ def test_a_log_of_trainings_with_other_figures(tmp_path):
             model.train(X, Y, validation_data=(X, Y), callback=each)
     assert other.read_bytes() == before
     other.write_text("my notes\n")
-    with pytest.raises(ValueError, match="b.csv is no log of a training: its first line must begin with 'epoch'"):
+    with pytest.raises(ValueError, match="b.csv is not the log of a training: its first line must begin with 'epoch'"):
         model.train(X, Y, callback=CSVLog(model, other, append=True))
     assert other.read_text() == "my notes\n"
 

@@ -302,12 +302,12 @@ def test_names_of_parts():
 
 
 MISTAKES = [
-    (lambda: nn.Residual(), "Residual needs a layer at least"),
-    (lambda: nn.Parallel(), "Parallel needs a branch at least"),
+    (lambda: nn.Residual(), "Residual needs at least one layer"),
+    (lambda: nn.Parallel(), "Parallel needs at least one branch"),
     (lambda: nn.Parallel(dense(2, 2), join="sum"), "join must be 'concatenate', 'add' or 'multiply', got 'sum'"),
     (lambda: nn.Residual(dense(2, 2), activation="gelu"), "must be None, 'relu', 'sigmoid', 'tanh' or a layer"),
     (lambda: shaped(nn.Residual(dense(4, 5))), r"body that gives \(5,\) and a shortcut that gives \(4,\): give"),
-    (lambda: shaped(nn.Residual(dense(3, 3))), r"must take 4 inputs, not 3"),
+    (lambda: shaped(nn.Residual(dense(3, 3))), r"must have 4 inputs, not 3"),
     (lambda: shaped(nn.Parallel(dense(4, 5), nn.Identity(), join="add")), r"give different shapes.*add needs the same"),
     (lambda: nn.Residual(dense(4, 5)).forward(np.ones((2, 4))), r"gives \(2, 5\) and a shortcut that gives \(2, 4\)"),
     (lambda: nn.Parallel(dense(4, 5), nn.Identity(), join="add").forward(np.ones((2, 4))), "needs the same"),

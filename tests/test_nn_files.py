@@ -66,7 +66,7 @@ def measured():
 WRONG = (None, True, 7, -1, 0.5, 10**400, float("nan"), "", "x", [], ["x"], [None, 1], {}, {"x": 1}, {"class": 7},
          {"class": []}, {"class": "Dense"}, {"class": "Huber"}, {"class": "Cosine", "rate": 1},
          json.loads("[" * 100 + "]" * 100), faults.LEFT_OUT)
-UNFIT = re.compile(r"one for each layer|must take \d+ inputs|the file lacks|gives other")  # said of another place
+UNFIT = re.compile(r"one for each layer|must have \d+ inputs|the file lacks|gives other")  # said of another place
 
 
 @pytest.mark.parametrize("build", (branched, measured))

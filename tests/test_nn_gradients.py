@@ -542,7 +542,7 @@ def test_a_layer_that_computes_in_float32():
     ({"X": X[:, :2]}, ValueError, r"X must have shape \(samples, 4\) for Dense\(4, 3\), got \(12, 2\)"),
     ({"X": X[:5]}, ValueError, "X and y must have the same length, got 5 and 12"),
     ({"X": X[:0], "y": SHARES[:0]}, ValueError, "the checked data is empty"),
-    ({"X": [["a"]]}, TypeError, "X must hold real numbers"),
+    ({"X": [["a"]]}, TypeError, "X must contain real numbers"),
     ({"y": SHARES[:, :2]}, ValueError, r"y must have shape \(12, 3\), got \(12, 2\)"),
     ({"model": nn.Model}, TypeError, "model must be an nn.Model, got <class"),
     ({"model": nn.Model()}, RuntimeError, "the model has no loss"),

@@ -129,7 +129,7 @@ def test_what_is_missing_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="file"):
         datasets.image_folder(tmp_path / "file")
-    with pytest.raises(FileNotFoundError, match="has no subfolders: it must hold one for each label"):
+    with pytest.raises(FileNotFoundError, match="has no subfolders: it must have one for each label"):
         datasets.image_folder(tmp_path)
     save(tmp_path / "cat" / "1.png", grey())
     (tmp_path / "dog").mkdir()
@@ -149,14 +149,14 @@ def cut(path):
 
 
 @pytest.mark.parametrize("name, content, text", [
-    ("a.png", lambda path: b"hello", "it is damaged, or no PNG image"),
-    ("a.gif", lambda path: b"", "it is damaged, or no GIF image"),
+    ("a.png", lambda path: b"hello", "it is damaged, or not a PNG image"),
+    ("a.gif", lambda path: b"", "it is damaged, or not a GIF image"),
     ("a.png", lambda path: png(5, 3), "truncated|damaged|broken"),
     ("a.bmp", cut, "truncated"),
     ("a.tiff", cut, "."),
     ("a.png", lambda path: png(10000, 10000), "exceeds limit of 89478485 pixels"),  # of which Pillow only warns
     ("a.png", lambda path: png(20000, 20000), "exceeds limit of 178956970 pixels"),
-    ("a.png", lambda path: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 3\n", "it is damaged, or no PNG image"),
+    ("a.png", lambda path: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 3\n", "it is damaged, or not a PNG image"),
 ])
 def test_files_that_do_harm_are_named(tmp_path, name, content, text):
     save(tmp_path / "cat" / "0.png", grey())

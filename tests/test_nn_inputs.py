@@ -59,10 +59,10 @@ def test_a_sample_may_be_a_single_number(given):
 
 
 @pytest.mark.parametrize("wrong, error, text", (
-    *[(wrong, TypeError, "must be a whole number or several")
+    *[(wrong, TypeError, "must be a whole number or a tuple")
       for wrong in (True, 2.5, "a", (2, "a"), (2, None), {}, {2}, np.array([4, 4]), (2, True), [[4, 4]], 1j)],
-    *[(wrong, ValueError, "must be of numbers of at least 1") for wrong in (0, -1, (4, 0), [-4])],
-    *[(wrong, ValueError, "must be of at most 63 numbers with a product below 2")
+    *[(wrong, ValueError, "must have sizes of at least 1") for wrong in (0, -1, (4, 0), [-4])],
+    *[(wrong, ValueError, "must have at most 63 sizes with a product below 2")
       for wrong in ((1,) * 64, 2**63, (2**32, 2**31), (10**5000,))]))
 @pytest.mark.parametrize("kind", (nn.Model, nnfs.Model))
 def test_what_is_no_shape_is_named(kind, wrong, error, text):
@@ -75,13 +75,13 @@ def test_what_is_no_shape_is_named(kind, wrong, error, text):
 
 
 @pytest.mark.parametrize("layers, shape, text", (
-    ([dense(16)], 5, r"layer 1, Dense\(16, 3\), must take 5 inputs, not 16"),
-    ([dense(16)], (4, 4), r"layer 1, Dense\(16, 3\), must take samples of shape \(4, 4\), not 16 inputs: add Flatten"),
-    ([nn.Input((4, 4)), nn.Flatten(), dense(16)], 16, r"layer 1, Input.*, must take samples of shape \(16,\), not "),
-    ([nn.Flatten(), dense(16)], (4, 5), r"layer 2, Dense\(16, 3\), must take 20 inputs, not 16"),
-    ([nn.Residual(dense(16, 16)), dense(16)], 5, r"layer 1, Residual.*, layer 1, Dense.*, must take 5 inputs, not 16"),
+    ([dense(16)], 5, r"layer 1, Dense\(16, 3\), must have 5 inputs, not 16"),
+    ([dense(16)], (4, 4), r"layer 1, Dense\(16, 3\), must accept samples of shape \(4, 4\), not 16 inputs: add"),
+    ([nn.Input((4, 4)), nn.Flatten(), dense(16)], 16, r"layer 1, Input.*, must accept samples of shape \(16,\), not "),
+    ([nn.Flatten(), dense(16)], (4, 5), r"layer 2, Dense\(16, 3\), must have 20 inputs, not 16"),
+    ([nn.Residual(dense(16, 16)), dense(16)], 5, r"layer 1, Residual.*, layer 1, Dense.*, must have 5 inputs, not 16"),
     ([nn.Residual(dense(16, 16), shortcut=nn.Dropout(0.1))], (2, 16), r"layer 1, Residual.*, layer 1, Dense"),
-    ([nn.Parallel(dense(16, 2), nn.Identity()), dense(18)], 5, r"layer 1, Parallel.*must take 5 inputs, not 16"),
+    ([nn.Parallel(dense(16, 2), nn.Identity()), dense(18)], 5, r"layer 1, Parallel.*must have 5 inputs, not 16"),
     ([nn.Softmax()], 1, r"layer 1, Softmax\(\), of a single output is always 1")))
 def test_a_shape_that_layers_do_not_take_is_named_with_the_layer(layers, shape, text):
     model = nn.Model(layers)
@@ -93,7 +93,7 @@ def test_a_shape_that_layers_do_not_take_is_named_with_the_layer(layers, shape, 
 
 def test_layers_that_do_not_fit_each_other_do_not_blame_the_shape():
     for shape in (16, 5, (4, 4), None):
-        with pytest.raises(ValueError, match=r"^layer 2, Dense\(4, 3\), must take 5 inputs, not 4$"):
+        with pytest.raises(ValueError, match=r"^layer 2, Dense\(4, 3\), must have 5 inputs, not 4$"):
             nn.Model([dense(16, 5), dense(4)]).finalize(shape)
 
 
@@ -190,15 +190,15 @@ def test_a_file_without_a_shape_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("wrong, text", (
-    (True, "input_shape must be a whole number or several, got True"), ("a", "input_shape must be"),
-    ([4, 2.5], "input_shape must be a whole number"), ([4, -4], "input_shape must be of numbers of at least 1"),
-    ({"class": "Dense"}, "input_shape must be"), ([10**400], "input_shape must be of at most"),
+    (True, "input_shape must be a whole number or a tuple of them, got True"), ("a", "input_shape must be"),
+    ([4, 2.5], "input_shape must be a whole number"), ([4, -4], "input_shape must have sizes of at least 1"),
+    ({"class": "Dense"}, "input_shape must be"), ([10**400], "input_shape must have at most"),
     ([1] * 10**5, "at most 63"),
     ([5, 4], r"input_shape \(5, 4\) does not fit: layer 2, Dense\(16, 3\)")))
 def test_a_wrong_shape_in_a_file_is_named(tmp_path, wrong, text):
     network(nn.Flatten(), dense(16), input_shape=(4, 4)).save(tmp_path / "m.npz")
     rewritten(tmp_path / "m.npz", lambda description: description.update(input_shape=wrong))
-    with pytest.raises(ValueError, match=f"m.npz holds no model: .*{text}"):
+    with pytest.raises(ValueError, match=f"m.npz contains no model: .*{text}"):
         nn.Model.load(tmp_path / "m.npz")
 
 
@@ -287,7 +287,7 @@ class Table:
     def prepare(self, inputs, name="inputs"):
         found = np.asarray(inputs)
         if found.dtype.kind not in "iu":
-            raise TypeError(f"{name} must hold whole numbers, got dtype {found.dtype}")
+            raise TypeError(f"{name} must contain whole numbers, got dtype {found.dtype}")
         if found.size and not 0 <= found.min() <= found.max() < len(self.table):
             raise ValueError(f"{name} must lie in 0..{len(self.table) - 1}, got {found.max()}")
         return found.astype(np.int64)
@@ -373,7 +373,7 @@ def test_a_wrong_gradient_of_such_a_layer_is_found(first, monkeypatch):
 def test_wrong_numbers_are_named(first):
     model = network(*FIRST[first](), dense(5))
     for wrong, error, text in ((NUMBERS + 1, ValueError, "X must lie in 0..9, got 10"),
-                               (NUMBERS * 1.0, TypeError, "X must hold whole numbers, got dtype float64")):
+                               (NUMBERS * 1.0, TypeError, "X must contain whole numbers, got dtype float64")):
         for call in (lambda: model.train(wrong, LABELS), lambda: model.evaluate(wrong, LABELS),
                      lambda: model.predict(wrong), lambda: model.forward(wrong),
                      lambda: nn.check_gradients(model, wrong, LABELS, verbose=False)):

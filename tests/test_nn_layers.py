@@ -343,12 +343,12 @@ def test_input_passes_on_what_fits():
 
 
 @pytest.mark.parametrize("make, error, text", (
-    (lambda: nn.Input(0), ValueError, "shape must be of numbers of at least 1, got 0"),
-    (lambda: nn.Input((3, -1)), ValueError, r"shape must be of numbers of at least 1, got \(3, -1\)"),
-    (lambda: nn.Input([1] * 64), ValueError, "shape must be of at most 63 numbers with a product below 2.63, got .1"),
-    (lambda: nn.Input((2**32, 2**31)), ValueError, "shape must be of at most 63 numbers with a product below 2.63"),
-    (lambda: nn.Input(2.5), TypeError, "shape must be a whole number or several, got 2.5"),
-    (lambda: nn.Input((3, True)), TypeError, r"shape must be a whole number or several, got \(3, True\)"),
+    (lambda: nn.Input(0), ValueError, "shape must have sizes of at least 1, got 0"),
+    (lambda: nn.Input((3, -1)), ValueError, r"shape must have sizes of at least 1, got \(3, -1\)"),
+    (lambda: nn.Input([1] * 64), ValueError, "shape must have at most 63 sizes with a product below 2.63, got .1"),
+    (lambda: nn.Input((2**32, 2**31)), ValueError, "shape must have at most 63 sizes with a product below 2.63"),
+    (lambda: nn.Input(2.5), TypeError, "shape must be a whole number or a tuple of them, got 2.5"),
+    (lambda: nn.Input((3, True)), TypeError, r"shape must be a whole number or a tuple of them, got \(3, True\)"),
     (lambda: nn.Input((4, 5)).forward(np.ones((3, 20))), ValueError,
      r"inputs must have shape \(samples, 4, 5\), got \(3, 20\)"),
     (lambda: nn.Input(3).forward(1.0), ValueError, r"inputs must have shape \(samples, 3\), got \(\)"),
@@ -363,7 +363,7 @@ def test_the_width_behind_input_is_known():
         model = nn.Model()
         for layer in (first, *([nn.Flatten()] if len(first.shape) == 2 else []), nn.Dense(11, 2)):
             model.add(layer)
-        with pytest.raises(ValueError, match=r"Dense\(11, 2\), must take 12 inputs, not 11"):
+        with pytest.raises(ValueError, match=r"Dense\(11, 2\), must have 12 inputs, not 11"):
             model.finalize()
 
 

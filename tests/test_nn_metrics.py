@@ -126,14 +126,14 @@ def test_k_is_a_number_of_classes(k, error, text):
 
 
 @pytest.mark.parametrize("outputs, y, error, text", [
-    (np.empty((0, 3)), np.empty(0, int), ValueError, "accuracy of an empty batch"),
+    (np.empty((0, 3)), np.empty(0, int), ValueError, "the accuracy of an empty batch is undefined"),
     ([0, 1], [0, 1], ValueError, r"outputs must have shape \(N, C\) or \(N, ..., C\), got \(2,\)"),
     (np.eye(3), [0, 1], ValueError, r"labels must have shape \(3,\) or \(3, 3\), got \(2,\)"),
     (np.eye(3), np.eye(3, 4), ValueError, r"labels must have shape \(3,\) or \(3, 3\), got \(3, 4\)"),
     (np.eye(3), [0, 1, 3], ValueError, "labels must lie in 0..2, got 3 at index 2"),
     (np.eye(3), [0, -1, 2], ValueError, "labels must lie in 0..2, got -1 at index 1"),
     (np.eye(3), [0.0, 1.0, np.nan], ValueError, "labels must be whole numbers, got nan at index 2"),
-    (np.eye(3) * 1j, [0, 1, 2], TypeError, "outputs must hold real numbers"),
+    (np.eye(3) * 1j, [0, 1, 2], TypeError, "outputs must contain real numbers"),
 ])
 def test_mistakes_are_named_and_count_nothing(outputs, y, error, text):
     accuracy = nn.TopKAccuracy(2)
@@ -192,7 +192,7 @@ def test_a_metric_in_a_model_is_that_of_what_it_predicts(twin, name, make, outpu
     metric = make()
     classes, binary = isinstance(metric, (nn.Accuracy, nn.TopKAccuracy)), isinstance(metric, nn.BinaryAccuracy)
     if classes and outputs == 1 or binary and metric.threshold is None and name in SEVERAL[1:3]:
-        with pytest.raises(ValueError, match="compares the outputs of classes, got one: take BinaryAccuracy" if classes
+        with pytest.raises(ValueError, match="compares the outputs of several classes, got a single" if classes
                            else r"BinaryAccuracy\(\) needs a threshold .*: use Accuracy\(\)"):
             ending(name, outputs, metric)
         return
@@ -235,7 +235,7 @@ def test_a_threshold_may_be_that_of_scores():
 @pytest.mark.parametrize("make", (nn.Accuracy, lambda: nn.TopKAccuracy(1)))
 def test_accuracy_of_classes_refuses_a_single_output(make):
     for outputs in (np.ones((3, 1)), np.ones((3, 1), np.float32)):
-        with pytest.raises(ValueError, match="Accuracy compares the outputs of classes, got one: take BinaryAccuracy"):
+        with pytest.raises(ValueError, match="Accuracy compares the outputs of several classes, got a single"):
             make().calculate(outputs, np.zeros(3, int))
 
 
@@ -322,5 +322,5 @@ def test_a_deviation_is_still_what_decides():
 
 @pytest.mark.parametrize("make", (nn.RegressionAccuracy, nnfs.Accuracy_Regression))
 def test_no_targets_give_no_precision(make):
-    with pytest.raises(ValueError, match="y must hold at least one number"):
+    with pytest.raises(ValueError, match="y must contain at least one number"):
         make().prepare(np.empty((0, 1)))

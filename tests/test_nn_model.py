@@ -627,14 +627,14 @@ def test_a_class_is_no_schedule():
 
 
 def test_text_as_targets_names_the_encoder():
-    with pytest.raises(TypeError, match="y must hold real numbers, got 'no' at index 1: encode text with nn.prep"):
+    with pytest.raises(TypeError, match="y must contain real numbers, got 'no' at index 1: encode text with nn.prep"):
         nn.BinaryCrossentropy().forward([[0.5], [0.5]], ["0", "no"])
 
 
 def test_what_finalize_finds():
     with pytest.raises(ValueError, match="no layers"):
         build()
-    with pytest.raises(ValueError, match=r"layer 3, Dense\(4, 3\), must take 5 inputs, not 4"):
+    with pytest.raises(ValueError, match=r"layer 3, Dense\(4, 3\), must have 5 inputs, not 4"):
         build(nn.Dense(2, 5), nn.ReLU(), nn.Dense(4, 3))
     layer = nn.Dense(2, 2)
     with pytest.raises(ValueError, match="added twice"):
@@ -655,7 +655,7 @@ GIVEN = {  # by what a layer of 3 outputs gives
                       lambda: nn.Dense(3, 3, activation="tanh"))}
 INSTEAD = {  # of a loss: what it takes, and what to write where something else stands
     nn.CategoricalCrossentropy: ("probabilities of classes", {
-        "a probability for each output": "write Softmax() in place of {} for one class a sample, or use "
+        "a probability for each output": "write Softmax() in place of {} for one class per sample, or use "
                                          "BinaryCrossentropy() for several labels",
         "log-probabilities": "use NegativeLogLikelihood()",
         "other numbers": "add Softmax() as the last layer, or use SoftmaxCategoricalCrossentropy()"}),
@@ -664,17 +664,17 @@ INSTEAD = {  # of a loss: what it takes, and what to write where something else 
         "other numbers": "add Sigmoid() as the last layer, or use SigmoidBinaryCrossentropy()"}),
     nn.NegativeLogLikelihood: ("log-probabilities", {
         "probabilities of classes": "write LogSoftmax() in place of {}, or use CategoricalCrossentropy()",
-        "a probability for each output": "write LogSoftmax() in place of {} for one class a sample, or use "
+        "a probability for each output": "write LogSoftmax() in place of {} for one class per sample, or use "
                                          "BinaryCrossentropy() for several labels",
         "other numbers": "add LogSoftmax() as the last layer, or use SoftmaxCategoricalCrossentropy()"}),
     nn.SoftmaxCategoricalCrossentropy: ("scores", {
         "probabilities of classes": "leave {} out, or use CategoricalCrossentropy()",
-        "a probability for each output": "leave {} out for one class a sample, or use BinaryCrossentropy() for "
+        "a probability for each output": "leave {} out for one class per sample, or use BinaryCrossentropy() for "
                                          "several labels",
         "log-probabilities": "leave LogSoftmax() out, or use NegativeLogLikelihood()"}),
     nn.SigmoidBinaryCrossentropy: ("scores", {
         "probabilities of classes": "leave {} out for several labels, or use CategoricalCrossentropy() for one class "
-                                    "a sample",
+                                    "per sample",
         "a probability for each output": "leave {} out, or use BinaryCrossentropy()",
         "log-probabilities": "leave LogSoftmax() out, or use NegativeLogLikelihood()"})}
 
@@ -725,7 +725,7 @@ def test_nothing_is_dropped_of_probabilities(dropout, loss, last):
     (nn.BinaryCrossentropy, lambda: nn.Dense(3, 3, activation="sigmoid"))))
 def test_nothing_stands_between_layers_that_are_joined(loss, last, behind):
     last, layer = last(), behind()
-    text = (f"{layer!r} behind {last!r} does nothing, but keeps {loss.__name__} from being joined with it: leave "
+    text = (f"{layer!r} after {last!r} does nothing, but keeps {loss.__name__} from being joined with it: leave "
             f"{layer!r} out")
     for rest in ((layer,), (layer, nn.Linear())):
         with pytest.raises(ValueError, match=re.escape(text)):
@@ -1030,7 +1030,7 @@ def test_what_is_trained_may_be_held_by_others(spiral):
     (np.ones((2, 2)), [0.0, 0.5], ValueError, "labels must be whole numbers, got 0.5 at index 1"),
     (np.ones((2, 2)), np.ones((2, 4)), ValueError, r"y must have shape \(2,\) or \(2, 3\), got \(2, 4\)"),
     (np.ones((2, 2)), [[1], [3]], ValueError, "labels must lie in 0..2, got 3 at index 1: class numbers count from 0"),
-    (np.ones((2, 2), complex), [0, 1], TypeError, "X must hold real numbers, got dtype complex128"),
+    (np.ones((2, 2), complex), [0, 1], TypeError, "X must contain real numbers, got dtype complex128"),
     ([[1, 2], [3]], [0, 1], ValueError, "inhomogeneous"),
 ])
 def test_errors_name_what_is_wrong_and_nothing_is_trained(X, y, error, text):
@@ -1047,7 +1047,7 @@ def test_errors_name_what_is_wrong_and_nothing_is_trained(X, y, error, text):
 
 @pytest.mark.parametrize("layers, wish", (
     ((nn.Input((4, 4)), nn.Flatten(), nn.Dense(16, 3)), r"\(samples, 4, 4\) for Input\(\(4, 4\)\)"),
-    ((nn.Flatten(), nn.Dense(16, 3)), r"\(samples, ...\) with 16 elements a sample for Dense\(16, 3\)"),
+    ((nn.Flatten(), nn.Dense(16, 3)), r"\(samples, ...\) with 16 elements per sample for Dense\(16, 3\)"),
     ((nn.Input(16), nn.Dense(16, 3)), r"\(samples, 16\) for Input\(16\)")))
 def test_inputs_of_another_shape_are_named_before_anything_is_trained(twin, layers, wish):
     model = build(*layers, nn.Softmax())
@@ -1066,7 +1066,7 @@ def test_inputs_of_another_shape_are_named_before_anything_is_trained(twin, laye
 @pytest.mark.parametrize("weights, error, text", (
     ([1], ValueError, r"sample_weight must have shape \(2,\), got \(1,\)"),
     ([1, -1], ValueError, "sample_weight must be finite and at least 0, got -1"),
-    (["a", "b"], TypeError, "sample_weight must hold real numbers")))
+    (["a", "b"], TypeError, "sample_weight must contain real numbers")))
 def test_weights_of_the_validation_are_named_as_such(weights, error, text):
     with pytest.raises(error, match=f"^validation_data: {text}"):
         small().train(np.ones((2, 2)), [0, 1], validation_data=(np.ones((2, 2)), [0, 1], weights))
@@ -1080,7 +1080,7 @@ def test_what_is_no_validation_data_is_named(value, found):
     with pytest.raises(TypeError, match=rf"validation_data must be \(X, y\) or \(X, y, sample_weight\), got {found}"):
         model.train(np.ones((2, 2)), [0, 1], validation_data=value)
     if isinstance(value, float):
-        with pytest.raises(TypeError, match="to hold a share of the samples out, use nn.preparation.train_test_split"):
+        with pytest.raises(TypeError, match="to hold out a share of the samples, use nn.preparation.train_test_split"):
             model.train(np.ones((2, 2)), [0, 1], validation_data=value)
 
 
@@ -1375,10 +1375,10 @@ def test_files_that_are_no_parameters(tmp_path, monkeypatch):
     np.savez("objects.npz", **{name: np.array([Bomb()], object) for name in names})
     build(nn.Dense(2, 8), nn.Dense(8, 3), nn.Softmax()).save_parameters("shape.npz")
     for name in (*files, "array.npy", "other.npz", "objects.npz", "shape.npz"):
-        with pytest.raises(ValueError, match=f"{name} holds no parameters of this model: "):
+        with pytest.raises(ValueError, match=f"{name} contains no parameters of this model: "):
             model.load_parameters(name)
         assert bits(model) == before
-    with pytest.raises(ValueError, match="it is damaged, or no npz file$"):  # not NumPy's advice to allow pickles
+    with pytest.raises(ValueError, match="it is damaged, or not an npz file$"):  # not NumPy's advice to allow pickles
         model.load_parameters("text.npz")
     assert not os.path.exists("bomb")
     with pytest.raises(FileNotFoundError):

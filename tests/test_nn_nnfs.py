@@ -528,7 +528,7 @@ def test_defect_4_files_are_small_and_run_nothing(tmp_path):
 
     (tmp_path / "trap").write_bytes(pickle.dumps(Trap()))
     for load in nnfs.Model.load, model.load_parameters:
-        with pytest.raises(ValueError, match="it is damaged, or no npz file"):
+        with pytest.raises(ValueError, match="it is damaged, or not an npz file"):
             load(tmp_path / "trap")
     assert Trap.ran == 0
     pickle.loads((tmp_path / "trap").read_bytes())
@@ -671,7 +671,7 @@ def test_arguments_have_the_books_names(kind):
 
 def test_accuracies_that_cannot_be_are_named():
     for accuracy in (nnfs.Accuracy_Categorical(), nnfs.Accuracy_Regression(1.0)):
-        with pytest.raises(ValueError, match="accuracy of an empty batch"):
+        with pytest.raises(ValueError, match="the accuracy of an empty batch is undefined"):
             accuracy.calculate(np.zeros(0, int), np.zeros(0, int))
         for y in ([1], [1, 2]):  # one would be compared with all
             with pytest.raises(ValueError, match=r"the same number of elements, got shapes \(3,\) and"):

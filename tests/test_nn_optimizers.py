@@ -396,7 +396,7 @@ def test_clip_gradients_against_torch(torch):
 
 @pytest.mark.parametrize("layer", (nn.Dense(2, 3), nn.ReLU()))
 def test_layers_without_gradients_cannot_be_clipped(layer):
-    with pytest.raises(RuntimeError, match=f"{type(layer).__name__}.* has no gradients to clip: give trainable_layers"):
+    with pytest.raises(RuntimeError, match=f"{type(layer).__name__}.* has no gradients to clip: pass trainable_layers"):
         nn.clip_gradients([layer], 1.0)
 
 

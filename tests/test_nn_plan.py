@@ -869,7 +869,7 @@ def test_the_width_behind_dropout_is_known():
     model = nn.Model()
     for part in (nn.Dense(6, 20), nn.Dropout(0.1), nn.Dense(19, 4)):
         model.add(part)
-    with pytest.raises(ValueError, match="must take 20 inputs, not"):
+    with pytest.raises(ValueError, match="must have 20 inputs, not"):
         model.finalize()
 
 

@@ -253,7 +253,7 @@ def test_samples_take_the_shape_of_an_input(folder, capsys):
     np.save("wrong.npy", np.ones((4, 3, 3)))
     assert cli.main(["predict", "input.npz", "wrong.npy"]) == 2
     assert capsys.readouterr().err == ("nnjit: error: wrong.npy has samples of 3 x 3 numbers, the model takes 2 x 3 "
-                                       "numbers a sample\n")
+                                       "numbers per sample\n")
 
 
 def predicted(capsys, text, columns, *more):
@@ -297,31 +297,31 @@ def test_names_of_which_one_is_no_number(folder, capsys):
     assert (code, found) == (2, [])
     assert err.splitlines() == [
         "nnjit: note: a.csv, line 1: 0,1,label is taken as column names, not as a sample",
-        "nnjit: error: a.csv has 3 columns, the model takes 2 numbers a sample: leave out a column of labels or of row "
-        "numbers (pandas: to_csv(..., index=False))"]
+        "nnjit: error: a.csv has 3 columns, the model takes 2 numbers per sample: leave out a column of labels or of "
+        "row numbers (pandas: to_csv(..., index=False))"]
 
 
 FILL_IN = "a model needs all numbers of a sample: fill it in, or leave out the line"
-TOO_MANY = "a.csv has 3 columns, the model takes 2 numbers a sample: "
-TWO = "a.csv has 2 columns, the model takes 1 number a sample: "
+TOO_MANY = "a.csv has 3 columns, the model takes 2 numbers per sample: "
+TWO = "a.csv has 2 columns, the model takes 1 number per sample: "
 DECIMAL = "if the commas are decimal ones, write 1.5 for 1,5"
 PANDAS = "(pandas: to_csv(..., index=False))"
 
 
 @pytest.mark.parametrize("text, columns, wish", [
-    ("0,1\n", 2, "a.csv holds no samples, only the column names 0,1: if they are a sample, write 0.0 for its first "
+    ("0,1\n", 2, "a.csv contains no samples, only the column names 0,1: if they are a sample, write 0.0 for its first "
      "number"),
     (",0,1\n0,5,6\n", 2, "a.csv, line 1, column 1: must be a number, got '': if pandas has numbered the rows there, "
      "write to_csv(..., index=False)"),
     ("0,5.5,6\n1,7,8\n", 2, f"{TOO_MANY}the first column numbers the rows, leave it out {PANDAS}"),
     ("1,5,6\n2,7,8\n", 2, f"{TOO_MANY}the first column numbers the rows, leave it out {PANDAS}"),
     ("1.5,5,0\n1.5,7,0\n", 2, f"{TOO_MANY}leave out a column of labels or of row numbers {PANDAS}"),
-    ("0.5\n", 3, "a.csv has 1 column, the model takes 3 numbers a sample"),
+    ("0.5\n", 3, "a.csv has 1 column, the model takes 3 numbers per sample"),
     ("1,5\n3,25\n", 1, f"{TWO}{DECIMAL}: else leave out a column of labels or of row numbers {PANDAS}"),
     ("1,5\n2,7\n", 1, f"{TWO}{DECIMAL}: else the first column numbers the rows, leave it out {PANDAS}"),
     ("1,5\n3,-2\n", 1, f"{TWO}leave out a column of labels or of row numbers {PANDAS}"),
     ("1.5,5\n3,2\n", 1, f"{TWO}leave out a column of labels or of row numbers {PANDAS}"),
-    ("1,5,-2,5\n3,25,0,5\n", 2, f"a.csv has 4 columns, the model takes 2 numbers a sample: {DECIMAL}"),
+    ("1,5,-2,5\n3,25,0,5\n", 2, f"a.csv has 4 columns, the model takes 2 numbers per sample: {DECIMAL}"),
     ("1,5\n3\n", 1, f"a.csv, line 2: 1 column, but 2 before: {DECIMAL}"),
     ("3\n1,5\n", 1, f"a.csv, line 2: 2 columns, but 1 before: {DECIMAL}"),
     ("3\n1.5,5\n", 1, "a.csv, line 2: 2 columns, but 1 before"),
@@ -337,7 +337,7 @@ def test_an_array_with_a_column_of_row_numbers(folder, capsys):
     build(nn.Dense(2, 1, rng=0)).save("any.npz")
     np.save("a.npy", [[0, 5, 6], [1, 7, 8]])
     assert cli.main(["predict", "any.npz", "a.npy"]) == 2
-    assert "a.npy has 3 columns, the model takes 2 numbers a sample: the first column num" in capsys.readouterr().err
+    assert "a.npy has 3 columns, the model takes 2 numbers per sample: the first column num" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text, line, wish", [
@@ -356,8 +356,8 @@ def test_other_separators_are_named(folder, capsys, text, line, wish, monkeypatc
 
 @pytest.mark.parametrize("text", ["a\tb\n", "x;y\n"])
 def test_a_header_alone(folder, capsys, text):
-    assert predicted(capsys, text, 2) == (2, [], "nnjit: error: a.csv holds no samples, only a header: numbers must be "
-                                          "separated by commas\n")
+    assert predicted(capsys, text, 2) == (2, [], "nnjit: error: a.csv contains no samples, only a header: numbers must "
+                                          "be separated by commas\n")
 
 
 def test_output_has_all_bits(folder, capsys):
@@ -384,7 +384,7 @@ def test_outputs_of_more_dimensions(folder, capsys):
         np.testing.assert_allclose(np.array(found, float), wish, atol=6e-5)
         assert np.load("o.npy").shape == X.shape
         assert cli.main(["predict", "deep.npz", "x.npy", "--output", "o.csv"]) == 2
-        assert capsys.readouterr() == ("", "nnjit: error: --output o.csv has a line a sample, and the outputs have "
+        assert capsys.readouterr() == ("", "nnjit: error: --output o.csv has one line per sample, and the outputs have "
                                        "shape (4, 2, 3): write to a .npy file\n")
         assert not (folder / "o.csv").exists()
     build(nn.Input((2, 3)), nn.Softmax()).save("deep.npz")
@@ -425,7 +425,7 @@ def test_nan_and_infinity_are_warned_of(folder, capsys):
     for name in ("classes.npz", "yes.npz", "line.npz"):
         assert cli.main(["predict", name, "a.csv"]) == 0
         out, err = capsys.readouterr()
-        assert err == ("nnjit: warning: 2 of 4 samples hold nan or infinity, the first is number 2: "
+        assert err == ("nnjit: warning: 2 of 4 samples contain nan or infinity, the first is number 2: "
                        "their predictions are meaningless\n")
         lines = out.splitlines()
         assert lines[1] == "nan nan" and "nan" not in lines[0] + lines[2]
@@ -466,35 +466,35 @@ ARRAYS = {"object.npy": np.array([{}], object), "flat.npy": np.ones(2), "zero.np
     (["line.npz", "none.npy"], r"\[Errno 2\] No such file or directory: 'none.npy'"),
     (["line.npz", "none"], "none must end in .csv, .npy, .npz or .bmp, .*, or be a folder or -"),
     (["line.npz", "pixels.txt"], "pixels.txt must end in .csv"),
-    (["text.csv", "line.npz"], "text.csv holds no model: it is damaged, or no npz file"),
-    (["weights.npz", "flat.npy"], "weights.npz holds no model: it has no model.json, but layer0.weights"),
+    (["text.csv", "line.npz"], "text.csv contains no model: it is damaged, or not an npz file"),
+    (["weights.npz", "flat.npy"], "weights.npz contains no model: it has no model.json, but layer0.weights"),
     ([".", "flat.npy"], r"\[Errno 21\] Is a directory: '.'"),
     (["line.npz"], "the following arguments are required: DATA"),
-    (["line.npz", "empty.csv"], "empty.csv holds no samples"),
-    (["line.npz", "header.csv"], "header.csv holds no samples"),
+    (["line.npz", "empty.csv"], "empty.csv contains no samples"),
+    (["line.npz", "header.csv"], "header.csv contains no samples"),
     (["line.npz", "text.csv"], "text.csv, line 3, column 2: must be a number, got 'four'"),
     (["line.npz", "part.csv"], "part.csv, line 1, column 2: must be a number, got 'y'"),
     (["line.npz", "twice.csv"], "twice.csv, line 2, column 1: must be a number, got 'x'"),
     (["line.npz", "gap.csv"], "gap.csv, line 2, column 2: must be a number, got ''"),
     (["line.npz", "ragged.csv"], "ragged.csv, line 3: 3 columns, but 2 before\n"),
-    (["line.npz", "wide.csv"], "wide.csv has 3 columns, the model takes 2 numbers a sample"),
+    (["line.npz", "wide.csv"], "wide.csv has 3 columns, the model takes 2 numbers per sample"),
     (["line.npz", "semicolon.csv"], "semicolon.csv, line 2: separate the numbers by commas, not by ';'"),
-    (["line.npz", "latin.csv"], "latin.csv is no text with commas in UTF-8: 'utf-8' codec"),
-    (["line.npz", "wide16.csv"], "wide16.csv is no text with commas in UTF-8: 'utf-8' codec"),
-    (["line.npz", "long.csv"], "long.csv is no text with commas in UTF-8: field larger than"),
-    (["line.npz", "text.npy"], "text.npy holds no samples: "),
-    (["line.npz", "text.npz"], "text.npz holds no samples: it is damaged, or no npz file"),
-    (["line.npz", "cut.npz"], "cut.npz holds no samples: "),
-    (["line.npz", "huge.npy"], "huge.npy holds no samples: "),
-    (["line.npz", "object.npy"], "object.npy holds no samples: it holds Python objects, not numbers"),
-    (["line.npz", "object.npz"], "object.npz holds no samples: it holds Python objects, not numbers"),
-    (["line.npz", "two.npz"], "two.npz holds no samples: it must hold an array X, or a single one, got a, b"),
+    (["line.npz", "latin.csv"], "latin.csv is not text with commas in UTF-8: 'utf-8' codec"),
+    (["line.npz", "wide16.csv"], "wide16.csv is not text with commas in UTF-8: 'utf-8' codec"),
+    (["line.npz", "long.csv"], "long.csv is not text with commas in UTF-8: field larger than"),
+    (["line.npz", "text.npy"], "text.npy contains no samples: "),
+    (["line.npz", "text.npz"], "text.npz contains no samples: it is damaged, or not an npz file"),
+    (["line.npz", "cut.npz"], "cut.npz contains no samples: "),
+    (["line.npz", "huge.npy"], "huge.npy contains no samples: "),
+    (["line.npz", "object.npy"], "object.npy contains no samples: it contains Python objects, not numbers"),
+    (["line.npz", "object.npz"], "object.npz contains no samples: it contains Python objects, not numbers"),
+    (["line.npz", "two.npz"], "two.npz contains no samples: it must contain an array X, or a single array, got a, b"),
     (["line.npz", "flat.npy"], r"flat.npy must have shape \(samples, numbers\), got \(2,\)"),
     (["line.npz", "zero.npy"], r"zero.npy must have shape \(samples, numbers\), got \(\)"),
-    (["line.npz", "rows.npy"], "rows.npy holds no samples"),
-    (["line.npz", "words.npy"], "words.npy must hold real numbers, got dtype <U1"),
-    (["line.npz", "complex.npy"], "complex.npy must hold real numbers, got dtype complex128"),
-    (["line.npz", "deep.npy"], "deep.npy has samples of 3 x 4 numbers, the model takes 2 numbers a sample"),
+    (["line.npz", "rows.npy"], "rows.npy contains no samples"),
+    (["line.npz", "words.npy"], "words.npy must contain real numbers, got dtype <U1"),
+    (["line.npz", "complex.npy"], "complex.npy must contain real numbers, got dtype complex128"),
+    (["line.npz", "deep.npy"], "deep.npy has samples of 3 x 4 numbers, the model takes 2 numbers per sample"),
     (["line.npz", "levels.npy", "--scale", "0", "1"], "--scale takes numbers in 0..255, levels.npy holds 0 to 300"),
     (["line.npz", "gaps.npy", "--scale", "0", "1"], "--scale takes numbers in 0..255, gaps.npy holds -7 to 5"),
     (["line.npz", "levels.npy", "--scale", "0"], "argument --scale: expected 2 arguments"),
@@ -505,7 +505,7 @@ ARRAYS = {"object.npy": np.array([{}], object), "flat.npy": np.ones(2), "zero.np
     (["line.npz", "levels.npy", "--output", "a.txt"], "argument --output: must end in .npy or .csv, got 'a.txt'"),
     (["line.npz", "levels.npy", "--output", "no/a.npy"], "argument --output: there is no folder no"),
     (["line.npz", "bare"], "no images in bare"),
-    (["line.npz", "damaged.png"], "damaged.png: it is damaged, or no PNG image"),
+    (["line.npz", "damaged.png"], "damaged.png: it is damaged, or not a PNG image"),
     (["line.npz", "none.png"], r"\[Errno 2\] No such file or directory: '(.*/)?none.png'"),
 ])
 def test_mistakes_are_one_line(folder, arguments, text, capsys):
@@ -535,7 +535,7 @@ def test_numbers_that_are_read_by_half_are_noticed(folder, capsys):
         content[content.index(b"'<f4'") + 3] = ord("2")
         (folder / name).write_bytes(content)
         assert cli.main(["predict", "line.npz", name]) == 2
-        assert re.match(f"nnjit: error: {name} holds no samples: (there is more data than|it is damaged)",
+        assert re.match(f"nnjit: error: {name} contains no samples: (there is more data than|it is damaged)",
                         capsys.readouterr().err)
 
 
@@ -581,7 +581,7 @@ def test_samples_that_hold_nan_are_counted_not_their_rows(tmp_path, capsys):
     X[1, :3] = np.nan
     np.save(tmp_path / "x.npy", X)
     assert cli.main(["predict", str(tmp_path / "a.npz"), str(tmp_path / "x.npy")]) == 0
-    assert "warning: 1 of 2 samples hold nan or infinity, the first is number 2:" in capsys.readouterr().err
+    assert "warning: 1 of 2 samples contain nan or infinity, the first is number 2:" in capsys.readouterr().err
 
 
 # ---- what has no end
@@ -624,10 +624,10 @@ def test_devices_are_refused(folder):
     found = children.finish(children.start("-c", DEVICES, *devices))
     for device in devices:
         assert found[device] == [
-            f"nnjit: error: device.csv: it {DEVICE}", f"nnjit: error: device.npy holds no samples: it {DEVICE}",
-            f"nnjit: error: device.npz holds no samples: it {DEVICE}", f"nnjit: error: stdin: it {DEVICE}",
-            f"nnjit: error: {device} holds no model: it {DEVICE}",
-            f"{device} holds no parameters of this model: it {DEVICE}", f"{device}: it {DEVICE}"]
+            f"nnjit: error: device.csv: it {DEVICE}", f"nnjit: error: device.npy contains no samples: it {DEVICE}",
+            f"nnjit: error: device.npz contains no samples: it {DEVICE}", f"nnjit: error: stdin: it {DEVICE}",
+            f"nnjit: error: {device} contains no model: it {DEVICE}",
+            f"{device} contains no parameters of this model: it {DEVICE}", f"{device}: it {DEVICE}"]
 
 
 def test_sockets_are_refused(folder, capsys):
@@ -770,7 +770,7 @@ def test_a_bomb_of_an_npz_is_refused(folder, capsys, monkeypatch):
     monkeypatch.setattr(files, "LARGEST", 1 << 20)
     np.savez_compressed("zeros.npz", np.zeros((1 << 18, 2)))
     assert cli.main(["predict", "line.npz", "zeros.npz"]) == 2
-    assert capsys.readouterr().err == ("nnjit: error: zeros.npz holds no samples: it would expand to 4194432 bytes, "
+    assert capsys.readouterr().err == ("nnjit: error: zeros.npz contains no samples: it would expand to 4194432 bytes, "
                                        "more than 100 times its size: save it by numpy.savez\n")
     np.savez("zeros.npz", np.zeros((1 << 18, 2)))
     assert len(predict.read("zeros.npz")[0]) == 1 << 18
@@ -786,5 +786,5 @@ def test_an_npz_compressed_in_other_ways_is_refused(folder, capsys, kind):
     with zipfile.ZipFile("a.npz", "w", kind) as file:
         file.write("a.npy")
     assert cli.main(["predict", "line.npz", "a.npz"]) == 2
-    assert capsys.readouterr().err == ("nnjit: error: a.npz holds no samples: it is compressed in another way than by "
-                                       "numpy.savez_compressed\n")
+    assert capsys.readouterr().err == ("nnjit: error: a.npz contains no samples: it is compressed in another way than "
+                                       "by numpy.savez_compressed\n")

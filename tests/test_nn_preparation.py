@@ -61,7 +61,7 @@ def test_mistakes_with_scalers_are_named():
         MinMaxScaler(1, 1)
     with pytest.raises(ValueError, match=r"X of shape \(50, 3\) does not fit .* \(N, 4\)"):
         MinMaxScaler().fit(TABLE).transform(TABLE[:, :3])
-    with pytest.raises(TypeError, match="X must hold real numbers"):
+    with pytest.raises(TypeError, match="X must contain real numbers"):
         MinMaxScaler().fit([["a", "b"]])
 
 
@@ -232,14 +232,14 @@ def test_infinity_is_named(kind, method, data, place, text):
     for value, dtype in ((np.inf, np.float32), (-np.inf, np.float64)):
         wrong = data.astype(dtype)
         wrong[0, 0], wrong[place] = np.nan, value
-        with pytest.raises(ValueError, match=f"^X must not hold infinity, got {value} at {text}$"):
+        with pytest.raises(ValueError, match=f"^X must not contain infinity, got {value} at {text}$"):
             getattr(scaler, method)(wrong)
     assert (scaler.offset == before[0]).all() and (scaler.divisor == before[1]).all()
 
 
 @pytest.mark.parametrize("kind", (MinMaxScaler, StandardScaler))
 def test_numbers_too_large_to_scale_are_named(kind):
-    with pytest.raises(ValueError, match="X holds numbers too large to scale, such as -1.7e[+]308 at row 1, column 1"):
+    with pytest.raises(ValueError, match="X contains numbers too large to scale, such as -1.7e[+]308 at row 1"):
         kind().fit([[0, np.nan], [1, -1.7e308], [2, 1.6e308]])
 
 
@@ -255,15 +255,15 @@ def test_what_does_not_fit_once_scaled_is_named():
         if text is None:
             assert np.isfinite(scaler.transform(X)).all()
             continue
-        text = f"^X holds numbers too large for {dtype.__name__} once scaled, such as {text}"
+        text = f"^X contains numbers too large for {dtype.__name__} once scaled, such as {text}"
         with pytest.raises(ValueError, match=text):
             scaler.transform(X)
-    with pytest.raises(ValueError, match="^X holds numbers too large for float32 once scaled, such as 2 at row 1"):
+    with pytest.raises(ValueError, match="^X contains numbers too large for float32 once scaled, such as 2 at row 1"):
         MinMaxScaler().fit([[0.0], [1e300]]).inverse_transform(np.array([[0], [2]], np.float32))
 
 
 def test_nan_among_one_hot_rows_is_no_class():
-    with pytest.raises(ValueError, match="rows must not hold NaN, got it at row 1, column 2"):
+    with pytest.raises(ValueError, match="rows must not contain NaN, got it at row 1, column 2"):
         from_one_hot([[0, 1, 0], [0.5, 0.5, np.nan]])
     with pytest.raises(ValueError, match=r"rows must have a column for each class, got \(2, 1\): .* \(rows > 0.5\)"):
         from_one_hot([[0.1], [0.9]])
@@ -349,7 +349,7 @@ def test_mistakes_with_a_label_encoder_are_named(labels, error, text):
         encoder.fit(labels)
     assert encoder.classes is None
     for method in (encoder.transform, encoder.inverse_transform):
-        with pytest.raises(RuntimeError, match="the encoder has learned nothing yet: call fit first"):
+        with pytest.raises(RuntimeError, match="the encoder is not fitted: call fit first"):
             method([0])
 
 
@@ -374,7 +374,7 @@ def test_numbers_stay_apart(labels):
 @pytest.mark.parametrize("labels", (
     [2**53, 2**53 + 1, 0.5], [2**63 + 1, -1], [2**63 + 1, 2.0], [np.uint64(2**63 + 1), -1]))
 def test_numbers_that_no_dtype_keeps_apart_are_refused(labels):
-    with pytest.raises(ValueError, match="^labels must be numbers that one dtype holds, got .* at index .*: give text"):
+    with pytest.raises(ValueError, match="^labels must be numbers that a single dtype can represent, got .* text"):
         LabelEncoder().fit(labels)
 
 

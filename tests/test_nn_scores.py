@@ -123,7 +123,7 @@ def test_classes_as_scikit_learn_scores_them(seed):
 
 @pytest.mark.parametrize("predictions, y, more, error, text", [
     (OUTPUTS, Y[:5], {}, ValueError, "predictions and y must have the same length, got 6 and 5"),
-    (np.empty((0, 3)), np.empty(0, int), {}, ValueError, "scores of no samples"),
+    (np.empty((0, 3)), np.empty(0, int), {}, ValueError, "scores need at least one sample"),
     (OUTPUTS, [0, 1, 2, 3, 0, 0], {}, ValueError, "y must lie in 0..2, got 3 at index 3"),
     (OUTPUTS, [0, 1, -1, 2, 0, 0], {}, ValueError, "y must lie in 0..2, got -1 at index 2"),
     ([0, -2], [0, 1], {}, ValueError, "predictions must lie in 0..1, got -2 at index 1"),
@@ -254,11 +254,11 @@ def test_one_column_in_either_form(score):
     (np.ones(3), np.ones(2), ValueError, r"the same shape.* got \(3,\) and \(2,\)"),
     (np.ones((3, 1, 1)), np.ones((3, 1, 1)), ValueError, r"the same shape.* got \(3, 1, 1\)"),
     (1.0, 1.0, ValueError, r"the same shape.* got \(\) and \(\)"),
-    ([], [], ValueError, "scores of no samples"),
+    ([], [], ValueError, "scores need at least one sample"),
     ([1, math.nan], [1, 2], ValueError, "outputs must be finite, got nan in row 1"),
     ([1, 2], [math.inf, 2], ValueError, "y must be finite, got inf in row 0"),
-    (["a"], [1], TypeError, "outputs must hold real numbers"),
-    ([1], [1j], TypeError, "y must hold real numbers"),
+    (["a"], [1], TypeError, "outputs must contain real numbers"),
+    ([1], [1j], TypeError, "y must contain real numbers"),
 ])
 def test_mistakes_with_numbers_are_named(outputs, y, error, text):
     for score in (r2_score, root_mean_squared_error):

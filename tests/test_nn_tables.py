@@ -105,7 +105,7 @@ def test_a_quotation_mark_that_is_not_closed_swallows_no_samples(text, line):
 
 def test_empty_lines_that_may_be_missing_numbers_are_noted(capsys):
     np.testing.assert_array_equal(read("\n5\n\n\n7\n8\n\n9\n\n"), [[5], [7], [8], [9]])
-    assert capsys.readouterr().err == "nnjit: note: a.csv, line 3: empty lines are no samples, 3 are left out\n"
+    assert capsys.readouterr().err == "nnjit: note: a.csv, line 3: empty lines are not samples, 3 are left out\n"
     np.testing.assert_array_equal(read("\n5,6\n\n7,8\n\n"), [[5, 6], [7, 8]])
     assert capsys.readouterr().err == ""
     assert "must be a number, got '  '" in refusal("5,6\n  \n7,8\n")

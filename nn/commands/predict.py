@@ -57,7 +57,7 @@ def read(source: str, scale: Sequence[float] | None = None, background: int | No
     else:
         raise ValueError(f"{source} must end in .csv, .npy, .npz or {', '.join(images.FORMATS)}, or be a folder or -")
     if X.dtype.kind not in "fiub":
-        raise ValueError(f"{source} must hold real numbers, got dtype {X.dtype}")
+        raise ValueError(f"{source} must contain real numbers, got dtype {X.dtype}")
     return (_scaled(X, *scale, source=source) if scale else X), names
 
 
@@ -93,14 +93,14 @@ def _array(path: Path) -> Array:
             with zipfile.ZipFile(stream) as file:
                 names = [name.removesuffix(".npy") for name in file.namelist()]
                 if "X" not in names and len(names) != 1:
-                    raise ValueError(f"it must hold an array X, or a single one, got {', '.join(names) or 'none'}")
+                    raise ValueError(f"it must contain an array X, or a single array, got {', '.join(names) or 'none'}")
                 member = file.infolist()[names.index("X") if "X" in names else 0]
                 check_expansion(member, stream.seek(0, os.SEEK_END))
                 return read_member(file, member)
     except Exception as error:  # a damaged zip fails in a dozen ways
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
-        raise ValueError(f"{path} holds no samples: {reason(error)}") from error
+        raise ValueError(f"{path} contains no samples: {reason(error)}") from error
 
 
 def as_samples(model: Model, X: Array, source: str) -> Array:
@@ -108,13 +108,13 @@ def as_samples(model: Model, X: Array, source: str) -> Array:
     if X.ndim < 2 and X.size:
         raise ValueError(f"{source} must have shape (samples, numbers), got {X.shape}")
     if not X.size:
-        raise ValueError(f"{source} holds no samples")
+        raise ValueError(f"{source} contains no samples")
     first = model.layers[0]
     dense = [layer for layer in model.layers if hasattr(layer, "n_inputs")]
     shape = first.shape if isinstance(first, Input) else (dense[0].n_inputs,) if dense else X.shape[1:]
     if math.prod(X.shape[1:]) != math.prod(shape):
         found = count(X.shape[1], "column") if X.ndim == 2 else f"samples of {_size(X.shape[1:])}"
-        raise ValueError(f"{source} has {found}, the model takes {_size(shape)} a sample"
+        raise ValueError(f"{source} has {found}, the model takes {_size(shape)} per sample"
                          f"{_way_out(X, math.prod(shape), source) if X.ndim == 2 else ''}")
     return as_floats(X.reshape(len(X), *shape), dense[0].dtype if dense else None, source,
                      infinite=True)  # of which the command warns
@@ -173,8 +173,8 @@ def write(path: str | os.PathLike[str], outputs: Array) -> None:
     """
     binary = Path(path).suffix.lower() == ".npy"
     if outputs.ndim > 2 and not binary:
-        raise ValueError(f"--output {path} has a line a sample, and the outputs have shape {outputs.shape}: write to a "
-                         ".npy file")
+        raise ValueError(f"--output {path} has one line per sample, and the outputs have shape {outputs.shape}: "
+                         "write to a .npy file")
     with replacing(path) as file:
         if binary:
             np.save(file, outputs)

@@ -51,15 +51,15 @@ def read(lines: Iterable[str], source: str) -> Array:
             empty, columns = 0, len(row)
             numbers.extend(row)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{source} is no text with commas in UTF-8: {error}") from error
+        raise ValueError(f"{source} is not text with commas in UTF-8: {error}") from error
     if header and not numbers:
-        raise ValueError(f"{source} holds no samples, only " + (
+        raise ValueError(f"{source} contains no samples, only " + (
             f"the column names {_short(header)}{_way_out(header, 'they are a sample')}"
             if any(map(is_number, header)) else "a header: numbers must be separated by commas"))
     if remark:
         note(f"note: {remark}")
     if left_out and columns == 1:  # missing numbers, perhaps
-        note(f"note: {source}, line {first_left_out}: empty lines are no samples, {left_out} are left out")
+        note(f"note: {source}, line {first_left_out}: empty lines are not samples, {left_out} are left out")
     return np.array(numbers).reshape(-1, max(1, columns))
 
 

@@ -28,7 +28,8 @@ def spiral(samples: int, classes: int, *, seed: int | None = None) -> Pair:
 
     The noise comes from NumPy's global generator, as in the `nnfs` package; `seed` seeds it and restores it after.
 
-    Raises TypeError or ValueError unless samples and classes are whole numbers of at least 1, seed one in 0..2**32 - 1.
+    Raises TypeError or ValueError unless samples and classes are whole numbers of at least 1, and
+    seed is a whole number in 0..2**32 - 1.
     """
     from nnfs.datasets import spiral_data
     return _points(spiral_data, samples, classes, seed)
@@ -82,8 +83,8 @@ def load_idx(path: str | os.PathLike[str]) -> Array:
 
     The array has 1 to 64 dimensions and dtype uint8, int8, int16, int32, float32 or float64, in native byte order.
 
-    Raises OSError if the file cannot be read, ValueError that names the file if it is no IDX file, damaged, truncated,
-    longer than its header says, or holds more than 2**30 bytes of data.
+    Raises OSError if the file cannot be read, ValueError that names the file if it is not an IDX file, damaged,
+    truncated, longer than its header says, or contains more than 2**30 bytes of data.
     """
     path = os.fsdecode(os.fspath(path))  # a number would be a file that is open
     try:
@@ -101,7 +102,7 @@ def _idx(file: IO[bytes] | gzip.GzipFile) -> Array:
     # two zero bytes, one of the type, one of the number of dimensions, each of them as 4 bytes big-endian, the data
     start = file.read(4)
     if len(start) < 4 or start[:2] != bytes(2):
-        raise ValueError(f"no IDX file, it begins with {start.hex()!r}")
+        raise ValueError(f"not an IDX file: it begins with {start.hex()!r}")
     kind, dimensions = start[2:]
     if kind not in TYPES:
         *most, last = (f"0x{each:02x}" for each in TYPES)
@@ -121,7 +122,7 @@ def _idx(file: IO[bytes] | gzip.GzipFile) -> Array:
     while len(data) <= size and (block := file.read(1 << 20)):  # a false header allocates no memory
         data += block
     if len(data) != size:
-        raise ValueError(f"the header promises {size} bytes of data, the file holds "
+        raise ValueError(f"the header promises {size} bytes of data, but the file has "
                          f"{'more' if len(data) > size else len(data)}")
     return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
@@ -156,9 +157,9 @@ def fashion_mnist(folder: str | os.PathLike[str] | None = None) -> tuple[Pair, P
     test = _images(found[2]), _labels(found[3])
     for (X, y), paths in ((train, found[:2]), (test, found[2:])):
         if not len(X) or X.shape[1] != 784:
-            raise ValueError(f"{paths[0]} must hold images of 28 x 28 pixels, got {len(X)} of {X.shape[1]}")
+            raise ValueError(f"{paths[0]} must contain images of 28 x 28 pixels, got {len(X)} of {X.shape[1]}")
         if len(X) != len(y):
-            raise ValueError(f"{paths[0]} holds {len(X)} images but {paths[1]} {len(y)} labels")
+            raise ValueError(f"{paths[0]} has {len(X)} images, but {paths[1]} has {len(y)} labels")
     return train, test
 
 
@@ -254,5 +255,5 @@ def _labels(path: Path) -> Array:
 def _bytes(path: Path, dimensions: int) -> Array:
     found = load_idx(path)
     if found.dtype != np.uint8 or found.ndim != dimensions:
-        raise ValueError(f"{path} must hold uint8 in {dimensions} dimensions, got {found.dtype} in {found.ndim}")
+        raise ValueError(f"{path} must contain uint8 in {dimensions} dimensions, got {found.dtype} in {found.ndim}")
     return found

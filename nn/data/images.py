@@ -176,7 +176,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with reading(path, pipes=False) as stream, Image.open(stream, formats=[kind]) as image:  # twice, so no pipe
             yield image
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path}: it is damaged, or no {kind} image") from error
+        raise ValueError(f"{path}: it is damaged, or not a {kind} image") from error
     except Exception as error:  # decoders fail in a dozen ways
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -186,11 +186,11 @@ def _opened(path: Path) -> Iterator[Any]:
 def _labelled(folder: Path) -> tuple[list[Path], Array, tuple[str, ...]]:
     folders = _entries(folder)[1]
     if not folders:
-        raise FileNotFoundError(f"{folder} has no subfolders: it must hold one for each label, with its images")
+        raise FileNotFoundError(f"{folder} has no subfolders: it must have one for each label, with its images")
     paths = [_entries(each)[0] for each in folders]
     for each, found in zip(folders, paths):
         if not found:
-            raise FileNotFoundError(f"no images in {each}: it counts as a label, and must hold {', '.join(FORMATS)}")
+            raise FileNotFoundError(f"no images in {each}: it counts as a label, and must contain {', '.join(FORMATS)}")
     y = np.repeat(np.arange(len(folders), dtype=INT64), [len(found) for found in paths])
     return [path for found in paths for path in found], y, tuple(each.name for each in folders)
 

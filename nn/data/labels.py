@@ -46,7 +46,7 @@ class LabelEncoder:
 
     def _learned(self) -> Array:
         if self.classes is None:
-            raise RuntimeError("the encoder has learned nothing yet: call fit first")
+            raise RuntimeError("the encoder is not fitted: call fit first")
         return self.classes
 
     def transform(self, labels: ArrayLike) -> Array:
@@ -75,7 +75,7 @@ class LabelEncoder:
     def inverse_transform(self, numbers: ArrayLike) -> Array:
         """The labels (N,) of class numbers (N,) or (N, 1).
 
-        Raises RuntimeError before `fit`, TypeError or ValueError for what is no class number.
+        Raises RuntimeError before `fit`, TypeError or ValueError for anything that is not a class number.
         """
         classes = self._learned()
         found = as_labels(numbers, FLOAT32, name="numbers")
@@ -117,8 +117,8 @@ def _not_merged(found: Array, given: list[Any]) -> None:
         if isinstance(label, (str, bytes)):
             raise ValueError(f"labels must not end in a NUL character, got {shown(label)} at index {index}: NumPy "
                              f"takes it for {shown(kept)}")
-        raise ValueError(f"labels must be numbers that one dtype holds, got {shown(label)} at index {index}, which "
-                         f"becomes {kept}: give text")
+        raise ValueError(f"labels must be numbers that a single dtype can represent, got {shown(label)} at index "
+                         f"{index}, which becomes {kept}: give text")
 
 
 def _kind(label: Any, index: int) -> str:
@@ -175,7 +175,7 @@ def from_one_hot(rows: ArrayLike) -> Array:
                          "output, write (rows > 0.5)[:, 0].astype(int)")
     missing = np.argwhere(np.isnan(found))
     if len(missing):
-        raise ValueError("rows must not hold NaN, got it at row {}, column {}".format(*missing[0]))
+        raise ValueError("rows must not contain NaN, got it at row {}, column {}".format(*missing[0]))
     return found.argmax(axis=1).astype(INT64)
 
 

@@ -43,14 +43,14 @@ class _Scaler:
         wrong = ~np.isnan(X) & ~(np.isfinite(offset) & np.isfinite(divisor))
         if wrong.any():
             place = np.unravel_index(np.where(wrong, abs(X), -1).argmax(), X.shape)
-            raise ValueError(f"X holds numbers too large to scale, such as {X[place]:g} at {_at(place)}")
+            raise ValueError(f"X contains numbers too large to scale, such as {X[place]:g} at {_at(place)}")
         self.offset, self.divisor = offset, divisor
         return self
 
     def _fitting(self, X: ArrayLike) -> tuple[Array, Array, Array, np.dtype[Any]]:
         # X, offset and divisor in float64, in which float32's range does not overflow, and the dtype of the result
         if self.offset is None or self.divisor is None:
-            raise RuntimeError("the scaler has learned nothing yet: call fit first")
+            raise RuntimeError("the scaler is not fitted: call fit first")
         dtype = kept_dtype(X)
         X = as_floats(X, FLOAT64, "X")
         learned = self.offset.shape[1:]
@@ -129,7 +129,7 @@ def _held(scaled: Array, X: Array) -> Array:
     wrong = np.isinf(scaled)
     if wrong.any():
         place = np.unravel_index(wrong.argmax(), X.shape)
-        raise ValueError(f"X holds numbers too large for {scaled.dtype} once scaled, such as {X[place]:g} at "
+        raise ValueError(f"X contains numbers too large for {scaled.dtype} once scaled, such as {X[place]:g} at "
                          f"{_at(place)}")
     return scaled
 
@@ -138,7 +138,7 @@ def _not_infinite(X: Array) -> None:
     wrong = np.isinf(X)
     if wrong.any():
         place = np.unravel_index(wrong.argmax(), X.shape)
-        raise ValueError(f"X must not hold infinity, got {X[place]} at {_at(place)}")
+        raise ValueError(f"X must not contain infinity, got {X[place]} at {_at(place)}")
 
 
 def _at(place: tuple[Any, ...]) -> str:

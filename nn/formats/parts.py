@@ -112,7 +112,7 @@ def build(described: Any, kind: type | tuple[type, ...], what: str, depth: int =
     """An object of a class in `kind`, which is `what` in words. Raises TypeError or ValueError for any other."""
     found = _class(described, kind, what)
     if depth > SCHEDULES:
-        raise ValueError(f"schedules are within each other more than {SCHEDULES} times")
+        raise ValueError(f"schedules are nested more than {SCHEDULES} times")
     parameters = inspect.signature(layers.Dense if issubclass(found, layers.Dense) else found).parameters.values()
     known = {each.name: each.default for each in parameters if each.name not in ("initializer", "rng")
              and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
@@ -155,7 +155,7 @@ def _argument(value: Any, depth: int) -> Any:
 def _class_number(key: str) -> int:
     # class weights; keys in JSON are strings. int takes "01" and "0_1" for 1, too
     if len(key) > 20 or not key.isdecimal() or key != str(int(key)):
-        raise ValueError(f"{key[:40]!r} is no class number")
+        raise ValueError(f"{key[:40]!r} is not a class number")
     return int(key)
 
 
@@ -167,7 +167,7 @@ def build_layer(described: Any, name: str, arrays: dict[str, Array], depth: int 
     place = f"layer {name}"
     with placed(place):
         if depth > DEPTH:
-            raise ValueError(f"layers are within each other more than {DEPTH} times")
+            raise ValueError(f"layers are nested more than {DEPTH} times")
         found = _class(described, LAYERS, "a layer")
         if found not in CONTAINERS:
             if issubclass(found, layers.Dense):

@@ -35,15 +35,15 @@ def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None =
 
     predictions, y, classes, threshold: see above.
 
-    Raises TypeError for what is no number, ValueError for class numbers that are not whole, no samples, NaN, rows of y
-    that are not one-hot, a class outside 0..classes-1, or shapes that do not fit.
+    Raises TypeError for labels that are not numbers, ValueError for class numbers that are not whole, no samples, NaN,
+    rows of y that are not one-hot, a class outside 0..classes-1, or shapes that do not fit.
     """
     found, columns = _predicted(predictions, as_threshold("threshold", threshold))
     labels, label_columns = _labels(y)
     if len(found) != len(labels):
         raise ValueError(f"predictions and y must have the same length, got {len(found)} and {len(labels)}")
     if not len(found):
-        raise ValueError("scores of no samples")
+        raise ValueError("scores need at least one sample")
     if classes is not None:
         classes = whole("classes", classes)
     told = [number for number in (columns, label_columns, classes) if number is not None]
@@ -113,7 +113,7 @@ def r2_score(outputs: ArrayLike, y: ArrayLike) -> float:
     1 is perfect, 0 is as good as the mean of y, and worse is negative. A constant column of y scores 1 if the outputs
     equal it exactly, else 0, as in scikit-learn.
 
-    Raises TypeError for what is no real number, ValueError for fewer than 2 samples, shapes that do not fit, NaN or
+    Raises TypeError for anything but real numbers, ValueError for fewer than 2 samples, shapes that do not fit, NaN or
     infinity.
     """
     scores = []
@@ -135,7 +135,7 @@ def root_mean_squared_error(outputs: ArrayLike, y: ArrayLike) -> float:
 
     outputs, y: real numbers (N, C), or (N,) for a single column.
 
-    Raises TypeError for what is no real number, ValueError for no samples, shapes that do not fit, NaN or infinity.
+    Raises TypeError for anything but real numbers, ValueError for no samples, shapes that do not fit, NaN or infinity.
     """
     errors = []
     for found, wish in _columns(outputs, y):
@@ -176,7 +176,7 @@ def _columns(outputs: ArrayLike, y: ArrayLike) -> list[tuple[list[float], list[f
         raise ValueError(f"outputs and y must have the same shape, (N, C) or (N,), got {shapes[0]} and {shapes[1]}"
                          + _remedy(found))
     if not found.size:
-        raise ValueError("scores of no samples")
+        raise ValueError("scores need at least one sample")
     for name, values in (("outputs", found), ("y", wish)):
         _without(name, values, ~np.isfinite(values), "finite")
     return list(zip(found.T.tolist(), wish.T.tolist()))

@@ -67,9 +67,9 @@ class Summary:
 def summary(model: Network) -> Summary:
     """The layers of a model, also those within others, and its numbers of parameters.
 
-    It takes a model that is not finalized, too. Shapes are unknown before the first layer that says them, such as Dense
-    or Input, unless `finalize` got an `input_shape`, and behind a layer without `output_shape`. Raises TypeError for
-    what is no model, ValueError for layers that do not fit.
+    The model need not be finalized. Shapes are unknown before the first layer that states its shape, such as Dense or
+    Input, unless `finalize` got an `input_shape`, and after a layer without `output_shape`. Raises TypeError for
+    anything that is not a model, ValueError for layers that do not fit.
     """
     if not isinstance(model, Network):
         raise TypeError(f"model must be an nn.Model, got {shown(model)}")

@@ -85,7 +85,7 @@ class _Layer(Calling):
     @property
     def trainable(self) -> bool:
         """Whether trainings update the parameters: `layer.trainable = False` freezes them, in each model that has the
-        layer. Raises TypeError for what is neither True nor False."""
+        layer. Raises TypeError for anything but True and False."""
         return vars(self).get("trainable", True)
 
     @trainable.setter
@@ -106,7 +106,7 @@ def prepares(layer: Any) -> bool:
 
 
 def passed(inputs: ArrayLike) -> Array:
-    """What a layer passes on: an array of integers as it is, for a layer behind it that wants them, else floats."""
+    """What a layer passes on: an array of integers as it is, for a later layer that needs them, else floats."""
     return inputs if type(inputs) is np.ndarray and inputs.dtype.kind in "iu" else as_floats(inputs)
 
 

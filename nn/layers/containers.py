@@ -86,8 +86,8 @@ class _Container(_Layer):
 class Sequential(_Container):
     """A sequence of layers as one layer: `forward` runs through all of them, `backward` in the opposite order.
 
-    A Model takes them one by one: `model.add(Sequential(...))`. In your own training loop, `trainable_layers`
-    are those that an optimizer updates. `block.trainable = False` freezes all layers.
+    `model.add(Sequential(...))` adds its layers one by one. In your own training loop, an optimizer updates its
+    `trainable_layers`. `block.trainable = False` freezes all layers.
     """
 
     def __init__(self, *layers: Layer) -> None:
@@ -154,17 +154,17 @@ class Identity(_Layer):
 class Residual(_Container):
     """y = f(shortcut(x) + body(x)): layers in a row, whose inputs are added to their outputs (He et al. 2016).
 
-    layers: the body, one layer or more.
+    layers: the body, at least one layer.
     shortcut: a layer for the other way, such as a Dense where the body changes the number of features; by default the
         inputs go there as they are.
     activation: of the sum: None, "relu", "sigmoid", "tanh", or a layer such as GELU().
 
-    Raises TypeError for what is no layer, ValueError for an empty body and an unknown activation.
+    Raises TypeError for anything that is not a layer, ValueError for an empty body and an unknown activation.
     """
 
     def __init__(self, *layers: Layer, shortcut: Layer | None = None, activation: str | Layer | None = None) -> None:
         if not layers:
-            raise ValueError("Residual needs a layer at least, such as Residual(Dense(64, 64))")
+            raise ValueError("Residual needs at least one layer, such as Residual(Dense(64, 64))")
         self.body = Sequential(*[single(layer, "Residual") for layer in layers])
         self.shortcut = None if shortcut is None else single(shortcut, "shortcut")
         if isinstance(activation, str):
@@ -298,6 +298,6 @@ def trained(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def is_trainable(layer: Layer) -> bool:
-    """Whether a layer is not frozen. Raises TypeError for a `trainable` that is neither True nor False."""
+    """Whether a layer is not frozen. Raises TypeError for a `trainable` other than True or False."""
     value = getattr(layer, "trainable", True)
     return value if value is True or value is False else flag(f"trainable of {shown(layer)}", value)

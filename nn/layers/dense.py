@@ -106,8 +106,8 @@ class Dense(_Layer):
     def output_shape(self, shape: Shape | None) -> Shape | None:
         """(n_neurons,). Raises ValueError for inputs of another shape than (n_inputs,)."""
         if shape is not None and shape != (self.n_inputs,):
-            raise ValueError(f"must take {shape[0]} inputs, not {self.n_inputs}" if len(shape) == 1 else
-                             f"must take samples of shape {shape}, not {self.n_inputs} inputs: add Flatten() before")
+            raise ValueError(f"must have {shape[0]} inputs, not {self.n_inputs}" if len(shape) == 1 else
+                             f"must accept samples of shape {shape}, not {self.n_inputs} inputs: add Flatten() before")
         return (self.n_neurons,)
 
     @property

@@ -30,7 +30,7 @@ class Dropout(_Activation):
     and on `calls`, the number of calls in training so far. Give each layer its own seed: the same seed gives the same
     masks. `binary_mask` is the mask of the last call, or None if that was not in training.
 
-    Raises TypeError for what is no number, ValueError for a number out of range.
+    Raises TypeError for anything that is not a number, ValueError for a number out of range.
     """
 
     operation = "dropout"

@@ -27,18 +27,18 @@ class Parallel(_Container):
     """Branches that get the same inputs, and whose outputs are joined.
 
     branches: layers, such as Sequential(...) or Identity().
-    join: "concatenate" puts the outputs beside each other along the last axis, "add" and "multiply" take them element
-        by element, in the order of the branches.
+    join: "concatenate" joins the outputs along the last axis, "add" and "multiply" combine them element by element, in
+        the order of the branches.
 
     The gradients of the branches with respect to the inputs are added in their order.
-    Raises TypeError for what is no layer, ValueError for no branches and another join.
+    Raises TypeError for anything that is not a layer, ValueError for no branches and another join.
     """
 
     join: str = checked(_as_join)
 
     def __init__(self, *branches: Layer, join: str = "concatenate") -> None:
         if not branches:
-            raise ValueError("Parallel needs a branch at least, such as Parallel(Dense(4, 8), Identity())")
+            raise ValueError("Parallel needs at least one branch, such as Parallel(Dense(4, 8), Identity())")
         self.join = join
         self.layers = [single(branch, "Parallel") for branch in branches]
 

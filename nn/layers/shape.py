@@ -20,11 +20,11 @@ def as_shape(name: str, shape: int | Sequence[int]) -> Shape:
     sizes = tuple(map(scalar, shape if isinstance(shape, (tuple, list)) else (shape,)))
     for size in sizes:
         if not is_whole(size):
-            raise TypeError(f"{name} must be a whole number or several, got {shown(shape)}")
+            raise TypeError(f"{name} must be a whole number or a tuple of them, got {shown(shape)}")
         if size < 1:
-            raise ValueError(f"{name} must be of numbers of at least 1, got {shown(shape)}")
+            raise ValueError(f"{name} must have sizes of at least 1, got {shown(shape)}")
     if len(sizes) > DIMENSIONS or math.prod(map(int, sizes)) > MOST:  # a file's would take as long as it likes
-        raise ValueError(f"{name} must be of at most {DIMENSIONS} numbers with a product below 2^63, got "
+        raise ValueError(f"{name} must have at most {DIMENSIONS} sizes with a product below 2^63, got "
                          f"{shown(shape)}")
     return tuple(map(int, sizes))
 
@@ -53,9 +53,9 @@ class Input(_Layer):
         return y
 
     def output_shape(self, shape: Shape | None) -> Shape | None:
-        """The shape that was given. Raises ValueError for samples of another one."""
+        """The shape that was given. Raises ValueError for samples of another shape."""
         if shape not in (None, self.shape):
-            raise ValueError(f"must take samples of shape {shape}, not {self.shape}")
+            raise ValueError(f"must accept samples of shape {shape}, not {self.shape}")
         return self.shape
 
     def backward(self, dvalues: ArrayLike) -> Array:

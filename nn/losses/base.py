@@ -41,7 +41,7 @@ class Loss(Calling):
         raise NotImplementedError
 
     def backward(self, dvalues: ArrayLike, y_true: ArrayLike) -> Array:
-        """The gradient of the mean loss with respect to what `forward` took; `dvalues` is `output`."""
+        """The gradient of the mean loss with respect to what `forward` got; `dvalues` is `output`."""
         raise NotImplementedError
 
     def targets(self, y: ArrayLike, samples: int, outputs: Outputs, dtype: np.dtype[Any]) -> Array:

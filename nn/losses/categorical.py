@@ -126,7 +126,7 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
     """Softmax and categorical cross-entropy in one operation, on scores x (N, C), without clipping or overflow.
 
     The model then ends in a `Dense` without activation, and `model.predict` returns scores: apply `Softmax().forward`
-    to get probabilities. `output` holds the probabilities after `forward`; pass them to `backward`.
+    to get probabilities. After `forward`, `output` contains the probabilities: pass them to `backward`.
     `label_smoothing` and `class_weights` are those of `CategoricalCrossentropy`.
     """
 

@@ -81,7 +81,7 @@ class BinaryCrossentropy(_Elementwise):
             return f": write Dense(n, 1) for two classes, or use {self._of_classes}"
         if shape[:-1] != wish[:-1] or not shape[-1]:
             return ""
-        return f": give the last layer {shape[-1]} outputs; for one class a sample use {self._of_classes}"
+        return f": give the last layer {shape[-1]} outputs; for one class per sample use {self._of_classes}"
 
     def _classes(self, y: Array) -> Array:
         if y.shape[-1] != 1:
@@ -97,7 +97,7 @@ class SigmoidBinaryCrossentropy(BinaryCrossentropy):
 
     The model then ends in a `Dense` without activation, and `model.predict` returns scores: apply `Sigmoid().forward`,
     or pass `threshold=0` to `scores`. Metrics of the model get the scores, too: `BinaryAccuracy()` compares them with
-    0. `output` holds the probabilities after `forward`; pass them to `backward`. `class_weights` are those of
+    0. After `forward`, `output` contains the probabilities: pass them to `backward`. `class_weights` are those of
     `BinaryCrossentropy`.
     """
 

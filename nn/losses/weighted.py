@@ -78,7 +78,7 @@ class _Weighted(Loss):
         if given == BALANCED:
             given = self.balanced
             if given is None:
-                raise RuntimeError('class_weights="balanced" are taken from the labels of a training: call train or '
+                raise RuntimeError('class_weights="balanced" are computed from the labels of a training: call train or '
                                    "loss.prepare(y) before, or give nn.preparation.balanced_class_weights(y)")
         found = weights_of(self._classes(y), given, dtype)  # type: ignore[arg-type]
         if weights is None:
@@ -106,7 +106,7 @@ class _Weighted(Loss):
         return losses if weights is None else weigh(losses, weights)
 
     def backward(self, dvalues: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
-        """The gradient (N, ..., C) of the mean loss with respect to what `forward` took; `dvalues` is `output`."""
+        """The gradient (N, ..., C) of the mean loss with respect to what `forward` got; `dvalues` is `output`."""
         values, y, weights = self._arguments("dvalues", dvalues, y_true, sample_weight)
         with BACKWARD:
             dx = self._gradient(*as_rows(values, y))

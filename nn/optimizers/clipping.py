@@ -24,7 +24,7 @@ def clip_gradients(layers: Sequence[Layer], max_norm: float) -> float:
     for layer in layers:
         found = gradients_of(layer)
         if not found or any(each is None for each in found.values()):
-            raise RuntimeError(f"{shown(layer)} has no gradients to clip: give trainable_layers, after a backward")
+            raise RuntimeError(f"{shown(layer)} has no gradients to clip: pass trainable_layers, after a backward")
         names += found.keys()
         gradients += found.values()
     # summed in the order that they have in a model: see Parameters

@@ -162,5 +162,5 @@ class CSVLog(_Callback):
         except (UnicodeDecodeError, csv.Error):
             header = [""]
         if header and header[0] != "epoch":
-            raise ValueError(f"{self.path} is no log of a training: its first line must begin with 'epoch'")
+            raise ValueError(f"{self.path} is not the log of a training: its first line must begin with 'epoch'")
         return header[1:]

@@ -21,8 +21,8 @@ from .recording import recordable
 INSTEAD: dict[type[Loss], dict[str, str]] = {
     CategoricalCrossentropy: {
         NUMBERS: "add Softmax() as the last layer, or use SoftmaxCategoricalCrossentropy()",
-        PROBABILITIES: "write Softmax() in place of {} for one class a sample, or use BinaryCrossentropy() for several "
-                       "labels",
+        PROBABILITIES: "write Softmax() in place of {} for one class per sample, or use BinaryCrossentropy() for "
+                       "several labels",
         LOGARITHMS: "use NegativeLogLikelihood()"},
     BinaryCrossentropy: {
         NUMBERS: "add Sigmoid() as the last layer, or use SigmoidBinaryCrossentropy()",
@@ -30,14 +30,14 @@ INSTEAD: dict[type[Loss], dict[str, str]] = {
     NegativeLogLikelihood: {
         NUMBERS: "add LogSoftmax() as the last layer, or use SoftmaxCategoricalCrossentropy()",
         SHARES: "write LogSoftmax() in place of {}, or use CategoricalCrossentropy()",
-        PROBABILITIES: "write LogSoftmax() in place of {} for one class a sample, or use BinaryCrossentropy() for "
+        PROBABILITIES: "write LogSoftmax() in place of {} for one class per sample, or use BinaryCrossentropy() for "
                        "several labels"},
     SoftmaxCategoricalCrossentropy: {
         SHARES: "leave {} out, or use CategoricalCrossentropy()",
-        PROBABILITIES: "leave {} out for one class a sample, or use BinaryCrossentropy() for several labels",
+        PROBABILITIES: "leave {} out for one class per sample, or use BinaryCrossentropy() for several labels",
         LOGARITHMS: "leave {} out, or use NegativeLogLikelihood()"},
     SigmoidBinaryCrossentropy: {
-        SHARES: "leave {} out for several labels, or use CategoricalCrossentropy() for one class a sample",
+        SHARES: "leave {} out for several labels, or use CategoricalCrossentropy() for one class per sample",
         PROBABILITIES: "leave {} out, or use BinaryCrossentropy()",
         LOGARITHMS: "leave {} out, or use NegativeLogLikelihood()"}}
 
@@ -76,7 +76,7 @@ def check(layers: Sequence[Layer], loss: Loss | None, outputs: int | None) -> No
             raise ValueError(f"{layer!r} would drop some of the {logarithms}probabilities that {name} takes: put it "
                              "before the last layer with weights, or leave it out")
     if behind and joined(last, loss):
-        raise ValueError(f"{behind[-1]!r} behind {last!r} does nothing, but keeps {name} from being joined with it: "
+        raise ValueError(f"{behind[-1]!r} after {last!r} does nothing, but keeps {name} from being joined with it: "
                          f"leave {behind[-1]!r} out")
 
 

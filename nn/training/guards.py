@@ -19,7 +19,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class Part:
-    """Loss, optimizer or accuracy of a model, as an attribute: whoever assigns another one must finalize again."""
+    """Loss, optimizer or accuracy of a model, as an attribute. It must be finalized again after an assignment."""
 
     # it has no `__get__`, so that reading takes no call of Python's
     def __set_name__(self, owner: type, name: str) -> None:
@@ -33,7 +33,7 @@ class Part:
 
 
 def check_part(name: str, value: Any) -> None:
-    """Raise TypeError for what is no loss, optimizer or accuracy, and for a class."""
+    """Raise TypeError for anything that is not a loss, optimizer or accuracy, and for a class."""
     # a loss is one of `Loss`; the others may be a user's own, of any class
     if value is None:
         return

@@ -71,7 +71,7 @@ def prepared(X: ArrayLike, name: str, layers: Sequence[Layer], taker: Any, wish:
         takes: Any = layer.shape if passed else (getattr(layer, "n_inputs", None),)
         if takes != (None,) and (shape != takes or not X.ndim):
             sizes = ", ".join(("samples", *([flat] if flat else map(str, takes))))
-            raise ValueError(f"{name} must have shape ({sizes}){f' with {takes[0]} elements a sample' * bool(flat)} "
+            raise ValueError(f"{name} must have shape ({sizes}){f' with {takes[0]} elements per sample' * bool(flat)} "
                              f"for {layer}, got {X.shape}")
         if not passed:
             break
@@ -79,13 +79,13 @@ def prepared(X: ArrayLike, name: str, layers: Sequence[Layer], taker: Any, wish:
 
 
 def validation(prepare: Callable[..., Any], given: Any) -> Any:
-    """What `prepare` makes of `validation_data`. Raises TypeError for what is no pair or triple, and the errors of
+    """What `prepare` makes of `validation_data`. Raises TypeError for anything but a pair or triple, and the errors of
     `prepare`, which speak of X and y, with the argument's name."""
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         found = (f"a {type(given).__name__} of {len(given)}" if isinstance(given, (tuple, list)) else
                  shown(given) if isinstance(given, (str, int, float)) else type(given).__name__)
-        raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got {found}: to hold a share of "
-                        "the samples out, use nn.preparation.train_test_split")
+        raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got {found}: to hold out a share "
+                        "of the samples, use nn.preparation.train_test_split")
     try:
         return prepare("validation", *given)
     except (TypeError, ValueError) as error:

@@ -29,15 +29,15 @@ FIGURES = ("loss", "regularization_loss", "accuracy", "val_loss", "val_accuracy"
 
 class Model(Network):
     """`Model([layers...])`, or `add` them; `set` loss, optimizer and accuracy, `finalize`, then `train`, `evaluate`,
-    `predict`. Raises TypeError for what is no list or tuple of layers.
+    `predict`. Raises TypeError unless layers is a list or tuple of layers.
 
-    `history` holds one number an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, and
+    `history` has one number for each epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, and
     regularization_loss, which is part of loss, but not of val_loss. Losses and accuracy are means over the epoch's
-    batches, each taken before its update. `history.plot()` draws them.
+    batches, each computed before its update. `history.plot()` draws them.
 
     `finalize` puts the parameters of all layers that are trained into one array, of which `weights` and `biases` are
-    then views; so does a training after a layer was frozen or thawed. `train` writes the layers' outputs and gradients
-    into the same arrays at each step: copy what you want to keep. `predict` leaves the layers as they are.
+    then views; so does a training after a layer was frozen or unfrozen. `train` writes the layers' outputs and
+    gradients into the same arrays at each step: copy what you want to keep. `predict` leaves the layers as they are.
 
     After a change of layers, of their activations, of loss, optimizer or accuracy call `finalize` again: without it all
     methods that compute raise RuntimeError.
@@ -76,8 +76,6 @@ class Model(Network):
 
         clip_norm: the largest Euclidean norm of all gradients together, a number of at least 0. Each step scales
             larger gradients down to it. `model.clip_norm = None` switches it off.
-
-        Raises TypeError for a class instead of an object.
         """
         self._check_thread()
         parts = {"loss": loss, "optimizer": optimizer, "accuracy": accuracy}
@@ -98,9 +96,9 @@ class Model(Network):
             is given, in copies and files, too. Shapes are followed through all layers; `summary` shows them.
 
         A model without loss and optimizer can predict, but not train. Raises ValueError for no layers, for layers that
-        do not fit, for a loss that does not take what they give, for a softmax of a single output, for a metric that
-        means nothing for the outputs, and, with an optimizer, for a layer that holds others which would not be trained,
-        TypeError and ValueError for an `input_shape` that is none, or that the layers do not take.
+        do not fit, for a loss that does not fit the last layer, for a softmax of a single output, for a metric that
+        does not fit the outputs, and, with an optimizer, for a layer that contains others which would not be trained,
+        TypeError and ValueError for an `input_shape` that is not a shape, or does not fit the layers.
         """
         given, shape = self._check_layers(input_shape, trained=self.optimizer is not None)
         columns = shape[-1] if shape else None
@@ -256,7 +254,7 @@ class Model(Network):
         shuffle, progress = optional_flag("shuffle", shuffle), optional_flag("progress", progress)
         shuffle = samples > batch if shuffle is None else shuffle
         seed = as_seed("seed", seed)
-        note(self.history, {name: [] for name in FIGURES})  # what is no list of numbers is named before the first step
+        note(self.history, {name: [] for name in FIGURES})  # so that a wrong history is an error before the first step
         order = Order(seed, len(self.history["loss"])) if shuffle else None
         steps = self._steps  # a callback may finalize the model again, and y was checked for the outputs of now
         for each in callbacks:
@@ -292,7 +290,7 @@ class Model(Network):
     def summary(self) -> None:
         """Print the layers with their shapes and numbers of parameters; `nn.summary(model)` returns them.
 
-        Shapes are known from the first layer that says them on, or from the `input_shape` of `finalize`. Raises
+        Shapes are known from the first layer that states its shape, or from the `input_shape` of `finalize`. Raises
         ValueError for layers that do not fit.
         """
         from ..inspect.summary import summary  # which imports this package
@@ -313,7 +311,7 @@ class Model(Network):
     def load(path: str | os.PathLike[str]) -> Model:
         """Load a finalized model from a file, or pipe, that `save` wrote. Runs no code from it.
 
-        Raises OSError if it cannot be read, ValueError if it is no such file, or a device.
+        Raises OSError if it cannot be read, ValueError if it is not such a file, or a device.
         """
         from ..formats.native import load
         found: Model = load(path)

@@ -49,7 +49,7 @@ class Network:
         thread = self._thread
         if thread is not None and thread != get_ident():
             raise RuntimeError("another thread is training or evaluating this model: wait for it to end, or give each "
-                               "thread a copy of its own before (copy.deepcopy)")
+                               "thread its own copy first (copy.deepcopy)")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
@@ -88,8 +88,8 @@ class Network:
         """The layers with weights that are trained, in their order: those with `trainable`.
 
         Assigning a list or tuple of layers sets `trainable` of all layers with weights: True of those in it, in any
-        order, False of the others. Raises TypeError for another kind, ValueError for what is no layer of the model, or
-        one without weights, and for a layer that is there twice.
+        order, False of the others. Raises TypeError for another kind, ValueError for an object that is not a layer
+        of the model with weights, and for a layer that is in the list twice.
         """
         return TrainableLayers(_layers.trained(self.layers))
 
@@ -111,8 +111,11 @@ class Network:
                 layer.trainable = id(layer) in wanted
 
     def add(self, layer: _layers.Layer) -> Self:
-        """Append a layer, or those of a Sequential, and return the model. Raises TypeError for what has no forward and
-        backward, ValueError for a Model, or a class made from Sequential, with layers that would not be trained."""
+        """Append a layer, or those of a Sequential, and return the model.
+
+        Raises TypeError for an object without forward and backward, ValueError for a Model or a subclass of Sequential
+        with layers that would not be trained.
+        """
         self._check_thread()
         found = _layers.unfolded(layer, "add takes a layer")
         if isinstance(layer, (Network, _layers.Sequential)):
@@ -136,7 +139,7 @@ class Network:
             raise ValueError("the model has no layers: add some before finalize")
         layers = walk(self.layers)
         if len({id(layer) for layer in layers}) != len(layers):
-            raise ValueError("a layer was added twice: it keeps the arrays of one place only")
+            raise ValueError("a layer was added twice: it can have only one place in a model")
         for name, layer in named(self.layers):  # which may have been put into the list
             _layers.unfolded(layer, f"layers[{name}] must be a layer")
         if trained:
@@ -290,15 +293,15 @@ class Network:
     def load_parameters(self, path: str | os.PathLike[str]) -> None:
         """Read a file that `save_parameters` of a model with the same layers wrote.
 
-        Runs no code from the file. Raises OSError if the file cannot be read, ValueError if it is no such file or that
-        of another model; the model then stays unchanged.
+        Runs no code from the file. Raises OSError if the file cannot be read, ValueError if it is not such a file, or
+        that of another model; the model then stays unchanged.
         """
         names = self._names()
 
         def take(arrays: dict[str, Array]) -> None:
             if sorted(arrays) != sorted(name for each in names for name in each):
-                raise ValueError(f"it holds {', '.join(arrays) or 'nothing'}; this model has {len(names)} layers with "
-                                 f"parameters: {', '.join(name for each in names for name in each)}")
+                raise ValueError(f"it contains {', '.join(arrays) or 'nothing'}; this model needs "
+                                 f"{', '.join(name for each in names for name in each)}")
             self.set_parameters([[arrays[name] for name in each] for each in names])
 
         read(path, take, "parameters of this model")

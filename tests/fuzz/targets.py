@@ -21,7 +21,7 @@ CORPUS = Path(__file__).parent / "corpus"
 SECONDS = 60  # for one file of a few kB, which take milliseconds: then it hangs
 MEMORY = 64 << 20  # bytes that one such file may take
 LONGEST = 400  # characters of an error
-WIDEST = 10_000  # numbers a sample up to which a model is used
+WIDEST = 10_000  # numbers per sample up to which a model is used
 
 
 def text_of(error, path):
@@ -32,7 +32,7 @@ def text_of(error, path):
     assert len(text) <= LONGEST + len(str(path)), f"an error of {len(text)} characters"
     assert text.isprintable(), f"an error that is not one printable line: {text!r}"
     reason = text.removeprefix(str(path)).partition(": ")[2] or text.removeprefix(str(path)).strip(" :")
-    assert reason.strip() and not reason.endswith("holds no model"), f"an error without a reason: {text!r}"
+    assert reason.strip() and not reason.endswith("contains no model"), f"an error without a reason: {text!r}"
     return reason
 
 
