@@ -77,11 +77,12 @@ class Step:
         output = as_floats(output, name="outputs")  # a user's own layer may give anything
         return accuracy.count(accuracy.hits(output, y), len(output) * accuracy.numbers(output.shape[1:]))
 
-    def for_backward(self, output: Array, y: Array) -> Array:
+    def for_backward(self, output: Array, y: Any) -> Array:
         """A model's outputs as its loss's `backward` takes them: the probabilities where the outputs are scores."""
-        loss = self.batch_loss
+        loss: Any = self.batch_loss
+        given: Any = self.loss
         scores = isinstance(loss, (SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy)) and self.joined is None
-        if not scores or output is self.loss.output or output is loss.output:
+        if not scores or output is given.output or output is loss.output:
             return output
         with renamed(y_pred="output"):
             loss.forward(output, y)
