@@ -164,6 +164,30 @@ def test_saved_copied_and_pickled_models_go_on(middle, tmp_path):
         assert bits(other) == bits(model) and other.history == model.history
 
 
+def test_a_readers_own_container_is_frozen_as_a_whole():
+    def built():
+        model = nn.Model([dense(2, 16), nn.Sequential(nn.Tanh(), nn.Residual(Shortcut(dense(16, 16, seed=1)))),
+                          dense(16, 3, seed=4)])
+        model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.Adam())
+        model.finalize()
+        return model, model.layers[2].body.layers[0]
+
+    model, own = built()
+    first, inner, last = model.trainable_layers
+    own.trainable = False
+    assert model.trainable_layers == [first, last] and not model.layers[2].trainable
+    before = inner.weights.copy()
+    model.train(X, Y, epochs=3)
+    model.train_step(X, Y)
+    assert np.array_equal(inner.weights, before) and nn.summary(model).frozen == 272
+    model.trainable_layers = [inner, last]
+    assert own.trainable and model.trainable_layers == [inner, last]
+    model.train(X, Y)
+    assert not np.array_equal(inner.weights, before)
+    model.trainable = False
+    assert not model.trainable and model.trainable_layers == []
+
+
 @pytest.mark.parametrize("how", ("layer", "container", "loaded"))
 def test_frozen_parts_stay_and_are_recorded(how, tmp_path):
     model = network("nested")

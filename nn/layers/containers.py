@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from .. import backend
 from ..arrays import Array, as_array, as_floats
 from ..checks import flag, shown
-from ..parameters import parameters_of, walk
+from ..parameters import children, parameters_of, walk
 from .activations import ReLU, Sigmoid, Tanh
 from .base import NUMBERS, PASSED, Layer, Shape, _Layer, passed, prepares, result
 
@@ -68,8 +68,7 @@ class _Container(_Layer):
     @property
     def trainable(self) -> bool:
         """Whether any of the layers is trained; assigning it sets `trainable` of all of them."""
-        inner = with_parameters(walk([self])[1:])
-        return not inner or bool(trained(inner))
+        return not with_parameters([self]) or bool(trained(list(children(self).values())))
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
@@ -293,8 +292,13 @@ def with_parameters(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def trained(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers that have parameters and are not frozen, also within others."""
-    return [layer for layer in with_parameters(layers) if is_trainable(layer)]
+    """The layers that have parameters and are not frozen, also within others that are not."""
+    found = []
+    for layer in layers:
+        if is_trainable(layer):
+            found += [layer] if parameters_of(layer) else []
+            found += trained(list(children(layer).values()))
+    return found
 
 
 def is_trainable(layer: Layer) -> bool:

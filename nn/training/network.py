@@ -109,6 +109,10 @@ class Network:
         for layer in self._parametrized():
             if getattr(layer, "trainable", True) is not (id(layer) in wanted):
                 layer.trainable = id(layer) in wanted
+        for layer in walk(self.layers):  # containers of a user's own, which may be frozen as a whole
+            if not isinstance(layer, _layers._Container) and getattr(layer, "trainable", True) is False \
+                    and wanted & set(map(id, walk([layer])[1:])):
+                layer.trainable = True
 
     def add(self, layer: _layers.Layer) -> Self:
         """Append a layer, or those of a Sequential, and return the model.
@@ -129,6 +133,8 @@ class Network:
 
     def _trained(self) -> list[_layers.Layer]:
         # as `trainable_layers`, of a finalized model; a user's own layer may have got its parameters since
+        if self._own_containers:
+            return _layers.trained(self.layers)
         return [layer for layer in self._walked if parameters_of(layer) and _layers.is_trainable(layer)]
 
     def _check_layers(self, input_shape: int | Sequence[int] | None, trained: bool
@@ -160,6 +166,8 @@ class Network:
         self._dtype = getattr(parametrized[-1], "dtype", FLOAT32) if parametrized else FLOAT32
         self._finalized, self._walked = list(self.layers), layers
         self._inner = [(layer, inner) for layer in layers if (inner := children(layer))]
+        # those of a user's own, which may be frozen as a whole
+        self._own_containers = [layer for layer, _ in self._inner if not isinstance(layer, _layers._Container)]
         self._dense = [layer for layer in layers if isinstance(layer, _layers.Dense)]
         self._activations = [layer.activation for layer in self._dense]
         self._parallel = [layer for layer in layers if isinstance(layer, _layers.Parallel)]
