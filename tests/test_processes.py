@@ -178,6 +178,23 @@ def test_workers_of_pytorchs_dataloader(tmp_path, torch, first):
     assert found == {"same": [True] * 48, "right": True, "after": True}
 
 
+@pytest.fixture
+def one_core():
+    """For the processes that a test starts."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("needs sched_setaffinity")
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.usefixtures("one_core")
+def test_fork_while_a_thread_is_in_a_parallel_kernel_on_one_core(tmp_path):
+    """TBB's tasks of that moment are never done: neither process may wait for them at its end."""
+    test_fork_while_a_thread_is_in_a_parallel_kernel(tmp_path, "tbb")
+
+
 @pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
 def test_fork_while_a_thread_is_in_a_parallel_kernel(tmp_path, layer):
     found = run(tmp_path, """

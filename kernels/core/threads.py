@@ -1,6 +1,8 @@
 """Numba's threads: when they start, how many work, and when a nest runs serially all the same."""
 
+import ctypes
 import os
+import sys
 import threading
 
 import numpy
@@ -26,6 +28,10 @@ def _launch_once():
         pool._launch_threads()
     if pool._threading_layer == "workqueue":
         _lock = threading.RLock()  # workqueue aborts the process when two threads enter
+    if pool._threading_layer == "tbb":
+        # its module is not to be freed at the end: it waits for all tasks, which a fork amid a parallel region can
+        # leave undone for ever, in the child and in the parent
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(sys.modules["numba.np.ufunc.tbbpool"]))
     _launched = True
 
 
