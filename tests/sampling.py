@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-FEW = 4  # the cases of a test that are run in any case
-SHARE = 0.15  # of the cases of a test that has many
+FEW = 3  # the cases of a test that are run in any case
+SHARE = 0.12  # of the cases of a test that has many
 WHOLE = ("slow", "long", "exhaustive")  # the markers of what somebody chose to wait for
 
 

@@ -206,6 +206,7 @@ def result(process, folder):
     return json.loads((folder / "found").read_text())
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("threads", (3, 4))
 def test_digests_on_more_threads_than_cores(threads, tmp_path):
     found = result(start(tmp_path, False, (*OPERATIONS, "training"), NUMBA_NUM_THREADS=str(threads),

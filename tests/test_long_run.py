@@ -79,8 +79,11 @@ def growth(call, calls):
 
 
 def assert_flat(call, calls, allowed=ALLOWED):
-    found = growth(call, calls)
-    print(f"{calls} calls: {found}")  # -rP shows it
+    for _ in range(3):  # a leak shows each time; what another test left behind, such as a buffer of malloc's, once
+        found = growth(call, calls)
+        print(f"{calls} calls: {found}")  # -rP shows it
+        if found["Python"] <= allowed and found["malloc"] <= allowed:
+            break
     assert found["Python"] <= allowed and found["malloc"] <= allowed, found
     assert found["files"] <= 0 and found["threads"] <= 0, found
     # pages are rounded up, and shared with everything else in the process: a short run tells nothing

@@ -156,6 +156,8 @@ def test_workers_of_pytorchs_dataloader(tmp_path, torch, first):
         expected = work(0)
         import torch
         from torch.utils.data import DataLoader
+        import warnings
+        warnings.filterwarnings("ignore", "This DataLoader will create 2 worker")  # on one core
 
         class Samples(torch.utils.data.Dataset):
             def __len__(self):

@@ -11,7 +11,7 @@ import sampling
 CASES = {"test_a.py::test_many": 40, "test_a.py::test_few": sampling.FEW, "test_a.py::test_one": 1,
          "test_b.py::test_many_more": 60, "test_b.py::test_one": 1, "test_b.py::test_seconds_each": 5,
          "test_b.py::test_slow": 9}
-SHARES = CASES | {"test_a.py::test_many": 6, "test_b.py::test_many_more": 9, "test_b.py::test_seconds_each": 2}
+SHARES = CASES | {"test_a.py::test_many": 5, "test_b.py::test_many_more": 8, "test_b.py::test_seconds_each": 2}
 MARKS = {"test_seconds_each": "@pytest.mark.sample(2)\n", "test_slow": "@pytest.mark.slow\n"}
 GOES_OVER = """
 import sampling
@@ -112,7 +112,7 @@ def test_names_are_chosen_first(run):
     """-k takes from all cases, and of what it leaves is the sample."""
     found, _ = run("-k", "many and 3")
     assert found["test_a.py::test_many"] <= {f"[{n}]" for n in (3, 13, 23, *range(30, 40))}
-    assert counts(found) == {"test_a.py::test_many": 4, "test_b.py::test_many_more": 4}
+    assert counts(found) == dict.fromkeys(found, sampling.FEW) and len(found) == 2
 
 
 def test_what_failed_is_run_again(run):
