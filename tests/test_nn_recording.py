@@ -97,6 +97,12 @@ class Sloped(Probe):
         return backend.ops.add.forward(backend.ops.leaky_relu.forward(x, negative_slope=self.slope), x)
 
 
+class Repeats(Probe):
+    def compute(self, x):
+        y = backend.ops.add.forward(x, x)
+        return backend.ops.add.forward(y, x) if x[0, 0] > x[-1, 0] else y
+
+
 class Honest(Probe):
     def compute(self, x):
         return backend.ops.add.forward(x, x)
@@ -142,6 +148,33 @@ def test_a_step_that_says_less_than_it_does_is_named_and_not_repeated(probe):
     assert probe in ("Counts", "Keeps") or found == batches(plain, True)  # these two see each captured batch, too
     assert model.why_not_recorded is not None and PROBES[probe] in model.why_not_recorded
     assert f"{probe}()" in model.why_not_recorded
+
+
+@pytest.mark.parametrize("single", (False, True))
+def test_other_calls_before_a_dropout(single):
+    """Its stream then stands elsewhere among the calls of another batch."""
+    def dropping():
+        model = nn.Model([nn.Dense(2, 12, activation="tanh", rng=0), probes.Repeats(), nn.Dropout(0.1, seed=1),
+                          nn.Dense(12, 3, rng=1)])
+        model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.Adam(0.02))
+        model.finalize()
+        return model
+
+    model, plain, rng = dropping(), dropping(), np.random.default_rng(0)
+    for number in range(6):
+        x, gradient = (rng.standard_normal(shape).astype(np.float32) for shape in ((60, 2), (60, 3)))
+        x[0] = (-1) ** number if single else 1
+        x[-1] = -x[0]  # another number of calls for the next batch, or for the one that a recording makes of this one
+        for each in (model, plain):
+            each._steps.from_gradients = each is model
+            if single:
+                each.forward(x)
+                each.step_from(gradient)
+        if not single:
+            model.train_step(x, Y[::3])
+            plain._steps.by_layers(*plain._samples("training", x, Y[::3]))
+        assert bits(model) == bits(plain)
+    assert re.search("calls other kernels|makes other calls", model.why_not_recorded)
 
 
 def test_a_step_that_says_all_is_repeated():

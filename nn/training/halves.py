@@ -37,7 +37,7 @@ class Halves(Update):
         self.X: Array | None = None  # of the forward whose way back is still to come
         if self.why is not None:
             return
-        self._collect(model, parameters, [layer for layer in layers if hasattr(layer, "calls")])
+        self._collect(model, parameters)
         kept = [half.X, gradient, parameters.values, parameters.gradients, *self._persistent]
         self._output, self._dx = self._prepare(layers, kept, half.output, dx)
 
@@ -50,18 +50,8 @@ class Halves(Update):
         """Compare with a step that was captured on another batch. The same one proves nothing."""
         same = half.X.tobytes() == self._bits[0] or gradient.tobytes() == self._bits[1]
         calls = half.calls + back
-        if same or calls.foreign:
-            return
-        streams = [(place, calls[call][1][place]) for _, call, place in self._streams]
-        self._take(half.X, gradient)
-        # clipping comes after, and changes the gradients
-        replay = backend.Replay(self._calls[:self._length])
-        for (_, call, _), (place, stream) in zip(self._streams, streams):
-            replay.integer(call, place, stream)
-            calls[call][1][place] = None
-        replay.run()
-        self.prove(calls)
-        self.release()
+        if not same and not calls.foreign:
+            self._compare(calls, half.X, gradient)
 
     def forward(self, X: Array) -> Array:
         """The outputs for inputs X, as a new array."""

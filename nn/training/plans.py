@@ -16,7 +16,7 @@ from .recording import UNSET, _of, _other, _Recording
 class Update(_Recording):
     # the way back and what follows it, whose gradients lie in one array
 
-    def _collect(self, model: Any, parameters: Parameters, dropouts: list[Any]) -> None:
+    def _collect(self, model: Any, parameters: Parameters) -> None:
         calls = self._calls
         for layer, gradients in zip(parameters.layers, parameters.cut(parameters.gradients)):
             for name, gradient in gradients.items():
@@ -34,10 +34,28 @@ class Update(_Recording):
                 self.why = "other code called a kernel while the clipping of gradients was recorded"
         # the place of a dropout's stream: the last argument of the first call with its mask
         self._streams = []
-        for layer in dropouts:
+        for layer in _counting(model):
             call = self._places(layer.binary_mask)[0][0]
             self._streams.append((layer, call, len(calls[call][1]) - 1))
             self._form[call][-1] = None  # it counts, and is no number of the batch
+
+    def _compare(self, calls: Any, *batches: Array) -> None:
+        # with calls that were captured on other batches, which these are repeated on, without clipping: it comes after,
+        # and changes the gradients
+        self._take(*batches)
+        replay = self._replay if len(self._calls) == self._length else backend.Replay(self._calls[:self._length])
+        for _, call, place in self._streams:
+            if call < len(calls) and calls[call][0] is self._calls[call][0]:  # else `prove` says what differs
+                replay.integer(call, place, calls[call][1][place])
+                calls[call][1][place] = None
+        replay.run()
+        self.prove(calls)
+        self.release()
+
+
+def _counting(model: Any) -> list[Any]:
+    # the layers with a stream of random numbers for each call
+    return [layer for layer in model._walked if hasattr(layer, "calls")]
 
 
 class Plan(Update):
@@ -52,7 +70,7 @@ class Plan(Update):
 
     def __init__(self, model: Any, parameters: Parameters, *data: Array) -> None:
         layers, loss = model._walked, model._step.batch_loss
-        self._dropouts = [layer for layer in layers if hasattr(layer, "calls")]
+        self._dropouts = _counting(model)
         before = [(layer, layer.dinputs) for layer in layers if "dinputs" in vars(layer)]
         for layer, _ in before:
             layer.dinputs = UNSET
@@ -71,7 +89,7 @@ class Plan(Update):
             self.why = f"{_of(model.accuracy)} takes other labels than the loss"
         if self.why is not None:
             return
-        self._collect(model, parameters, self._dropouts)
+        self._collect(model, parameters)
         self._prepare([*layers, loss], [*data, parameters.values, parameters.gradients, *self._persistent])
         for layer, arrays in self._parts:
             if layer in without:
@@ -104,17 +122,8 @@ class Plan(Update):
         """Compare a step on another batch, made of this one, layer by layer, with these calls; neither counts."""
         data = _other(X), *(np.ascontiguousarray(each[::-1]) for each in more)
         calls = self._capture(model, data)
-        if calls.foreign:
-            return  # next time
-        self._take(*data)
-        # clipping comes after, and changes the gradients
-        replay = self._replay if model.clip_norm is None else backend.Replay(self._calls[:self._length])
-        for layer, call, place in self._streams:
-            replay.integer(call, place, layer._calls)
-            calls[call][1][place] = None
-        replay.run()
-        self.prove(calls)
-        self.release()
+        if not calls.foreign:  # else next time
+            self._compare(calls, *data)
 
     def run(self, *data: Array) -> tuple[float, float, int | None]:
         """The mean loss of a batch, the penalties, the number of hits (None without accuracy); sets all gradients."""
