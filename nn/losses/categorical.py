@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import backend
 from ..arrays import Array, as_labels, as_plain, within
 from ..checks import finite
 from ..layers import LOGARITHMS, NUMBERS, SHARES
@@ -110,16 +109,8 @@ class CategoricalCrossentropy(_Categorical):
     and shares may be rounded to three digits, or to two for few classes. Raises ValueError for others.
     """
 
+    operation = "categorical_cross_entropy"
     _takes = (SHARES,)
-
-    def _losses(self, p: Array, y: Array) -> Array:
-        self.output = p
-        losses: Array = backend.ops.categorical_cross_entropy.forward(p, y)
-        return losses
-
-    def _gradient(self, p: Array, y: Array) -> Array:
-        dp: Array = backend.ops.categorical_cross_entropy.backward(p, y)
-        return dp
 
 
 class SoftmaxCategoricalCrossentropy(_Categorical):
@@ -130,15 +121,8 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
     `label_smoothing` and `class_weights` are those of `CategoricalCrossentropy`.
     """
 
+    operation = "softmax_cross_entropy"
     _takes = (NUMBERS,)
-
-    def _losses(self, x: Array, y: Array) -> Array:
-        losses, self.output = backend.ops.softmax_cross_entropy.forward(x, y)
-        return losses
-
-    def _gradient(self, p: Array, y: Array) -> Array:
-        dx: Array = backend.ops.softmax_cross_entropy.backward(p, y)
-        return dx
 
 
 class NegativeLogLikelihood(_Categorical):
@@ -147,13 +131,5 @@ class NegativeLogLikelihood(_Categorical):
     `label_smoothing` and `class_weights` are those of `CategoricalCrossentropy`.
     """
 
+    operation = "negative_log_likelihood"
     _takes = (LOGARITHMS,)
-
-    def _losses(self, x: Array, y: Array) -> Array:
-        self.output = x
-        losses: Array = backend.ops.negative_log_likelihood.forward(x, y)
-        return losses
-
-    def _gradient(self, x: Array, y: Array) -> Array:
-        dx: Array = backend.ops.negative_log_likelihood.backward(x, y)
-        return dx

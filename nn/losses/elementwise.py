@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import backend
 from ..arrays import Array, as_floats
 from ..checks import positive
 from ..layers import NUMBERS, PROBABILITIES, SHARES
@@ -17,9 +16,6 @@ from .weighted import _Weighted
 
 
 class _Elementwise(_Weighted):
-    # a subclass names its operation, and what `backward` takes is the output itself
-    operation = ""
-
     def __init__(self, class_weights: ArrayLike | Mapping[int, float] | str | None = None, **options: float) -> None:
         super().__init__(class_weights)
         self._options = options
@@ -44,15 +40,6 @@ class _Elementwise(_Weighted):
     def _advice(self, shape: tuple[int, ...], wish: tuple[int, ...]) -> str:
         # for targets of another shape than the outputs
         return ""
-
-    def _losses(self, values: Array, y: Array) -> Array:
-        self.output = values
-        losses: Array = getattr(backend.ops, self.operation).forward(values, y, **self._options)
-        return losses
-
-    def _gradient(self, values: Array, y: Array) -> Array:
-        dx: Array = getattr(backend.ops, self.operation).backward(values, y, **self._options)
-        return dx
 
 
 class BinaryCrossentropy(_Elementwise):
@@ -104,10 +91,6 @@ class SigmoidBinaryCrossentropy(BinaryCrossentropy):
     operation = "sigmoid_cross_entropy"
     _takes = (NUMBERS,)
     _of_classes = "SoftmaxCategoricalCrossentropy()"
-
-    def _losses(self, x: Array, y: Array) -> Array:
-        losses, self.output = backend.ops.sigmoid_cross_entropy.forward(x, y)
-        return losses
 
 
 class MeanSquaredError(_Elementwise):

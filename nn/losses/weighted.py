@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import backend
 from ..arrays import FLOAT64, Array, as_array, as_floats
 from ..checks import renamed
 from ..targets import (BALANCED, ClassWeights, Outputs, as_class_weights, as_rows, as_weights, balanced, check_count,
@@ -19,7 +20,9 @@ FORWARD, BACKWARD = (renamed(x=name, p=name, y=name, targets="y_true") for name 
 
 
 class _Weighted(Loss):
-    # a subclass has `_losses` and `_gradient`, of outputs (N, C) and of labels from `targets`, (N,) or (N, C)
+    # a subclass names its operation
+    operation = ""
+    _options: Mapping[str, float] = {}  # of the operation
     balanced: list[float] | None = None  # what "balanced" stands for since the last `prepare`
     _class_weights: ClassWeights | None = None
     _class_count: int | None = None  # that class weights must have, if each model has as many
@@ -39,10 +42,15 @@ class _Weighted(Loss):
         self._class_weights = weights
 
     def _losses(self, values: Array, y: Array) -> Array:
-        raise NotImplementedError
+        # of outputs (N, C) and labels from `targets`, (N,) or (N, C)
+        found = getattr(backend.ops, self.operation).forward(values, y, **self._options)
+        # an operation of scores also gives the probabilities, which its backward needs
+        losses, self.output = found if type(found) is tuple else (found, values)
+        return losses
 
     def _gradient(self, values: Array, y: Array) -> Array:
-        raise NotImplementedError
+        dx: Array = getattr(backend.ops, self.operation).backward(values, y, **self._options)
+        return dx
 
     def _classes(self, y: Array) -> Array:
         # the class (N, ...) of each position
