@@ -7,7 +7,7 @@ from nnjit.kernels import adam, reference
 DTYPES = (np.float32, np.float64)
 SIZES = [size for size, in reference.adam.SHAPES]
 TINY = {np.float32: 2.0**-122, np.float64: 2.0**-1018}
-KNOBS = {"learning_rate": 0.05, "correction_1": 1 - 0.9**3, "correction_2": 1 - 0.999**3}
+OPTIONS = {"learning_rate": 0.05, "correction_1": 1 - 0.9**3, "correction_2": 1 - 0.999**3}
 
 
 def bound(function, u, expected, w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, beta_2=0.999,
@@ -41,9 +41,9 @@ def test_order_of_operations(dtype, size, parallel):
     w, dw, m, v = arrays(size, dtype)
     a = fma(m, dtype(0.9), dw * dtype(1 - 0.9))
     b = fma(v, dtype(0.999), dw * dw * dtype(1 - 0.999))
-    rate, scale = dtype(KNOBS["learning_rate"] / KNOBS["correction_1"]), dtype(1 / KNOBS["correction_2"])
+    rate, scale = dtype(OPTIONS["learning_rate"] / OPTIONS["correction_1"]), dtype(1 / OPTIONS["correction_2"])
     moved = w - a * rate / (np.sqrt(b * scale) + dtype(1e-7))
-    assert adam.step(w, dw, m, v, **KNOBS, parallel=parallel) is None
+    assert adam.step(w, dw, m, v, **OPTIONS, parallel=parallel) is None
     assert_same_bits(m, a, "m")
     assert_same_bits(v, b, "v")
     assert_same_bits(w, moved, "w")
@@ -55,9 +55,9 @@ def test_order_of_operations(dtype, size, parallel):
 def test_weight_decay_comes_first(dtype, size, parallel):
     w, dw, m, v = arrays(size, dtype)
     plain = np.zeros(size, dtype), dw, m.copy(), v.copy()
-    adam.step(*plain, **KNOBS)
-    kept = w * dtype(1 - KNOBS["learning_rate"] * 0.3)
-    adam.step(w, dw, m, v, **KNOBS, weight_decay=0.3, parallel=parallel)
+    adam.step(*plain, **OPTIONS)
+    kept = w * dtype(1 - OPTIONS["learning_rate"] * 0.3)
+    adam.step(w, dw, m, v, **OPTIONS, weight_decay=0.3, parallel=parallel)
     assert_same_bits(w, kept + plain[0], "w")
     assert_same_bits(m, plain[2], "m")
     assert_same_bits(v, plain[3], "v")
@@ -68,7 +68,7 @@ def test_no_weight_decay_leaves_special_weights(dtype):
     tiny = np.finfo(dtype).smallest_subnormal
     w = np.array([np.inf, -np.inf, np.nan, -0.0, tiny, np.finfo(dtype).max], dtype)
     found = w.copy()
-    adam.step(found, *(np.zeros_like(w) for _ in range(3)), **KNOBS)
+    adam.step(found, *(np.zeros_like(w) for _ in range(3)), **OPTIONS)
     assert_same_bits(found, w)
 
 
@@ -110,7 +110,7 @@ def test_all_options_count():
 def test_mistakes_are_named():
     w, dw, m, v = arrays(10, np.float32)
     with pytest.raises(ValueError, match="correction_1 and correction_2 must not be 0: steps are counted from 1"):
-        adam.step(w, dw, m, v, **{**KNOBS, "correction_1": 0})
+        adam.step(w, dw, m, v, **{**OPTIONS, "correction_1": 0})
 
 
 @pytest.mark.parametrize("weight_decay", (0.0, 0.3))

@@ -12,12 +12,12 @@ rng = np.random.default_rng(0)
 X = rng.standard_normal((7, 5)).astype(np.float32)
 DY = rng.standard_normal((7, 5)).astype(np.float32)
 ACTIVATIONS = [kind for kind in vars(activations).values() if getattr(kind, "operation", "")]
-KNOBS = {nn.ELU: {"alpha": 0.5}, nn.LeakyReLU: {"negative_slope": 0.25}}
+OPTIONS = {nn.ELU: {"alpha": 0.5}, nn.LeakyReLU: {"negative_slope": 0.25}}
 
 
 @pytest.mark.parametrize("kind", ACTIVATIONS)
 def test_a_layer_is_its_kernel(kind):
-    options = KNOBS.get(kind, {})
+    options = OPTIONS.get(kind, {})
     layer, operation = kind(**options), getattr(kernels, kind.operation)
     assert kind.operation.replace("_", "") == kind.__name__.lower() and getattr(nn, kind.__name__) is kind
     of_inputs = "x" in inspect.signature(operation.backward).parameters
