@@ -6,6 +6,7 @@ from .core import check
 from .core.compile import inline, loops, pick
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import fma, lanes, sqrt
 
 NAMES = ("w", "dw", "cache")
@@ -27,6 +28,7 @@ def _step_blocks(w, dw, cache, rate, epsilon):
         _step_block(w, dw, cache, rate, epsilon, block * BLOCK, min((block + 1) * BLOCK, w.size))
 
 
+@public
 def step(w, dw, cache, *, learning_rate, epsilon=1e-7, parallel=None):
     """Update the parameters by AdaGrad's rule, in place.
 

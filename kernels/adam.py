@@ -7,6 +7,7 @@ from .core.elementary import tiny
 from .core.compile import inline, loops, pick
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import absolute, fma, lanes, select, sqrt
 
 NAMES = ("w", "dw", "m", "v")
@@ -34,6 +35,7 @@ def _step_blocks(w, dw, m, v, learning_rate, correction_1, correction_2, beta_1,
                     block * BLOCK, min((block + 1) * BLOCK, w.size))
 
 
+@public
 def step(w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, beta_2=0.999, epsilon=1e-7,
          weight_decay=0.0, parallel=None):
     """Update the parameters by Adam's rule, in place.
@@ -57,9 +59,9 @@ def step(w, dw, m, v, *, learning_rate, correction_1, correction_2, beta_1=0.9, 
     """
     number = check.number
     beta_1, beta_2, epsilon = number("beta_1", beta_1), number("beta_2", beta_2), number("epsilon", epsilon)
-    correction_1, correction_2 = number("correction_1", correction_1), number("correction_2", correction_2)
-    if not correction_1 or not correction_2:
-        raise ValueError("correction_1 and correction_2 must not be 0: steps are counted from 1")
+    # 1 - beta^t, and steps are counted from 1
+    correction_1 = check.not_zero("correction_1", correction_1)
+    correction_2 = check.not_zero("correction_2", correction_2)
     learning_rate, weight_decay = number("learning_rate", learning_rate), number("weight_decay", weight_decay)
     w, dw, m, v = check.state(NAMES, (w, dw, m, v))
     nest = pick(_step_blocks, w.size >= PARALLEL_FROM, parallel)

@@ -6,6 +6,7 @@ from .core import elementwise
 from .core.compile import inline, loops
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import lanes
 
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves two thirds as much
@@ -23,6 +24,7 @@ def _forward_blocks(a, b, y):
         _forward_block(a, b, y, block * BLOCK, min((block + 1) * BLOCK, a.size))
 
 
+@public
 def forward(a, b, *, out=None, parallel=None):
     """Add two arrays. The gradient with respect to a and to b is dy itself, so there is no backward.
 

@@ -5,6 +5,7 @@ from numba import prange
 from .core import check
 from .core.compile import inline, loops, pick
 from .core.memory import load
+from .core.public import public
 from .core.vectors import fold_sum, lanes, select, splat
 
 BLOCK = 4096  # elements per task: few enough that float32 counts them exactly
@@ -29,6 +30,7 @@ def _count(p, targets, threshold):
     return hits
 
 
+@public
 def forward(p, targets, *, threshold=0.5, parallel=None):
     """The number of outputs on the side of the threshold given by their targets: above it for class 1, else class 0.
 

@@ -12,6 +12,7 @@ from .core.compile import inline, loops, pick, shared
 from .core.elementwise import BLOCK
 from .core.narrow import W32, sum_rows
 from .core.memory import load, scratch, store
+from .core.public import public
 from .core.vectors import fma, fold_sum, lanes, select, splat
 
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 16_384, 131_072  # elements; bench/thresholds.py at 2 threads
@@ -55,6 +56,7 @@ def _forward_blocks(p, targets, losses):
         _forward_block(p, targets, losses, block * rows, min((block + 1) * rows, p.shape[0]))
 
 
+@public
 def forward(p, targets, *, out=None, parallel=None):
     """The loss of each row of probabilities.
 
@@ -95,6 +97,7 @@ def _backward_blocks(p, targets, dp):
         _backward_block(p, targets, dp, block * BLOCK, min((block + 1) * BLOCK, p.size))
 
 
+@public
 def backward(p, targets, *, out=None, parallel=None):
     """The gradient of the mean loss with respect to p.
 

@@ -4,8 +4,10 @@ from numba import prange
 
 from .core import check
 from .core.compile import inline, loops, pick, shared
+from .core.labels import check_labels
 from .core.narrow import W32, columns_of
 from .core.memory import load, load_wide, pointer, scratch, store
+from .core.public import public
 from .core.vectors import WIDE, fold_max, lanes, select, splat
 
 ROWS = 64  # rows per task: a multiple of the lanes
@@ -100,6 +102,7 @@ def _count_one_hot(y, targets):
     return hits
 
 
+@public
 def forward(y, labels, *, parallel=None):
     """The number of rows whose largest score is the labelled one; the first of equal scores counts.
 
@@ -113,6 +116,6 @@ def forward(y, labels, *, parallel=None):
     """
     y = check.array("y", y, 2)
     check.columns("y", y)
-    labels = check.labels(labels, "y", y)
+    labels = check_labels(labels, "y", y)
     nest = _count if labels.ndim == 1 else _count_one_hot
     return int(pick(nest, y.size >= PARALLEL_FROM, parallel)(y, labels))

@@ -5,7 +5,9 @@ from numba import prange
 from .core import check
 from .core.elementary import log
 from .core.compile import inline, loops, pick, shared
+from .core.labels import check_labels
 from .core.memory import load, scratch, store
+from .core.public import public
 from .core.vectors import fold_sum, lanes, select, splat
 
 ROWS = 64  # rows per task: a multiple of the lanes
@@ -57,6 +59,7 @@ def _forward_rows(p, targets, losses):
         _forward_row(p, targets, losses, i)
 
 
+@public
 def forward(p, labels, *, out=None, parallel=None):
     """The loss of each row of probabilities.
 
@@ -71,7 +74,7 @@ def forward(p, labels, *, out=None, parallel=None):
     Formula and source: kernels/reference/categorical_cross_entropy.py
     """
     p = check.array("p", p, 2)
-    labels = check.labels(labels, "p", p)
+    labels = check_labels(labels, "p", p)
     losses = check.out("out", out, p.shape[:1], p.dtype, p, labels)
     nest = _forward_blocks if labels.ndim == 1 else _forward_rows
     pick(nest, p.size >= PARALLEL_FROM, parallel)(p, labels, losses)
@@ -112,6 +115,7 @@ def _backward_rows(p, targets, dp):
         _backward_row(p, targets, dp, i)
 
 
+@public
 def backward(p, labels, *, out=None, parallel=None):
     """The gradient of the mean loss with respect to p.
 
@@ -123,7 +127,7 @@ def backward(p, labels, *, out=None, parallel=None):
     Formula and source: kernels/reference/categorical_cross_entropy.py
     """
     p = check.array("p", p, 2)
-    labels = check.labels(labels, "p", p)
+    labels = check_labels(labels, "p", p)
     dp = check.out("out", out, p.shape, p.dtype, p, labels)
     nest = _backward_blocks if labels.ndim == 1 else _backward_rows
     pick(nest, p.size >= PARALLEL_BACKWARD_FROM, parallel)(p, labels, dp)

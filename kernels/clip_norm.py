@@ -6,6 +6,7 @@ from numba import prange
 from .core import check
 from .core.compile import inline, loops, pick, shared
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import fma, fold_sum, lanes, splat, sqrt, widen
 
 BLOCK = 4096  # elements per task and per block of the sum: part of its definition
@@ -39,6 +40,7 @@ def _norm(x, sums):
     return sums[0]
 
 
+@public
 def forward(x, *, parallel=None):
     """The Euclidean norm of all elements of an array.
 
@@ -71,6 +73,7 @@ def _scale_blocks(x, norm, max_norm):
             _scale_block(x, factor, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
+@public
 def step(x, *, max_norm, norm=None, parallel=None):
     """Scale gradients to a norm of at most max_norm, in place.
 
@@ -86,10 +89,10 @@ def step(x, *, max_norm, norm=None, parallel=None):
     NaN propagates: a norm of NaN makes all numbers NaN, an infinite one makes them 0, and infinities NaN.
     Formula and source: kernels/reference/clip_norm.py
     """
-    max_norm = check.number("max_norm", max_norm)
+    max_norm = check.not_negative("max_norm", max_norm)
     given = 0.0 if norm is None else check.number("norm", norm, finite=False)
-    if given < 0 or max_norm < 0:
-        raise ValueError(f"norm and max_norm must be at least 0, got {norm} and {max_norm}")
+    if given < 0:
+        raise ValueError(f"norm must not be negative, got {given}")
     x = check.written("x", x).ravel()
     sums = np.empty(max(1, (x.size + BLOCK - 1) // BLOCK))
     if norm is None:

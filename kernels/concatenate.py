@@ -5,6 +5,7 @@ from numba import prange
 from .core import check
 from .core.compile import loops, pick, shared
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import lanes
 
 ROWS = 64  # a task
@@ -26,6 +27,7 @@ def copy_columns(x, x_column, y, y_column, columns):
         _copy_rows(x, x_column, y, y_column, columns, block * ROWS, min((block + 1) * ROWS, x.shape[0]))
 
 
+@public
 def forward(a, b, *, out=None, parallel=None):
     """Put the rows of b behind those of a. The gradients with respect to a and b are those columns of dy: see `split`.
 

@@ -7,6 +7,7 @@ from .core import check
 from .core.compile import inline, loops, pick, shared
 from .matmul import (A_TRANSPOSED, ACTIVATION, B_TRANSPOSED, BIAS, NO_ACTIVATION, RELU, SIGMOID, TANH, product)
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import lanes, select, splat
 
 ACTIVATIONS = {None: NO_ACTIVATION, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
@@ -14,6 +15,7 @@ ROWS = 256  # rows per block of the bias gradient: part of its definition, a cha
 PARALLEL_FROM = 131_072  # elements of dz, as in relu's backward
 
 
+@public
 def forward(x, w, b, *, activation=None, out=None, parallel=None):
     """The output of a dense layer.
 
@@ -109,6 +111,7 @@ def _gradient_blocks(dy, y, dz, sums, db, activation):
             db[j] = sums[block, j] if block == 0 else db[j] + sums[block, j]
 
 
+@public
 def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None, parallel=None):
     """The gradients with respect to x, w and b.
 

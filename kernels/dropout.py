@@ -5,6 +5,7 @@ from numba import prange
 from .core import check, elementwise, philox
 from .core.compile import inline, loops, pick
 from .core.memory import load, load_like, store
+from .core.public import public
 from .core.vectors import lanes, select, splat
 
 BLOCK = 4096  # elements per task, a multiple of philox.WORDS
@@ -28,6 +29,7 @@ def _forward_blocks(x, y, mask, last, scale, seed, stream):
         _forward_block(x, y, mask, last, scale, seed, stream, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
+@public
 def forward(x, *, rate, seed, stream=0, out=None, parallel=None):
     """Set a share of the elements to 0 and scale the others up, so that the expected sum stays the same.
 
@@ -71,6 +73,7 @@ def _backward_blocks(dy, mask, dx):
         _backward_block(dy, mask, dx, block * BLOCK, min((block + 1) * BLOCK, dy.size))
 
 
+@public
 def backward(dy, mask, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the mask of `forward`.
 

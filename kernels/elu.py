@@ -6,6 +6,7 @@ from .core import check, elementary, elementwise
 from .core.compile import inline, loops
 from .core.elementwise import BLOCK
 from .core.memory import load, load_wide, store
+from .core.public import public
 from .core.vectors import WIDE, lanes, select
 
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; bench/thresholds.py at 2 threads
@@ -24,6 +25,7 @@ def _forward_blocks(x, y, alpha):
         _forward_block(x, y, alpha, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
+@public
 def forward(x, *, alpha=1.0, out=None, parallel=None):
     """Replace negative elements by alpha (exp(x) - 1).
 
@@ -54,6 +56,7 @@ def _backward_blocks(dy, y, dx, alpha):
         _backward_block(dy, y, dx, alpha, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
+@public
 def backward(dy, y, *, alpha=1.0, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the output y of `forward`.
 

@@ -6,6 +6,7 @@ from .core import elementwise
 from .core.compile import inline, loops
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import lanes, select
 
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much
@@ -27,6 +28,7 @@ def _forward_blocks(x, y):
         _forward_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
+@public
 def forward(x, *, out=None, parallel=None):
     """Multiply each element by a share that rises from 0 at -3 to 1 at 3.
 
@@ -56,6 +58,7 @@ def _backward_blocks(dy, x, dx):
         _backward_block(dy, x, dx, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
+@public
 def backward(dy, x, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the input x of `forward`: two x may have the same y.
 

@@ -6,6 +6,7 @@ from .core import check
 from .core.compile import inline, loops, pick
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.rows import mean_rows
 from .core.vectors import absolute, lanes, select, splat
 
@@ -27,6 +28,7 @@ def _forward_blocks(y, targets, losses, delta):
         mean_rows(_term, y, targets, delta, losses, block * rows, min((block + 1) * rows, y.shape[0]))
 
 
+@public
 def forward(y, targets, *, delta=1.0, out=None, parallel=None):
     """The loss of each row.
 
@@ -68,6 +70,7 @@ def _backward_blocks(y, targets, dy, delta):
         _backward_block(y, targets, dy, delta, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
+@public
 def backward(y, targets, *, delta=1.0, out=None, parallel=None):
     """The gradient of the mean loss with respect to y.
 

@@ -6,6 +6,7 @@ from .core import check, elementwise
 from .core.compile import inline, loops
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import lanes, select
 
 PARALLEL_FROM = 131_072  # elements; that of relu, which does one product less
@@ -24,6 +25,7 @@ def _forward_blocks(x, y, slope):
         _forward_block(x, y, slope, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
+@public
 def forward(x, *, negative_slope=0.01, out=None, parallel=None):
     """Multiply negative elements by negative_slope.
 
@@ -55,6 +57,7 @@ def _backward_blocks(dy, y, dx, slope):
         _backward_block(dy, y, dx, slope, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
+@public
 def backward(dy, y, *, negative_slope=0.01, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the output y of `forward`.
 

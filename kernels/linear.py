@@ -6,6 +6,7 @@ from .core import check, elementwise
 from .core.compile import inline, loops, pick
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import lanes
 
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much
@@ -23,6 +24,7 @@ def _copy_blocks(x, y):
         _copy_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
+@public
 def forward(x, *, out=None, parallel=None):
     """Copy x.
 
@@ -38,6 +40,7 @@ def forward(x, *, out=None, parallel=None):
     return elementwise.forward(_copy_blocks, PARALLEL_FROM, x, out, parallel)
 
 
+@public
 def backward(dy, y, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy: a copy of dy.
 

@@ -8,6 +8,7 @@ from .core.elementary import exp, log
 from .core.compile import inline, loops, pick, shared
 from .core.narrow import W32
 from .core.memory import load, scratch, store, transpose
+from .core.public import public
 from .core.vectors import fold_sum, lanes, select, splat
 from .softmax import ROWS, group_sums, row_maximum
 
@@ -67,6 +68,7 @@ def _forward_blocks(x, y):
         _forward_block(x, y, block * ROWS, min((block + 1) * ROWS, x.shape[0]))
 
 
+@public
 def forward(x, *, out=None, parallel=None):
     """The logarithm of the softmax of each row.
 
@@ -105,6 +107,7 @@ def _backward_rows(dy, y, dx):
         _backward_row(dy, y, dx, i)
 
 
+@public
 def backward(dy, y, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the output y of `forward`.
 

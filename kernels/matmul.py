@@ -17,6 +17,7 @@ from numba import prange
 
 from .core import check, elementary
 from .core.compile import inline, loops, pick, shared
+from .core.public import public
 from .core.threads import team
 from .core.memory import aligned, load, load_wide, pointer, scratch, shift, store, transpose
 from .core.tiles import outer_fma, tile, tile_add, tile_load, tile_prefetch, tile_relu, tile_store, tile_width
@@ -306,6 +307,7 @@ def product(a, b, c, flags, work, parallel, bias=None):
     return c
 
 
+@public
 def forward(a, b, *, out=None, parallel=None):
     """The matrix product a b.
 
@@ -332,6 +334,7 @@ def forward(a, b, *, out=None, parallel=None):
     return product(a, b, c, A_TRANSPOSED * a_transposed + B_TRANSPOSED * b_transposed, m * n * k, parallel)
 
 
+@public
 def backward(dc, a, b, *, out=None, parallel=None):
     """The gradients with respect to a and b: dc b^T and a^T dc.
 

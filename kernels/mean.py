@@ -6,6 +6,7 @@ from numba import prange
 from .core import check
 from .core.compile import loops, pick, shared
 from .core.memory import load, scratch, store, transpose
+from .core.public import public
 from .core.vectors import lanes
 
 BLOCK = 64  # elements that are added sequentially: part of the definition; each lane adds another block
@@ -44,6 +45,7 @@ def _mean(x, sums):
     return np.float64(total) / x.size
 
 
+@public
 def forward(x, *, parallel=None):
     """The mean of a vector.
 

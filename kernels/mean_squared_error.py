@@ -6,6 +6,7 @@ from .core import check
 from .core.compile import inline, loops, pick
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.rows import mean_rows
 from .core.vectors import lanes, splat
 
@@ -26,6 +27,7 @@ def _forward_blocks(y, targets, losses):
         mean_rows(_square, y, targets, 0.0, losses, block * rows, min((block + 1) * rows, y.shape[0]))
 
 
+@public
 def forward(y, targets, *, out=None, parallel=None):
     """The loss of each row.
 
@@ -60,6 +62,7 @@ def _backward_blocks(y, targets, dy):
         _backward_block(y, targets, dy, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
+@public
 def backward(y, targets, *, out=None, parallel=None):
     """The gradient of the mean loss with respect to y.
 

@@ -6,6 +6,7 @@ from .core import check, elementwise
 from .core.compile import inline, loops, pick
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import lanes
 
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves two thirds as much
@@ -23,6 +24,7 @@ def _forward_blocks(a, b, y):
         _forward_block(a, b, y, block * BLOCK, min((block + 1) * BLOCK, a.size))
 
 
+@public
 def forward(a, b, *, out=None, parallel=None):
     """Multiply two arrays element by element.
 
@@ -52,6 +54,7 @@ def _backward_blocks(dy, a, b, da, db):
         _backward_block(dy, a, b, da, db, block * BLOCK, min((block + 1) * BLOCK, a.size))
 
 
+@public
 def backward(dy, a, b, *, out=None, parallel=None):
     """The gradients with respect to a and b, from the gradient dy and the arguments of `forward`.
 

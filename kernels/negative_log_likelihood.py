@@ -4,7 +4,9 @@ from numba import prange
 
 from .core import check
 from .core.compile import inline, loops, pick, shared
+from .core.labels import check_labels
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import absolute, fold_sum, lanes, select, splat
 
 ROWS = 64  # rows per task: a multiple of the lanes
@@ -39,6 +41,7 @@ def _forward_rows(x, targets, losses):
         _forward_row(x, targets, losses, i)
 
 
+@public
 def forward(x, labels, *, out=None, parallel=None):
     """The loss of each row of log-probabilities.
 
@@ -53,7 +56,7 @@ def forward(x, labels, *, out=None, parallel=None):
     Formula and source: kernels/reference/negative_log_likelihood.py
     """
     x = check.array("x", x, 2)
-    labels = check.labels(labels, "x", x)
+    labels = check_labels(labels, "x", x)
     losses = check.out("out", out, x.shape[:1], x.dtype, x, labels)
     nest = _forward_blocks if labels.ndim == 1 else _forward_rows
     pick(nest, x.size >= PARALLEL_FROM, parallel)(x, labels, losses)
@@ -91,6 +94,7 @@ def _backward_rows(targets, dx):
         _backward_row(targets, dx, i)
 
 
+@public
 def backward(x, labels, *, out=None, parallel=None):
     """The gradient of the mean loss with respect to x.
 
@@ -102,7 +106,7 @@ def backward(x, labels, *, out=None, parallel=None):
     Formula and source: kernels/reference/negative_log_likelihood.py
     """
     x = check.array("x", x, 2)
-    labels = check.labels(labels, "x", x)
+    labels = check_labels(labels, "x", x)
     dx = check.out("out", out, x.shape, x.dtype, x, labels)
     nest = _backward_blocks if labels.ndim == 1 else _backward_rows
     pick(nest, x.size >= PARALLEL_FROM, parallel)(labels, dx)

@@ -6,6 +6,7 @@ from .core import check, philox
 from .core.elementary import cos_sin, log
 from .core.compile import inline, loops, pick
 from .core.memory import store
+from .core.public import public
 from .core.vectors import (bits, fma, from_bits, interleave, lanes, low_halves, reinterpret, single, splat, sqrt,
                            to_float)
 
@@ -62,6 +63,7 @@ def _forward_blocks(y, seed, stream):
         _forward_block(y, seed, stream, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
+@public
 def forward(shape, *, seed, stream=0, dtype, out=None, parallel=None):
     """Random numbers of the normal distribution with mean 0 and variance 1.
 

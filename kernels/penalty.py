@@ -6,6 +6,7 @@ from numba import prange
 from .core import check
 from .core.compile import inline, loops, pick, shared
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import absolute, fma, fold_sum, lanes, select, splat
 
 BLOCK = 4096  # elements per task and per block of the sums: part of their definition
@@ -38,6 +39,7 @@ def _penalty(w, sums, l1, l2):
     return penalty + l2 * np.float64(b) if l2 != 0.0 else penalty
 
 
+@public
 def forward(w, *, l1=0.0, l2=0.0, parallel=None):
     """The penalty of a layer's weights or biases, which is added to the loss.
 
@@ -72,6 +74,7 @@ def _backward_blocks(dw, w, out, l1, l2):
         _backward_block(dw, w, out, l1, 2 * l2, block * BLOCK, min((block + 1) * BLOCK, w.size))
 
 
+@public
 def backward(dw, w, *, l1=0.0, l2=0.0, out=None, parallel=None):
     """The gradient with respect to w, with that of the penalty added.
 

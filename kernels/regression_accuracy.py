@@ -5,6 +5,7 @@ from numba import prange
 from .core import check
 from .core.compile import inline, loops, pick
 from .core.memory import load
+from .core.public import public
 from .core.vectors import absolute, fold_sum, lanes, select, splat
 
 BLOCK = 4096  # elements per task: few enough that float32 counts them exactly
@@ -28,6 +29,7 @@ def _count(y, targets, precision):
     return hits
 
 
+@public
 def forward(y, targets, *, precision, parallel=None):
     """The number of outputs with |y - targets| < precision.
 

@@ -6,6 +6,7 @@ from .core import elementwise
 from .core.compile import inline, loops
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import lanes, select
 
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
@@ -24,6 +25,7 @@ def _forward_blocks(x, y):
         _forward_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
+@public
 def forward(x, *, out=None, parallel=None):
     """Replace negative elements by 0.
 
@@ -52,6 +54,7 @@ def _backward_blocks(dy, y, dx):
         _backward_block(dy, y, dx, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
+@public
 def backward(dy, y, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the output y of `forward`.
 

@@ -7,6 +7,7 @@ from .core.elementary import tiny
 from .core.compile import inline, loops, pick
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import absolute, fma, lanes, select, sqrt
 
 NAMES = ("w", "dw", "cache")
@@ -29,6 +30,7 @@ def _step_blocks(w, dw, cache, rate, rho, epsilon):
         _step_block(w, dw, cache, rate, rho, 1 - rho, epsilon, block * BLOCK, min((block + 1) * BLOCK, w.size))
 
 
+@public
 def step(w, dw, cache, *, learning_rate, rho=0.9, epsilon=1e-7, parallel=None):
     """Update the parameters by RMSprop's rule, in place.
 

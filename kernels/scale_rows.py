@@ -5,6 +5,7 @@ from numba import prange
 from .core import check
 from .core.compile import loops, pick, shared
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import lanes, splat
 
 ROWS = 64  # rows per task
@@ -44,6 +45,7 @@ def _scale(name, x, weights, out, parallel):
     return y
 
 
+@public
 def forward(x, weights, *, out=None, parallel=None):
     """Multiply each row by a weight, such as the loss of each sample by its sample weight.
 
@@ -60,6 +62,7 @@ def forward(x, weights, *, out=None, parallel=None):
     return _scale("x", x, weights, out, parallel)
 
 
+@public
 def backward(dy, weights, *, out=None, parallel=None):
     """The gradient with respect to x: dy scaled like x in `forward`. The weights get no gradient.
 

@@ -7,6 +7,7 @@ from .core.elementary import tiny
 from .core.compile import inline, loops, pick
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import absolute, fma, lanes, select
 
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
@@ -55,6 +56,7 @@ def _nesterov_blocks(w, dw, v, rate, momentum):
         _nesterov_block(w, dw, v, rate, momentum, block * BLOCK, min((block + 1) * BLOCK, w.size))
 
 
+@public
 def step(w, dw, v=None, *, learning_rate, momentum=0.0, nesterov=False, parallel=None):
     """Update the parameters by gradient descent, in place.
 

@@ -6,6 +6,7 @@ from .core import elementary, elementwise
 from .core.compile import inline, loops
 from .core.elementwise import BLOCK
 from .core.memory import load, load_wide, store
+from .core.public import public
 from .core.vectors import WIDE, lanes
 
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 65_536  # elements; bench/thresholds.py at 2 threads
@@ -23,6 +24,7 @@ def _forward_blocks(x, y):
         _forward_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
+@public
 def forward(x, *, out=None, parallel=None):
     """The logistic sigmoid of each element.
 
@@ -51,6 +53,7 @@ def _backward_blocks(dy, y, dx):
         _backward_block(dy, y, dx, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
+@public
 def backward(dy, y, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the output y of `forward`.
 

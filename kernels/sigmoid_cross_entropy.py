@@ -8,6 +8,7 @@ from .core.compile import inline, loops, pick, shared
 from .core.elementwise import BLOCK
 from .core.narrow import W32, sum_rows
 from .core.memory import load, scratch, store
+from .core.public import public
 from .core.vectors import absolute, fma, fold_sum, lanes, select, splat
 
 PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 16_384, 131_072  # elements; those of binary_cross_entropy
@@ -59,6 +60,7 @@ def _forward_blocks(x, targets, losses, y):
         _forward_block(x, targets, losses, y, block * rows, min((block + 1) * rows, x.shape[0]))
 
 
+@public
 def forward(x, targets, *, out=None, parallel=None):
     """The loss of each row of scores, and the sigmoid of each score.
 
@@ -97,6 +99,7 @@ def _backward_blocks(y, targets, dx):
         _backward_block(y, targets, dx, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
+@public
 def backward(y, targets, *, out=None, parallel=None):
     """The gradient of the mean loss with respect to x.
 

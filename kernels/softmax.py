@@ -7,6 +7,7 @@ from .core.elementary import exp
 from .core.compile import inline, loops, pick, shared
 from .core.narrow import W32, columns_of, fold_columns
 from .core.memory import load, scratch, store, transpose
+from .core.public import public
 from .core.vectors import fold_max, fold_sum, lanes, select, splat
 
 ROWS = 64  # rows per task: a multiple of the lanes
@@ -100,6 +101,7 @@ def _forward_blocks(x, y):
         _forward_block(x, y, block * ROWS, min((block + 1) * ROWS, x.shape[0]))
 
 
+@public
 def forward(x, *, out=None, parallel=None):
     """The softmax of each row.
 
@@ -138,6 +140,7 @@ def _backward_rows(dy, y, dx):
         _backward_row(dy, y, dx, i)
 
 
+@public
 def backward(dy, y, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the output y of `forward`.
 

@@ -5,8 +5,10 @@ from numba import prange
 from .core import check
 from .core.elementary import log
 from .core.compile import inline, loops, pick, shared
+from .core.labels import check_labels
 from .core.narrow import W32
 from .core.memory import load, scratch, store
+from .core.public import public
 from .core.vectors import absolute, fold_sum, lanes, select, splat
 from .softmax import ROWS, forward_group, forward_row
 
@@ -56,6 +58,7 @@ def _forward_rows(x, targets, losses, y):
         _forward_targets(x, targets, losses, y, i)
 
 
+@public
 def forward(x, labels, *, out=None, parallel=None):
     """The loss of each row of scores, and the softmax of the row.
 
@@ -72,7 +75,7 @@ def forward(x, labels, *, out=None, parallel=None):
     losses, y = check.outs(out, 2)
     x = check.array("x", x, 2)
     check.columns("x", x)
-    labels = check.labels(labels, "x", x)
+    labels = check_labels(labels, "x", x)
     losses = check.out("out[0]", losses, x.shape[:1], x.dtype, x, labels)
     y = check.out("out[1]", y, x.shape, x.dtype, x, labels, losses)
     nest = _forward_blocks if labels.ndim == 1 else _forward_rows
@@ -112,6 +115,7 @@ def _backward_rows(y, targets, dx):
         _backward_row(y, targets, dx, i)
 
 
+@public
 def backward(y, labels, *, out=None, parallel=None):
     """The gradient of the mean loss with respect to x.
 
@@ -125,7 +129,7 @@ def backward(y, labels, *, out=None, parallel=None):
     """
     y = check.array("y", y, 2)
     check.columns("y", y)
-    labels = check.labels(labels, "y", y)
+    labels = check_labels(labels, "y", y)
     dx = check.out("out", out, y.shape, y.dtype, labels, alias=y)
     nest = _backward_blocks if labels.ndim == 1 else _backward_rows
     pick(nest, y.size >= PARALLEL_BACKWARD_FROM, parallel)(y, labels, dx)

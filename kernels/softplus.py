@@ -6,6 +6,7 @@ from .core import elementary, elementwise
 from .core.compile import inline, loops
 from .core.elementwise import BLOCK
 from .core.memory import load_wide, store
+from .core.public import public
 from .core.vectors import WIDE, lanes
 
 PARALLEL_FROM = 32_768  # elements; bench/thresholds.py at 2 threads
@@ -23,6 +24,7 @@ def _forward_blocks(x, y):
         _forward_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
+@public
 def forward(x, *, out=None, parallel=None):
     """log(1 + exp(x)) of each element.
 
@@ -50,6 +52,7 @@ def _backward_blocks(dy, x, dx):
         _backward_block(dy, x, dx, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
+@public
 def backward(dy, x, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the input x of `forward`.
 

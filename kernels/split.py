@@ -3,8 +3,10 @@
 from .core import check
 from .concatenate import PARALLEL_FROM, copy_columns
 from .core.compile import pick
+from .core.public import public
 
 
+@public
 def forward(x, *, columns, out=None, parallel=None):
     """Cut each row in two. The gradient with respect to x is that of both parts, side by side: see `concatenate`.
 

@@ -6,6 +6,7 @@ from .core import check, elementwise
 from .core.compile import inline, loops, pick
 from .core.elementwise import BLOCK
 from .core.memory import load, store
+from .core.public import public
 from .core.vectors import lanes, select
 
 PARALLEL_FROM = 131_072  # elements; that of relu, which moves as much
@@ -24,6 +25,7 @@ def _forward_blocks(x, y):
         _forward_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
+@public
 def forward(x, *, out=None, parallel=None):
     """1 for positive elements, else 0.
 
@@ -51,6 +53,7 @@ def _backward_blocks(dy, dx):
         _backward_block(dy, dx, block * BLOCK, min((block + 1) * BLOCK, dy.size))
 
 
+@public
 def backward(dy, y, *, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy: 0, since a step is constant on both sides.
 

@@ -1,9 +1,10 @@
 """Every kernel on arrays that end, or begin, where memory does: a program for test_margins.py, which reads its output.
 
-    python guarded.py serial|parallel usual|all PROGRESS [operation ...]
+    python guarded.py serial|parallel|planned usual|all PROGRESS [operation ...]
 
 A number read or written across that edge ends the process by a signal, and the file PROGRESS then holds the case. At
-the other edge of each array lies a margin of bytes, which must stay as they are.
+the other edge of each array lies a margin of bytes, which must stay as they are. `planned`: serial, and by the compiled
+gate, which makes its own arrays where a function makes some beside those it returns.
 """
 
 import ctypes
@@ -21,7 +22,7 @@ from collections import Counter
 import numpy as np
 
 from nnjit.bench import contract
-from nnjit.kernels.core import check
+from nnjit.kernels.core import check, gate, public
 
 MARGIN = 1024  # bytes
 PATTERN = np.frombuffer(bytes(range(1, 256)) * 5, np.uint8)[:MARGIN]
@@ -148,8 +149,23 @@ def run(rooms, at_end, kernel, function, args, options, expected):
         raise Faults("written out of bounds")
 
 
+def learn(kernel, function, args, options, expected):
+    """Call a function with arrays of the same kinds, until the compiled gate has a plan for them."""
+    action = getattr(kernel, function)
+    if takes_out(action):
+        options = {**options, "out": tuple(map(np.empty_like, expected)) if len(expected) > 1 else
+                   np.empty_like(expected[0])}
+    for _ in range(gate.LEARN_AT):
+        action(*map(np.copy, args), **options)
+    entry = action.__self__
+    if len(entry.plans) > public.MOST_PLANS - 10:
+        entry.plans.clear()
+        entry.list_plans()
+
+
 def main(variant, which, progress, *operations):
     faulthandler.enable()
+    public.install() if variant == "planned" else public.uninstall()
     rooms, calls, refused = Rooms(), Counter(), Counter()
     file = os.open(progress, os.O_WRONLY | os.O_CREAT)
     for operation in operations or contract.operations():
@@ -171,6 +187,8 @@ def main(variant, which, progress, *operations):
                     assert 0 in shape  # as the docstring says
                     refused[operation] += 1
                     continue
+                if variant == "planned":
+                    learn(kernel, function, args, options, expected)
                 for at_end in (True, False):
                     text = (f"{operation}.{function}, case {number}, {shape}, {dtype.__name__}, {variant}, "
                             f"arrays at the {'end' if at_end else 'start'} of their pages")

@@ -26,9 +26,10 @@ from operations import DTYPES, OPERATIONS, document, each, each_dtype, functions
 from scalar import assert_same_bits
 
 from nnjit.bench import contract
-from nnjit.kernels.core import check
+from nnjit.kernels.core import check, public
 
 ANY = "any shape"
+public.install()  # calls on plain arrays, of which each case makes one, are then made by the compiled gate
 
 
 # ---- what is declared

@@ -16,7 +16,7 @@ from test_contract import missing
 
 from nnjit.bench import contract
 
-VARIANTS = ("serial", "parallel")
+VARIANTS = ("serial", "parallel", "planned")
 FUNCTIONS = [f"{operation}.{name}" for operation in contract.operations() for name in ("forward", "backward", "step")
              if hasattr(contract.twins(operation)[0], name)]
 
@@ -30,7 +30,7 @@ def start(folder, *arguments, **environment):
 
 
 def margins(folder, which, operations=(), **environment):
-    """Both variants at the same time; fails with the case that ended a process, or with what it says."""
+    """All variants at the same time; fails with the case that ended a process, or with what it says."""
     operations = operations or contract.operations()
     children = {variant: start(folder / variant, guarded.__file__, variant, which, str(folder / variant / "case"),
                                *operations, **environment) for variant in VARIANTS}

@@ -148,9 +148,9 @@ def test_a_failing_call_is_told():
 
 def test_arguments_lie_as_numba_passes_them():
     x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)[:, 1:]
-    assert replay._words(x) == [0, 0, 16, 4, x.ctypes.data, 2, 2, 4, 48, 16, 4]
-    assert replay._words(7) == [7] and replay._words(-2) == [-2]
-    assert np.array(replay._words(-0.5), np.int64).view(np.float64)[0] == -0.5
+    assert replay.words_of(x) == [0, 0, 16, 4, x.ctypes.data, 2, 2, 4, 48, 16, 4]
+    assert replay.words_of(7) == [7] and replay.words_of(-2) == [-2]
+    assert np.array(replay.words_of(-0.5), np.int64).view(np.float64)[0] == -0.5
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

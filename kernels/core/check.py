@@ -17,9 +17,9 @@ import numpy as np
 from numpy import empty, may_share_memory, ndarray
 from numpy.ma import MaskedArray  # NumPy imports it at first use, which the handler of a signal may interrupt
 
-from .compile import loops
+from .notes import note
 
-LARGEST = sys.float_info.max
+LARGEST, SMALLEST = sys.float_info.max, 5e-324
 MOST_NUMBERS, MOST_DIMENSIONS = 2**60 - 1, 64  # of an array; with 8 bytes each NumPy refuses more, in words of its own
 F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 FLOATS = (F32, F64)
@@ -60,7 +60,7 @@ def factors(a_name, a, b_name, b):
     return a, a_transposed, b, b_transposed
 
 
-def _view(name, x):
+def view(name, x):
     """An array of a subclass as one of NumPy's own class."""
     kind = type(x)  # isinstance would ask for `x.__class__`, too
     if issubclass(kind, MaskedArray):
@@ -71,7 +71,7 @@ def _view(name, x):
 
 
 def _plain(name, x):
-    x = _view(name, x)
+    x = view(name, x)
     if x.dtype.kind != "f" or x.dtype.newbyteorder("=") not in FLOATS:
         raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
     if not x.dtype.isnative:
@@ -178,6 +178,7 @@ def number(name, value, finite=True):
             value = nan
     if finite and not -LARGEST <= value <= LARGEST:
         raise ValueError(f"{name} must be finite, got {value}")
+    note(value, -LARGEST if finite else -inf, LARGEST if finite else inf)
     return value
 
 
@@ -196,7 +197,10 @@ def word(name, value):
     value = int(value)
     if not 0 <= value < 2**64:
         raise ValueError(f"{name} must be at least 0 and below 2^64, got {_shown(value)}")
-    return value if value < 2**63 else value - 2**64
+    if value >= 2**63:
+        return value - 2**64
+    note(value, 0, 2**63 - 1)
+    return value
 
 
 def shape(name, value):
@@ -229,6 +233,7 @@ def positive(name, value):
     value = number(name, value)
     if value <= 0:
         raise ValueError(f"{name} must be greater than 0, got {value}")
+    note(value, SMALLEST, LARGEST)
     return value
 
 
@@ -237,6 +242,16 @@ def not_negative(name, value):
     value = number(name, value)
     if value < 0:
         raise ValueError(f"{name} must not be negative, got {value}")
+    note(value, 0.0, LARGEST)
+    return value
+
+
+def not_zero(name, value):
+    """A finite number other than 0, as a float."""
+    value = number(name, value)
+    if value == 0:
+        raise ValueError(f"{name} must not be 0")
+    note(value, -LARGEST, LARGEST, zero=False)
     return value
 
 
@@ -260,37 +275,3 @@ def one_of(name, value, choices):
     except (KeyError, TypeError, ValueError):  # the last two: no hash
         pass
     raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {_shown(value)}")
-
-
-@loops
-def _outside(labels, classes):
-    """The index of the first label outside 0..classes-1, or -1."""
-    for i in range(labels.size):
-        if labels[i] < 0 or labels[i] >= classes:
-            return i
-    return -1
-
-
-def labels(y, like_name, like):
-    """Labels of the rows of `like` (N, C): int64 indices (N,), or one-hot rows (N, C) in the dtype of `like`."""
-    if type(y) is not ndarray:
-        y = _view("labels", y)
-    rows, classes = like.shape
-    if y.ndim == 2:
-        if y.dtype.kind not in "fiub":
-            raise TypeError(f"one-hot labels must be numbers, got {y.dtype}")
-        if y.shape != like.shape:
-            raise ValueError(f"one-hot labels must have shape {like.shape} to match {like_name}, got {y.shape}")
-        if y.dtype is like.dtype and y.flags.carray:
-            return y
-        with np.errstate(all="ignore"):  # a float64 beyond float32 is infinity there
-            return np.array(y, like.dtype, order="C")
-    if y.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers (N,) or one-hot rows (N, {classes}), got {y.dtype} {y.shape}")
-    if y.shape != (rows,):
-        raise ValueError(f"labels must have shape ({rows},) or {like.shape} to match {like_name}, got {y.shape}")
-    indices = y if y.dtype is I64 and y.flags.carray else np.array(y, np.int64, order="C")
-    bad = _outside.serial(indices, classes)
-    if bad >= 0:
-        raise ValueError(f"labels must lie in 0..{classes - 1}, got {y[bad]} at index {bad}")
-    return indices

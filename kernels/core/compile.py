@@ -139,3 +139,14 @@ def _look_up(function, kinds):
 
 
 _addresses: dict[Any, Any] = {}
+
+
+def c_address(function, kinds):
+    """Where the machine code of a function begins as C calls it."""
+    return alone(_look_up_c, function, kinds)
+
+
+def _look_up_c(function, kinds):
+    function.compile(kinds)
+    compiled = function.overloads[kinds]
+    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)

@@ -6,7 +6,7 @@ import llvmlite
 import numba
 import numpy
 
-from . import threads
+from . import public, threads
 from .cache import cache_folder, distrusted
 from .vectors import REGISTER_BYTES
 
@@ -30,6 +30,7 @@ def info():
         "cpu": cpu,
         "fma": "yes" if "+fma" in features or REGISTER_BYTES == 64 or platform.machine() == "aarch64" else "no",
         "vector registers": f"{8 * REGISTER_BYTES} bits",
+        "calls": f"checked in Python: {public.python_reason()}" if public.python_reason() else "compiled",
         "threads": f"{threads.get_num_threads()} of {threads.pool.NUM_THREADS}",
         "threading layer": threads.pool._threading_layer if threads.pool._is_initialized else "not started",
         "cache folder": folder,

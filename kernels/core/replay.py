@@ -77,7 +77,7 @@ def _call(typing, kind, words):
 
 
 @intrinsic
-def _follow(typing, function, words):
+def follow(typing, function, words):
     """Call a compiled `_one` at an address with the address of its words; its status, or that of the nest."""
 
     def emit(context, builder, sig, args):
@@ -99,7 +99,7 @@ def _one(kind, words):
 def _all(functions, words):
     """Make all calls in their order; the number of the one that failed, or -1."""
     for i in range(functions.size):
-        status = _follow(functions[i], words[i])
+        status = follow(functions[i], words[i])
         if status != 0 and status != NO_VALUE:
             return i
     return -1
@@ -120,11 +120,16 @@ def _each(functions, words, memory, places, columns, table, sources, results):
     return -1
 
 
+def call_one(signature):
+    """The address of compiled code that makes a call of this signature, for `follow`."""
+    return signature_and_address(_one, (Nest(signature), WORDS))[1]
+
+
 def _address(x):
     return x.__array_interface__["data"][0]
 
 
-def _words(value):
+def words_of(value):
     """An argument as Numba passes it; of an array: no owners, size, item size, address, shape, strides."""
     if isinstance(value, np.ndarray):
         return [0, 0, value.size, value.itemsize, _address(value), *value.shape, *value.strides]
@@ -171,13 +176,13 @@ class Replay:
             signature, nest = signature_and_address(variant, tuple(map(variant.typeof_pyval, args)))
             if not functions:
                 parts.append((functions, words))
-            functions.append(signature_and_address(_one, (Nest(signature), WORDS))[1])
+            functions.append(call_one(signature))
             words.append(len(memory))
             memory.append(nest)
             begins = []
             for value in args:
                 begins.append(len(memory))
-                memory += _words(value)
+                memory += words_of(value)
             self._begins.append([*begins, len(memory)])
             self._kinds.append(RESULTS.get(signature.return_type))
             memory.append(0)
