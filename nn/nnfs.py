@@ -147,6 +147,8 @@ class _Optimizer(optimizers._Optimizer):
 
     def _show(self, layer: Layer) -> None:
         state = self._states[layer].arrays
+        if state and vars(layer).get(f"weight_{self.shown[0]}") is state[0]:
+            return  # they are shown
         for start, kind in ((0, "weight"), (self.buffers, "bias")):
             for name, array in zip(self.shown, state[start:start + self.buffers]):
                 setattr(layer, f"{kind}_{name}", array if kind == "weight" else array.reshape(1, -1))

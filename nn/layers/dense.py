@@ -161,5 +161,7 @@ class Dense(_Layer):
             rename(error, dy="dvalues", x="inputs", w="weights", y="output")
             raise
         self.dbiases = biases[None]
-        add_penalty_gradients(self)
+        if (self.weight_regularizer_l1 or self.weight_regularizer_l2 or self.bias_regularizer_l1
+                or self.bias_regularizer_l2 or type(self).regularizers is not Dense.regularizers):
+            add_penalty_gradients(self)
         return self.dinputs

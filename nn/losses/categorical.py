@@ -79,8 +79,11 @@ class _Categorical(_Weighted):
         return rows.reshape(*labels.shape, classes)
 
     def _labels(self, y: ArrayLike, values: Array) -> Array:
+        plain = not self.label_smoothing and self.class_weights is None
+        if plain and values.ndim == 2 and y.__class__ is np.ndarray and y.ndim == 1 and y.dtype.kind in "iu":
+            return y  # the kernel checks them, and converts them
         labels = as_labels(y, values.dtype, values.shape[1:])
-        if not self.label_smoothing and self.class_weights is None and not _are_rows(labels):
+        if plain and not _are_rows(labels):
             return labels  # `as_rows` and the kernel check the rest
         return super()._labels(labels, values)
 

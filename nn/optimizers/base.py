@@ -22,6 +22,10 @@ class _State:
     # of a layer: arrays for its weights, then for its biases, and the products of Adam's betas
     arrays: tuple[Array, ...] = ()
     powers: tuple[float, ...] = ()
+    fitted: tuple[Array, ...] = ()  # the parameters that the arrays were last found to fit
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"arrays": self.arrays, "powers": self.powers}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.arrays, self.powers = tuple(map(as_floats, state["arrays"])), state["powers"]
@@ -103,10 +107,10 @@ class _Optimizer:
 
     def update_params(self, layer: Layer) -> None:
         """Update `layer.weights` and `layer.biases` in place from `layer.dweights` and `layer.dbiases`."""
-        parameters, gradients, start = parameters_of(layer), gradients_of(layer), 0
+        parameters, gradients, start, n = parameters_of(layer), gradients_of(layer), 0, self.buffers
         state = self._state(layer, parameters)
         powers = self._next_powers(state.powers)
-        numbers, n = self._numbers(powers), len(state.arrays) // max(1, len(parameters))
+        numbers = self._numbers(powers)
         for name, values in parameters.items():
             try:
                 self._step(values, gradients[name], *state.arrays[start:(start := start + n)], **numbers)
@@ -123,9 +127,12 @@ class _Optimizer:
         state, n = self._states.get(layer), self.buffers
         if state is None or len(state.arrays) != n * len(parameters):
             return None
+        if len(state.fitted) == len(parameters) and all(map(is_, state.fitted, parameters.values())):
+            return state
         for array, values in zip(state.arrays[::n or 1], parameters.values()):
             if array.shape != values.shape or array.dtype != values.dtype:
                 return None
+        state.fitted = tuple(parameters.values())
         return state
 
     def _state(self, layer: Layer, parameters: Mapping[str, Array]) -> _State:
