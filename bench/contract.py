@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import kernels, nn
 from ..kernels import reference
-from ..kernels.core import cache
+from ..kernels.core import cache, public
 from ..nn.files import write_text
 from ..nn.training.progress import bar
 
@@ -222,10 +222,18 @@ def processes():
 def compiled(operation, dtype):
     """Compile an operation's kernels for a dtype, serial and parallel, and their calls from recorded trainings."""
     for parallel in (False, True):
-        with kernels.capture() as calls:
+        with kernels.capture(checks=True) as calls:
             for case in cases(operation, small(operation), dtype):
                 call(twins(operation)[0], *case, parallel=parallel)
         kernels.Replay(calls)
+
+
+def compiled_gate():
+    """Compile the gate of frequent calls, and the check of the labels that `nnfs.datasets` gives."""
+    public.install()
+    with kernels.capture(checks=True) as calls:
+        kernels.softmax_cross_entropy.forward(np.empty((1, 2)), np.array([0], np.uint8))
+    kernels.Replay(calls)
 
 
 def warm(progress=True):
@@ -239,9 +247,9 @@ def warm(progress=True):
     # products first: they take longest, and the last task should be a short one
     names = sorted(operations(), key=lambda name: (-dimensions(name), name))
     tasks = [(name, dtype) for name in names for dtype in DTYPES]
-    running = bar(len(tasks), None if progress else False)
+    running = bar(len(tasks) + 1, None if progress else False)
     with processes() as pool:
-        for done in as_completed([pool.submit(compiled, *task) for task in tasks]):
+        for done in as_completed([*(pool.submit(compiled, *task) for task in tasks), pool.submit(compiled_gate)]):
             done.result()
             if running is not None:
                 running.update()

@@ -389,6 +389,14 @@ def test_without_the_gate_python_makes_all_calls():
     assert entry(kernels.relu.forward).calls == before + 1 and kernels.info()["calls"] == "compiled"
 
 
+def test_functions_that_are_made_later():
+    action = public.public(entry(kernels.relu.forward).function)
+    for _ in range(public.INSTALL_AT + OFTEN):
+        assert action(np.full(3, -1, np.float32)).tolist() == [0, 0, 0]
+    assert len(entry(action).plans) == 1
+    public._entries.remove(entry(action))
+
+
 def test_what_numpy_computes_is_never_part_of_a_plan():
     def forward(x, *, out=None, parallel=None):
         """Not a kernel."""
@@ -397,8 +405,7 @@ def test_what_numpy_computes_is_never_part_of_a_plan():
     names = {"__name__": "nnjit.kernels.relu", "relu": entry(kernels.relu.forward).function, "np": np}
     made = public.Entry(types.FunctionType(forward.__code__, names, "forward", None, None))
     made.function.__kwdefaults__ = forward.__kwdefaults__
-    made.table = entry(kernels.relu.forward).table.copy()
-    made.list_plans()
+    made.connect(public._state["common"])
     for _ in range(3):
         public._learn(made, (np.ones(3, np.float32),), {})
     assert made.plans and all(plan.content[gate.P_CALLS // 8] == gate.REFUSED for plan in made.plans)

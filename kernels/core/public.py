@@ -58,6 +58,12 @@ class Entry(types.ModuleType):
             install()
         return entry.function(*args, **options)
 
+    def connect(self, common):
+        """Make the table for the gate, if there is none."""
+        if not hasattr(self, "table"):
+            self.table = np.array([0, id(self.function), id(self.learner), common.ctypes.data], np.int64)
+            self.list_plans()
+
     def list_plans(self):
         """Tell the gate where the plans are."""
         size = 8
@@ -141,6 +147,7 @@ def install():
                 _prepare()
             _state["reason"] = None
             for entry in _entries:
+                entry.connect(_state["common"])
                 entry.definition.function = _state["gate"]
         except RuntimeError:  # called by what interrupts a compilation: later
             for entry in _entries:
@@ -150,11 +157,8 @@ def install():
 def _prepare():
     _state["gate"] = c_address(gate.gate, KINDS)
     definition = _Definition(b"describe", c_address(gate.describe_call, KINDS), FASTCALL_WITH_KEYWORDS, b"")
-    common, kept = _common()
-    _state["kept"] = definition, common, kept
-    for entry in _entries:
-        entry.table = np.array([0, id(entry.function), id(entry.learner), common.ctypes.data], np.int64)
-        entry.list_plans()
+    common, _state["tables"] = _common()
+    _state["common"], _state["definition"] = common, definition
     _state["describe"] = _builtin(definition, common, __name__)
 
 
