@@ -72,7 +72,7 @@ def _same_key(plan, record):
     return True
 
 
-@shared
+@inline
 def _find(buckets, record):
     """The plan of a call, or 0."""
     mask = word(buckets)
@@ -84,7 +84,7 @@ def _find(buckets, record):
     return plan
 
 
-@shared
+@inline
 def _overlaps(written, record):
     """Whether an array that is written shares memory with another, but for one that begins at the same address."""
     n = word(record + ARRAYS)
@@ -99,7 +99,7 @@ def _overlaps(written, record):
     return False
 
 
-@shared
+@inline
 def _make_arrays(plan, record, common):
     """Make the new arrays; False with an error set if there is no memory."""
     n = word(record + ARRAYS)
@@ -121,7 +121,7 @@ def _drop(record, start, end, common):
         call(word(common + DECREF), (word(record + OBJECT + 8 * i),))
 
 
-@shared
+@inline
 def _call_nests(plan, record, results):
     """Make the calls; whether all went well."""
     words = room(MOST_CALL_WORDS)
@@ -156,7 +156,7 @@ def _result(kind, which, record, results, common):
     return x
 
 
-@shared
+@inline
 def _results(plan, record, results, common):
     at, size = plan + word(plan + P_RESULTS_AT), word(plan + P_RESULTS)
     if size < 0:
@@ -172,7 +172,7 @@ def _results(plan, record, results, common):
     return found
 
 
-@shared
+@inline
 def _run(plan, record, common):
     """The result of a call by its plan; 0 with an error set; or PYTHON_MAKES_IT."""
     if word(plan + P_CALLS) == REFUSED or _overlaps(word(plan + P_WRITTEN), record):

@@ -19,106 +19,114 @@ SHARED = ("captures", "team", "array", "float", "int", "bool", "str", "tuple", "
  DECREF, NEW_BYTES, NEW_ARRAY, NEW_TUPLE, SET_ITEM, FROM_INT, FROM_FLOAT, AS_INT, SAVE, RESTORE, SEEN, DTYPES,
  N_DTYPES) = range(0, 8 * len(SHARED), 8)
 
-MOST_WORDS, MOST_VALUES, MOST_ARRAYS, MOST_NEW, MOST_DIMENSIONS = 96, 16, 16, 8, 6
+MOST_ARGUMENTS, MOST_ITEMS, MOST_WORDS, MOST_VALUES, MOST_ARRAYS, MOST_NEW, MOST_DIMENSIONS = 24, 8, 96, 16, 16, 8, 6
 WORDS, HASH, VALUES, ARRAYS, KEY = 0, 8, 16, 24, 32
 VALUE = KEY + 8 * MOST_WORDS
 ADDRESS = VALUE + 8 * MOST_VALUES  # of the data of arrays, given and then new
 SIZE = ADDRESS + 8 * (MOST_ARRAYS + MOST_NEW)
-FIRST = SIZE + 8 * MOST_ARRAYS  # the first array that begins at the same address
-OBJECT = FIRST + 8 * MOST_ARRAYS
+OBJECT = SIZE + 8 * MOST_ARRAYS
 RECORD = (OBJECT + 8 * (MOST_ARRAYS + MOST_NEW)) // 8
 
 TUPLE_TAG, ARRAY_TAG, FLOAT_TAG, INT_TAG = 1, 2, 3, 4  # first words of a key's parts; objects are addresses
 
 
 @inline
-def _add(record, value):
-    n = word(record + WORDS)
-    put(record + KEY + 8 * n, value)
-    put(record + WORDS, n + 1)
-    h = (word(record + HASH) ^ value) * 0x2545F4914F6CDD1D
-    put(record + HASH, h ^ (h >> 29))
-
-
-@shared
-def _describe_array(x, record, common):
-    """Whether an array may be handled here: then its part of the key, and where it lies."""
+def _describe_array(x, record, at, common):
+    """The part of the key for an array, from place `at` on, and where the array lies. The place after it, or 0 if the
+    array can't be handled here."""
     flags, ndim, descr, n = half(x + FLAGS), half(x + NDIM), word(x + DESCR), word(record + ARRAYS)
-    size = 0
-    for i in range(word(common + N_DTYPES)):
-        if word(word(common + DTYPES) + 16 * i) == descr:
-            size = word(word(common + DTYPES) + 16 * i + 8)
+    size, pair = 0, word(common + DTYPES)
+    for _ in range(word(common + N_DTYPES)):
+        if word(pair) == descr:
+            size = word(pair + 8)
+            break
+        pair += 16
     if (size == 0 or flags & ALIGNED == 0 or flags & (ROWS | COLUMNS) == 0 or ndim > MOST_DIMENSIONS
             or n == MOST_ARRAYS):
-        return False
-    _add(record, ARRAY_TAG | ndim << 8 | (flags & (ROWS | COLUMNS | WRITEABLE)) << 16)
-    _add(record, descr)
-    for i in range(ndim):
-        length = word(word(x + DIMS) + 8 * i)
-        _add(record, length)
-        size *= length
-    data, first = word(x + DATA), 0
+        return 0
+    data, first, dims = word(x + DATA), 0, word(x + DIMS)
     while first < n and word(record + ADDRESS + 8 * first) != data:
         first += 1
-    _add(record, first)
+    put(at, ARRAY_TAG | ndim << 8 | (flags & (ROWS | COLUMNS | WRITEABLE)) << 16 | first << 32)
+    put(at + 8, descr)
+    for i in range(ndim):
+        length = word(dims + 8 * i)
+        put(at + 16 + 8 * i, length)
+        size *= length
     put(record + ADDRESS + 8 * n, data)
     put(record + SIZE + 8 * n, size)
-    put(record + FIRST + 8 * n, first)
     put(record + OBJECT + 8 * n, x)
     put(record + ARRAYS, n + 1)
-    return True
+    return at + 16 + 8 * ndim
 
 
 @shared
-def _describe_item(x, record, common):
+def _describe_item(x, record, at, common):
     """The same for any argument that is no tuple."""
-    if word(record + WORDS) > MOST_WORDS - MOST_DIMENSIONS - 4:
-        return False
-    kind, n = word(x + TYPE), word(record + VALUES)
+    if at > record + KEY + 8 * (MOST_WORDS - MOST_DIMENSIONS - 2):
+        return 0
+    kind = word(x + TYPE)
     if kind == word(common + ARRAY_TYPE):
-        return _describe_array(x, record, common)
-    if kind == word(common + FLOAT_TYPE) and n < MOST_VALUES:
-        _add(record, FLOAT_TAG)
+        return _describe_array(x, record, at, common)
+    if x == word(common + NONE) or kind == word(common + BOOL_TYPE) or kind == word(common + TEXT_TYPE):
+        put(at, x)
+        return at + 8
+    n = word(record + VALUES)
+    if n == MOST_VALUES:
+        return 0
+    if kind == word(common + FLOAT_TYPE):
+        put(at, FLOAT_TAG)
         put(record + VALUE + 8 * n, word(x + FLOAT))
-        put(record + VALUES, n + 1)
-        return True
-    if kind == word(common + INT_TYPE) and n < MOST_VALUES:
+    elif kind == word(common + INT_TYPE):
         overflow = room(1)
         put(overflow, 0)
-        _add(record, INT_TAG)
+        put(at, INT_TAG)
         put(record + VALUE + 8 * n, call(word(common + AS_INT), (x, overflow)))
-        put(record + VALUES, n + 1)
-        return half(overflow) == 0
-    if x == word(common + NONE) or kind == word(common + BOOL_TYPE) or kind == word(common + TEXT_TYPE):
-        _add(record, x)
-        return True
-    return False
+        if half(overflow) != 0:
+            return 0
+    else:
+        return 0
+    put(record + VALUES, n + 1)
+    return at + 8
+
+
+@inline
+def _hash(record, words):
+    h = words
+    for i in range(words):
+        h += word(record + KEY + 8 * i) * ((2 * i + 1) * 0x2545F4914F6CDD1D)
+    return h ^ (h >> 29) ^ (h >> 47)
 
 
 @shared
 def describe(args, count, names, record, common):
-    """Whether a call may be handled here; then its record."""
-    put(record + WORDS, 0)
-    put(record + HASH, 0)
+    """Make the record of a call; whether it can be handled here."""
     put(record + VALUES, 0)
     put(record + ARRAYS, 0)
-    named = 0 if names == 0 else word(names + TUPLE_SIZE)
-    if count + named > 24:
+    named, at = 0 if names == 0 else word(names + TUPLE_SIZE), record + KEY
+    if count + named > MOST_ARGUMENTS:
         return False
-    _add(record, count << 8 | named)
-    _add(record, word(word(common + TEAM)))
+    put(at, word(word(common + TEAM)) << 16 | count << 8 | named)
     for i in range(named):
-        _add(record, word(names + TUPLE_ITEMS + 8 * i))
+        put(at + 8 + 8 * i, word(names + TUPLE_ITEMS + 8 * i))
+    at += 8 + 8 * named
     for i in range(count + named):
         x = word(args + 8 * i)
         if word(x + TYPE) == word(common + TUPLE_TYPE):
             size = word(x + TUPLE_SIZE)
-            if size > 8 or word(record + WORDS) > MOST_WORDS - MOST_DIMENSIONS - 4:
+            if size > MOST_ITEMS or at > record + KEY + 8 * (MOST_WORDS - 1):
                 return False
-            _add(record, TUPLE_TAG | size << 8)
+            put(at, TUPLE_TAG | size << 8)
+            at += 8
             for j in range(size):
-                if not _describe_item(word(x + TUPLE_ITEMS + 8 * j), record, common):
+                at = _describe_item(word(x + TUPLE_ITEMS + 8 * j), record, at, common)
+                if at == 0:
                     return False
-        elif not _describe_item(x, record, common):
-            return False
+        else:
+            at = _describe_item(x, record, at, common)
+            if at == 0:
+                return False
+    words = (at - record - KEY) // 8
+    put(record + WORDS, words)
+    put(record + HASH, _hash(record, words))
     return True
