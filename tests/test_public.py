@@ -161,8 +161,13 @@ def test_arrays_that_are_not_plain_go_to_python():
     fixed.flags.writeable = False
     unaligned = np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].view(np.float32).reshape(4, 6)
     for other in (x[:, ::-1], x.T, fixed, unaligned, x.astype(">f4"), x.view(np.matrix), x.astype(np.float16),
-                  x.astype(int), np.ma.masked_array(x), x.tolist(), None, x[:3], x[None], x[0], x.astype(complex)):
+                  x.astype(int), np.ma.masked_array(x), x.tolist(), None, x.astype(complex)):
         often(kernels.relu.forward, [other], {}, type(other))
+        with calls_in_python(kernels.relu.forward) as made, contextlib.suppress(TypeError):
+            kernels.relu.forward(other)
+        assert made, type(other)
+    for other in (x[:3], x[None], x[0]):
+        often(kernels.relu.forward, [other], {}, other.shape)
 
 
 def test_what_is_written_must_not_overlap():
@@ -174,6 +179,11 @@ def test_what_is_written_must_not_overlap():
         with pytest.raises(ValueError, match="must not overlap"):
             kernels.relu.forward(x, out=memory[start:start + 16])
     assert_equal(kernels.relu.forward(x, out=memory[16:32]), np.maximum(x, 0), "beside")
+    for start in (4, 20):  # of which the first overlaps
+        w, dw = memory[:8], memory[start:start + 8]
+        learnt(kernels.sgd.step, np.empty(8, np.float32), dw, learning_rate=0.5)
+        with pytest.raises(ValueError, match="must not share") if start == 4 else contextlib.nullcontext():
+            kernels.sgd.step(w, dw, learning_rate=0.5)
     a = np.ones((4, 4), np.float32)
     learnt(kernels.matmul.forward, a, a.copy(), out=np.empty_like(a))
     with pytest.raises(ValueError, match="out must not share memory with an input"):
