@@ -1,7 +1,7 @@
-"""The book's figures, on the kernels and on the NumPy twins: `python -m nnjit.bench.book`, in a clone.
+"""The book's figures, on the kernels, on NumPy and by the book's classes: `python -m nnjit.bench.book`, in a clone.
 
 Trains all rows of book_rows.py, one process at a time, and writes docs/figures.md, figures and times beside the
-book's, and bench/book_figures.json, what the kernels gave, to the bit. Takes seven minutes on two cores.
+book's, and bench/book_figures.json, what the kernels gave, to the bit. Takes a quarter of an hour on two cores.
 """
 
 import argparse
@@ -10,10 +10,13 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from ..nn.files import write_text
-from .book_rows import BAND, BY_NAME, CHANGE, FIRST, MEDIANS, ROWS, Figures, Row, trained
+from .book_programs import CHANGE, Figures
+from .book_rows import BAND, BY_NAME, FIRST, MEDIANS, ROWS, Row
+from .book_runs import ROUNDS, gain, in_turns, trained
 from .figures import Failure, threads_text
 from .report import check_output
 from .running import say
@@ -21,6 +24,8 @@ from .running import say
 PAGE, FIGURES = "docs/figures.md", "bench/book_figures.json"
 CHANGES = 5  # trainings from changed weights
 PATHS = ("numpy", "numba")
+WHAT = {"alone": "without start-up", "whole": "with start-up"}
+GOALS = {10, 14, 16, 17}, {"alone": 4, "whole": 3}  # chapters, and how many times as fast as the book's classes
 
 INTRODUCTION = """\
 # The book's figures
@@ -42,9 +47,9 @@ small, so the rounding of gradients near 0 shows in the second epoch.
 So the tests require:
 
 - the book's first prints, to 1e-6;
-- the first {first} epochs in float64, on the kernels, on the NumPy path and by an independent program: equal to 1e-9;
+- the first {first} epochs in float64, on the kernels, on the NumPy path and by the book's classes: equal to 1e-9;
 - final figures within {accuracy} (accuracy) and {loss} (loss) of those of the book and of a NumPy run; to three
-  digits for the sine with one hidden layer; around the median of an independent program's runs where these vary more;
+  digits for the sine with one hidden layer; around the median of the book's classes' runs where these vary more;
 - our own final figures to the bit. Unlike the NumPy path's, they do not depend on machine, threads or run. They are in
   [bench/book_figures.json](../bench/book_figures.json), with a digest of the data and initial weights.
 """
@@ -55,11 +60,17 @@ build of NumPy. NumPy path: the same program as the kernels', after `nn.use("num
 Changed: the range on the kernels for {changes} changes of the initial weights, each multiplied by 1 + {change:g} or
 1 - {change:g}. -: not published, or not run because it takes minutes.
 """
+BESIDE_BOOK = """\
+Trainings written by hand, as in chapters 10 to 17, by the book's classes in plain NumPy
+([bench/book_classes.py](../bench/book_classes.py)) and by `nnjit.nn.nnfs` on the kernels. Each runs on one thread in a
+process of its own, {rounds} times in turns; times are medians. As in the book, `nnfs.init()` has `np.dot` compute in
+float64. with start-up: the whole process, with imports, data, and the loading of compiled kernels. ratio: the time of
+the book's classes over ours, the median of each turn's. ~: extrapolated from the first epochs.
+"""
 SECONDS = """\
-Time of a whole training, without imports, compilation and data; the two paths alternate. ratio: the NumPy path's time
-over the kernels'. ~: extrapolated from the first epochs. Rows by `Model` are programs from chapter 18 on: `Model`
-records a step and repeats it. The other rows call each layer from Python, as chapters 10 to 17 do, which takes longer
-than the arithmetic of 64 neurons.
+The same on the two paths of `nnjit.nn`, without imports, compilation and data; the two paths alternate. ratio: the
+NumPy path's time over the kernels'. Rows by `Model` are programs from chapter 18 on: `Model` records a step and repeats
+it. The other rows call each layer from Python, which takes longer than the arithmetic of 64 neurons.
 """
 
 
@@ -105,14 +116,16 @@ def _measure(row: Row, threads: int) -> dict[str, Any]:
             elif whole and path == "numba" and each["last"] != result[path]["last"]:
                 raise Failure(f"{row.name}: {each['last']} with {threads_text(count)}, {result[path]['last']} with one")
     if row.batch_size is None and not row.timed:
-        requests = [{"row": row.name, "twin": "numba", "change": seed} for seed in range(CHANGES)]
+        requests = [{"row": row.name, "by": "numba", "change": seed} for seed in range(CHANGES)]
         result["changed"] = [each["last"] for each in trained(requests, 1)]
+    if not row.model:
+        result["in turns"] = in_turns(row)
     say(f"{row.name}: {time.perf_counter() - begin:.0f} s")
     return result
 
 
 def _request(row: Row, path: str, again: bool) -> dict[str, Any]:
-    request: dict[str, Any] = {"row": row.name, "twin": path, "warm": True}
+    request: dict[str, Any] = {"row": row.name, "by": path, "warm": True}
     if again and row.timed or path == "numpy" and row.long:
         request["epochs"] = row.timed
     return request
@@ -154,6 +167,8 @@ def page(results: dict[str, Any], machine: dict[str, Any]) -> str:
             for row, result in found if row.published_validation]),
         *_strays(found),
         "## Seconds",
+        BESIDE_BOOK.format(rounds=ROUNDS),
+        _times_beside_book(found),
         SECONDS,
         _times(found, machine["threads"]),
         *_goals(results, machine["threads"]),
@@ -172,7 +187,7 @@ def _strays(found: list[tuple[Row, dict[str, Any]]]) -> list[str]:
             if row.misses(figures, validation=validation):
                 line = f"- {row.title}, {'validation' if validation else 'last epoch'}: {_pair(figures)}"
                 if (row.name, validation) in MEDIANS:
-                    line += f"; runs of an independent program: {_pair(MEDIANS[row.name, validation])}"
+                    line += f"; runs of the book's classes: {_pair(MEDIANS[row.name, validation])}"
                 lines.append(line)
     head = "Outside the band on the kernels, beside the median of runs that differ by chance only:"
     return [head, "\n".join(lines)] if lines else []
@@ -186,7 +201,32 @@ def _goals(results: dict[str, Any], threads: int) -> list[str]:
         shares = [f"{1 / ratio:.2f} of it with {threads_text(count)}" for count, ratio in ratios.items()]
         lines.append(f"- Goal: {what} in at most {text} of the NumPy path's time: "
                      f"{'reached' if min(ratios.values()) >= goal else 'not reached'}, {' and '.join(shares)}")
+    chapters, goals = GOALS
+    judged = [row for row in map(BY_NAME.__getitem__, results) if row.chapter in chapters]
+    for what, goal in goals.items():
+        gains = {row.title: gain(results[row.name]["in turns"], what) for row in judged}
+        least, most = min(gains, key=gains.__getitem__), max(gains, key=gains.__getitem__)
+        *first, last = map(str, sorted(chapters))
+        lines.append(f"- Goal: chapters {', '.join(first)} and {last} by hand at least {goal} times as fast as by the "
+                     f"book's classes, {WHAT[what]}: {'reached' if gains[least] >= goal else 'not reached'}, "
+                     f"{gains[least]:.2f} ({least}) to {gains[most]:.2f} times ({most})")
     return ["\n".join(lines)]
+
+
+def _times_beside_book(found: list[tuple[Row, dict[str, Any]]]) -> str:
+    lines = []
+    for row, result in found:
+        if row.model:
+            continue
+        cells = []
+        for what in WHAT:
+            known = what == "alone" or row.timed is None
+            times = [median(result["in turns"][by][what]) for by in ("book", "numba")]
+            cells += [_digits(each, row.timed is None) for each in times] if known else ["-", "-"]
+            cells.append(f"{gain(result['in turns'], what):.2f}" if known else "-")
+        lines.append([row.title, str(row.chapter), *cells])
+    return _table(["training", "chapter", "book's classes", "kernels", "ratio", "book's classes, with start-up",
+                   "kernels", "ratio"], lines)
 
 
 def _times(found: list[tuple[Row, dict[str, Any]]], threads: int) -> str:
@@ -200,7 +240,11 @@ def _times(found: list[tuple[Row, dict[str, Any]]], threads: int) -> str:
 
 
 def _seconds(result: dict[str, Any], path: str, count: int) -> str:
-    seconds, whole = result["seconds"][path, count]
+    return _digits(*result["seconds"][path, count])
+
+
+def _digits(seconds: float, whole: bool) -> str:
+    """Two digits or more; ~ where only a part was run."""
     return f"{'' if whole else '~'}{seconds:.{max(0, 1 - math.floor(math.log10(seconds)))}f}"
 
 

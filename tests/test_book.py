@@ -1,4 +1,7 @@
-"""bench/book_rows.py: the book's trainings give its figures, within what chance allows, and ours to the bit."""
+"""bench/book_rows.py: the book's trainings give its figures, within what chance allows, and ours to the bit.
+
+The independent program is that of the book's classes in plain NumPy, bench/book_classes.py.
+"""
 
 import json
 import math
@@ -11,8 +14,11 @@ import pytest
 from optional import needs
 
 from nnjit import nn
-from nnjit.bench import book
-from nnjit.bench.book_rows import BAND, BY_NAME, FIRST, MEDIANS, ROWS, Figures, outside, trained
+from nnjit.bench import book, book_classes, book_runs
+from nnjit.bench.book_programs import Figures
+from nnjit.bench.book_rows import BAND, BY_NAME, FIRST, MEDIANS, ROWS, outside
+from nnjit.bench.book_runs import trained
+from nnjit.nn import nnfs
 
 needs("nnfs")
 
@@ -51,64 +57,6 @@ def test_the_books_softmax():
 # ---- the first epochs
 
 
-def plain(kind="sgd", rate=1.0, decay=0.0, momentum=0.0, rho=0.9, l2=0.0, epochs=FIRST, change=None):
-    """The book's formulas on three arms and 2-64-3, in float64: the figures of each epoch, and of validation data.
-
-    But for the clip of probabilities at 1e-7, which softmax joined with its loss does not need.
-    """
-    from nnfs.datasets import spiral_data
-    state = np.random.get_state()
-    np.random.seed(0)
-    X, y = spiral_data(samples=100, classes=3)
-    weights = [0.01 * np.random.randn(2, 64), 0.01 * np.random.randn(64, 3)]
-    test = spiral_data(samples=100, classes=3)
-    np.random.set_state(state)
-    if change is not None:
-        rng = np.random.default_rng(change)
-        weights = [w * (1 + 1e-7 * rng.choice((-1, 1), w.shape)) for w in weights]
-    p = [weights[0], np.zeros(64), weights[1], np.zeros(3)]
-    first, second = ([np.zeros_like(x) for x in p] for _ in range(2))
-
-    def forward(X, y):
-        h = X @ p[0] + p[1]
-        scores = np.maximum(h, 0) @ p[2] + p[3]
-        scores -= scores.max(axis=1, keepdims=True)
-        sums = np.exp(scores).sum(axis=1, keepdims=True)
-        loss = (np.log(sums[:, 0]) - scores[np.arange(len(y)), y]).mean()
-        return h, np.exp(scores) / sums, ((scores.argmax(axis=1) == y).mean(), loss)
-
-    found = []
-    for step in range(epochs):
-        h, q, (accuracy, loss) = forward(X, y)
-        found.append((accuracy, loss + l2 * ((p[0]**2).sum() + (p[1]**2).sum())))
-        q[np.arange(len(y)), y] -= 1
-        q /= len(y)
-        dh = q @ p[2].T * (h > 0)
-        gradients = [X.T @ dh + 2 * l2 * p[0], dh.sum(axis=0) + 2 * l2 * p[1], np.maximum(h, 0).T @ q, q.sum(axis=0)]
-        now = rate / (1 + decay * step)
-        for x, g, m, v in zip(p, gradients, first, second):
-            if kind == "sgd":
-                m[...] = momentum * m - now * g
-                x += m
-            elif kind == "adam":
-                m[...] = 0.9 * m + 0.1 * g
-                v[...] = 0.999 * v + 0.001 * g**2
-                x -= now * m / (1 - 0.9**(step + 1)) / (np.sqrt(v / (1 - 0.999**(step + 1))) + 1e-7)
-            else:
-                v[...] = v + g**2 if kind == "adagrad" else rho * v + (1 - rho) * g**2
-                x -= now * g / (np.sqrt(v) + 1e-7)
-    return found, forward(*test)[2]
-
-
-PLAIN = {
-    "sgd": {}, "sgd-decay": {"decay": 1e-3}, "sgd-momentum-0.5": {"decay": 1e-3, "momentum": 0.5},
-    "sgd-momentum-0.9": {"decay": 1e-3, "momentum": 0.9}, "adagrad": {"kind": "adagrad", "decay": 1e-4},
-    "rmsprop": {"kind": "rmsprop", "rate": 0.02, "decay": 1e-5, "rho": 0.999},
-    "adam": {"kind": "adam", "rate": 0.02, "decay": 1e-5}, "adam-model": {"kind": "adam", "rate": 0.02, "decay": 1e-5},
-    "adam-validated": {"kind": "adam", "rate": 0.05, "decay": 5e-7},
-    "adam-l2": {"kind": "adam", "rate": 0.05, "decay": 5e-7, "l2": 5e-4}}
-
-
 def asked(request, *more):
     """The rows that tests of this run want of a fixture, and `more`: no others are trained."""
     wanted = [item.callspec.params for item in request.session.items
@@ -119,15 +67,17 @@ def asked(request, *more):
 
 def first_epochs(rows, dtype):
     # of Fashion-MNIST one epoch: 469 steps
-    requests = [{"row": row.name, "twin": twin, "epochs": FIRST if row.batch_size is None else 1}
-                for row in rows for twin in book.PATHS]
-    found = iter(trained(requests, 1, dtype))
-    return {row.name: (next(found), next(found)) for row in rows}
+    requests = [{"row": row.name, "by": path, "epochs": FIRST if row.batch_size is None else 1}
+                for row in rows for path in ("book", *book.PATHS) if path != "book" or not row.model]
+    found: dict = {row.name: {} for row in rows}
+    for request, each in zip(requests, trained(requests, 1, dtype), strict=True):
+        found[request["row"]][request["by"]] = each
+    return found
 
 
 @pytest.fixture(scope="module")
 def first_in_float64(request):
-    return first_epochs(asked(request), "float64")
+    return first_epochs(asked(request, "adam", "adam-model"), "float64")
 
 
 @pytest.fixture(scope="module")
@@ -140,28 +90,70 @@ def apart(one, other):
     return np.abs(np.array(one) - np.array(other)).max()
 
 
+def check_same(row, one, other):
+    assert one["start"] == other["start"]
+    assert len(one["first"]) == (FIRST if row.batch_size is None else 1)
+    assert apart(one["first"], other["first"]) <= 1e-9
+    if row.published_validation:
+        assert apart(one["validation"], other["validation"]) <= 1e-9
+
+
 @pytest.mark.parametrize("row", rows(slow=None))
 def test_the_first_epochs_of_the_two_paths_in_float64(row, first_in_float64):
-    numpy, kernels = first_in_float64[row.name]
-    assert numpy["start"] == kernels["start"]
-    assert len(kernels["first"]) == (FIRST if row.batch_size is None else 1)
-    assert apart(numpy["first"], kernels["first"]) <= 1e-9
-    if row.published_validation:
-        assert apart(numpy["validation"], kernels["validation"]) <= 1e-9
+    check_same(row, *(first_in_float64[row.name][path] for path in book.PATHS))
 
 
-@pytest.mark.parametrize("name", PLAIN)
-def test_the_first_epochs_are_those_of_a_program_written_apart(name, first_in_float64):
-    found, validation = plain(**PLAIN[name])
-    kernels = first_in_float64[name][1]
-    assert apart(found, kernels["first"]) <= 1e-9
-    if BY_NAME[name].published_validation:
-        assert apart(validation, kernels["validation"]) <= 1e-9
+# after large first steps some probabilities are below 1e-7: the book limits their loss, not their gradient
+CLIPPED = {"adagrad": [1, 2, 3, 4, 5], "rmsprop": [2, 3]}
+# dropout's masks are not those of NumPy's generator
+BY_HAND = [row for row in ROWS if not row.model and row.name != "dropout"]
+
+
+@pytest.mark.parametrize("row", BY_HAND, ids=lambda row: row.name)
+def test_the_first_epochs_are_those_of_the_books_classes(row, first_in_float64):
+    hand, kernels = (first_in_float64[row.name][by] for by in ("book", "numba"))
+    clipped = [epoch for epoch, (one, other) in enumerate(zip(hand["first"], kernels["first"]))
+               if one[1] < other[1] - 1e-9]
+    assert clipped == CLIPPED.get(row.name, [])
+    losses = [each[1] for each in kernels["first"]]
+    first = [(one[0], losses[epoch] if epoch in clipped else one[1]) for epoch, one in enumerate(hand["first"])]
+    check_same(row, hand | {"first": first}, kernels)
+
+
+def test_the_model_s_first_epochs_are_those_of_the_books_classes_by_hand(first_in_float64):
+    model, hand = first_in_float64["adam-model"]["numba"], first_in_float64["adam"]["book"]
+    check_same(BY_NAME["adam-model"], model, hand)
+
+
+def test_what_the_books_classes_compute_where_no_training_goes():
+    rng = np.random.default_rng(0)
+    one_hot = np.eye(4)[rng.integers(0, 4, 20)]
+    x, dvalues, w, b = (rng.standard_normal(shape) for shape in ((20, 5), (20, 4), (5, 4), (1, 4)))
+    found = []
+    for of in (book_classes, nnfs):
+        layer, joined = of.Layer_Dense(5, 4, 0.3, 0.2, 0.4, 0.1), of.Activation_Softmax_Loss_CategoricalCrossentropy()
+        layer.weights, layer.biases = w.copy(), b.copy()
+        layer.forward(x)
+        layer.backward(dvalues)
+        loss = joined.forward(layer.output, one_hot)
+        joined.backward(joined.output, one_hot)
+        found.append([layer.dweights, layer.dbiases, joined.loss.regularization_loss(layer), loss, joined.dinputs])
+    for one, other in zip(*found):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+
+
+def test_the_books_dropout():
+    layer, x = book_classes.Layer_Dropout(0.1), np.ones((300, 64))
+    layer.forward(x)
+    layer.backward(2 * x)
+    assert set(np.unique(layer.output)) == {0, 1 / 0.9} and (layer.dinputs == 2 * layer.output).all()
+    # Hoeffding's bound: but for a probability of 1e-9
+    assert abs((layer.output == 0).mean() - 0.1) < np.sqrt(np.log(2e9) / (2 * x.size))
 
 
 @pytest.mark.parametrize("row", [each for each in rows(slow=None) if each.values[0].name not in ROUNDING])
 def test_the_first_losses_of_the_two_paths_in_float32(row, first_in_float32):
-    numpy, kernels = first_in_float32[row.name]
+    numpy, kernels = (first_in_float32[row.name][path] for path in book.PATHS)
     assert numpy["start"] == kernels["start"] == EXACT[row.name]["start"]
     assert apart([loss for _, loss in numpy["first"]], [loss for _, loss in kernels["first"]]) <= 1e-4
 
@@ -177,12 +169,14 @@ sin, cos, randn = np.sin, np.cos, np.random.randn
 np.sin, np.cos = lambda x: sin(x) * scale, lambda x: cos(x) * scale
 np.random.randn = lambda *shape: randn(*shape) * scale
 import nnfs
+from nnjit.bench import book_classes
 from nnjit.bench.book_rows import ROWS
 nnfs.init()
 for row in ROWS:
     if row.name != "fashion-mnist":
         np.random.seed(0)
-        print(row.name, row.build().start())
+        print(row.name, row.build(book_classes).start())
+assert "numba" not in sys.modules, "a process of the book's classes imports Numba"
 """
 
 
@@ -204,7 +198,7 @@ def test_the_start_does_not_depend_on_the_last_bits_of_sin_cos_and_log():
 
 
 def last(names):
-    return dict(zip(names, trained([{"row": name, "twin": "numba"} for name in names], 1)))
+    return dict(zip(names, trained([{"row": name, "by": "numba"} for name in names], 1)))
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +247,7 @@ def test_the_model_gives_what_the_calls_by_hand_give(quick):
 
 @pytest.mark.parametrize("name, validation", [key for key in MEDIANS if key[0] not in SLOW])
 def test_where_chance_is_wider_than_the_band_the_medians_agree(name, validation):
-    found = trained([{"row": name, "twin": "numba", "change": seed} for seed in range(11)], 1)
+    found = trained([{"row": name, "by": "numba", "change": seed} for seed in range(11)], 1)
     median = np.median([each["validation" if validation else "last"] for each in found], axis=0)
     assert not outside(median, [MEDIANS[name, validation]], BAND)
 
@@ -269,7 +263,7 @@ def test_the_slow_ones_too(row):
 @pytest.mark.slow
 def test_the_sine_on_numpy():
     row = BY_NAME["sine"]
-    assert not row.misses(trained([{"row": row.name, "twin": "numpy"}], 1)[0]["last"])
+    assert not row.misses(trained([{"row": row.name, "by": "numpy"}], 1)[0]["last"])
 
 
 # ---- the page
@@ -284,19 +278,69 @@ def test_the_page_tells_the_committed_figures():
                 assert f"{float.fromhex(entry['accuracy']):.3f} / {float.fromhex(entry['loss']):.3f}" in line
 
 
+def made_up(book_alone, book_whole):
+    """Results in which our trainings take a second alone and two with start-up, on one thread."""
+    turns = {"book": {"alone": [book_alone] * 3, "whole": [book_whole] * 3},
+             "numba": {"alone": [1.0] * 3, "whole": [2.0] * 3}}
+    return {row.name: {"numba": {"last": row.published or row.numpy_run, "validation": row.published_validation},
+                       "seconds": {(path, 1): (1.0 + (path == "numpy"), True) for path in book.PATHS}, "changed": [],
+                       **({} if row.model else {"in turns": turns})} for row in ROWS}
+
+
+MACHINE = {"processor": "P", "threads": 1, "versions": {"numpy": "2"}}
+
+
 def test_the_page_judges_band_and_times():
-    results = {row.name: {"numba": {"last": row.published or row.numpy_run, "validation": row.published_validation},
-                          "seconds": {(path, 1): (1.0 + (path == "numpy"), True) for path in book.PATHS}, "changed": []}
-               for row in ROWS}
-    machine = {"processor": "P", "threads": 1, "versions": {"numpy": "2"}}
-    found = book.page(results, machine)
+    results = made_up(4.0, 6.0)
+    found = book.page(results, MACHINE)
     assert "Outside the band" not in found
     assert "a quarter of the NumPy path's time: not reached, 0.50 of it with 1 thread" in found
     assert "half of the NumPy path's time: reached, 0.50 of it" in found
     results["sgd"]["numba"] = {"last": (0.647, 0.925), "validation": None}
-    assert "- `SGD()`, last epoch: 0.647 / 0.925\n" in book.page(results, machine)
+    assert "- `SGD()`, last epoch: 0.647 / 0.925\n" in book.page(results, MACHINE)
     results["sgd"]["numba"] = {"last": (0.616, 0.87), "validation": None}
-    assert "- `SGD()`, last epoch: 0.616 / 0.870\n" in book.page(results, machine)
+    assert "- `SGD()`, last epoch: 0.616 / 0.870\n" in book.page(results, MACHINE)
+
+
+def test_the_page_has_the_books_classes_beside_the_kernels():
+    results = made_up(4.0, 6.0)
+    found = book.page(results, MACHINE).split("## Seconds")[1]
+    assert "| `SGD()` | 10 | 4.0 | 1.0 | 4.00 | 6.0 | 2.0 | 3.00 |" in found
+    assert "1000 points a class | 15 | ~4.0 | ~1.0 | 4.00 | - | - | - |" in found
+    beside = found.split("The same on the two paths")[0]
+    assert [line for line in beside.splitlines() if "by `Model` |" in line] == []
+    goals = [line for line in found.splitlines() if "book's classes, with" in line and line.startswith("- Goal")]
+    assert len(goals) == 2 and all(": reached" in line for line in goals)
+    results["sine"]["in turns"] = made_up(3.9, 6.0)["sgd"]["in turns"]
+    results["adam-validated"]["in turns"] = made_up(1.0, 1.0)["sgd"]["in turns"]  # of chapter 11
+    alone, whole = [line for line in book.page(results, MACHINE).splitlines() if "book's classes, with" in line][-2:]
+    assert alone.endswith("without start-up: not reached, 3.90 (sine, 1-64-1, `Adam()`) to 4.00 times (`SGD()`)")
+    assert "at least 3 times" in whole and ": reached" in whole
+
+
+def test_a_gain_is_the_median_of_the_turns():
+    # a machine that is slow in different turns; the quotients are 3, 2 and 4
+    found = {"book": {"alone": [3.0, 8.0, 4.0]}, "numba": {"alone": [1.0, 4.0, 1.0]}}
+    assert book_runs.gain(found, "alone") == 3
+
+
+def test_the_books_classes_and_the_kernels_take_turns(monkeypatch):
+    made = []
+
+    def trained(requests, threads):
+        [request] = requests
+        made.append((request["by"], request["epochs"], threads))
+        return [{"seconds": len(made)}]
+
+    monkeypatch.setattr(book_runs, "trained", trained)
+    found = book_runs.in_turns(BY_NAME["sgd"])
+    assert made == [("book", None, 1), ("numba", None, 1)] * 3
+    assert [found[by]["alone"] for by in ("book", "numba")] == [[1, 3, 5], [2, 4, 6]]
+    assert all(0 <= seconds < 60 for by in found for seconds in found[by]["whole"])
+    made.clear()
+    scale = BY_NAME["dropout"].epochs / 500
+    assert book_runs.in_turns(BY_NAME["dropout"])["book"]["alone"] == [scale, 3 * scale, 5 * scale]
+    assert {epochs for _, epochs, _ in made} == {500}
 
 
 def test_outside_of_a_clone_it_says_so(tmp_path, monkeypatch, capsys):
