@@ -1,6 +1,7 @@
 """Matrix products of small and large networks: outputs of 3 and 10 classes, one sample, and squares.
 
-The three products of each of ten dense layers are the list by which products are compared with other libraries.
+The three products of each of ten dense layers, and MORE, are the list by which products are compared with other
+libraries.
 """
 
 from nnjit.bench.cases import Kernel, Product, suite
@@ -10,6 +11,13 @@ SHAPES = [(64, 64, 64), (300, 64, 3), (1, 784, 128), (128, 128, 10), (128, 128, 
 # batch, inputs, outputs: the networks of bench_training_step.py, one sample, and tall and wide layers
 LAYERS = [(300, 2, 64), (300, 64, 3), (32, 64, 64), (128, 784, 128), (128, 128, 10), (256, 784, 512),
           (512, 1024, 1024), (1, 784, 128), (64, 4096, 256), (16, 256, 4096)]
+MORE = {  # squares, large layers, odd sizes, few k
+    "x w": [(32, 64, 10), (64, 64, 64), (128, 128, 128), (32, 784, 128), (784, 128, 128), (512, 512, 512),
+            (512, 784, 1024), (1024, 1024, 1024), (2048, 2048, 2048), (100, 333, 77), (1000, 17, 1000),
+            (256, 16, 4096)],
+    "dy w^T": [(256, 1024, 1024)],
+    "x^T dy": [(256, 512, 784), (256, 1024, 1024)],
+}
 BACKWARD = [(64, 64, 64), (300, 64, 3), (128, 784, 128), (256, 784, 512)]
 
 CASES: list[Kernel | Product] = []
@@ -23,6 +31,7 @@ CASES += [
     Kernel("matmul", "backward", (256, 784, 512), 4 * 256 * 784 * 512, "f64"),
 ]
 CASES += [Product(what, layer) for layer in LAYERS for what in ("x w", "dy w^T", "x^T dy")]
+CASES += [Product(what, shape) for what, shapes in MORE.items() for shape in shapes]
 
 test_matmul = suite(CASES)
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +23,7 @@ import pytest
 
 from .. import kernels, nn
 from ..kernels import reference
-from . import peers
+from . import machine, peers
 
 TWINS = {"numpy": reference, "nnjit": kernels}
 BACKENDS = {"numpy": "numpy", "nnjit": "numba"}
@@ -31,6 +32,9 @@ CONTENDERS = [ONLY] if ONLY else list(TWINS)
 TURN = os.environ.get("NNJIT_BENCH_TURN")  # three descriptors of pipes: this process's, the next one's, the parent's
 SETTLE = 0.02  # seconds, in which the threads of another process stop spinning
 STEPS, SHORT, SHORT_STEPS = 10, 1_000_000, 100  # of a training that is timed; more where steps have few multiply-adds
+LARGE = 1e7  # operations of a step from which the gain by threads is measured
+PAIRS = 3  # of trainings on one thread and on all, for that
+PEAK_SECONDS = 0.002
 # so small that thousands of steps on one batch leave the numbers what they are in a training
 LEARNING_RATE = 1e-6
 DTYPES = {"f32": np.float32, "f64": np.float64}
@@ -138,37 +142,73 @@ class Product:
         function = TWINS[contender].matmul.forward
         return lambda: function(*args), work
 
+    def beside(self, call: Callable[[], Any]) -> dict[str, float]:
+        """The multiply-add peak in GFLOP/s, measured in the same second."""
+        return {"peak": machine.peak(DTYPES[self.dtype], PEAK_SECONDS)}
+
 
 @dataclass(frozen=True)
 class Network:
-    """Dense layers with ReLU between them and softmax at the end, on `batch` random samples, float32."""
+    """Dense layers on `batch` random samples, float32, with ReLU between them and softmax at the end.
 
-    what: str  # "step": forward, loss, backward and Adam in a training; "predict": the outputs alone
+    what : "step": forward, loss, backward and Adam in a training; "epoch": a step of all samples with the accuracy, and
+        their validation; "evaluate": loss and accuracy; "predict": the outputs alone
+    regression : instead with tanh between them, nothing at the end, and mean squared error
+    """
+
+    what: str
     sizes: tuple[int, ...]
     batch: int
+    regression: bool = False
     dtype: str = "f32"
 
     @property
     def group(self) -> str:
-        return f"{self.what} {'-'.join(map(str, self.sizes))} batch {self.batch}"
+        return f"{self.what} {'-'.join(map(str, self.sizes))} {'tanh MSE ' * self.regression}batch {self.batch}"
 
     def prepare(self, contender: str) -> tuple[Callable[[], Any] | None, Work]:
         rng = np.random.default_rng(0)
         model = nn.Model()
         for inputs, neurons in zip(self.sizes[:-2], self.sizes[1:-1]):
-            model.add(nn.Dense(inputs, neurons, activation="relu", rng=rng))
+            model.add(nn.Dense(inputs, neurons, activation="tanh" if self.regression else "relu", rng=rng))
         model.add(nn.Dense(*self.sizes[-2:], rng=rng))
-        model.add(nn.Softmax())
-        model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(LEARNING_RATE))
-        model.finalize()
         x = rng.standard_normal((self.batch, self.sizes[0])).astype(np.float32)
-        labels = rng.integers(0, self.sizes[-1], self.batch)
+        loss: nn.Loss
+        if self.regression:
+            loss, y = nn.MeanSquaredError(), rng.standard_normal((self.batch, self.sizes[-1])).astype(np.float32)
+        else:
+            model.add(nn.Softmax())
+            loss, y = nn.CategoricalCrossentropy(), rng.integers(0, self.sizes[-1], self.batch)
+        model.set(loss=loss, optimizer=nn.Adam(LEARNING_RATE),
+                  accuracy=nn.Accuracy() if self.what in ("epoch", "evaluate") else None)
+        model.finalize()
         if contender in peers.NAMES:
             parameters = [(w, b.ravel()) for w, b in model.get_parameters()]
-            return peers.network(contender, self.what, parameters, x, labels, self._steps, LEARNING_RATE), self._work()
-        if self.what == "predict":
-            return lambda: model.predict(x), self._work()
-        return lambda: model.train(x, labels, epochs=self._steps), self._work()
+            return peers.network(contender, self.what, parameters, x, y, self._steps, LEARNING_RATE), self._work()
+        calls = {"step": lambda: model.train(x, y, epochs=self._steps),
+                 "epoch": lambda: model.train(x, y, epochs=self._steps, validation_data=(x, y)),
+                 "evaluate": lambda: model.evaluate(x, y), "predict": lambda: model.predict(x)}
+        return calls[self.what], self._work()
+
+    def beside(self, call: Callable[[], Any]) -> dict[str, float]:
+        """How many times as fast all threads are as one, for a large step: a model for each, in turns."""
+        threads = kernels.get_num_threads()
+        if threads == 1 or self.what != "step" or self._work().flops < LARGE:
+            return {}
+        alone, _ = self.prepare("nnjit")
+        ratios = []
+        try:
+            for _ in range(1 + PAIRS):
+                times = []
+                for count, each in ((1, alone), (threads, call)):
+                    kernels.set_num_threads(count)
+                    start = time.perf_counter()
+                    each()  # type: ignore[misc]
+                    times.append(time.perf_counter() - start)
+                ratios.append(times[0] / times[1])
+        finally:
+            kernels.set_num_threads(threads)
+        return {"gain": median(ratios[1:])}  # the first one records
 
     @property
     def _weights(self) -> int:
@@ -183,14 +223,17 @@ class Network:
         weights = self._weights
         parameters = weights + sum(self.sizes[1:])
         inputs, outputs = self.batch * self.sizes[0], self.batch * sum(self.sizes[1:])
-        if self.what == "predict":
-            return Work(2 * self.batch * weights, 4 * (parameters + inputs + 2 * outputs),
-                        4 * (parameters + inputs + outputs))
+        forward = Work(2 * self.batch * weights, 4 * (parameters + inputs + 2 * outputs),
+                       4 * (parameters + inputs + outputs))
+        if self.what in ("predict", "evaluate"):
+            return forward
         # three products a layer, but no gradient for the inputs; 13 operations of Adam
         flops = 6 * self.batch * weights - 2 * inputs * self.sizes[1] + 13 * parameters
         # parameters: forward, backward, gradient, and 7 in Adam; outputs and their gradients: written, read twice
-        return Work(flops, 4 * (10 * parameters + 2 * inputs + 6 * outputs),
-                    4 * (4 * parameters + inputs + 2 * outputs), self._steps)
+        moved = 4 * (10 * parameters + 2 * inputs + 6 * outputs)
+        if self.what == "epoch":
+            flops, moved = flops + forward.flops, moved + forward.bytes
+        return Work(flops, moved, 4 * (4 * parameters + inputs + 2 * outputs), self._steps)
 
 
 @lru_cache(maxsize=1)  # forward and backward of one shape stand side by side
@@ -249,5 +292,7 @@ def suite(cases: list[Any], *, blas: bool = False) -> Callable[..., None]:
             benchmark.extra_info.update(contender=contender, threads=kernels.get_num_threads(), dtype=case.dtype,
                                         **asdict(work))
             benchmark(call)
+            if contender == "nnjit" and hasattr(case, "beside"):
+                benchmark.extra_info.update(case.beside(call))
 
     return test

@@ -93,13 +93,30 @@ def bandwidth(copy: list[list[float]], size: float) -> float:
 
 
 def rate(report: Report, row: Row, threads: int) -> tuple[float, str, float]:
-    """Our rate, its unit, and its share of the machine's limit: of the one, peak or copying, that is reached first."""
+    """Our rate, its unit, and its share of the machine's limit: of the one, peak or copying, that is reached first.
+
+    Of a product beside which the peak was measured, always the share of that.
+    """
+    if "peak" in row:
+        return row["flops"] / seconds(row, "nnjit", threads) / 1e9, "GFLOP/s", of_peak(row, threads)
     limits = report["limits"][str(threads)]
     taken = seconds(row, "nnjit", threads)
     computing = row["flops"] / limits["gflops"][row["dtype"]]
     moving = row["bytes"] / bandwidth(limits["copy"], row["footprint"])
     amount, unit = (row["flops"], "GFLOP/s") if computing >= moving else (row["bytes"], "GB/s")
     return amount / taken / 1e9, unit, max(computing, moving) / taken / 1e9
+
+
+def of_peak(row: Row, threads: int) -> float:
+    """The share of the multiply-add peak that was measured in the same seconds, the median over the rounds."""
+    rounds = zip(row["peak"][str(threads)], row["seconds"]["nnjit"][str(threads)], strict=True)
+    return median(row["flops"] / taken / 1e9 / peak for peak, taken in rounds)
+
+
+def gain(row: Row, threads: int) -> float | None:
+    """How many times as fast a large step of ours is on so many threads as on one; None where it was not measured."""
+    found = row.get("gain", {}).get(str(threads))
+    return median(found) if found else None
 
 
 def thread_counts(report: Report) -> list[int]:

@@ -70,33 +70,44 @@ def step(rule: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any
     return call
 
 
-def network(what: str, parameters: Parameters, x: Any, labels: Any, steps: int, learning_rate: float) -> Call:
+def network(what: str, parameters: Parameters, x: Any, y: Any, steps: int, learning_rate: float) -> Call:
     _widths(x.dtype)
-    inputs, targets = _device(x), _device(labels)
+    inputs, targets = _device(x), _device(y)
     trained = [(_device(w), _device(b)) for w, b in parameters]
+    regression = y.ndim > 1
 
     def scores(layers: Any, y: Any) -> Any:
         for w, b in layers[:-1]:
-            y = jnp.maximum(y @ w + b, 0)
+            y = y @ w + b
+            y = jnp.tanh(y) if regression else jnp.maximum(y, 0)
         w, b = layers[-1]
         return y @ w + b
 
     if what == "predict":
-        predict = jax.jit(lambda layers, y: jax.nn.softmax(scores(layers, y), 1))
+        predict = jax.jit(scores if regression else lambda layers, y: jax.nn.softmax(scores(layers, y), 1))
         return lambda: predict(trained, inputs).block_until_ready()
 
-    def loss(layers: Any, y: Any, labels: Any) -> Any:
-        return -jnp.take_along_axis(jax.nn.log_softmax(scores(layers, y), 1), labels[:, None], 1).mean()
+    def loss(layers: Any, x: Any, y: Any) -> tuple[Any, Any]:
+        """The loss, and the accuracy of classes."""
+        found = scores(layers, x)
+        if regression:
+            return ((found - y)**2).mean(), None
+        accuracy = (found.argmax(1) == y).mean() if what in ("epoch", "evaluate") else None
+        return -jnp.take_along_axis(jax.nn.log_softmax(found, 1), y[:, None], 1).mean(), accuracy
 
-    def advance(layers: Any, moments: Any, count: Any, y: Any, labels: Any) -> Any:
-        value, gradients = jax.value_and_grad(loss)(layers, y, labels)
+    evaluate = jax.jit(loss)
+    if what == "evaluate":
+        return lambda: tuple(float(value) for value in evaluate(trained, inputs, targets))
+
+    def advance(layers: Any, moments: Any, count: Any, x: Any, y: Any) -> Any:
+        values, gradients = jax.value_and_grad(loss, has_aux=True)(layers, x, y)
         count = count + 1
         first, second = (-jnp.expm1(count * math.log(beta)) for beta in (BETA_1, BETA_2))  # 1 - beta^count, exactly
         leaves = zip(*(tree.tree_leaves(each) for each in (layers, gradients, *moments)))
         numbers = {"learning_rate": learning_rate, "correction_1": first, "correction_2": second}
         new = zip(*(adam(w, dw, m, v, **numbers) for w, dw, m, v in leaves))
         layers, *moments = (tree.tree_unflatten(tree.tree_structure(layers), each) for each in new)
-        return layers, moments, count, value
+        return layers, moments, count, values
 
     adam = functions("jax", "adam")["step"]
     run = jax.jit(advance, donate_argnums=(0, 1, 2))
@@ -105,11 +116,13 @@ def network(what: str, parameters: Parameters, x: Any, labels: Any, steps: int, 
 
     def call() -> Parameters:
         nonlocal trained, moments, count
-        losses = []
+        found = []
         for _ in range(steps):
-            trained, moments, count, value = run(trained, moments, count, inputs, targets)
-            losses.append(value)
-        [float(value) for value in losses]  # our training reports them, too
+            trained, moments, count, values = run(trained, moments, count, inputs, targets)
+            found.append(values)
+            if what == "epoch":
+                found.append(evaluate(trained, inputs, targets))
+        [float(value) for value in tree.tree_leaves(found)]  # our training reports them, too
         return jax.block_until_ready(trained)
 
     return call

@@ -31,30 +31,45 @@ def step(rule: Callable[..., Call], args: tuple[Any, ...], options: dict[str, An
     return call
 
 
-def network(what: str, parameters: Parameters, x: Any, labels: Any, steps: int, learning_rate: float) -> Call:
+def network(what: str, parameters: Parameters, x: Any, y: Any, steps: int, learning_rate: float) -> Call:
+    regression = y.ndim > 1
     with torch.inference_mode(False), torch.enable_grad():
         layers: list[Any] = []
         for w, b in parameters:
-            layers += [torch.nn.Linear(*w.shape), torch.nn.ReLU()]
+            layers += [torch.nn.Linear(*w.shape), torch.nn.Tanh() if regression else torch.nn.ReLU()]
             layers[-2].weight = torch.nn.Parameter(torch.tensor(w.T))
             layers[-2].bias = torch.nn.Parameter(torch.tensor(b))
         layers.pop()
-        model, inputs, targets = torch.nn.Sequential(*layers), torch.tensor(x), torch.tensor(labels)
-        if what == "predict":
-            model.append(torch.nn.Softmax(1)).eval()
-            return lambda: model(inputs)
-        criterion = torch.nn.CrossEntropyLoss()
+        model, inputs, targets = torch.nn.Sequential(*layers), torch.tensor(x), torch.tensor(y)
+        criterion = torch.nn.MSELoss() if regression else torch.nn.CrossEntropyLoss()
         optimizer = torch.optim.Adam(model.parameters(), learning_rate, (BETA_1, BETA_2), EPSILON, fused=True)
         trained = [(layer.weight.detach().t(), layer.bias.detach()) for layer in layers[::2]]
 
-    def call() -> Parameters:
-        with torch.inference_mode(False), torch.enable_grad():
-            for _ in range(steps):
+    def accuracy(scores: Any) -> float:
+        share: float = (scores.argmax(1) == targets).float().mean().item()
+        return share
+
+    def evaluate() -> tuple[float, float]:
+        scores = model(inputs)
+        return criterion(scores, targets).item(), accuracy(scores)
+
+    def train() -> Parameters:
+        for _ in range(steps):
+            with torch.inference_mode(False), torch.enable_grad():
                 optimizer.zero_grad(set_to_none=True)
-                loss = criterion(model(inputs), targets)
+                scores = model(inputs)
+                loss = criterion(scores, targets)
                 loss.backward()
                 optimizer.step()
                 loss.item()  # our training reports it, too
+            if what == "epoch":
+                accuracy(scores)
+                evaluate()
         return trained
 
-    return call
+    if what == "predict":
+        if not regression:
+            model.append(torch.nn.Softmax(1))
+        model.eval()
+        return lambda: model(inputs)
+    return evaluate if what == "evaluate" else train

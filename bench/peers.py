@@ -82,10 +82,15 @@ def kernel(peer: str, op: str, verb: str, args: tuple[Any, ...], options: dict[s
     found, module = functions(peer, op), _module(peer)
     if verb == "step":
         return module.step(found["step"], args, options) if "step" in found else None
+    key, more = named(op, verb, args, options)
+    return module.kernel(found, key, args, more, out)
+
+
+def named(op: str, verb: str, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The key of `functions` for these arguments of the twin, and the options that remain."""
     labelled = "labels" in inspect.signature(getattr(getattr(reference, op), verb)).parameters
     note = "one-hot" if labelled and args[1].ndim == 2 else options.get("activation")
-    more = {name: value for name, value in options.items() if name != "activation"}
-    return module.kernel(found, f"{verb} {note}" if note else verb, args, more, out)
+    return f"{verb} {note}" if note else verb, {name: value for name, value in options.items() if name != "activation"}
 
 
 @lru_cache
@@ -95,21 +100,24 @@ def functions(peer: str, op: str) -> dict[str, Callable[..., Any]]:
     return getattr(file, f"in_{peer}")(import_module(peer)) if hasattr(file, f"in_{peer}") else {}
 
 
-def network(peer: str, what: str, parameters: Parameters, x: Any, labels: Any, steps: int,
-            learning_rate: float) -> Call:
-    """The call to time of a network with ReLU between its layers and softmax at the end, from these parameters.
+def network(peer: str, what: str, parameters: Parameters, x: Any, y: Any, steps: int, learning_rate: float
+            ) -> Call | None:
+    """The call to time of a network from these parameters, weights (inputs, neurons).
 
-    what: "predict" returns the probabilities of x; "step" takes `steps` of Adam on the batch x, labels and returns the
-    parameters, weights (inputs, neurons).
+    y : labels, for ReLU between the layers and softmax at the end, or as many outputs as the network has, for tanh
+        between the layers and mean squared error
+    what : "predict" returns the outputs for x, "evaluate" loss and accuracy; "step" takes `steps` of Adam on the batch
+        x, y and returns the parameters, "epoch" so many with the accuracy, each followed by an evaluation
     """
-    module = _module(peer)
-    build = _sklearn_network if module is None else module.network
-    return build(what, parameters, x, labels, steps, learning_rate)
+    if peer == "sklearn":
+        known = what in ("step", "predict") and y.ndim == 1
+        return _sklearn_network(what, parameters, x, y, steps, learning_rate) if known else None
+    call: Call = _module(peer).network(what, parameters, x, y, steps, learning_rate)
+    return call
 
 
 def _module(peer: str) -> Any:
-    # here, because it imports the peer
-    return None if peer == "sklearn" else import_module(f"{__package__}.peer_{peer}")
+    return import_module(f"{__package__}.peer_{peer}")  # here, because it imports the peer
 
 
 # ---- scikit-learn

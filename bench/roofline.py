@@ -13,6 +13,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 # Okabe and Ito's colours, told apart by the colour-blind too
 LOOKS = {"numpy": ("#0072B2", "s"), "torch": ("#D55E00", "^"), "jax": ("#009E73", "v"), "sklearn": ("#CC79A7", "D"),
          "nnjit": ("#000000", "o")}
+NETWORKS = ("step", "epoch", "evaluate", "predict")
 STEP, PRODUCT, OTHER = "training steps and predictions", "products and dense layers", "all other kernels"
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -28,7 +29,7 @@ def check(path: str) -> None:
 def kind(row: Row) -> str:
     """What a row's group tells of it."""
     first = row["group"].split()[0]
-    if first in ("step", "predict"):
+    if first in NETWORKS:
         return STEP
     return PRODUCT if first.split(".")[0] in ("matmul", "dense", "product", "mixed") else OTHER
 

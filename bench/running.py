@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..nn.files import read_json
-from . import peers
+from . import calls, peers
 from .figures import NAMES, Failure, Report, Row, threads_text
 
 HERE = Path(__file__).parent
@@ -22,6 +22,8 @@ BUDGET, PEER_BUDGET = 270, 900  # seconds: no further round where it would pass 
 OPTIONS = ["--benchmark-max-time=0.03", "--benchmark-min-time=0.0002", "--benchmark-min-rounds=3"]
 QUICK = ["--benchmark-max-time=0.0005", "--benchmark-min-time=0.0001", "--benchmark-min-rounds=1"]
 MACHINE_SECONDS, MACHINE_SECONDS_QUICK = 0.1, 0.01  # for each limit
+FACTS = ("dtype", "flops", "bytes", "footprint")  # of a row
+BESIDE = ("peak", "gain")  # what nnjit's process measures beside some rows: see `beside` in cases.py
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -39,7 +41,9 @@ def measure(quick: bool = False, ops: Sequence[str] = (), others: Sequence[str] 
     contenders = [*CONTENDERS, *others]
     say("measuring the machine's limits")
     limits = _limits(machine["threads"], quick)
+    say(f"the machine's limits: {time.perf_counter() - begin:.0f} s")
     rows: dict[str, Row] = {}
+    small: dict[str, Row] = {}
     for number in range(rounds):
         for threads in counts:
             start = time.perf_counter()
@@ -51,13 +55,18 @@ def measure(quick: bool = False, ops: Sequence[str] = (), others: Sequence[str] 
             for contender in contenders:
                 _collect(rows, found[contender], contender, threads)
             say(f"round {number + 1} of {rounds}: {threads_text(threads)}, {time.perf_counter() - start:.0f} s")
+        start = time.perf_counter()
+        _collect_calls(small, _calls(ops, "torch" in others, quick))
+        say(f"round {number + 1} of {rounds}: calls on tiny arrays, {time.perf_counter() - start:.0f} s")
         done = number + 1
         if done < rounds and (time.perf_counter() - begin) * (done + 1) / done > budget:
             say(f"no more rounds: they would take longer than {budget} s")
             break
     if not quick:
         limits = _higher(limits, _limits(machine["threads"], quick))
-    return {"machine": machine, "limits": limits, "rounds": done, "rows": list(rows.values())}
+    say(f"measured in {time.perf_counter() - begin:.0f} s")
+    return {"machine": machine, "limits": limits, "rounds": done, "calls": list(small.values()),
+            "rows": list(rows.values())}
 
 
 def bench_files(ops: Sequence[str]) -> list[str]:
@@ -71,9 +80,18 @@ def bench_files(ops: Sequence[str]) -> list[str]:
 
 def _collect(rows: dict[str, Row], found: list[Row], contender: str, threads: int) -> None:
     for each in found:
-        row = rows.setdefault(each["group"], {**each, "seconds": {}})
-        row.pop("median", None)
+        row = rows.setdefault(each["group"], {**{name: each[name] for name in ("group", *FACTS)}, "seconds": {}})
         row["seconds"].setdefault(contender, {}).setdefault(str(threads), []).append(each["median"])
+        for name in BESIDE:
+            if name in each:
+                row.setdefault(name, {}).setdefault(str(threads), []).append(each[name])
+
+
+def _collect_calls(rows: dict[str, Row], found: list[dict[str, Any]]) -> None:
+    for each in found:
+        row = rows.setdefault(each["call"], {"call": each["call"], "seconds": {}})
+        for name, value in each["seconds"].items():
+            row["seconds"].setdefault(name, []).append(value)
 
 
 def together(contenders: Sequence[str], threads: int, files: list[str], quick: bool) -> dict[str, list[Row]]:
@@ -121,18 +139,33 @@ def run(contender: str, threads: int, files: list[str], quick: bool, turn: tuple
             NNJIT_BENCH_CONTENDER=contender, NNJIT_BENCH_TURN=",".join(map(str, turn)))
         # no file: a peer that has none of these operations
         content = json.loads(path.read_text()) if path.exists() else {"benchmarks": []}
-    kept = ("dtype", "flops", "bytes", "footprint")
-    return [{"group": each["group"], **{name: each["extra_info"][name] for name in kept},
-             "median": each["stats"]["median"] / each["extra_info"]["repeats"]} for each in content["benchmarks"]]
+    return [{"group": each["group"], "median": each["stats"]["median"] / each["extra_info"]["repeats"],
+             **{name: value for name, value in each["extra_info"].items() if name in (*FACTS, *BESIDE)}}
+            for each in content["benchmarks"]]
 
 
 def _limits(threads: int, quick: bool) -> dict[str, Any]:
     seconds = MACHINE_SECONDS_QUICK if quick else MACHINE_SECONDS
     said = _child(["-m", f"{__package__}.machine", str(seconds)], threads, "the machine's limits")
+    return _parsed(said, "the machine's limits")
+
+
+def _parsed(said: str, what: str) -> Any:
     try:
         return read_json(said.encode(), "what it printed")
     except ValueError as error:  # a warning, say
-        raise Failure(f"the machine's limits failed: {error}: {_tail(said)}") from error
+        raise Failure(f"{what} failed: {error}: {_tail(said)}") from error
+
+
+def _calls(ops: Sequence[str], torch: bool, quick: bool) -> list[dict[str, Any]]:
+    """What calls.py measures: seconds of each call on tiny arrays, by contender."""
+    wanted = [op for op in ops if op in calls.OPERATIONS]
+    if ops and not wanted:
+        return []
+    said = _child(["-m", calls.__name__, "--json", *["--torch"] * torch, *["--quick"] * quick, *wanted], 1,
+                  "the calls on tiny arrays")
+    found: list[dict[str, Any]] = _parsed(said, "the calls on tiny arrays")["calls"]
+    return found
 
 
 def _child(command: list[str], threads: int, what: str, descriptors: tuple[int, ...] = (), **variables: str) -> str:

@@ -10,6 +10,7 @@ from ..nn.files import read_json, reading, write_text
 from .figures import NAMES, Failure, Report
 
 MACHINE = ("processor", "system", "vector registers")  # texts
+BESIDE = ("peak", "gain")  # of some rows
 ROW = ("group", "dtype", "flops", "bytes", "footprint", "seconds")
 
 
@@ -29,9 +30,10 @@ def load(path: str) -> Report:
 
 def save(report: Report, path: str) -> None:
     """Write a JSON report, one row a line."""
-    rows = ",\n".join(f"  {json.dumps(row)}" for row in report["rows"])
-    head = json.dumps({name: value for name, value in report.items() if name != "rows"}, indent=1)
-    write_text(path, f'{head[:-2]},\n "rows": [\n{rows}\n ]\n}}\n')
+    lists = [name for name in ("calls", "rows") if name in report]
+    head = json.dumps({name: value for name, value in report.items() if name not in lists}, indent=1)
+    parts = [f'"{name}": [\n' + ",\n".join(f"  {json.dumps(row)}" for row in report[name]) + "\n ]" for name in lists]
+    write_text(path, ",\n ".join([head[:-2], *parts]) + "\n}\n")
 
 
 def _check(report: Any) -> None:
@@ -56,6 +58,22 @@ def _check(report: Any) -> None:
                 positive(what, value)
     for number, row in enumerate(_list("its rows", report["rows"]), 1):
         _check_row(f"row {number}", row, report["limits"])
+    if "calls" in report:  # older reports have none
+        _check_calls(report["calls"])
+
+
+def _check_calls(calls: Any) -> None:
+    if not isinstance(calls, list):
+        raise ValueError(f"its calls must be a list, got {shown(calls)}")
+    for number, row in enumerate(calls, 1):
+        what = f"call {number}"
+        _object(what, row, ("call", "seconds"))
+        _texts(what, {"call": row["call"]})
+        what = f"{what}, {row['call'][:60]}"
+        found = _object(f"seconds of {what}", row["seconds"], ("numpy", "nnjit"))
+        for name, times in found.items():
+            _times(f"{shown(name)} in {what}", times)
+        _as_many(what, found)
 
 
 def _check_row(what: str, row: Any, counts: Collection[str]) -> None:
@@ -74,12 +92,28 @@ def _check_row(what: str, row: Any, counts: Collection[str]) -> None:
             raise ValueError(f"seconds of {what} must be of {', '.join(NAMES)}, got {shown(name)}")
         _object(f"seconds of {name} in {what}", seconds, counts)
         for count in counts:
-            for time in _list(f"seconds of {name} with {count} threads in {what}", seconds[count]):
-                positive(f"seconds of {name} with {count} threads in {what}", time)
+            _times(f"{name} with {count} threads in {what}", seconds[count])
     for count in counts:
-        rounds = {name: len(seconds[count]) for name, seconds in found.items()}
-        if len({*rounds.values()}) > 1:
-            raise ValueError(f"seconds with {count} threads of {what} must be of as many rounds for all, got {rounds}")
+        _as_many(f"{what}, with {count} threads", {name: seconds[count] for name, seconds in found.items()})
+    if "peak" in row:
+        _object(f"peak of {what}", row["peak"], counts)
+    for name in BESIDE:
+        for count, values in _object(f"{name} of {what}", row.get(name, {})).items():
+            if count not in counts:
+                raise ValueError(f"{name} of {what} must be by numbers of threads, got {shown(count)}")
+            _times(f"{name} with {count} threads in {what}", values)
+            _as_many(f"{what}, with {count} threads", {"nnjit": found["nnjit"][count], name: values})
+
+
+def _times(what: str, values: Any) -> None:
+    for value in _list(what, values):
+        positive(what, value)
+
+
+def _as_many(what: str, found: dict[str, list[Any]]) -> None:
+    rounds = {name: len(values) for name, values in found.items()}
+    if len({*rounds.values()}) > 1:
+        raise ValueError(f"seconds of {what} must be of as many rounds for all, got {rounds}")
 
 
 def _object(what: str, value: Any, names: Collection[str] = ()) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import geometric_mean
 
-from .figures import (NAMES, NOISE, Failure, Report, Row, bandwidth, contenders, is_product, loses, microseconds, rate,
-                      ratio, rival, seconds, spread, thread_counts, threads_text)
+from . import calls
+from .figures import (NAMES, NOISE, Failure, Report, Row, bandwidth, contenders, gain, is_product, loses, microseconds,
+                      of_peak, rate, ratio, rival, seconds, spread, thread_counts, threads_text)
 
 SHOWN = ("numpy", "torch", "jax", "nnjit")
 SPEED_ROWS = (
@@ -31,6 +32,10 @@ LEGEND = ("Times in microseconds, medians of {rounds}. ratio: {other} time over 
           "measured multiply-add peak (GFLOP/s) or of its copy bandwidth at that size (GB/s), whichever holds the "
           "operation back; beyond the caches, updates in place pass 100%, since a copy first fetches what it "
           "overwrites. spread: the largest distance between two rounds, as a share of the median.")
+PEAK_LEGEND = " product: of limit is the share of the multiply-add peak that was measured in the same seconds."
+CALLS_LEGEND = ("Calls on tiny arrays, float32, on one thread, in microseconds: all in turns within one process. nest: "
+                "the compiled loops of a call alone. overhead: what a call of ours takes longer, the median of each "
+                "round's.")
 
 
 # ---- lines
@@ -58,18 +63,34 @@ def summary(report: Report) -> list[str]:
         if has_peers(report) and lost:
             line += ": " + ", ".join(f"{NAMES[name]} {count}" for name, count in lost.most_common())
         lines.append(line)
-        products = [row for row in rows if is_product(row)]
-        if products:
-            mean = geometric_mean(ratio(row, threads) for row in products)
-            lowest = min(products, key=lambda row: ratio(row, threads))
-            lines.append(f"{threads_text(threads)}: {mean:.2f} times over the {len(products)} products of networks; "
-                         f"the lowest is {ratio(lowest, threads):.2f}, {lowest['group']} "
-                         f"({NAMES[rival(lowest, threads)]})")
+        lines += _of_products(report, threads)
+        gains = [(value, row["group"]) for row in rows if (value := gain(row, threads)) is not None]
+        if gains:
+            lines.append(f"{threads_text(threads)}: times as fast as nnjit on 1 thread, in turns: "
+                         + ", ".join(f"{group} {value:.2f}" for value, group in gains))
+    lines += calls.summary(report)
     noisy = sum(spread(row) > NOISE for row in rows)
     if noisy:
         lines.append(f"{noisy} of {len(rows)} rows differ by more than {NOISE:.0%} between rounds: the "
                      "machine was not idle")
     return lines
+
+
+def _of_products(report: Report, threads: int) -> list[str]:
+    """The mean ratio over the products, the lowest, and the mean share of the peak."""
+    products = [row for row in report["rows"] if is_product(row)]
+    if not products:
+        return []
+    mean = geometric_mean(ratio(row, threads) for row in products)
+    lowest = min(products, key=lambda row: ratio(row, threads))
+    *first, last = [NAMES[name] for name in contenders({**report, "rows": products}) if name != "nnjit"]
+    others = f"the fastest of {', '.join(first)} and {last}" if first else last
+    line = (f"{threads_text(threads)}: {mean:.2f} times over the {len(products)} products, against {others}; the "
+            f"lowest is {ratio(lowest, threads):.2f}, {lowest['group']} ({NAMES[rival(lowest, threads)]})")
+    shares = [of_peak(row, threads) for row in products if "peak" in row]
+    if shares:
+        line += f"; {geometric_mean(shares):.0%} of the multiply-add peak in the same seconds"
+    return [line]
 
 
 def about(report: Report) -> list[str]:
@@ -97,6 +118,7 @@ def _legend(report: Report, mark: str) -> str:
     other, faster = _whose(report)
     legend = LEGEND.format(rounds="one rough round" if rounds == 1 else f"{rounds} rounds in turns", mark=mark,
                            other=other, faster=faster)
+    legend += PEAK_LEGEND * any("peak" in row for row in report["rows"])
     return legend + " -: no such operation, or not measured." * has_peers(report)
 
 
@@ -132,7 +154,9 @@ def text(report: Report) -> str:
     """The report for a terminal: all numbers of threads side by side, or with peers one table for each."""
     counts = thread_counts(report)
     tables = [[threads] for threads in counts] if has_peers(report) else [counts]
+    small = calls.calls_of(report)
     return "\n".join([*about(report), *(line for each in tables for line in ["", *_lines(report, each)]), "",
+                      *([*calls.lines(*calls.table(small)), "", CALLS_LEGEND] if small else []),
                       _legend(report, "<"), *summary(report)])
 
 
@@ -178,7 +202,12 @@ def markdown(report: Report) -> str:
     names = [NAMES[name] for name in ["nnjit", *contenders(report)[:-1]]]
     title = f"# Benchmarks: {', '.join(names[:-1])} and {names[-1]}"
     return (f"{title}\n\n{facts}\n\n{_legend(report, 'bold')}\n\n{results}\n\n"
-            f"{_table([*head, 'spread'], rows)}\n")
+            f"{_table([*head, 'spread'], rows)}\n{_calls(report)}")
+
+
+def _calls(report: Report) -> str:
+    small = calls.calls_of(report)
+    return f"\n## Calls\n\n{CALLS_LEGEND}\n\n{_table(*calls.table(small))}\n" if small else ""
 
 
 def page_tables(report: Report) -> dict[str, str]:

@@ -22,6 +22,7 @@ from optional import needs
 
 from nnjit import kernels, nn
 from nnjit.bench import against, cases, contract, figures, machine, peers, report, roofline, running, tables
+from nnjit.bench import calls as small
 from nnjit.kernels import reference
 
 OPS = sorted(path.stem for path in Path(reference.__file__).parent.glob("*.py") if path.stem != "__init__")
@@ -158,6 +159,8 @@ def calls(monkeypatch):
     monkeypatch.setattr(running, "together", together)
     monkeypatch.setattr(running, "run", lambda contender, *rest: together([contender], *rest)[contender])
     monkeypatch.setattr(running, "_limits", lambda threads, quick: made_up()["limits"])
+    monkeypatch.setattr(running, "_calls", lambda ops, torch, quick: [
+        {"call": "mean.forward 4", "seconds": {"numpy": float(len(made)), "nnjit": 1.0}}])
     monkeypatch.setattr(machine, "describe", lambda: made_up()["machine"])
     monkeypatch.setattr(running, "ROUNDS", 3)
     return made
@@ -171,6 +174,7 @@ def test_contenders_take_turns_and_each_round_is_kept(calls):
     found = running.measure()
     assert calls == TURN + OTHER_WAY + TURN
     assert found["rounds"] == 3
+    assert found["calls"] == [{"call": "mean.forward 4", "seconds": {"numpy": [4, 8, 12], "nnjit": [1, 1, 1]}}]
     assert found["rows"][1] == {"group": "b", "dtype": "f32", "flops": 1, "bytes": 2, "footprint": 2, "seconds": {
         "numpy": {"1": [1, 6, 9], "2": [3, 8, 11]}, "nnjit": {"1": [2, 5, 10], "2": [4, 7, 12]}}}
 
@@ -204,6 +208,24 @@ def test_nobody_waits_for_a_contender_that_failed(tmp_path, broken):
     file.write_text(IN_TURNS.format(log=str(tmp_path / "log"), broken=broken))
     with pytest.raises(report.Failure, match=f"{figures.NAMES[broken]} at 1 thread failed"):
         running.together(["numpy", "nnjit", "torch"], 1, [str(file)], True)
+
+
+def test_what_is_measured_beside_a_row_is_kept_by_round():
+    rows: dict = {}
+    facts = {"group": "a", "dtype": "f32", "flops": 1, "bytes": 2, "footprint": 2}
+    for median, peak in ((1.0, 5.0), (2.0, 6.0)):
+        running._collect(rows, [{**facts, "median": median, "peak": peak}], "nnjit", 2)
+        running._collect(rows, [{**facts, "median": 3.0}], "numpy", 2)
+    assert rows["a"] == {**facts, "seconds": {"nnjit": {"2": [1, 2]}, "numpy": {"2": [3, 3]}}, "peak": {"2": [5, 6]}}
+
+
+def test_calls_are_measured_for_the_operations_that_are_wanted(monkeypatch):
+    made = []
+    monkeypatch.setattr(running, "_child", lambda command, *rest: made.append(command[2:]) or '{"calls": []}')
+    assert running._calls(["training_step"], True, False) == [] == made
+    for ops, torch, quick in (([], False, False), (["mixed", "relu"], True, True)):
+        assert running._calls(ops, torch, quick) == []
+    assert made == [["--json"], ["--json", "--torch", "--quick", "relu"]]
 
 
 def test_a_quick_run_is_one_round(calls):
@@ -415,6 +437,27 @@ def test_losing_rows_are_marked_where_they_lose():
     assert "1 thread: NumPy's time is 1.41 times ours (geometric mean of 2 rows); NumPy is faster in 1" in text
 
 
+def test_products_are_rated_by_the_peak_of_the_same_seconds():
+    product = row("product x w 1x2x3 f32", nnjit=([2e-5, 1e-5, 4e-5], 1e-5), flops=1e6)
+    product["peak"] = {"1": [100.0, 100.0, 50.0], "2": [400.0, 200.0, 400.0]}
+    found = made_up(product, row())
+    # the shares are 0.5, 1 and 0.5; 0.25, 0.5 and 0.25
+    assert figures.rate(found, product, 1) == (pytest.approx(50), "GFLOP/s", pytest.approx(0.5))
+    assert figures.rate(found, product, 2) == (pytest.approx(100), "GFLOP/s", pytest.approx(0.25))
+    first, second = [line for line in tables.summary(found) if "products" in line]
+    assert first.endswith("product x w 1x2x3 f32 (NumPy); 50% of the multiply-add peak in the same seconds")
+    assert "against NumPy; the lowest is" in first and "25% of" in second
+    assert "the share of the multiply-add peak" in tables.text(found) and "the share" not in tables.text(made_up())
+
+
+def test_the_gain_by_threads_is_told():
+    step = row("step 2-3 batch 4")
+    step["gain"] = {"2": [1.5, 1.9, 1.7]}
+    assert figures.gain(step, 2) == 1.7 and figures.gain(step, 1) is figures.gain(row(), 2) is None
+    lines = [line for line in tables.summary(made_up(step)) if "in turns" in line]
+    assert lines == ["2 threads: times as fast as nnjit on 1 thread, in turns: step 2-3 batch 4 1.70"]
+
+
 def test_unsteady_rows_are_counted():
     assert len(tables.summary(made_up())) == 2
     unsteady = made_up(row(nnjit=([1e-4, 1.3e-4, 1e-4], 1e-4)), row("steady", nnjit=([1e-4, 1.2e-4, 1e-4], 1e-4)))
@@ -461,8 +504,8 @@ def test_the_summary_counts_what_is_lost_to_whom():
     first, products, *second = tables.summary(with_peers())
     assert first == ("1 thread: the fastest other's time is 0.80 times ours (geometric mean of 5 rows); "
                      "another is faster in 3: JAX 1, NumPy 1, PyTorch 1")
-    assert products == ("1 thread: 0.40 times over the 2 products of networks; the lowest is 0.20, "
-                        "product dy w^T 1x2x3 f32 (PyTorch)")
+    assert products == ("1 thread: 0.40 times over the 2 products, against the fastest of NumPy, PyTorch and JAX; the "
+                        "lowest is 0.20, product dy w^T 1x2x3 f32 (PyTorch)")
     assert second[0] == ("2 threads: the fastest other's time is 2.30 times ours (geometric mean of 5 rows); "
                          "another is faster in 0")
     assert second[1].endswith("the lowest is 2.00, product x w 1x2x3 f32 (NumPy)")
@@ -519,13 +562,18 @@ def test_what_is_no_report_is_refused(tmp_path):
         report.load("/dev/null")
 
 
+SMALL_CALL = {"call": "relu.forward 128x10", "seconds": {
+    "numpy": [1e-6] * 3, "torch": [2e-6] * 3, "nnjit": [7e-7, 9e-7, 8e-7], "numpy out=": [5e-7] * 3,
+    "nnjit out=": [3e-7] * 3, "nest": [1e-7, 2e-7, 3e-7]}}
 WRONG = (None, 7, 0, -1.5, 10**400, float("nan"), "", "x", [], [1], {}, {"x": 1}, faults.LEFT_OUT)
 
 
 def test_each_fault_of_a_report_is_one_sentence(tmp_path, capsys):
     """Whatever is read prints, and compares with itself."""
     path, refused = tmp_path / "old.json", 0
-    for _, found in faults.each(made_up(), WRONG):
+    whole = made_up() | {"calls": [SMALL_CALL]}
+    whole["rows"][0] |= {"peak": {"1": [1.0] * 3, "2": [1.0] * 3}, "gain": {"2": [1.0] * 3}}
+    for _, found in faults.each(whole, WRONG):
         path.write_text(json.dumps(found))
         code = report.command(["--from", str(path), "--against", str(path)])
         out, err = capsys.readouterr()
@@ -727,6 +775,7 @@ def test_kinds_of_rows_are_told_apart():
     kinds = {roofline.kind(row(case.group)): case for case in all_cases()}
     assert set(kinds) == {roofline.STEP, roofline.PRODUCT, roofline.OTHER}
     for group, kind in (("step 2-3 batch 4", roofline.STEP), ("predict 2-3 batch 1", roofline.STEP),
+                        ("epoch 2-3 batch 4", roofline.STEP), ("evaluate 2-3 batch 1", roofline.STEP),
                         ("product x w 1x2x3 f32", roofline.PRODUCT), ("dense.backward 1x2x3 f32", roofline.PRODUCT),
                         ("softmax.forward 5x3 f32", roofline.OTHER)):
         assert roofline.kind(row(group)) == kind
@@ -769,6 +818,105 @@ def test_the_command_draws(tmp_path, capsys):
     report.save(made_up(), source)
     assert report.command(["--from", source, "--roofline", str(path)]) == 0
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+# ---- calls
+
+
+def test_every_public_function_is_called():
+    """But for matmul.product, for `dense` only, which has no twin."""
+    public = {(op, name) for op in OPS for name, value in vars(getattr(kernels, op)).items()
+              if inspect.isfunction(value) and value.__module__ == f"nnjit.kernels.{op}" and not name.startswith("_")}
+    listed = small.functions()
+    assert {(op, verb) for op, verb, _ in listed} == public - {("matmul", "product")}
+    assert len({small.name(*each) for each in listed}) == len(listed)
+    assert set(small.GOALS) <= {small.name(*each) for each in listed}
+    assert {op for op, *_ in small.functions(["relu", "matmul"])} == {"relu", "matmul"}
+
+
+def test_every_call_is_timed_with_and_without_out():
+    for op, verb, shape in small.functions():
+        found = small.timers(op, verb, shape, False)
+        outs = ["", " out="] if "out" in inspect.signature(getattr(getattr(kernels, op), verb)).parameters else [""]
+        assert list(found) == [*(f"{name}{out}" for name in ("numpy", "nnjit") for out in outs), "nest"], (op, verb)
+        assert all(timer.timeit(2) > 0 for timer, _ in found.values())
+
+
+def test_torch_is_called_where_it_has_the_operation():
+    pytest.importorskip("torch")
+    found = {each["call"]: each["seconds"] for each in small.measure(["relu", "adam", "normal", "dense"], True, True)}
+    assert all(0 < value < 1 for each in found.values() for value in each.values())
+    assert {call: {name for name in seconds if name.startswith("torch")} for call, seconds in found.items()} == {
+        "adam.step 4x4": {"torch"}, "dense.forward 4x4x4": {"torch"}, "dense.backward 4x4x4": {"torch"},
+        "normal.forward 4x4": {"torch"}, "relu.forward 4x4": {"torch", "torch out="}, "relu.backward 4x4": {"torch"},
+        "relu.forward 128x10": {"torch", "torch out="}}
+
+
+def test_numpy_s_own_functions_compute_what_the_twins_do():
+    for (op, verb), (function, more) in small.NUMPY.items():
+        inputs = getattr(reference, op).inputs(np.random.default_rng(0), contract.small(op), np.float32)
+        args = next(args for name, args, _ in inputs if name == verb)
+        np.testing.assert_array_equal(function(*args, *more), getattr(getattr(reference, op), verb)(*args))
+
+
+class Fake:
+    """A timer that takes so many seconds a call."""
+
+    def __init__(self, seconds):
+        self.seconds, self.numbers = seconds, []
+
+    def timeit(self, number):
+        self.numbers.append(number)
+        return number * self.seconds
+
+
+def test_turns_last_as_long_whatever_the_call_takes():
+    short, nest = Fake(1e-6), Fake(1e-4)
+    found = small.in_turns({"nnjit": (short, 1), "nest": (nest, 100)}, 5, 0.001)
+    assert found == {"nnjit": pytest.approx(1e-6), "nest": pytest.approx(1e-6)}
+    assert short.numbers[2:] == [1000] * 5 or short.numbers[2:] == [999] * 5
+    assert nest.numbers[2:] in ([10] * 5, [9] * 5)
+
+
+def test_the_overhead_is_what_a_call_takes_longer_than_its_nest():
+    assert small.overhead(SMALL_CALL, "nnjit") == pytest.approx(6e-7)  # of 6, 7 and 5
+    assert small.overhead(SMALL_CALL, "nnjit out=") == pytest.approx(1e-7)
+    without = {"call": "x", "seconds": {"numpy": [1e-6], "nnjit": [1e-6]}}
+    assert small.overhead(without, "nnjit") is small.overhead(SMALL_CALL, "torch out=") is None
+    head, [cells, more] = small.table([SMALL_CALL, without])
+    assert head == ["call", "NumPy", "PyTorch", "nnjit", "overhead", "NumPy out=", "PyTorch out=", "nnjit out=",
+                    "overhead out=", "nest"]
+    assert cells == ["relu.forward 128x10", "1.00", "2.00", "0.80", "0.60", "0.50", "-", "0.30", "0.10", "0.20"]
+    assert more == ["x", "1.00", "-", "1.00", *["-"] * 6]
+
+
+def test_a_report_shows_the_calls(tmp_path):
+    found = made_up() | {"calls": [SMALL_CALL]}
+    goal = "relu.forward 128x10 takes 0.80 us, 0.30 with out= (NumPy 1.00, PyTorch 2.00); goal: 0.40, not reached"
+    assert tables.summary(found)[2:] == [
+        "calls on tiny arrays, 1 thread: overhead in the median 0.60 us without out= (1 calls) and 0.10 us with it "
+        "(1 calls)", goal]
+    quick = copy.deepcopy(SMALL_CALL)
+    quick["seconds"]["nnjit"] = [4e-7] * 3
+    assert tables.summary(made_up() | {"calls": [quick]})[3].endswith("goal: 0.40, reached")
+    assert line_of(tables.text(found), "relu.forward 128x10").split()[2:5] == ["1.00", "2.00", "0.80"]
+    assert "## Calls\n" in tables.markdown(found) and "## Calls" not in tables.markdown(made_up())
+    cells = "1.00 | 2.00 | 0.80 | 0.60 | 0.50 | - | 0.30 | 0.10 | 0.20"
+    assert f"| relu.forward 128x10 | {cells} |" in tables.markdown(found)
+    path = str(tmp_path / "report.json")
+    report.save(found, path)
+    assert report.load(path) == found and '{"call": "relu.forward 128x10"' in Path(path).read_text()
+
+
+def test_the_table_of_calls_by_itself(capsys):
+    assert small.main(["mean", "--quick"]) == 0
+    title, head, line, summed = capsys.readouterr().out.splitlines()
+    assert head.split()[:2] == ["call", "NumPy"] and line.startswith("mean.forward 4 ") and "(1 calls)" in summed
+    assert small.main(["mean", "--quick", "--json"]) == 0
+    [found] = json.loads(capsys.readouterr().out)["calls"]
+    assert found["call"] == "mean.forward 4" and set(found["seconds"]) == {"numpy", "nnjit", "nest"}
+    assert small.main(["men"]) == 2
+    assert capsys.readouterr().err.startswith("nnjit: error: there is no operation 'men': choose from adagrad, adam, ")
 
 
 # ---- cases
@@ -833,6 +981,40 @@ def test_a_network_s_products_are_counted():
     work = cases.Network("step", (2, 64, 3), 300).prepare("numpy")[1]
     # forward and weight gradients of both layers, input gradients of the second; 387 parameters
     assert work.flops == 2 * 300 * (2 * (2 * 64 + 64 * 3) + 64 * 3) + 13 * (2 * 64 + 64 * 3 + 64 + 3)
+
+
+def test_an_epoch_is_a_step_and_a_prediction():
+    step, epoch, predict, evaluate = (cases.Network(what, (2, 64, 3), 300).prepare("numpy")[1]
+                                      for what in ("step", "epoch", "predict", "evaluate"))
+    assert epoch.flops == step.flops + predict.flops and epoch.bytes == step.bytes + predict.bytes
+    assert evaluate == predict and epoch.repeats == step.repeats > predict.repeats == 1
+
+
+@pytest.mark.parametrize("contender", cases.BACKENDS)
+def test_what_is_timed_of_a_network(contender):
+    with cases._set_up(contender, False):
+        history, step, evaluated, outputs = (cases.Network(what, (2, 5, 3), 8).prepare(contender)[0]()
+                                             for what in ("epoch", "step", "evaluate", "predict"))
+        regression = cases.Network("step", (2, 5, 3), 8, regression=True).prepare(contender)[0]()
+    assert len(history["val_loss"]) == len(history["val_accuracy"]) == len(step["loss"]) == cases.SHORT_STEPS
+    assert not step["val_loss"] and len(evaluated) == 2 and outputs.shape == (8, 3)
+    np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-6)
+    assert len(regression["loss"]) == cases.SHORT_STEPS
+
+
+def test_a_large_step_takes_turns_with_itself_on_one_thread(monkeypatch):
+    case, before = cases.Network("step", (2, 5, 3), 8), kernels.get_num_threads()
+    call, _ = case.prepare("nnjit")
+    assert case.beside(call) == {}
+    monkeypatch.setattr(cases, "LARGE", 0)
+    found = case.beside(call)
+    assert kernels.get_num_threads() == before
+    assert set(found) == ({"gain"} if before > 1 else set()) and all(value > 0 for value in found.values())
+    assert cases.Network("predict", (2, 5, 3), 8).beside(call) == {}
+
+
+def test_the_peak_is_measured_beside_a_product():
+    assert cases.Product("x w", (4, 5, 3)).beside(lambda: None)["peak"] > 0
 
 
 def test_given_outputs_are_written_again():
@@ -944,23 +1126,27 @@ with cases._set_up(peer, False):
         call, _ = case.prepare(peer)
         found[case.group] = None if call is None else [arrays(call()), arrays(call())]
     for name, args in networks.items():
-        found[name] = arrays(peers.network(peer, *args)())
+        call = peers.network(peer, *args)
+        found[name] = None if call is None else arrays(call())
 sys.stdout.buffer.write(pickle.dumps(found))
 """
 
 
-def network():
-    """Parameters, inputs and labels of a small network."""
+def network(regression=False):
+    """Parameters, inputs and labels of a small network, or numbers to learn."""
     rng = np.random.default_rng(5)
     parameters = [(rng.standard_normal((k, c)).astype(np.float32), rng.standard_normal(c).astype(np.float32))
                   for k, c in zip(SIZES, SIZES[1:])]
-    return parameters, rng.standard_normal((BATCH, SIZES[0])).astype(np.float32), rng.integers(0, SIZES[-1], BATCH)
+    x, labels = rng.standard_normal((BATCH, SIZES[0])).astype(np.float32), rng.integers(0, SIZES[-1], BATCH)
+    return parameters, x, rng.standard_normal((BATCH, SIZES[-1])).astype(np.float32) if regression else labels
 
 
 @lru_cache
 def child_of(peer):
-    networks = {"predict": ("predict", *network(), 1, RATE),
-                **{f"step {count}": ("step", *network(), count, RATE) for count in (1, 3)}}
+    networks = {"predict": ("predict", *network(), 1, RATE), "evaluate": ("evaluate", *network(), 1, RATE),
+                "epoch 3": ("epoch", *network(), 3, RATE), "outputs": ("predict", *network(True), 1, RATE),
+                **{f"step {count}": ("step", *network(), count, RATE) for count in (1, 3)},
+                **{f"regression {count}": ("step", *network(True), count, RATE) for count in (1, 3)}}
     return subprocess.run([sys.executable, "-c", CHILD], input=pickle.dumps((peer, COMPARED, networks)),
                           capture_output=True)
 
@@ -1037,28 +1223,30 @@ def test_a_peer_draws_normal_numbers(peer, case):
 def test_every_benchmark_has_its_peers():
     compared = {(case.op, case.verb, case.dtype, case.entry) for case in COMPARED if isinstance(case, cases.Kernel)}
     others = {case.group.split()[0] for case in all_cases() if not isinstance(case, cases.Kernel)}
-    assert others == {"product", "step", "predict", "mixed"}
+    assert others == {"product", "step", "epoch", "evaluate", "predict", "mixed"}
     for case in all_cases():
         if isinstance(case, cases.Kernel):
             assert (case.op, case.verb, case.dtype, case.entry) in compared
             assert peers.kernel("sklearn", case.op, case.verb, (), {}) is None
 
 
-def train(steps):
+def train(steps, regression=False):
     """Parameters in float64 after so many steps of Adam, and how far they may be off in float32, after one."""
-    parameters, x, labels = network()
+    parameters, x, labels = network(regression)
+    between = "tanh" if regression else "relu"
     found = [each.astype(np.float64) for pair in parameters for each in pair]
     moments = [(np.zeros_like(each), np.zeros_like(each)) for each in found]
     eps = np.finfo(np.float32).eps
     for t in range(1, steps + 1):
         ys = [x.astype(np.float64)]
         for w, b in zip(found[::2], found[1::2]):
-            ys.append(reference.dense.forward(ys[-1], w, b, activation="relu" if len(b) != SIZES[-1] else None))
-        dy = reference.softmax_cross_entropy.backward(reference.softmax.forward(ys[-1]), labels)
+            ys.append(reference.dense.forward(ys[-1], w, b, activation=between if len(b) != SIZES[-1] else None))
+        dy = (2 * (ys[-1] - labels) / labels.size if regression else
+              reference.softmax_cross_entropy.backward(reference.softmax.forward(ys[-1]), labels))
         gradients: list = []
         for i in reversed(range(len(SIZES) - 1)):
             dy, *own = reference.dense.backward(dy, ys[i], found[2 * i], ys[i + 1],
-                                                activation="relu" if i < len(SIZES) - 2 else None)
+                                                activation=between if i < len(SIZES) - 2 else None)
             gradients = own + gradients
         bounds = []
         for p, g, (m, v) in zip(found, gradients, moments):
@@ -1070,29 +1258,50 @@ def train(steps):
     return found, bounds
 
 
-@pytest.mark.parametrize("peer", peers.NAMES)
-def test_a_peer_trains_the_same_network(peer):
+@pytest.mark.parametrize("peer, what", [*((peer, "step") for peer in peers.NAMES), ("torch", "regression"),
+                                        ("jax", "regression")])
+def test_a_peer_trains_the_same_network(peer, what):
     results = results_of(peer)
-    expected, bounds = train(1)
-    assert len(results["step 1"]) == len(expected)
-    for found, wanted, bound in zip(results["step 1"], expected, bounds):
+    expected, bounds = train(1, what == "regression")
+    assert len(results[f"{what} 1"]) == len(expected)
+    for found, wanted, bound in zip(results[f"{what} 1"], expected, bounds):
         assert found.dtype == np.float32 and found.shape == wanted.shape
         assert np.median(bound) < 1e-4 * RATE
         assert (np.abs(found - wanted) <= bound).all()
     # a step more or less would move a parameter by RATE
-    expected, _ = train(3)
-    for found, wanted in zip(results["step 3"], expected):
+    expected, _ = train(3, what == "regression")
+    for found, wanted in zip(results[f"{what} 3"], expected):
         assert np.median(np.abs(found - wanted)) < 1e-2 * RATE
+
+
+def scores(between):
+    parameters, y, _ = network()
+    for i, (w, b) in enumerate(parameters):
+        y = reference.dense.forward(y, w, b, activation=between if i < len(parameters) - 1 else None)
+    return y
 
 
 @pytest.mark.parametrize("peer", peers.NAMES)
 def test_a_peer_predicts_the_same(peer):
-    parameters, y, _ = network()
-    for i, (w, b) in enumerate(parameters):
-        y = reference.dense.forward(y, w, b, activation="relu" if i < len(parameters) - 1 else None)
     [found] = results_of(peer)["predict"]
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, reference.softmax.forward(y), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found, reference.softmax.forward(scores("relu")), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("peer", ("torch", "jax"))
+def test_a_peer_evaluates_the_same(peer):
+    results, y, labels = results_of(peer), scores("relu"), network()[2]
+    loss, accuracy = results["evaluate"]
+    assert loss == pytest.approx(reference.softmax_cross_entropy.forward(y, labels)[0].mean(), rel=1e-5)
+    assert accuracy == pytest.approx((y.argmax(1) == labels).mean()) and 0 < accuracy < 1
+    # evaluations leave the steps what they are
+    assert all((a == b).all() for a, b in zip(results["epoch 3"], results["step 3"], strict=True))
+    np.testing.assert_allclose(results["outputs"][0], scores("tanh"), rtol=1e-5, atol=1e-6)
+
+
+def test_scikit_learn_has_steps_and_predictions_of_classes_only():
+    results = results_of("sklearn")
+    assert all(results[name] is None for name in ("evaluate", "epoch 3", "regression 1", "outputs"))
 
 
 def test_peers_get_the_network_of_the_twins(monkeypatch):
@@ -1113,9 +1322,11 @@ def test_a_step_leaves_the_inputs_of_the_next_case_alone():
     assert all((a == b).all() for a, b in zip(before, cases._inputs("sgd", (3, 2), "f32")[0][1]))
 
 
-def test_thirty_products_of_ten_layers():
+def test_the_list_of_products():
     products = [case for case in bench_file("matmul").CASES if isinstance(case, cases.Product)]
-    assert len(products) == 30 and all(figures.is_product(row(case.group)) for case in products)
+    assert len(products) == 45 and all(figures.is_product(row(case.group)) for case in products)
+    of_layers = {(what, layer) for layer in bench_file("matmul").LAYERS for what in ("x w", "dy w^T", "x^T dy")}
+    assert len(of_layers) == 30 and of_layers < {(case.what, case.shape) for case in products}
     assert not any(figures.is_product(row(case.group)) for case in all_cases() if case not in products)
 
 
