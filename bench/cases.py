@@ -33,7 +33,7 @@ TURN = os.environ.get("NNJIT_BENCH_TURN")  # three descriptors of pipes: this pr
 SETTLE = 0.02  # seconds, in which the threads of another process stop spinning
 STEPS, SHORT, SHORT_STEPS = 10, 1_000_000, 100  # of a training that is timed; more where steps have few multiply-adds
 LARGE = 1e7  # operations of a step from which the gain by threads is measured
-PAIRS = 3  # of trainings on one thread and on all, for that
+PAIRS, PAIRS_SECONDS = 5, 1.5  # of trainings on one thread and on all, for that: at most
 PEAK_SECONDS = 0.002
 # so small that thousands of steps on one batch leave the numbers what they are in a training
 LEARNING_RATE = 1e-6
@@ -198,7 +198,8 @@ class Network:
         alone, _ = self.prepare("nnjit")
         ratios = []
         try:
-            for _ in range(1 + PAIRS):
+            deadline = time.perf_counter() + PAIRS_SECONDS
+            while len(ratios) < 2 or len(ratios) <= PAIRS and time.perf_counter() < deadline:
                 times = []
                 for count, each in ((1, alone), (threads, call)):
                     kernels.set_num_threads(count)
