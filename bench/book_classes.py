@@ -93,6 +93,9 @@ class Activation_Linear:
 
 
 class Loss:
+    def forward(self, y_pred, y_true):
+        raise NotImplementedError
+
     def regularization_loss(self, layer):
         found = 0
         if layer.weight_regularizer_l1 > 0:

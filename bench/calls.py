@@ -109,14 +109,14 @@ def _in_torch(op: str, verb: str, args: Sequence[Any], options: dict[str, Any], 
 
 def in_turns(given: dict[str, tuple[Timer, int]], rounds: int, seconds: float) -> dict[str, float]:
     """Seconds of each call, the median of the turns."""
-    counts, times = {}, {}
+    counts: dict[str, int] = {}
+    times: dict[str, list[float]] = {}
     for key, (timer, calls) in given.items():
         timer.timeit(1)  # compiles
         counts[key] = max(1, int(seconds / max(timer.timeit(3) / 3, 1e-9)))
-        times[key] = []
     for _ in range(rounds):
         for key, (timer, calls) in given.items():
-            times[key].append(timer.timeit(counts[key]) / (counts[key] * calls))
+            times.setdefault(key, []).append(timer.timeit(counts[key]) / (counts[key] * calls))
     return {key: median(found) for key, found in times.items()}
 
 

@@ -173,13 +173,14 @@ class Network:
             model.add(nn.Dense(inputs, neurons, activation="tanh" if self.regression else "relu", rng=rng))
         model.add(nn.Dense(*self.sizes[-2:], rng=rng))
         x = rng.standard_normal((self.batch, self.sizes[0])).astype(np.float32)
-        loss: nn.Loss
+        y: Any
         if self.regression:
-            loss, y = nn.MeanSquaredError(), rng.standard_normal((self.batch, self.sizes[-1])).astype(np.float32)
+            y = rng.standard_normal((self.batch, self.sizes[-1])).astype(np.float32)
         else:
             model.add(nn.Softmax())
-            loss, y = nn.CategoricalCrossentropy(), rng.integers(0, self.sizes[-1], self.batch)
-        model.set(loss=loss, optimizer=nn.Adam(LEARNING_RATE),
+            y = rng.integers(0, self.sizes[-1], self.batch)
+        model.set(loss=nn.MeanSquaredError() if self.regression else nn.CategoricalCrossentropy(),
+                  optimizer=nn.Adam(LEARNING_RATE),
                   accuracy=nn.Accuracy() if self.what in ("epoch", "evaluate") else None)
         model.finalize()
         if contender in peers.NAMES:
@@ -196,7 +197,7 @@ class Network:
         if threads == 1 or self.what != "step" or self._work().flops < LARGE:
             return {}
         alone, _ = self.prepare("nnjit")
-        ratios = []
+        ratios: list[float] = []
         try:
             deadline = time.perf_counter() + PAIRS_SECONDS
             while len(ratios) < 2 or len(ratios) <= PAIRS and time.perf_counter() < deadline:
@@ -229,9 +230,9 @@ class Network:
         if self.what in ("predict", "evaluate"):
             return forward
         # three products a layer, but no gradient for the inputs; 13 operations of Adam
-        flops = 6 * self.batch * weights - 2 * inputs * self.sizes[1] + 13 * parameters
+        flops: float = 6 * self.batch * weights - 2 * inputs * self.sizes[1] + 13 * parameters
         # parameters: forward, backward, gradient, and 7 in Adam; outputs and their gradients: written, read twice
-        moved = 4 * (10 * parameters + 2 * inputs + 6 * outputs)
+        moved: float = 4 * (10 * parameters + 2 * inputs + 6 * outputs)
         if self.what == "epoch":
             flops, moved = flops + forward.flops, moved + forward.bytes
         return Work(flops, moved, 4 * (4 * parameters + inputs + 2 * outputs), self._steps)

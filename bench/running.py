@@ -18,7 +18,7 @@ from .figures import NAMES, Failure, Report, Row, threads_text
 HERE = Path(__file__).parent
 CONTENDERS = ("numpy", "nnjit")
 ROUNDS, PEER_ROUNDS = 5, 5
-BUDGET, PEER_BUDGET = 270, 900  # seconds: no further round where it would pass this
+BUDGET, PEER_BUDGET = 450, 1200  # seconds: no further round where it would pass this
 OPTIONS = ["--benchmark-max-time=0.03", "--benchmark-min-time=0.0002", "--benchmark-min-rounds=3"]
 QUICK = ["--benchmark-max-time=0.0005", "--benchmark-min-time=0.0001", "--benchmark-min-rounds=1"]
 MACHINE_SECONDS, MACHINE_SECONDS_QUICK = 0.1, 0.01  # for each limit
