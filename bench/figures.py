@@ -11,6 +11,7 @@ from . import peers
 
 NAMES = {"numpy": "NumPy", **peers.NAMES, "nnjit": "nnjit"}  # in the order of the tables' columns
 
+BESIDE = ("peak", "gain")  # what nnjit's process measures beside some rows: see `beside` in cases.py
 NOISE = 0.25  # a spread that an idle machine stays below in all but a few rows
 
 Report = dict[str, Any]  # machine, limits, rounds, rows: see `measure` of running.py

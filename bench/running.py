@@ -13,7 +13,7 @@ from typing import Any
 
 from ..nn.files import read_json
 from . import calls, peers
-from .figures import NAMES, Failure, Report, Row, threads_text
+from .figures import BESIDE, NAMES, Failure, Report, Row, threads_text
 
 HERE = Path(__file__).parent
 CONTENDERS = ("numpy", "nnjit")
@@ -23,7 +23,6 @@ OPTIONS = ["--benchmark-max-time=0.03", "--benchmark-min-time=0.0002", "--benchm
 QUICK = ["--benchmark-max-time=0.0005", "--benchmark-min-time=0.0001", "--benchmark-min-rounds=1"]
 MACHINE_SECONDS, MACHINE_SECONDS_QUICK = 0.1, 0.01  # for each limit
 FACTS = ("dtype", "flops", "bytes", "footprint")  # of a row
-BESIDE = ("peak", "gain")  # what nnjit's process measures beside some rows: see `beside` in cases.py
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from ..nn.checks import finite, positive, shown, whole
 from ..nn.files import read_json, reading, write_text
-from .figures import NAMES, Failure, Report
+from .figures import BESIDE, NAMES, Failure, Report
 
 MACHINE = ("processor", "system", "vector registers")  # texts
-BESIDE = ("peak", "gain")  # of some rows
 ROW = ("group", "dtype", "flops", "bytes", "footprint", "seconds")
 
 
@@ -72,7 +71,7 @@ def _check_calls(calls: Any) -> None:
         what = f"{what}, {row['call'][:60]}"
         found = _object(f"seconds of {what}", row["seconds"], ("numpy", "nnjit"))
         for name, times in found.items():
-            _times(f"{shown(name)} in {what}", times)
+            _times(f"seconds of {shown(name)} in {what}", times)
         _as_many(what, found)
 
 
@@ -92,7 +91,7 @@ def _check_row(what: str, row: Any, counts: Collection[str]) -> None:
             raise ValueError(f"seconds of {what} must be of {', '.join(NAMES)}, got {shown(name)}")
         _object(f"seconds of {name} in {what}", seconds, counts)
         for count in counts:
-            _times(f"{name} with {count} threads in {what}", seconds[count])
+            _times(f"seconds of {name} with {count} threads in {what}", seconds[count])
     for count in counts:
         _as_many(f"{what}, with {count} threads", {name: seconds[count] for name, seconds in found.items()})
     if "peak" in row:
@@ -113,7 +112,7 @@ def _times(what: str, values: Any) -> None:
 def _as_many(what: str, found: dict[str, list[Any]]) -> None:
     rounds = {name: len(values) for name, values in found.items()}
     if len({*rounds.values()}) > 1:
-        raise ValueError(f"seconds of {what} must be of as many rounds for all, got {rounds}")
+        raise ValueError(f"figures of {what} must be of as many rounds for all, got {rounds}")
 
 
 def _object(what: str, value: Any, names: Collection[str] = ()) -> dict[str, Any]:
