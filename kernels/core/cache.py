@@ -21,6 +21,7 @@ import llvmlite
 import numba
 import numpy
 from numba.core import caching, compiler, serialize
+from numba.core.runtime import rtsys
 
 KERNELS = Path(__file__).parent.parent
 PACKAGE = __package__.rpartition(".")[0]
@@ -207,7 +208,7 @@ class Cache(caching._Cache):
         folder = _usable_folder() if self._enabled else None
         if folder is None:
             return None
-        target_context.refresh()
+        rtsys.initialize(target_context)  # all that loading needs of `refresh`, which takes 0.3 s and imports SciPy
         try:
             path = self._file(folder, sig)
             content = path.read_bytes()
