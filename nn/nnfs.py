@@ -31,7 +31,7 @@ from .losses import MeanAbsoluteError as Loss_MeanAbsoluteError
 from .losses import MeanSquaredError as Loss_MeanSquaredError
 from .targets import Outputs
 from .training import model
-from .training.recording import ours
+from .training.watching import ours
 from .training.step import Step
 from .training.trainer import say_validation
 

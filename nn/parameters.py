@@ -8,7 +8,7 @@ A layer has `parameters` and `gradients`, arrays by name, `regularizers`, pairs 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from .arrays import Array, aligned
 from .checks import shown
@@ -138,9 +138,10 @@ class Parameters:
         return [{name: whole[start:start + size].reshape(shape) for name, start, size, shape in
                  (next(places) for _ in range(count))} for count in self._counts]
 
-    def shares(self, x: Array) -> bool:
-        """Whether an array may share memory with parameters or gradients."""
-        return np.may_share_memory(x, self.values) or np.may_share_memory(x, self.gradients)
+    @property
+    def spans(self) -> set[tuple[int, int]]:
+        """Where parameters and gradients lie: the addresses of the first byte of each, and of the one behind."""
+        return {byte_bounds(self.values), byte_bounds(self.gradients)}
 
     def copy_assigned(self) -> bool:
         """Copy in arrays assigned to layers since. If their shape or dtype differs, do nothing and return False."""

@@ -169,7 +169,8 @@ def test_an_unusable_recording_is_not_repeated():
 def test_steps_with_something_to_see_are_done_one_by_one(monkeypatch, capsys):
     monkeypatch.setattr(plan.Plan, "repeat", None)
     at_once(monkeypatch, 5)
-    for more in ({"callback": lambda epoch: None}, {"validation_data": (X, Y)}, {"print_every": 1}):
+    for more in ({"callback": lambda epoch: None}, {"print_every": 1},
+                 {"validation_data": (X[:-1].repeat(2, axis=0), Y[:-1].repeat(2)), "batch_size": SAMPLES}):
         network().train(X, Y, epochs=4, **more)
 
 
@@ -1170,6 +1171,11 @@ def test_a_recorded_step_compiles_nothing_more():
 # ---- predictions of a few samples
 
 
+def recorded_predictions(model):
+    """The shapes of inputs whose predictions are repeated."""
+    return [shape for shape, forward in model._predictions._state[1].items() if forward is not None and forward.ready]
+
+
 def layer_by_layer_outputs(model, x):
     return model.forward(x, training=False)
 
@@ -1192,7 +1198,7 @@ def test_few_samples_are_predicted_from_a_recording(dtype, loose, samples):
     model = network(dtype=dtype, loose=loose)
     x = X[:samples].astype(dtype)
     assert_predicted(model, x)
-    assert isinstance(model._few[samples], plan.Forward)
+    assert recorded_predictions(model) == [x.shape]
     assert not np.shares_memory(model.predict(x), model.layers[-1].output)
     for other in (x + 1, np.asfortranarray(x), x[::-1], x.tolist(), x.astype(np.float64), np.repeat(x, 2, 1)[:, ::2]):
         assert model.predict(other).tobytes() == layer_by_layer_outputs(model, other).tobytes()
@@ -1991,7 +1997,7 @@ def network_of(build, train, plain=False):
     model = build()
     with pytest.MonkeyPatch.context() as patch:
         if plain:
-            patch.setattr(nn.training.network, "FEW", -1)
+            patch.setattr(nn.training.predictions.Predictions, "outputs", lambda self, model, x: None)
         train(model)
     return bits(model), model.history
 

@@ -237,7 +237,7 @@ def test_a_prediction_that_says_less_than_it_does_is_not_repeated(probe):
     for at in range(0, 40, 4):
         x = X[at:at + 4]
         assert np.array_equal(model.predict(x), model.forward(x, False))
-    assert model._few[4].why is not None
+    assert model.why_prediction_not_recorded is not None
 
 
 def test_predictions_of_several_sizes_in_turn_are_recorded_once_each(monkeypatch):

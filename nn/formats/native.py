@@ -17,7 +17,7 @@ from ..parameters import named, parameters_of
 from ..targets import as_class_weights
 from ..training import model as models
 from ..training.history import numbers
-from ..training.recording import METHODS
+from ..training.watching import METHODS
 from .parts import NAMES, as_list, build, build_layer, check_names, describe, placed, taken
 
 FORMAT = "nnjit model 1"

@@ -15,7 +15,7 @@ from ..layers import (LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, Dense,
                       Softmax)
 from ..losses import (BinaryCrossentropy, CategoricalCrossentropy, Loss, NegativeLogLikelihood,
                       SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy, _Categorical)
-from .recording import recordable
+from .watching import recordable
 
 # what to write instead of a loss and a layer that do not fit; {} is the layer, or the activation of a Dense
 INSTEAD: dict[type[Loss], dict[str, str]] = {

@@ -18,7 +18,7 @@ from .guards import Part, by_one_thread, check_part
 from .history import History, note
 from .network import Network
 from .progress import say
-from .recording import ours
+from .watching import ours
 from .step import Data, Step
 from .trainer import Order, StopTraining, Trainer, as_callbacks
 
@@ -124,6 +124,12 @@ class Model(Network):
         """Why the last training went layer by layer instead of repeating a recorded step, in one sentence; None if it
         was recorded."""
         return self._steps.why
+
+    @property
+    def why_evaluation_not_recorded(self) -> str | None:
+        """Why the last evaluation, or validation of a training, went layer by layer, in one sentence; None if it was
+        recorded, or its batches came in new shapes."""
+        return self._steps.scores.why
 
     def _samples(self, what: str, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None,
                  prepare: bool = False) -> Data:
@@ -265,14 +271,19 @@ class Model(Network):
         steps.begin(data, batch, samples % batch)
         data = self._apart(data)
         if validation is not None:
-            validation = self._apart(validation)
+            validation = self._evaluable(validation)
         Trainer(self, steps, data, batch, order=order, validation=validation, batch_size=batch_size,
                 print_every=print_every, callbacks=callbacks, progress=progress).run(epochs)
         return self.history
 
     def _apart(self, data: Data) -> Data:
         # from parameters, outputs and gradients of this model: a step would write what it reads
-        return tuple(each.copy() if self._writes(each) else each for each in data)
+        return tuple([each.copy() if self._writes(each) else each for each in data])
+
+    def _evaluable(self, data: Data) -> Data:
+        # as recorded kernels take it: they would copy what is read-only or not aligned; `_samples` made the rest
+        X, *more = self._apart(data)
+        return X if X.flags.carray else X.copy(), *more
 
     @by_one_thread
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None,
@@ -283,9 +294,11 @@ class Model(Network):
         """
         self._check_ready("loss")
         batch_size = None if batch_size is None else whole("batch_size", batch_size)
-        data = self._samples("evaluation", X, y, sample_weight)
-        self._steps.shown = None
-        return self._step.evaluate(data, batch_size)
+        data = self._evaluable(self._samples("evaluation", X, y, sample_weight))
+        try:
+            return self._steps.evaluate(data, batch_size)
+        finally:
+            self._steps.release()
 
     def summary(self) -> None:
         """Print the layers with their shapes and numbers of parameters; `nn.summary(model)` returns them.

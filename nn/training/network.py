@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import backend
 from .. import layers as _layers
 from ..arrays import FLOAT32, Array, as_floats, float_dtype
 from ..checks import flag, shown, whole
@@ -20,11 +19,9 @@ from ..layers import Shape
 from ..parameters import Parameters, children, get_parameter, lacks_biases, named, parameters_of, set_parameter, walk
 from . import halves, inputs, nested
 from .guards import TrainableLayers
-from .plans import Forward
-from .recording import METHODS, recordable, unchanged, writeable
+from .predictions import Predictions
 from .steps import Steps
-
-FEW = 32  # samples up to which `predict` is recorded
+from .watching import recordable
 
 
 class Network:
@@ -33,6 +30,7 @@ class Network:
     recordable = False  # when it is a layer of another model
     _thread: int | None = None  # that trains or evaluates
     _finalized: list[_layers.Layer] | None = None  # the layers that finalize saw
+    _takes_arrays = False  # whether an array of the right kind is its inputs as it is
     _input_shape: Shape | None = None  # of a sample, as finalize was told
 
     def __init__(self, layers: Sequence[_layers.Layer] = ()) -> None:
@@ -58,7 +56,7 @@ class Network:
         # a recording holds addresses of this model's arrays
         self._check_thread()
         return {name: value for name, value in self.__dict__.items()
-                if name not in ("_steps", "_few", "_thread", "_data")}
+                if name not in ("_steps", "_predictions", "_thread", "_data")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -68,8 +66,7 @@ class Network:
 
     def _forget_recordings(self) -> None:
         self._steps = Steps(self)
-        # recorded for a few samples, by their number; None for a number that was predicted once
-        self._few: dict[int, Forward | None] = {}
+        self._predictions = Predictions()
 
     @property
     def trainable(self) -> bool:
@@ -163,6 +160,7 @@ class Network:
         self._input_shape, self._output_shape = shapes
         self._taker = inputs.taker(layers)
         self._as_is = inputs.as_is(self.layers[0], self._taker, self._input_shape)
+        self._takes_arrays = self._taker is None or not _layers.prepares(self._taker)
         self._dtype = getattr(parametrized[-1], "dtype", FLOAT32) if parametrized else FLOAT32
         self._finalized, self._walked = list(self.layers), layers
         self._inner = [(layer, inner) for layer in layers if (inner := children(layer))]
@@ -179,11 +177,15 @@ class Network:
         if recordable(*layers) and len({layer.dtype for layer in trained}) == 1:
             self._steps.parameters = Parameters(trained)
 
+    def _is_whole(self) -> bool:
+        # whether it has the layers that finalize saw
+        return self._finalized == self.layers and not (
+            self._inner and any([children(layer) != inner for layer, inner in self._inner]))
+
     def _check_ready(self, *parts: str) -> None:
         self._check_thread()
-        if (self._finalized != self.layers or [layer.activation for layer in self._dense] != self._activations
-                or [layer.join for layer in self._parallel] != self._joins
-                or any(children(layer) != inner for layer, inner in self._inner)):
+        if (not self._is_whole() or [layer.activation for layer in self._dense] != self._activations
+                or [layer.join for layer in self._parallel] != self._joins):
             raise RuntimeError("the model is not finalized: call model.finalize() after the last change of layers, "
                                "activations, loss, optimizer or accuracy")
 
@@ -211,16 +213,30 @@ class Network:
 
     def predict(self, X: ArrayLike, *, batch_size: int | None = None) -> Array:
         """The last layer's outputs for inputs X (N, n_inputs), `batch_size` samples at a time. Needs no loss."""
+        if type(X) is np.ndarray and batch_size is None and self._thread is None and self._takes_arrays:
+            found = self._predictions.repeat(self, X)
+            if found is not None:
+                return found
         self._check_ready()
         X = self._inputs(X)
-        if len(X) <= FEW and batch_size is None and backend.name == "numba":
-            outputs = self._predict_few(X)
-            if outputs is not None:
-                return outputs
         batch = max(1, len(X)) if batch_size is None else whole("batch_size", batch_size)
-        parts = [self._outputs_for(X[start:start + batch]) for start in range(0, max(1, len(X)), batch)]
-        outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return outputs.copy() if np.may_share_memory(outputs, X) else outputs  # of Input and Flatten alone, X itself
+        parts = [self._predicted(X[start:start + batch]) for start in range(0, max(1, len(X)), batch)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    @property
+    def why_prediction_not_recorded(self) -> str | None:
+        """Why the last prediction went layer by layer, in one sentence; None if it was recorded, or came in a new
+        shape."""
+        return self._predictions.why
+
+    def _predicted(self, X: Array) -> Array:
+        # the outputs for prepared inputs as a new array
+        found = self._predictions.outputs(self, X)
+        if found is None:
+            found = self._outputs_for(X)
+            if np.may_share_memory(found, X):  # of Input and Flatten alone, X itself
+                found = found.copy()
+        return found
 
     def _outputs_for(self, X: Array) -> Array:
         # of a prediction: copies of the layers, with the same parameters, keep its arrays, so that it disturbs neither
@@ -234,24 +250,6 @@ class Network:
     def _writes(self, x: Array) -> bool:
         # whether an array may share memory with what training writes to again; predictions return copies
         return self._steps.shares(x)
-
-    def _predict_few(self, X: Array) -> Array | None:
-        # the overhead of Python is larger than the kernels' time: recorded when the same number of samples comes again
-        few, samples = self._few, len(X)
-        found = few.get(samples)
-        if found is not None:
-            if found.fits(self, X):
-                return found.run(self, X)
-            if found.why is None:  # the layers changed: no other fits, either
-                self._few = few = {}
-        elif (samples in few and METHODS.isdisjoint(vars(self)) and recordable(*self._walked)
-              and len({X.dtype, *[layer.dtype for layer in self._walked if hasattr(layer, "dtype")]}) == 1
-              and unchanged(self, *self._walked) and writeable(self._parametrized())):
-            few[samples] = found = Forward(self, X)
-            return found.run(self, X) if found.why is None else None
-        if samples:
-            few[samples] = None
-        return None
 
     def get_parameters(self) -> list[tuple[Array, ...]]:
         """Copies of the parameters of each layer that has some: (weights, biases) of a Dense."""

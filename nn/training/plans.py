@@ -1,16 +1,100 @@
-"""What is recorded: a step of a training, and the prediction of a few samples."""
+"""What is recorded of a training: its steps, and its validations, which evaluations are, too."""
 
 import operator
-import threading
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from .. import backend
-from ..arrays import Array, address, aligned
+from ..arrays import Array, address
 from ..parameters import Parameters
 from .recording import UNSET, _of, _other, _Recording
+from .step import Data
+
+
+def _counting(model: Any) -> list[Any]:
+    # the layers with a stream of random numbers for each call
+    return [layer for layer in model._walked if hasattr(layer, "calls")]
+
+
+Found = tuple[float, float, int | None]  # mean loss, penalties and hits
+
+
+class Score(_Recording):
+    """The kernel calls for loss and accuracy of batches like `data`, X (N, n_inputs), y and optionally weights (N,):
+    those of a validation.
+
+    `run` repeats them on other batches of that size. Outputs are then in the same arrays each time, which the layers
+    show as `output`.
+
+    Nothing is checked again: labels must be less than the columns of the last output.
+    """
+
+    training = False
+    _penalties = range(0)  # calls
+    total = 0  # of what may be a hit
+    _streams: Sequence[tuple[Any, int, int]] = ()
+
+    def __init__(self, model: Any, data: Data, *more: Any) -> None:
+        self._dropouts = _counting(model)
+        super().__init__(self._capture(model, data), model._walked, *data)
+        # a metric may have used a converted copy of labels that the loss used directly
+        if self.why is None and self._hits is not None and self._hits not in [call for call, *_ in self._batches[1]]:
+            self.why = f"{_of(model.accuracy)} takes other labels than the loss"
+        if self.why is None:
+            self._bind(model, data, *more)
+
+    def _capture(self, model: Any, data: Data) -> Any:
+        # the calls of a pass layer by layer, which does not count, and in `figures` what `run` returns for it
+        accuracy, hits = model.accuracy, None
+        with backend.capture() as calls:
+            losses, outputs = model._step.forward_loss(self.training, *data)
+            self._mean = len(calls)
+            loss = backend.ops.mean.forward(losses.reshape(-1))
+            self._hits = None if accuracy is None else len(calls)
+            if accuracy is not None:
+                hits = accuracy.hits(outputs, data[1])
+                self.total = len(outputs) * accuracy.numbers(outputs.shape[1:])
+            self.figures = loss, self._finish(model, calls, data), hits
+        return calls
+
+    def _finish(self, model: Any, calls: Any, data: Data) -> float:
+        # what a training adds to the calls; the penalties
+        return 0.0
+
+    def _bind(self, model: Any, data: Data, *more: Any) -> None:
+        kept = [*data, *self._persistent]
+        self._size(kept)
+        if self.why is None:
+            self._prepare([*model._walked, model._step.batch_loss], kept)
+            for layer, arrays in self._parts:
+                if layer in self._dropouts:
+                    arrays["binary_mask"] = None
+
+    def prove_with(self, model: Any, X: Array, *more: Array) -> None:
+        """Compare a pass over another batch, made of this one, layer by layer, with these calls; neither counts."""
+        data = _other(X), *(np.ascontiguousarray(each[::-1]) for each in more)
+        self._compare(self._capture(model, data), *data)
+
+    def run(self, *data: Array) -> Found:
+        """The mean loss of a batch, the penalties, the number of hits (None without accuracy); when training, also sets
+        all gradients."""
+        self._take(*data)
+        replay = self._replay
+        for layer, call, place in self._streams:
+            replay.integer(call, place, layer._calls)
+            layer._calls += 1
+        replay.run()
+        penalty = 0.0
+        for call in self._penalties:
+            penalty += replay.result(call)
+        return replay.result(self._mean), penalty, None if self._hits is None else replay.result(self._hits)
+
+    def _results(self, before: int = 0) -> list[int]:
+        # the calls whose results `repeat` returns, after so many others
+        return [before + call for call in (self._mean, *self._penalties, *[self._hits] * (self._hits is not None))]
 
 
 class Update(_Recording):
@@ -39,186 +123,112 @@ class Update(_Recording):
             self._streams.append((layer, call, len(calls[call][1]) - 1))
             self._form[call][-1] = None  # it counts, and is no number of the batch
 
-    def _compare(self, calls: Any, *batches: Array) -> None:
-        # with calls that were captured on other batches, which these are repeated on, without clipping: it comes after,
-        # and changes the gradients
-        self._take(*batches)
+    def _rerun(self, calls: Any) -> None:
+        # without clipping: it comes after, and changes the gradients
         replay = self._replay if len(self._calls) == self._length else backend.Replay(self._calls[:self._length])
         for _, call, place in self._streams:
             if call < len(calls) and calls[call][0] is self._calls[call][0]:  # else `prove` says what differs
                 replay.integer(call, place, calls[call][1][place])
                 calls[call][1][place] = None
         replay.run()
-        self.prove(calls)
-        self.release()
 
 
-def _counting(model: Any) -> list[Any]:
-    # the layers with a stream of random numbers for each call
-    return [layer for layer in model._walked if hasattr(layer, "calls")]
+class Plan(Update, Score):
+    """A Score in training, and what follows: penalties, backward, clipping.
 
-
-class Plan(Update):
-    """The kernel calls of one step on batches like `data`, X (N, n_inputs), y and optionally weights (N,): forward,
-    loss, accuracy, backward, clipping.
-
-    `run` repeats them on other batches of that size. Outputs and gradients are then in the same arrays at each step,
-    which the layers show as `output`, `dinputs`, `dweights` and so on.
-
-    Nothing is checked again: labels must be less than the columns of the last output.
+    Gradients, too, are then in the same arrays at each step, which the layers show as `dinputs`, `dweights` and so on.
     """
 
+    training = True
+
     def __init__(self, model: Any, parameters: Parameters, *data: Array) -> None:
-        layers, loss = model._walked, model._step.batch_loss
-        self._dropouts = _counting(model)
+        self._chain: tuple[Any, ...] = (None, None)  # recorded calls that follow, and all calls of a step with them
+        self.pace = 1  # steps at once in the last training
+        layers = model._walked
         before = [(layer, layer.dinputs) for layer in layers if "dinputs" in vars(layer)]
         for layer, _ in before:
             layer.dinputs = UNSET
         try:
-            calls = self._capture(model, data)
+            super().__init__(model, data, parameters)
         finally:
             without = [layer for layer in layers if vars(layer).get("dinputs", UNSET) is None]  # a step sets it so
             for layer, array in before:
                 if layer.dinputs is UNSET:
                     layer.dinputs = array
-        super().__init__(calls, layers, *data)
-        self._chain: tuple[Any, Any] | None = None  # an optimizer's recorded call, and all calls of a step with it
-        self.pace = 1  # steps at once in the last training
-        # a metric may have used a converted copy of labels that the loss used directly
-        if self.why is None and self._hits is not None and self._hits not in [call for call, *_ in self._batches[1]]:
-            self.why = f"{_of(model.accuracy)} takes other labels than the loss"
-        if self.why is not None:
-            return
-        self._collect(model, parameters)
-        self._prepare([*layers, loss], [*data, parameters.values, parameters.gradients, *self._persistent])
-        for layer, arrays in self._parts:
-            if layer in without:
-                arrays["dinputs"] = None
+        if self.why is None:
+            for layer, arrays in self._parts:
+                if layer in without:
+                    arrays["dinputs"] = None
 
-    def _capture(self, model: Any, data: tuple[Array, ...]) -> Any:
-        # the calls of a step layer by layer, which does not count, and in `figures` what `run` returns for it
+    def _capture(self, model: Any, data: Data) -> Any:
         counts = [layer.calls for layer in self._dropouts]
-        with backend.capture() as calls:
-            losses, outputs = model._step.forward_loss(True, *data)
-            self._mean = len(calls)
-            loss = backend.ops.mean.forward(losses.reshape(-1))
-            penalty = model._step.batch_loss.regularization_loss()
-            self._penalties = range(self._mean + 1, len(calls))
-            self._hits = len(calls) if model.accuracy else None
-            hits = model.accuracy.hits(outputs, data[1]) if model.accuracy else None
-            model._step.backward(*data)
-        self.figures = loss, penalty, hits
-        for layer, count in zip(self._dropouts, counts):
-            layer.calls = count
-        return calls
+        try:
+            return super()._capture(model, data)
+        finally:
+            for layer, count in zip(self._dropouts, counts):
+                layer.calls = count
 
-    def count_first(self) -> tuple[float, float, int | None]:
+    def _finish(self, model: Any, calls: Any, data: Data) -> float:
+        first = len(calls)
+        penalty: float = model._step.batch_loss.regularization_loss()
+        self._penalties = range(first, len(calls))
+        model._step.backward(*data)
+        return penalty
+
+    def _bind(self, model: Any, data: Data, *more: Any) -> None:
+        parameters, = more
+        self._collect(model, parameters)
+        self._prepare([*model._walked, model._step.batch_loss],
+                      [*data, parameters.values, parameters.gradients, *self._persistent])
+
+    def count_first(self) -> Found:
         """Let the step that was captured count: what `run` returns for it."""
         for layer in self._dropouts:
             layer._calls += 1
         return self.figures
 
-    def prove_with(self, model: Any, X: Array, *more: Array) -> None:
-        """Compare a step on another batch, made of this one, layer by layer, with these calls; neither counts."""
-        data = _other(X), *(np.ascontiguousarray(each[::-1]) for each in more)
-        calls = self._capture(model, data)
-        if not calls.foreign:  # else next time
-            self._compare(calls, *data)
-
-    def run(self, *data: Array) -> tuple[float, float, int | None]:
-        """The mean loss of a batch, the penalties, the number of hits (None without accuracy); sets all gradients."""
-        self._take(*data)
-        replay = self._replay
-        for layer, call, place in self._streams:
-            replay.integer(call, place, layer._calls)
-            layer._calls += 1
-        replay.run()
-        penalty = 0.0
-        for call in self._penalties:
-            penalty += replay.result(call)
-        return replay.result(self._mean), penalty, None if self._hits is None else replay.result(self._hits)
-
-    def repeatable(self, update: Any) -> bool:
+    def repeatable(self, *others: Any) -> bool:
         """Whether `repeat` can be used: not for calls on threads, which Python starts."""
-        return bool(self.why is None and self.proved and self._replay.compiled and update.compiled)
+        return bool(self.why is None and self.proved and self._replay.compiled
+                    and all(other.compiled for other in others))
 
-    def repeat(self, data: tuple[Array, ...], samples: int, update: Any,
-               numbers: Array) -> tuple[list[float], list[float], list[int] | None]:
+    def repeat(self, data: Data, samples: int, update: Any, numbers: Array,
+               score: Score | None = None, validation: Data = ()) -> tuple[list[Any], ...]:
         """`run` and `update`, an optimizer's recorded call, for each row of its `numbers`: on successive batches of
-        `samples` rows of `data`, or, if it has no more rows, on all of them each time. The results of `run`, as lists.
+        `samples` rows of `data`, or, if it has no more rows, on all of them each time; then a `score` of `validation`,
+        if there is one.
+
+        Returns lists: losses, penalties and hits of the steps (no list without accuracy), then losses and hits of the
+        validations.
         """
-        if self._chain is None or self._chain[0] is not update:
+        after = len(self._calls) + len(update.calls)
+        if self._chain[:2] != (update, score):
             self._take(*[batch[:samples] for batch in data])
-            self._chain = update, backend.Replay(self._calls + update.calls)
+            calls = self._calls + update.calls
+            if score is not None:
+                score._take(*validation)
+                calls = calls + score._calls
+            self._chain = update, score, backend.Replay(calls)
         turns = np.arange(len(numbers))
         batches = []
         for batch, places in zip(data, self._batches):
             step = samples * batch.strides[0] if len(batch) > samples else 0
             batches.append((places, address(batch) + step * turns))
+        results = self._results()
+        if score is not None:
+            for batch, places in zip(validation, score._batches):
+                batches.append(([(after + call, *more) for call, *more in places], address(batch) + 0 * turns))
+            results += score._results(after)
         streams = []
         for layer, call, place in self._streams:
             streams.append((call, place, layer._calls + turns))
             layer._calls += len(numbers)
-        results = [self._mean, *self._penalties] + ([] if self._hits is None else [self._hits])
         place = len(update.calls[0][1]) - numbers.shape[1]
-        losses, *found = self._chain[1].repeat(batches, streams, len(self._calls), place, numbers, results)
+        losses, *found = self._chain[2].repeat(batches, streams, len(self._calls), place, numbers, results)
         self._take(*[batch[len(batch) - samples:] for batch in data])
-        hits = None if self._hits is None else found.pop()
+        if score is not None:
+            score._take(*validation)
+        several, found = found[:len(self._penalties)], found[len(self._penalties):]
         # not `sum`, which from Python 3.12 on rounds differently than successive additions
-        penalties = [reduce(operator.add, each, 0.0) for each in zip(*found)] if found else [0.0] * len(losses)
-        return losses, penalties, hits
-
-
-class Forward(_Recording):
-    """The kernel calls for the outputs of batches like X (N, n_inputs), as long as the layers do not change."""
-
-    def __init__(self, model: Any, X: Array) -> None:
-        self._states = [vars(layer) for layer in model._walked]
-        kinds: set[Any] = {*map(type, model._walked), type(model)}
-        self._methods = [(kind, kind.forward) for kind in kinds]
-        self._arrays = [(vars(layer), f"_{name}", array) for layer in model._walked
-                        for name, array in layer.parameters.items()]
-        self._kind = X.shape, X.dtype
-        self._input = aligned(*self._kind)
-        self._input[...] = X
-        with backend.capture() as calls:
-            output = model._outputs_for(self._input)
-        super().__init__(calls, model._walked, self._input)
-        self._busy = threading.Lock()
-        if self.why is None:
-            self._output, = self._prepare([], [self._input, *self._persistent], output)
-            self._take(self._input)
-
-    def fits(self, model: Any, X: Array) -> bool:
-        """Whether the model's layers, of which none was replaced, would make the same calls for X."""
-        if self.why is not None or (X.shape, X.dtype) != self._kind or "forward" in vars(model):
-            return False
-        for state, name, array in self._arrays:
-            if state.get(name) is not array:
-                return False
-        for kind, method in self._methods:
-            if kind.forward is not method:
-                return False
-        for state in self._states:
-            if "forward" in state:  # of the object's own
-                return False
-        return True
-
-    def run(self, model: Any, X: Array) -> Array | None:
-        """The outputs for X in a new array; None while another thread runs this, and if the calls are not complete."""
-        if not self._busy.acquire(blocking=False):
-            return None
-        try:
-            if not self.proved:
-                self._input[...] = _other(X)
-                self._replay.run()
-                with backend.capture() as calls:
-                    model._outputs_for(self._input)
-                self.prove(calls)
-                if self.why is not None:
-                    return None
-            self._input[...] = X  # 1.5 us less than using X itself and releasing it after
-            self._replay.run()
-            return self._output.copy()
-        finally:
-            self._busy.release()
+        penalties = [reduce(operator.add, each, 0.0) for each in zip(*several)] if several else [0.0] * len(losses)
+        return losses, penalties, *found

@@ -1,10 +1,10 @@
-"""A model's training step, recorded once from its layers, then repeated without their checks and new arrays.
+"""Kernel calls of a model, recorded once from its layers, then repeated without their checks and new arrays.
 
 The kernel calls are the same as layer by layer, so the results are the same to the bit.
 """
 
 import operator
-from itertools import repeat
+from bisect import bisect_left
 from typing import Any
 
 import numpy as np
@@ -13,58 +13,10 @@ from numpy.lib.array_utils import byte_bounds
 from .. import backend
 from ..arrays import Array, address, aligned
 from ..checks import shown
+from .watching import arrays_of
 
-# methods that a recording skips or relies on
-METHODS = {"forward", "backward", "penalties", "regularization_loss", "targets", "accumulate", "hits",
-           "pre_update_params", "update_params", "post_update_params"}
-OWN = f"{backend.__package__}."
 UNSET: Any = object()
-
-
-def ours(*parts: Any) -> bool:
-    """Whether all objects are of classes of this package, without a method replaced in the instance."""
-    return all(type(part).__module__.startswith(OWN) and METHODS.isdisjoint(vars(part))
-               for part in parts if part is not None)
-
-
-def recordable(*parts: Any) -> bool:
-    """Whether the calls of objects may be recorded. A user's classes may do anything."""
-    return ours(*parts) and all(getattr(type(part), "recordable", True) for part in parts)
-
-
-_NAMES = tuple(METHODS)
-_original: dict[type, tuple[Any, ...]] = {}  # methods of this package's classes that were found to be its own
-
-
-def unchanged(*parts: Any) -> bool:
-    """Whether the classes of objects still have their original methods."""
-    for kind in set(map(type, parts)):
-        methods = tuple(map(getattr, repeat(kind), _NAMES, repeat(None)))
-        if methods == _original.get(kind):  # 1 us; what follows takes 3
-            continue
-        # not by `__module__`, which functools.wraps copies
-        if not all(method is None or getattr(method, "__globals__", {}).get("__name__", "").startswith(OWN)
-                   for method in methods):
-            return False
-        if kind.__module__.startswith(OWN):
-            _original[kind] = methods
-    return True
-
-
-_PLAIN = {bool, int, float, str, tuple}
-_COUNTS = {"_calls", "accumulated_sum", "accumulated_count"}  # which change with each step, and are taken at each
-
-
-def settings(parts: list[Any]) -> list[tuple[str, Any]]:
-    """The plain attributes of layers, loss and accuracy, such as the rate of a dropout: the numbers that kernels are
-    called with depend on them."""
-    return [item for part in parts if part is not None for item in vars(part).copy().items()
-            if type(item[1]) in _PLAIN and item[0] not in _COUNTS]
-
-
-def writeable(layers: list[Any]) -> bool:
-    """Whether kernels use the parameters of layers directly; read-only ones they copy."""
-    return all(array.flags.carray for layer in layers for array in layer.parameters.values())
+MOST = 64 << 20  # bytes of the arrays of a recorded evaluation or prediction
 
 
 def _owner(array: Array) -> Array:
@@ -77,6 +29,26 @@ def _of(place: Any) -> str:
     return "the model" if place is None else shown(place)
 
 
+class Spans:
+    """Parts of memory, as pairs of addresses: of the first byte, and of the one behind the last."""
+
+    def __init__(self, spans: set[tuple[int, int]]) -> None:
+        self._starts: list[int] = []  # of those that do not meet
+        self._ends: list[int] = []
+        for start, end in sorted(spans):
+            if self._ends and start <= self._ends[-1]:
+                self._ends[-1] = max(end, self._ends[-1])
+            else:
+                self._starts.append(start)
+                self._ends.append(end)
+
+    def meet(self, x: Array) -> bool:
+        """Whether an array may lie in one of them."""
+        low, high = (address(x), address(x) + x.nbytes) if x.flags.c_contiguous else byte_bounds(x)
+        place = bisect_left(self._starts, high)
+        return place > 0 and self._ends[place - 1] > low
+
+
 class _Recording:
     """The kernel calls of some layers for a batch, to be repeated for other batches of that size.
 
@@ -87,21 +59,20 @@ class _Recording:
     """
 
     def __init__(self, calls: Any, layers: list[Any], *batches: Array) -> None:
-        self._persistent = [array for layer in layers
-                            for array in [*layer.parameters.values(), *layer.buffers.values()]]
+        self._persistent = [array for layer in layers for array in arrays_of(layer)]
         self._calls = calls
-        self._callers = calls.callers
         self._found: dict[tuple[int, int], list[tuple[int, int, tuple[int, ...]]]] = {}
         for call, (_, args) in enumerate(calls):
             for place, arg in enumerate(args):
                 if isinstance(arg, np.ndarray):
                     self._found.setdefault((address(arg), arg.size), []).append((call, place, arg.shape))
         self._batches = [self._places(batch) for batch in batches]
-        self._last: tuple[Any, ...] = ()
+        self._last: tuple[Any, ...] | None = batches
         self._form = _form(calls)
-        self._spans: set[tuple[int, int]] = set()  # of the memory that the calls use, without the batch's
+        self.spans: set[tuple[int, int]] = set()  # of the memory that the calls use, without the batch's
         self.proved = False  # by a second batch
         self.why = self._gap(layers, batches)
+        calls.callers = []  # copies of layers may be among them, and hold the batch
 
     @property
     def usable(self) -> bool:
@@ -113,7 +84,7 @@ class _Recording:
         if self._calls.foreign:
             return "other code, such as a signal handler, called a kernel in the step that was to be recorded"
         whole = {id(self._calls[call][1][place]) for places in self._batches for call, place, _ in places}
-        for caller, (_, args) in zip(self._callers, self._calls):
+        for caller, (_, args) in zip(self._calls.callers, self._calls):
             for arg in args:
                 if isinstance(arg, np.ndarray) and id(arg) not in whole and any(
                         np.may_share_memory(arg, batch) for batch in batches):
@@ -125,9 +96,19 @@ class _Recording:
                 for attribute, value in vars(layer).items():
                     if attribute != "inputs" and isinstance(value, np.ndarray) and np.may_share_memory(value, array):
                         return f"the {attribute} of {_of(layer)} was not written by a kernel in this step"
-            return (f"{_of(self._callers[call])} gives a kernel an array, its {name}, that is neither the batch nor a "
+            return (f"{_of(self._calls.callers[call])} gives a kernel an array, its {name}, that is neither the batch nor a "
                     "parameter nor written by a kernel in the same step")
         return None if all(self._batches) else "the step does not use the whole batch"
+
+    def _check_result(self, x: Array | None, what: str) -> None:
+        # what no call reads, but a user gets
+        if self.why is not None or x is None:
+            return
+        start, end = address(x), address(x) + x.nbytes
+        written = [args[place] for variant, args in self._calls for place in backend.Replay.written(variant)]
+        if not x.flags.c_contiguous or not any(
+                address(each) <= start and end <= address(each) + each.nbytes for each in written):
+            self.why = f"{what} were not written by a kernel in this step"
 
     def prove(self, calls: Any) -> None:
         """Compare with calls that were captured on the batch for which these were just repeated."""
@@ -146,9 +127,31 @@ class _Recording:
                     self.why = f"{_of(calls.callers[call])} computes with more than kernels"
                     return
 
+    def _compare(self, calls: Any, *batches: Array) -> None:
+        # with calls that were captured on other batches, which these are repeated on
+        if calls.foreign:  # else next time
+            return
+        self._take(*batches)
+        self._rerun(calls)
+        self.prove(calls)
+        self.release()
+
+    def _rerun(self, calls: Any) -> None:
+        # all that calls captured on this batch have
+        self._replay.run()
+
     def _places(self, x: Array) -> list[tuple[int, int, tuple[int, ...]]]:
         # (call, argument, shape) where x, or x in another shape, is an argument
         return self._found.get((address(x), x.size), [])
+
+    def _size(self, kept: list[Array]) -> int:
+        # of the arrays that the calls write, in bytes; a large one is a reason not to keep them
+        owners = {id(owner): owner.nbytes for _, args in self._calls for arg in args if isinstance(arg, np.ndarray)
+                  for owner in [_owner(arg)]}
+        size = sum(owners.values()) - sum(owners.get(each, 0) for each in {id(_owner(array)) for array in kept})
+        if size > MOST:
+            self.why = f"its arrays have {size} bytes, and at most {MOST} are kept: give a smaller batch_size"
+        return size
 
     def _prepare(self, parts: list[Any], kept: list[Array], *results: Array | None) -> list[Any]:
         # moves all arrays but `kept`, the batches first, and views of these, to aligned memory; returns where `results`
@@ -186,15 +189,15 @@ class _Recording:
             arrays.update({name: move(array) for name, array in arrays.items()})
         self._replay = self._make_replay()
         self.release()
-        self._spans = {byte_bounds(_owner(arg)) for _, args in self._calls for arg in args
-                       if isinstance(arg, np.ndarray)}
+        self.spans = {byte_bounds(_owner(arg)) for _, args in self._calls for arg in args
+                      if isinstance(arg, np.ndarray)}
         return list(map(move, results))
 
     def _make_replay(self) -> Any:
         return backend.Replay(self._calls)
 
     def _take(self, *batches: Array) -> None:
-        if any(map(operator.is_not, batches, self._last)):
+        if self._last is None or any(map(operator.is_not, batches, self._last)):
             for batch, places in zip(batches, self._batches):
                 self._replay.arrays(batch, places)
             self._last = batches
@@ -208,15 +211,12 @@ class _Recording:
 
     def release(self) -> None:
         """Drop the references to the batch."""
-        self._last = (None,) * len(self._batches)
+        if self._last is None:
+            return
+        self._last = None
         for places in self._batches:
             for call, place, _ in places:
                 self._calls[call][1][place] = None
-
-    def shares(self, x: Array) -> bool:
-        """Whether an array may share memory with what the calls read or write."""
-        low, high = byte_bounds(x)
-        return any(low < end and start < high for start, end in self._spans)
 
     def show(self) -> None:
         """Give layers and loss these arrays as their attributes."""

@@ -14,7 +14,7 @@ from ..metrics import _Metric
 from ..optimizers import clip_gradients
 from ..parameters import parameters_of, walk
 from . import endings
-from .recording import recordable
+from .watching import recordable
 
 Data = tuple[Array, ...]  # inputs, labels and, if given, the samples' weights
 
@@ -147,12 +147,3 @@ class Step:
         loss = float(self.loss.calculate_accumulated())  # type: ignore[union-attr]
         accuracy = None if self.accuracy is None else self.accuracy.calculate_accumulated()
         return loss, None if accuracy is None else float(accuracy)
-
-    def evaluate(self, data: Data, batch_size: int | None) -> tuple[float, float | None]:
-        """Mean loss and accuracy of data, `batch_size` samples at a time."""
-        self.new_pass()
-        samples = len(data[0])
-        batch = batch_size or samples
-        for start in range(0, samples, batch):
-            self.score(False, *[each[start:start + batch] for each in data])
-        return self.means()

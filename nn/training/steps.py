@@ -1,17 +1,20 @@
 """The steps of a model's training: recorded ones where its parts allow that, else layer by layer."""
 
 import weakref
+from itertools import repeat
+from operator import add
 from time import perf_counter
 from typing import Any
 
 from .. import backend
 from ..arrays import Array
-from ..checks import shown
 from ..layers import Layer
 from ..parameters import Parameters
-from .plans import Plan
-from .recording import METHODS, recordable, settings, unchanged, writeable
+from .plans import Plan, Score
+from .recording import Spans
+from .scores import Scores
 from .step import Data
+from .watching import Watch, arrays_of, reason, settings
 
 Figures = tuple[float, float, float | None, float]  # of a step: loss, penalties, accuracy, learning rate
 
@@ -25,6 +28,7 @@ class Steps:
         self._of = weakref.ref(model)  # no cycle: a model is freed as soon as nobody has it
         self.plans: dict[int, Plan] = {}  # by the number of samples
         self.parameters: Parameters | None = None
+        self.scores = Scores()
         self.halves: Any = None  # the plan of a step from a gradient; see halves.py
         self.from_gradients = False  # whether there was such a step
         self.last_shape: tuple[int, ...] = ()  # of the inputs of the last one
@@ -34,8 +38,13 @@ class Steps:
         self._recorded_for: tuple[Any, ...] | None = None
         self.changed = False  # whether the last `check` found another of these
         self._kinds: list[Any] = []  # of the data of `plans`
+        self._watch: Watch | None = None
+        self._now: Any = None  # what else the last `check` saw, and the reason that it found
+        self._found: str | None = None
+        self._arrays: list[Array] = []  # that the layers keep
+        self._kept: list[Any] = []  # parameters and recordings, and the memory that these use
+        self._memory = Spans(set())
         self._plannable = False
-        self._numbers = 1  # elements of a row that the accuracy compares
         self._sizes: set[int] = set()  # of the batches that single steps had
 
     @property
@@ -54,22 +63,34 @@ class Steps:
     def check(self, *data: Array) -> bool:
         """At the start, and after each callback: it may have changed anything. Whether steps are recorded."""
         model = self._model
-        model._check_ready("optimizer", *["loss"] * (len(data) > 1))
         self.shown = None
         self.release()  # X may have moved
-        parametrized, trained = model._step.penalized, model._trained()
-        self.why = self._reason(data, parametrized, trained)
-        plannable = self.why is None
+        now = model.clip_norm, [(each.dtype, each.shape[1:]) for each in data]
+        if (self._watch is None or self._now != now or model._steps is not self or not self._watch.same(model)
+                or not all([array.flags.carray for array in self._arrays])):
+            model._check_ready("optimizer", *["loss"] * (len(data) > 1))
+            self._watch = None
+            self._look(model, data)
+            self._now, self._found = now, self.why
+        else:
+            self.why, self.changed = self._found, False
+        return self._plannable
+
+    def _look(self, model: Any, data: Data) -> None:
+        # at all that steps depend on; forgets what was recorded for something else
+        step, trained = model._step, model._trained()
+        self.why = self._reason(data, trained)
+        self._plannable = plannable = self.why is None
         if plannable and (self.parameters is None or self.parameters.layers != trained
                           or not self.parameters.copy_assigned()):
             self.parameters = Parameters(trained)
             self.plans, self.halves = {}, None
-        accuracy, step = model.accuracy, model._step
+        layers, accuracy = model._walked, model.accuracy
+        self._arrays = [array for layer in layers for array in arrays_of(layer)] if plannable else []
         # of frozen layers, the arrays that the plans read; they live as long as these
-        frozen = [id(array) for layer in parametrized if plannable and layer not in trained
-                  for array in layer.parameters.values()]
+        frozen = [id(array) for layer in layers if plannable and layer not in trained for array in arrays_of(layer)]
         recorded_for = (plannable, frozen, data[0].dtype, backend.get_num_threads(), *self._parts(), model.clip_norm,
-                        settings([*model._walked, step.batch_loss, accuracy]))
+                        settings([*layers, step.batch_loss, accuracy]))
         kinds = [(each.dtype, each.shape[1:]) for each in data]
         if len(data) > 1 and kinds != self._kinds:
             self.plans, self._kinds = {}, kinds
@@ -79,9 +100,8 @@ class Steps:
             self._recorded_for = recorded_for
             if self.parameters is not None:
                 self.parameters.updating = None
-        self._plannable = plannable
-        self._numbers = accuracy.numbers(model._outputs) if plannable and accuracy else 1
-        return plannable
+        if plannable:
+            self._watch = Watch(model, [*layers, step.batch_loss, step.loss, accuracy], step.optimizer)
 
     def unsteady(self) -> bool:
         """Whether a single step is better made layer by layer: what changed may change at each step."""
@@ -89,37 +109,28 @@ class Steps:
             self.why = "the layers, or other parts of the model, were changed since the step before"
         return self.changed
 
-    def _reason(self, data: Data, parametrized: list[Layer], trained: list[Layer]) -> str | None:
+    def _reason(self, data: Data, trained: list[Layer]) -> str | None:
         # why no step can be recorded, in one sentence
         model = self._model
-        parts = [*model._walked, *self._parts()]
-        if backend.name != "numba":
-            return 'nn.use("numpy") was called: only the kernels are recorded'
-        if model._steps is not self:  # y was checked for the outputs of then
-            return "the model was finalized during the training"
-        if not trained:
-            return "no layer is trained"
-        if not recordable(*parts):
-            part = next(part for part in parts if not recordable(part))
-            return f"{shown(part)} is of a class of your own, or has a method of your own"
-        if not METHODS.isdisjoint(vars(model)) or not unchanged(model, *parts):
-            return "a method of the model or of one of its parts was replaced"
-        dtypes = {data[0].dtype, *[getattr(layer, "dtype", None) for layer in parametrized]}
-        if len(dtypes) > 1:
-            return f"inputs and layers have different dtypes: {', '.join(sorted(map(str, dtypes)))}"
+        if backend.name == "numba":
+            if model._steps is not self:  # y was checked for the outputs of then
+                return "the model was finalized during the training"
+            if not trained:
+                return "no layer is trained"
+        why = reason(model, [*model._walked, *self._parts()], data[0].dtype)
         loss = model._step.batch_loss
-        if loss is not None and parametrized != list(loss.trainable_layers):
+        if why is None and loss is not None and model._step.penalized != list(loss.trainable_layers):
             return "the loss penalizes other layers than the model has"
-        if not writeable(parametrized):
-            return "parameters are read-only or not contiguous"
-        if model._shape() != model._output_shape:  # as y was checked
+        if why is None and model._shape() != model._output_shape:  # as y was checked
             return "the shape of the outputs changed since finalize"
-        return None
+        return why
 
     def shares(self, x: Array) -> bool:
         """Whether an array may share memory with what a step reads or writes."""
-        return (self.parameters is not None and self.parameters.shares(x)
-                or any(plan.shares(x) for plan in self._recorded()))
+        kept = [self.parameters, *self._recorded(), *self.scores.recorded()]
+        if kept != self._kept:
+            self._kept, self._memory = kept, Spans(set().union(*[each.spans for each in kept if each is not None]))
+        return self._memory.meet(x)
 
     def _recorded(self) -> list[Any]:
         return [*self.plans.values(), *[self.halves] * (self.halves is not None)]
@@ -136,8 +147,8 @@ class Steps:
 
     def release(self) -> None:
         """Let no recording keep a batch."""
-        for plan in self._recorded():
-            plan.release()
+        for each in [*self._recorded(), *self.scores.recorded()]:
+            each.release()
 
     def single(self, *data: Array) -> Figures:
         """A step that belongs to no training: by a plan from the second of its size, and of the same layers, on."""
@@ -171,11 +182,11 @@ class Steps:
             if plan is not None:
                 self.why = plan.why
             return *self.by_layers(*data), model.optimizer.current_learning_rate
-        self._show(plan)
+        self.show(plan)
         loss, penalty, hits = plan.count_first() if first else plan.run(*data)
         self._count(loss, penalty, samples)
         self.update()
-        share = None if hits is None else self._share(hits, samples)
+        share = None if hits is None else model.accuracy.count(hits, plan.total)
         return loss, penalty, share, model.optimizer.current_learning_rate
 
     def update(self) -> None:
@@ -199,57 +210,78 @@ class Steps:
         found = self._repeat(data, batch, samples // batch)
         if found is None:
             return [self.step(*[each[at:at + batch] for each in data]) for at in range(0, samples, batch)]
-        losses, penalties, hits, rates = found
+        losses, penalties, rates, *hits = found
         for loss, penalty in zip(losses, penalties):
             self._count(loss, penalty, batch)
-        shares = [None] * len(losses) if hits is None else [self._share(hit, batch) for hit in hits]
-        return list(zip(losses, penalties, shares, rates))
+        count, total = self._model.accuracy and self._model.accuracy.count, self.plans[batch].total
+        return list(zip(losses, penalties, [count(hit, total) for hit in hits[0]] if hits else repeat(None), rates))
 
-    def epochs(self, data: Data, epochs: int) -> dict[str, list[float]] | None:
-        """Run epochs of one step each on all data, if that is recorded. Returns figures as in a model's history."""
-        samples, model = len(data[0]), self._model
-        found = self._repeat(data, samples, epochs)
+    def epochs(self, data: Data, epochs: int, validation: Data | None = None, batch_size: int | None = None
+               ) -> tuple[dict[str, list[float]], Figures] | None:
+        """Run epochs of one step each on all data, and then a validation, if all of that is recorded. Returns figures
+        as in a model's history, and those of the last step."""
+        samples = len(data[0])
+        score = None if validation is None else self.scores.ready(self._model, validation, batch_size)
+        found = None if score is None is not validation else self._repeat(
+            data, samples, epochs, *[] if score is None else [score, validation])
         if found is None:
             return None
-        losses, penalties, hits, rates = found
-        model._step.new_pass()
-        model.loss.count(losses[-1], samples)
-        penalties = [penalty * samples / samples for penalty in penalties]  # rounded as in `Trainer._end`
-        history = {"loss": [loss * samples / samples + penalty for loss, penalty in zip(losses, penalties)],
-                   "regularization_loss": penalties, "learning_rate": rates}
-        if hits is not None:
-            self._share(hits[-1], samples)
-            history["accuracy"] = [hit / (samples * self._numbers) for hit in hits]
-        return history
+        means, penalties, rates, *more = found
+        losses = [mean * samples / samples for mean in means]  # rounded as in `Trainer._end`
+        penalties = [penalty * samples / samples for penalty in penalties]
+        history = {"loss": [*map(add, losses, penalties)], "regularization_loss": penalties, "learning_rate": rates}
+        accuracy = self._passed(history, "accuracy", means, more, self.plans[samples], samples)
+        last = losses[-1], penalties[-1], accuracy, rates[-1]
+        if score is not None and validation is not None:
+            means, count = more.pop(0), len(validation[0])
+            history["val_loss"] = [mean * count / count for mean in means]
+            self._passed(history, "val_accuracy", means, more, score, count)
+        return history, last
 
-    def _repeat(self, data: Data, batch: int, steps: int
-                ) -> tuple[list[float], list[float], Any, list[float]] | None:
-        # recorded steps in one call: losses, penalties, hits and learning rates; None if they must run one by one
+    def _passed(self, history: dict[str, list[float]], name: str, means: list[float], more: list[Any], score: Score,
+                samples: int) -> float | None:
+        # the last of these passes counts; adds their accuracies to a history
+        model = self._model
+        model._step.new_pass()
+        model.loss.count(means[-1], samples)
+        if model.accuracy is None:
+            return None
+        hits = more.pop(0)
+        history[name] = [hit / score.total for hit in hits]
+        share: float = model.accuracy.count(hits[-1], score.total)
+        return share
+
+    def _repeat(self, data: Data, batch: int, steps: int, *validation: Any) -> tuple[list[Any], ...] | None:
+        # recorded steps in one call: losses, penalties, learning rates, and what else `Plan.repeat` returns; None if
+        # they must run one by one
         plan, parameters, optimizer = self.plans.get(batch), self.parameters, self._model.optimizer
         if (steps <= 1 or not self._plannable or backend.name != "numba" or plan is None or parameters is None
-                or not optimizer.recorded(parameters) or not plan.repeatable(parameters.updating.replay)):
+                or not optimizer.recorded(parameters)
+                or not plan.repeatable(parameters.updating.replay, *[each._replay for each in validation[:1]])):
             return None
         numbers = optimizer.ahead(parameters, steps)
         if numbers is None:
             return None
         # the steps count before the call: Ctrl-C is raised as soon as it returns
-        found = plan.repeat(data, batch, parameters.updating.replay, numbers)
-        self._show(plan)
-        return *found, numbers[:, 0].tolist()
+        losses, penalties, *more = plan.repeat(data, batch, parameters.updating.replay, numbers, *validation)
+        self.show(plan)
+        if validation:
+            self.show(validation[0])
+        return losses, penalties, numbers[:, 0].tolist(), *more
 
-    def _show(self, plan: Plan) -> None:
-        if plan is not self.shown:
-            plan.show()
-            self.shown = plan
+    def evaluate(self, data: Data, batch_size: int | None, soon: bool = False) -> tuple[float, float | None]:
+        """Mean loss and accuracy of data; see `Scores.evaluate`."""
+        return self.scores.evaluate(self, self._model, data, batch_size, soon)
+
+    def show(self, recording: Any) -> None:
+        """Let the layers have the arrays of a recording as their attributes."""
+        if recording is not self.shown:
+            recording.show()
+            self.shown = recording
 
     def _count(self, loss: float, penalty: float, samples: int) -> None:
         self._model.loss.count(loss, samples)
         self._model._step.penalty += penalty * samples
-
-    def _share(self, hits: int, samples: int) -> float:
-        # the accuracy of a batch, which then counts
-        share: float = self._model.accuracy.count(hits, samples * self._numbers)
-        return share
 
 
 class Pace:

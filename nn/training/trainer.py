@@ -53,7 +53,7 @@ class Trainer:
         # an epoch of one step has a line; one of several has a line for its steps, and more
         self._by_step = print_every if self._count > 1 else None
         self._by_epoch = None if self._count > 1 else print_every
-        self._at_once = self._count == 1 and order is None and validation is None and not callbacks
+        self._at_once = self._count == 1 and order is None and not callbacks
         self._pace = Pace(steps.pace(batch))
         self._epoch = 0
         self._warned = False
@@ -90,16 +90,18 @@ class Trainer:
         ahead, every = epochs - self._epoch, self._by_epoch
         if every is not None:
             ahead = min(ahead, every - self._epoch % every)
-        passed = self._steps.epochs(self._data, self._pace.next(ahead))
-        if passed is None:
+        found = self._steps.epochs(self._data, self._pace.next(ahead), self._validation, self._batch_size)
+        if found is None:
             return False
-        model, losses = self._model, passed["loss"]
-        note(model.history, passed)
+        passed, last = found
+        losses = passed["loss"]
+        note(self._model.history, passed)
         self._warn(losses, self._epoch + 1, None)
         self._epoch += len(losses)
         if every and self._epoch % every == 0:
-            (loss, accuracy), rate = model._step.means(), passed["learning_rate"][-1]
-            say(f"epoch: {self._epoch}, {line(loss, passed['regularization_loss'][-1], accuracy, rate)}")
+            say(f"epoch: {self._epoch}, {line(*last)}")
+        if self._validation is not None:
+            self._validated = self._model._step.means()
         if self._bar is not None:
             self._bar.update(len(losses))
         return True
@@ -143,8 +145,7 @@ class Trainer:
             say(f"{'training' if self._by_step else f'epoch: {epoch}'}, {line(loss, penalty, accuracy, rate)}")
         found = {"loss": loss + penalty, "regularization_loss": penalty, "accuracy": accuracy, "learning_rate": rate}
         if self._validation is not None:
-            self._steps.shown = None
-            self._validated = model._step.evaluate(self._validation, self._batch_size)
+            self._validated = self._steps.evaluate(self._validation, self._batch_size, soon=True)
             found["val_loss"], found["val_accuracy"] = self._validated
         note(model.history, {name: [value] for name, value in found.items() if value is not None})
         if self._by_step and self._validated:

@@ -1,0 +1,98 @@
+"""Validations and evaluations: recorded where the parts of a model allow that, else layer by layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .plans import Score
+from .step import Data
+from .watching import Watch, reason, recordable
+
+KINDS = 6  # of batches, whose recordings are kept
+
+
+class Scores:
+    """Evaluates data, which is checked, for the model of some `Steps`."""
+
+    def __init__(self) -> None:
+        # by shapes and dtypes of a batch; None for one that came once: a recording takes as long as several evaluations
+        self._known: dict[Any, Score | None] = {}
+        self._watch: Watch | None = None
+        self.why: str | None = None  # why the last evaluation was not recorded
+
+    def recorded(self) -> list[Score]:
+        """All recordings."""
+        return [score for score in self._known.values() if score is not None]
+
+    def evaluate(self, steps: Any, model: Any, data: Data, batch_size: int | None, soon: bool
+                 ) -> tuple[float, float | None]:
+        """Mean loss and accuracy of data, `batch_size` samples at a time. Batches are recorded when they come again, or
+        `soon`, as in a training: when they come first."""
+        step, samples = model._step, len(data[0])
+        batch = min(batch_size or samples, samples)
+        soon = self._look(model, data[0].dtype) and soon
+        step.new_pass()
+        for start in range(0, samples, batch):
+            self._score(steps, model, data if batch == samples else tuple(
+                [each[start:start + batch] for each in data]), soon)
+        if self._watch is not None and not self.recorded() and not self._watch.same(model):
+            self._watch = Watch(model, self._parts(model))  # the first pass has given the layers their attributes
+        found: tuple[float, float | None] = step.means()
+        return found
+
+    def ready(self, model: Any, data: Data, batch_size: int | None) -> Score | None:
+        """The recording for all of the data at once, if that is how it is evaluated."""
+        if batch_size is not None and batch_size < len(data[0]) or self._watch is None or not self._watch.same(model):
+            return None
+        score = self._known.get(_kind(data))
+        return score if score is not None and score.why is None and score.proved else None
+
+    def _look(self, model: Any, dtype: Any) -> bool:
+        # forgets what was recorded if anything has changed; whether nothing has since the last time
+        before, parts = self._watch, self._parts(model)
+        if before is not None and before.same(model):
+            return True
+        watch = Watch(model, parts) if recordable(*parts) else None
+        self.why, self._known = reason(model, parts, dtype), {}
+        if self.why is None and (model._output_shape is None or model._output_shape != model._shape()):
+            self.why = "the shape of the outputs is not known, or changed since finalize"  # labels were checked for it
+        self._watch = watch if self.why is None else None
+        return before is None
+
+    @staticmethod
+    def _parts(model: Any) -> list[Any]:
+        step = model._step
+        return [*model._walked, step.batch_loss, step.loss, step.accuracy]
+
+    def _score(self, steps: Any, model: Any, data: Data, soon: bool) -> None:
+        # one batch, which then counts
+        kind = _kind(data)
+        score = self._known.get(kind) if self._watch is not None else None
+        first = score is None and self._watch is not None and (soon or kind in self._known)
+        if first:
+            score = Score(model, data)
+        if self._watch is not None and (first or kind not in self._known):
+            self._keep(kind, score)
+        if score is not None and not first and score.why is None and not score.proved:
+            score.prove_with(model, *data)
+            steps.shown = None
+        if score is not None:
+            self.why = score.why
+        if score is None or score.why is not None or not first and not score.proved:
+            steps.shown = None
+            model._step.score(False, *data)
+            return
+        steps.show(score)
+        loss, _, hits = score.figures if first else score.run(*data)
+        model.loss.count(loss, len(data[0]))
+        if hits is not None:
+            model.accuracy.count(hits, score.total)
+
+    def _keep(self, kind: Any, score: Score | None) -> None:
+        if kind not in self._known and len(self._known) >= KINDS:
+            del self._known[next(iter(self._known))]
+        self._known[kind] = score
+
+
+def _kind(data: Data) -> Any:
+    return tuple([(each.shape, each.dtype) for each in data])

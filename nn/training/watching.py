@@ -1,0 +1,141 @@
+"""What recordings rely on: parts that may be recorded, and whether anything of them changed since."""
+
+from collections.abc import Iterable
+from itertools import chain, compress, repeat
+from operator import attrgetter, is_, is_not
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..arrays import LAST
+from ..checks import shown
+from ..layers.parallel import OF_BRANCHES
+from ..parameters import parameters_of
+
+# methods that a recording skips or relies on
+METHODS = {"forward", "backward", "penalties", "regularization_loss", "targets", "accumulate", "hits",
+           "pre_update_params", "update_params", "post_update_params"}
+OWN = f"{backend.__package__}."
+
+
+def ours(*parts: Any) -> bool:
+    """Whether all objects are of classes of this package, without a method replaced in the instance."""
+    return all(type(part).__module__.startswith(OWN) and METHODS.isdisjoint(vars(part))
+               for part in parts if part is not None)
+
+
+def recordable(*parts: Any) -> bool:
+    """Whether the calls of objects may be recorded. A user's classes may do anything."""
+    return ours(*parts) and all(getattr(type(part), "recordable", True) for part in parts)
+
+
+_NAMES = tuple(METHODS)
+_original: dict[type, tuple[Any, ...]] = {}  # methods of this package's classes that were found to be its own
+
+
+def unchanged(*parts: Any) -> bool:
+    """Whether the classes of objects still have their original methods."""
+    for kind in set(map(type, parts)):
+        methods = tuple(map(getattr, repeat(kind), _NAMES, repeat(None)))
+        if methods == _original.get(kind):  # 1 us; what follows takes 3
+            continue
+        # not by `__module__`, which functools.wraps copies
+        if not all(method is None or getattr(method, "__globals__", {}).get("__name__", "").startswith(OWN)
+                   for method in methods):
+            return False
+        if kind.__module__.startswith(OWN):
+            _original[kind] = methods
+    return True
+
+
+_PLAIN = {bool, int, float, str, tuple}
+_COUNTS = {"_calls", "accumulated_sum", "accumulated_count"}  # which change with each step, and are taken at each
+
+
+def settings(parts: list[Any]) -> list[tuple[str, Any]]:
+    """The plain attributes of layers, loss and accuracy, such as the rate of a dropout, and dicts and lists of them:
+    the numbers that kernels are called with depend on them."""
+    return [(name, value.copy() if type(value) in _FILLED else value) for part in parts if part is not None
+            for name, value in vars(part).copy().items()
+            if name not in _COUNTS and (type(value) in _PLAIN or _comparable(value))]
+
+
+_FILLED = {dict, list}
+
+
+def _comparable(value: Any) -> bool:
+    # a dict or list, which may change in place, without arrays, whose comparison is an array
+    return type(value) in _FILLED and not any(isinstance(each, (np.ndarray, *_FILLED)) for each in (
+        value.values() if type(value) is dict else value))
+
+
+def arrays_of(layer: Any) -> list[Any]:
+    """The arrays that a layer keeps: parameters and buffers."""
+    return [*parameters_of(layer).values(), *getattr(layer, "buffers", {}).values()]
+
+
+def writeable(layers: list[Any]) -> bool:
+    """Whether kernels use the arrays of layers directly; read-only ones they copy."""
+    return all(array.flags.carray for layer in layers for array in arrays_of(layer))
+
+
+def reason(model: Any, parts: list[Any], dtype: Any) -> str | None:
+    """Why the calls of a model's layers and other parts, for inputs of this dtype, cannot be recorded, in one sentence;
+    None if they can."""
+    if backend.name != "numba":
+        return 'nn.use("numpy") was called: only the kernels are recorded'
+    if not recordable(*parts):
+        part = next(part for part in parts if not recordable(part))
+        return f"{shown(part)} is of a class of your own, or has a method of your own"
+    if not METHODS.isdisjoint(vars(model)) or not unchanged(model, *parts):
+        return "a method of the model or of one of its parts was replaced"
+    layers = model._walked
+    dtypes = {dtype, *[getattr(layer, "dtype", None) for layer in layers
+                       if hasattr(layer, "dtype") or parameters_of(layer)]}
+    if len(dtypes) > 1:
+        return f"inputs and layers have different dtypes: {', '.join(sorted(map(str, dtypes)))}"
+    return None if writeable(layers) else "parameters are read-only or not contiguous"
+
+
+_STATE = attrgetter("__dict__")  # faster than `vars`
+_CALLED = {*LAST, *_COUNTS}
+
+
+class Watch:
+    """A model, and layers and other parts of it, as they are when this is made.
+
+    It sees changes of their classes and methods, of their attributes but those that each call sets, of the twin and of
+    the number of threads. The attributes of `bare`, an optimizer, may change.
+    """
+
+    def __init__(self, model: Any, parts: list[Any], bare: Any = None, methods: Iterable[str] = METHODS) -> None:
+        self._parts = [part for part in [*parts, bare] if part is not None]
+        states = [vars(part).copy() for part in self._parts]  # another thread may be adding attributes
+        self._kinds = [*map(type, self._parts)]
+        self._names = [*chain.from_iterable(states)]
+        self._mask = [part is not bare and name not in _CALLED and not name.startswith(OF_BRANCHES)
+                      for part, state in zip(self._parts, states) for name in state]
+        self._values = [*compress(chain.from_iterable(map(dict.values, states)), self._mask)]
+        self._filled = [value for value in self._values if _comparable(value)]
+        self._contents = [value.copy() for value in self._filled]
+        known = set(map(id, self._values))  # not all layers keep their arrays as attributes
+        self._apart = [(layer, arrays) for layer in model._walked if hasattr(layer, "parameters")
+                       if not known.issuperset(map(id, arrays := arrays_of(layer)))]
+        self._model = type(model)
+        self._names_of_methods = frozenset(methods)
+        self._methods = [(attrgetter(*names), kind) for kind in {*self._kinds, self._model}
+                         if (names := [name for name in methods if hasattr(kind, name)])]
+        self._found = [found(kind) for found, kind in self._methods]
+        self._outside = backend.name, backend.get_num_threads()
+
+    def same(self, model: Any) -> bool:
+        """Whether all is as it was, in 0.5 us a part: asking anew takes ten times as long."""
+        states = [*map(_STATE, self._parts)]
+        return (type(model) is self._model and self._names_of_methods.isdisjoint(vars(model)) and model._is_whole()
+                and (backend.name, backend.get_num_threads()) == self._outside
+                and [*map(type, self._parts)] == self._kinds and [*chain.from_iterable(states)] == self._names
+                and all(map(is_, compress(chain.from_iterable(map(dict.values, states)), self._mask), self._values))
+                and self._filled == self._contents
+                and [found(kind) for found, kind in self._methods] == self._found
+                and not any([any(map(is_not, arrays, arrays_of(layer))) for layer, arrays in self._apart]))
