@@ -329,7 +329,6 @@ def test_methods_of_classes_replaced_between_evaluations(monkeypatch, kind, meth
 
 @pytest.mark.parametrize("probe, change", (
     (probes.Sloped, lambda layer: setattr(layer, "slope", 0.25)),
-    (probes.Sloped, lambda layer: setattr(layer, "slope", -0.0)),
     (probes.Filled, lambda layer: layer.slopes.update(negative_slope=0.25)),
     (probes.Filled, lambda layer: setattr(layer, "slopes", {"negative_slope": 0.25})),
     (probes.Elsewhere, lambda layer: layer.table.update(scales=layer.table["scales"][::-1].copy())),
@@ -513,7 +512,7 @@ def test_many_epochs_with_their_validations_are_one_call(monkeypatch):
     steps, repeat = [], nn.training.plans.Plan.repeat
     monkeypatch.setattr(nn.training.plans.Plan, "repeat", lambda self, data, samples, update, numbers, *more:
                         steps.append((len(numbers), len(more))) or repeat(self, data, samples, update, numbers, *more))
-    monkeypatch.setattr(nn.training.steps.Pace, "next", lambda self, most: max(1, min(most, 50)))
+    monkeypatch.setattr(nn.training.pace.Pace, "next", lambda self, most: max(1, min(most, 50)))
     model = network()
     model.train(X, Y, epochs=9, validation_data=(X, Y))
     assert steps == [(7, 2)]  # the first is recorded, the second compared
@@ -524,9 +523,10 @@ def test_many_epochs_with_their_validations_are_one_call(monkeypatch):
     assert steps[1:] == [(2, 2), (3, 0), (3, 2)]  # new weights have to be copied
 
 
-@pytest.mark.parametrize("change", ("weights", "rate", "class weights", "smoothing", "frozen", "regularizer", "dict",
-                                    "layer's method", "loss's method", "accuracy's method", "layer's class", "clip_norm",
-                                    "activation", "layer", "accuracy", "claimed by another", "weights in place"))
+@pytest.mark.parametrize("change", (
+    "weights", "weights in place", "rate", "class weights", "smoothing", "frozen", "regularizer", "dict", "clip_norm",
+    "layer's method", "loss's method", "accuracy's method", "layer's class", "activation", "layer", "accuracy",
+    "claimed by another"))
 @pytest.mark.parametrize("batch_size", (None, 25))
 def test_changes_in_a_callback_are_seen_by_validations(change, batch_size):
     found = []

@@ -18,7 +18,7 @@ import tqdm
 from children import without_hint
 
 from nnjit import kernels, nn
-from nnjit.nn.training import steps
+from nnjit.nn.training import pace
 
 rng = np.random.default_rng(5)
 X = rng.standard_normal((30, 4)).astype(np.float32)
@@ -115,7 +115,7 @@ def at_lines(count, prepare, run, check):
 @pytest.fixture
 def three_at_once(monkeypatch):
     """Steps by threes, not as many as the time allows: the same lines each time."""
-    monkeypatch.setattr(steps.Pace, "next", lambda self, most: min(3, most))
+    monkeypatch.setattr(pace.Pace, "next", lambda self, most: min(3, most))
 
 
 COUNTS = (40, pytest.param(10**6, marks=pytest.mark.long))  # lines to interrupt at, all of them if there are no more
@@ -339,7 +339,7 @@ def first_bad(model, X, y, batch, epochs):
 @pytest.mark.parametrize("batch", (30, 7))
 @pytest.mark.parametrize("at_once", (1, 3, 1000))
 def test_the_first_loss_that_is_no_number_is_reported_once(rate, batch, at_once, monkeypatch):
-    monkeypatch.setattr(steps.Pace, "next", lambda self, most: min(at_once, most))
+    monkeypatch.setattr(pace.Pace, "next", lambda self, most: min(at_once, most))
     y = X.sum(axis=1)
     epoch, step = first_bad(exploding(nn.SGD(rate)), X, y, batch, 60)
     model = exploding(nn.SGD(rate))

@@ -56,7 +56,7 @@ OPTIMIZERS = (nn.SGD, nn.Adagrad, nn.RMSprop, nn.Adam, nn.AdamW)
 
 
 def at_once(monkeypatch, steps):
-    monkeypatch.setattr(nn.training.steps.Pace, "next", lambda self, most: max(1, min(most, steps)))
+    monkeypatch.setattr(nn.training.pace.Pace, "next", lambda self, most: max(1, min(most, steps)))
 
 
 def state(model):
@@ -176,8 +176,8 @@ def test_steps_with_something_to_see_are_done_one_by_one(monkeypatch, capsys):
 
 def test_pace(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(nn.training.steps, "perf_counter", lambda: clock[0])
-    pace = nn.training.steps.Pace(1)
+    monkeypatch.setattr(nn.training.pace, "perf_counter", lambda: clock[0])
+    pace = nn.training.pace.Pace(1)
 
     def next(took, most=10**6):
         clock[0] += took
@@ -187,7 +187,7 @@ def test_pace(monkeypatch):
     assert [next(0.012), next(0.03), next(0.009)] == [8, 4, 8]
     assert [next(0.009, 3), next(0.003, 3), next(0.003)] == [3, 3, 16]  # the end of an epoch says nothing
     assert [next(0.1, 0), next(0.1)] == [1, 1]
-    assert nn.training.steps.Pace(64).next(100) == 64
+    assert nn.training.pace.Pace(64).next(100) == 64
 
 
 def test_a_training_goes_on_at_the_pace_of_the_last(monkeypatch):
@@ -196,7 +196,7 @@ def test_a_training_goes_on_at_the_pace_of_the_last(monkeypatch):
     monkeypatch.setattr(plan.Plan, "repeat",
                         lambda self, data, samples, update, numbers:
                         counts.append(len(numbers)) or repeat(self, data, samples, update, numbers))
-    monkeypatch.setattr(nn.training.steps, "perf_counter", lambda: 0.0)  # as fast as can be
+    monkeypatch.setattr(nn.training.pace, "perf_counter", lambda: 0.0)  # as fast as can be
     for epochs, wish in ((7, [4]), (20, [8, 12]), (20, [16, 4]), (3, [3])):
         del counts[:]
         model.train(X, Y, epochs=epochs)

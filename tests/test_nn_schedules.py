@@ -52,7 +52,7 @@ def test_optimizers_follow_a_schedule(make, monkeypatch):
         model.set(loss=nn.CategoricalCrossentropy(), optimizer=make(rate))
         model.finalize()
         with monkeypatch.context() as patch:
-            patch.setattr(nn.training.steps.Pace, "next", lambda self, most: max(1, min(most, at_once)))
+            patch.setattr(nn.training.pace.Pace, "next", lambda self, most: max(1, min(most, at_once)))
             model.train(*data(), epochs=30)
         return model
 

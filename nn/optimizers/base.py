@@ -41,8 +41,8 @@ class _Recorded(NamedTuple):
 
 
 def _same_powers(states: list[_State]) -> bool:
-    powers = states[0].powers
-    return all(state.powers == powers for state in states)
+    powers = [state.powers for state in states]
+    return powers.count(powers[0]) == len(powers)
 
 
 def _set_powers(states: list[_State], powers: tuple[float, ...]) -> None:

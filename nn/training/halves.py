@@ -106,7 +106,7 @@ def forward(model: Any, steps: Steps, X: Any) -> Array | None:
         steps.shown = Half(calls, X, output)
         return output
     steps.why = plan.why
-    if not plan.usable or model._writes(X):
+    if not plan.usable or steps.shares(X):
         return None
     steps.shown = plan
     return plan.forward(X)
@@ -129,6 +129,7 @@ def step(model: Any, steps: Steps, gradient: Array, input_gradient: bool) -> Arr
     if recorded and isinstance(shown, Half):
         if plan is None:
             plan = steps.halves = Halves(model, steps.parameters, shown, calls, gradient, dx)  # type: ignore[arg-type]
+            steps.memory = None
             steps.why = plan.why
             if plan.usable:  # the gradients are clipped, and in one array
                 steps.update()

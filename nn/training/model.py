@@ -186,7 +186,7 @@ class Model(Network):
         both before the update."""
         self._check_ready("loss", "optimizer")
         data = self._samples("training", X, y, sample_weight)
-        loss, penalty, accuracy, _ = self._steps.single(*self._apart(data))
+        loss, penalty, accuracy, _ = self._steps.single(*data)
         return loss + penalty, accuracy
 
     @by_one_thread
@@ -269,21 +269,12 @@ class Model(Network):
         if hasattr(self.accuracy, "prepare"):
             self.accuracy.prepare(given)
         steps.begin(data, batch, samples % batch)
-        data = self._apart(data)
+        data = steps.apart(data)
         if validation is not None:
-            validation = self._evaluable(validation)
+            validation = steps.evaluable(validation)
         Trainer(self, steps, data, batch, order=order, validation=validation, batch_size=batch_size,
                 print_every=print_every, callbacks=callbacks, progress=progress).run(epochs)
         return self.history
-
-    def _apart(self, data: Data) -> Data:
-        # from parameters, outputs and gradients of this model: a step would write what it reads
-        return tuple([each.copy() if self._writes(each) else each for each in data])
-
-    def _evaluable(self, data: Data) -> Data:
-        # as recorded kernels take it: they would copy what is read-only or not aligned; `_samples` made the rest
-        X, *more = self._apart(data)
-        return X if X.flags.carray else X.copy(), *more
 
     @by_one_thread
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None,
@@ -294,11 +285,8 @@ class Model(Network):
         """
         self._check_ready("loss")
         batch_size = None if batch_size is None else whole("batch_size", batch_size)
-        data = self._evaluable(self._samples("evaluation", X, y, sample_weight))
-        try:
-            return self._steps.evaluate(data, batch_size)
-        finally:
-            self._steps.release()
+        data = self._samples("evaluation", X, y, sample_weight)
+        return self._steps.evaluate(data, batch_size)
 
     def summary(self) -> None:
         """Print the layers with their shapes and numbers of parameters; `nn.summary(model)` returns them.

@@ -247,10 +247,6 @@ class Network:
         found: Array = _layers.forward([_layers.stand_in(layer, known) for layer in self.layers], X, False)
         return found
 
-    def _writes(self, x: Array) -> bool:
-        # whether an array may share memory with what training writes to again; predictions return copies
-        return self._steps.shares(x)
-
     def get_parameters(self) -> list[tuple[Array, ...]]:
         """Copies of the parameters of each layer that has some: (weights, biases) of a Dense."""
         self._check_thread()

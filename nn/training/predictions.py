@@ -53,7 +53,7 @@ class Forward(_Recording):
 
     def run(self, X: Array) -> Array | None:
         """The outputs for X, in any order of its elements, in a new array; None while another thread runs this."""
-        if not self._busy.acquire(blocking=False):
+        if not self._busy.acquire(False):
             return None
         try:
             if self._input is not None:

@@ -93,11 +93,12 @@ class _Recording:
         if unknown is not None:
             call, name, array = unknown
             for layer in layers:
-                for attribute, value in vars(layer).items():
+                for attribute, value in vars(layer).copy().items():  # another thread may be adding attributes
                     if attribute != "inputs" and isinstance(value, np.ndarray) and np.may_share_memory(value, array):
                         return f"the {attribute} of {_of(layer)} was not written by a kernel in this step"
-            return (f"{_of(self._calls.callers[call])} gives a kernel an array, its {name}, that is neither the batch nor a "
-                    "parameter nor written by a kernel in the same step")
+            caller = _of(self._calls.callers[call])
+            return (f"{caller} gives a kernel an array, its {name}, that is neither the batch nor a parameter nor "
+                    "written by a kernel in the same step")
         return None if all(self._batches) else "the step does not use the whole batch"
 
     def _check_result(self, x: Array | None, what: str) -> None:

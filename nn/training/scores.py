@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import backend
 from .plans import Score
 from .step import Data
 from .watching import Watch, reason, recordable
@@ -18,6 +19,7 @@ class Scores:
         # by shapes and dtypes of a batch; None for one that came once: a recording takes as long as several evaluations
         self._known: dict[Any, Score | None] = {}
         self._watch: Watch | None = None
+        self._seen: Watch | None = None  # that of the steps, at the last look
         self.why: str | None = None  # why the last evaluation was not recorded
 
     def recorded(self) -> list[Score]:
@@ -30,7 +32,10 @@ class Scores:
         `soon`, as in a training: when they come first."""
         step, samples = model._step, len(data[0])
         batch = min(batch_size or samples, samples)
-        soon = self._look(model, data[0].dtype) and soon
+        # what steps have seen to be unchanged was not changed before a validation
+        if not soon or self._seen is None or self._seen is not steps.watch or backend.name != "numba":
+            soon = self._look(model, data[0].dtype) and soon
+            self._seen = steps.watch
         step.new_pass()
         for start in range(0, samples, batch):
             self._score(steps, model, data if batch == samples else tuple(
@@ -70,7 +75,7 @@ class Scores:
         score = self._known.get(kind) if self._watch is not None else None
         first = score is None and self._watch is not None and (soon or kind in self._known)
         if first:
-            score = Score(model, data)
+            score, steps.memory = Score(model, data), None
         if self._watch is not None and (first or kind not in self._known):
             self._keep(kind, score)
         if score is not None and not first and score.why is None and not score.proved:

@@ -3,7 +3,6 @@
 import weakref
 from itertools import repeat
 from operator import add
-from time import perf_counter
 from typing import Any
 
 from .. import backend
@@ -29,6 +28,7 @@ class Steps:
         self.plans: dict[int, Plan] = {}  # by the number of samples
         self.parameters: Parameters | None = None
         self.scores = Scores()
+        self.memory: Spans | None = None  # that parameters and recordings use; None after there is another one
         self.halves: Any = None  # the plan of a step from a gradient; see halves.py
         self.from_gradients = False  # whether there was such a step
         self.last_shape: tuple[int, ...] = ()  # of the inputs of the last one
@@ -38,12 +38,10 @@ class Steps:
         self._recorded_for: tuple[Any, ...] | None = None
         self.changed = False  # whether the last `check` found another of these
         self._kinds: list[Any] = []  # of the data of `plans`
-        self._watch: Watch | None = None
+        self.watch: Watch | None = None  # whether anything has changed since the last `check`
         self._now: Any = None  # what else the last `check` saw, and the reason that it found
         self._found: str | None = None
         self._arrays: list[Array] = []  # that the layers keep
-        self._kept: list[Any] = []  # parameters and recordings, and the memory that these use
-        self._memory = Spans(set())
         self._plannable = False
         self._sizes: set[int] = set()  # of the batches that single steps had
 
@@ -66,10 +64,10 @@ class Steps:
         self.shown = None
         self.release()  # X may have moved
         now = model.clip_norm, [(each.dtype, each.shape[1:]) for each in data]
-        if (self._watch is None or self._now != now or model._steps is not self or not self._watch.same(model)
+        if (self.watch is None or self._now != now or model._steps is not self or not self.watch.same(model)
                 or not all([array.flags.carray for array in self._arrays])):
             model._check_ready("optimizer", *["loss"] * (len(data) > 1))
-            self._watch = None
+            self.watch = None
             self._look(model, data)
             self._now, self._found = now, self.why
         else:
@@ -83,7 +81,7 @@ class Steps:
         self._plannable = plannable = self.why is None
         if plannable and (self.parameters is None or self.parameters.layers != trained
                           or not self.parameters.copy_assigned()):
-            self.parameters = Parameters(trained)
+            self.parameters, self.memory = Parameters(trained), None
             self.plans, self.halves = {}, None
         layers, accuracy = model._walked, model.accuracy
         self._arrays = [array for layer in layers for array in arrays_of(layer)] if plannable else []
@@ -101,7 +99,7 @@ class Steps:
             if self.parameters is not None:
                 self.parameters.updating = None
         if plannable:
-            self._watch = Watch(model, [*layers, step.batch_loss, step.loss, accuracy], step.optimizer)
+            self.watch = Watch(model, [*layers, step.batch_loss, step.loss, accuracy], step.optimizer)
 
     def unsteady(self) -> bool:
         """Whether a single step is better made layer by layer: what changed may change at each step."""
@@ -127,10 +125,21 @@ class Steps:
 
     def shares(self, x: Array) -> bool:
         """Whether an array may share memory with what a step reads or writes."""
-        kept = [self.parameters, *self._recorded(), *self.scores.recorded()]
-        if kept != self._kept:
-            self._kept, self._memory = kept, Spans(set().union(*[each.spans for each in kept if each is not None]))
-        return self._memory.meet(x)
+        if x.base is None:  # what recordings write are views
+            return False
+        if self.memory is None:
+            kept = [each for each in [self.parameters, *self._recorded(), *self.scores.recorded()] if each is not None]
+            self.memory = Spans(set().union(*[each.spans for each in kept]))
+        return self.memory.meet(x)
+
+    def apart(self, data: Data) -> Data:
+        """Data apart from the memory that a step writes: it would write what it reads."""
+        return tuple([each.copy() if self.shares(each) else each for each in data])
+
+    def evaluable(self, data: Data) -> Data:
+        """Data as recorded evaluations take it: kernels would copy inputs that are read-only or not aligned."""
+        X, *more = data  # these are copies
+        return X if X.flags.carray and not self.shares(X) else X.copy(), *more
 
     def _recorded(self) -> list[Any]:
         return [*self.plans.values(), *[self.halves] * (self.halves is not None)]
@@ -152,6 +161,8 @@ class Steps:
 
     def single(self, *data: Array) -> Figures:
         """A step that belongs to no training: by a plan from the second of its size, and of the same layers, on."""
+        X, *more = data  # these are copies
+        data = X.copy() if self.shares(X) else X, *more
         samples = len(data[0])
         known = samples in self._sizes
         if known:
@@ -175,6 +186,7 @@ class Steps:
         first = plannable and plan is None
         if first:
             plan = self.plans[samples] = Plan(model, self.parameters, *data)  # type: ignore[arg-type]
+            self.memory = None
         elif plan is not None and plan.why is None and not plan.proved:
             plan.prove_with(model, *data)
             self.shown = None
@@ -213,8 +225,9 @@ class Steps:
         losses, penalties, rates, *hits = found
         for loss, penalty in zip(losses, penalties):
             self._count(loss, penalty, batch)
-        count, total = self._model.accuracy and self._model.accuracy.count, self.plans[batch].total
-        return list(zip(losses, penalties, [count(hit, total) for hit in hits[0]] if hits else repeat(None), rates))
+        total = self.plans[batch].total
+        shares = [self._model.accuracy.count(hit, total) for hit in hits[0]] if hits else repeat(None)
+        return list(zip(losses, penalties, shares, rates))
 
     def epochs(self, data: Data, epochs: int, validation: Data | None = None, batch_size: int | None = None
                ) -> tuple[dict[str, list[float]], Figures] | None:
@@ -269,9 +282,16 @@ class Steps:
             self.show(validation[0])
         return losses, penalties, numbers[:, 0].tolist(), *more
 
-    def evaluate(self, data: Data, batch_size: int | None, soon: bool = False) -> tuple[float, float | None]:
-        """Mean loss and accuracy of data; see `Scores.evaluate`."""
-        return self.scores.evaluate(self, self._model, data, batch_size, soon)
+    def validate(self, data: Data, batch_size: int | None) -> tuple[float, float | None]:
+        """Mean loss and accuracy of data, after an epoch of a training."""
+        return self.scores.evaluate(self, self._model, data, batch_size, soon=True)
+
+    def evaluate(self, data: Data, batch_size: int | None) -> tuple[float, float | None]:
+        """Mean loss and accuracy of data."""
+        try:
+            return self.scores.evaluate(self, self._model, self.evaluable(data), batch_size, soon=False)
+        finally:
+            self.release()
 
     def show(self, recording: Any) -> None:
         """Let the layers have the arrays of a recording as their attributes."""
@@ -282,22 +302,3 @@ class Steps:
     def _count(self, loss: float, penalty: float, samples: int) -> None:
         self._model.loss.count(loss, samples)
         self._model._step.penalty += penalty * samples
-
-
-class Pace:
-    """How many steps to run at once: as many as take 10 to 20 ms, for Ctrl-C and the progress bar."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self._given, self._since = 0, 0.0
-
-    def next(self, most: int) -> int:
-        now = perf_counter()
-        took = now - self._since
-        if self._given and took > 0.02:
-            self.steps = max(1, self._given // 2)
-        elif self._given == self.steps and took < 0.01:
-            self.steps *= 2
-        self._since = now
-        self._given = max(1, min(self.steps, most))
-        return self._given

@@ -13,9 +13,10 @@ import numpy as np
 from ..arrays import Array
 from ..checks import function, shown
 from .history import note
+from .pace import Pace
 from .progress import bar, compiling, say
 from .step import Data
-from .steps import Figures, Pace, Steps
+from .steps import Figures, Steps
 
 
 class StopTraining(Exception):
@@ -145,7 +146,7 @@ class Trainer:
             say(f"{'training' if self._by_step else f'epoch: {epoch}'}, {line(loss, penalty, accuracy, rate)}")
         found = {"loss": loss + penalty, "regularization_loss": penalty, "accuracy": accuracy, "learning_rate": rate}
         if self._validation is not None:
-            self._validated = self._steps.evaluate(self._validation, self._batch_size, soon=True)
+            self._validated = self._steps.validate(self._validation, self._batch_size)
             found["val_loss"], found["val_accuracy"] = self._validated
         note(model.history, {name: [value] for name, value in found.items() if value is not None})
         if self._by_step and self._validated:
