@@ -296,6 +296,24 @@ def test_changes_between_evaluations_are_seen(change):
         assert (model.evaluate(X, Y), model.predict(X).tobytes()) != before
 
 
+@pytest.mark.parametrize("change", (
+    lambda model: model.layers.reverse(), lambda model: model.add(nn.ReLU()), lambda model: model.layers.pop(),
+    lambda model: model.set(loss=nn.MeanSquaredError()), lambda model: model.layers[1].layers.pop(),
+    lambda model: model.layers[1].layers.append(nn.ReLU())))
+def test_a_model_that_was_changed_must_be_finalized(change):
+    model = nn.Model([nn.Dense(5, 4, rng=0), nn.Parallel(nn.Dense(4, 2, rng=2), nn.Dense(4, 2, rng=3)), nn.Tanh()])
+    model.set(loss=nn.SoftmaxCategoricalCrossentropy())
+    model.finalize()
+    for _ in range(4):
+        model.predict(X)
+        model.evaluate(X, Y)
+    assert recorded(model) == (1, 1)
+    change(model)
+    for call in (lambda: model.predict(X), lambda: model.evaluate(X, Y)):
+        with pytest.raises(RuntimeError, match="not finalized"):
+            call()
+
+
 def test_parameters_from_a_file(tmp_path):
     model, plain = pair()
     same(model, plain)
@@ -475,7 +493,12 @@ def test_what_takes_much_memory_is_not_kept(monkeypatch):
     for rows in range(1, 30):
         model.evaluate(X[:rows], Y[:rows])
         model.evaluate(X[:rows], Y[:rows])
-    assert len(model._steps.scores._known) == scores.KINDS and recorded(model)[0] < scores.KINDS
+    assert len(model._steps.scores._known) <= scores.KINDS
+    monkeypatch.setattr(scores, "MOST", 20000)
+    for rows in range(30, 60):
+        for _ in range(3):
+            model.evaluate(X[:rows], Y[:rows])
+        assert 0 < sum(each.size for each in model._steps.scores.recorded()) <= 20000
 
 
 # ---- validations

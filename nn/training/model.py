@@ -36,8 +36,8 @@ class Model(Network):
     batches, each computed before its update. `history.plot()` draws them.
 
     `finalize` puts the parameters of all layers that are trained into one array, of which `weights` and `biases` are
-    then views; so does a training after a layer was frozen or unfrozen. `train` writes the layers' outputs and
-    gradients into the same arrays at each step: copy what you want to keep. `predict` leaves the layers as they are.
+    then views; so does a training after a layer was frozen or unfrozen. `train` and `evaluate` write the layers'
+    outputs and gradients into the same arrays each time: copy what you want to keep. `predict` leaves them as they are.
 
     After a change of layers, of their activations, of loss, optimizer or accuracy call `finalize` again: without it all
     methods that compute raise RuntimeError.

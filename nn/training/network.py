@@ -179,8 +179,8 @@ class Network:
 
     def _is_whole(self) -> bool:
         # whether it has the layers that finalize saw
-        return self._finalized == self.layers and not (
-            self._inner and any([children(layer) != inner for layer, inner in self._inner]))
+        return self._finalized == self.layers and (
+            not self._inner or all([children(layer) == inner for layer, inner in self._inner]))
 
     def _check_ready(self, *parts: str) -> None:
         self._check_thread()

@@ -66,7 +66,7 @@ class Score(_Recording):
 
     def _bind(self, model: Any, data: Data, *more: Any) -> None:
         kept = [*data, *self._persistent]
-        self._size(kept)
+        self._check_size(kept)
         if self.why is None:
             self._prepare([*model._walked, model._step.batch_loss], kept)
             for layer, arrays in self._parts:

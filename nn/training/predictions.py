@@ -17,7 +17,6 @@ SHAPES = 40  # of inputs, that are remembered
 class Forward(_Recording):
     """The kernel calls for the outputs of batches like X (N, n_inputs), as long as the layers do not change."""
 
-    size = 0  # bytes of its arrays
     ready = False  # whether it is proved, and may run
 
     def __init__(self, model: Any, X: Array) -> None:
@@ -35,8 +34,7 @@ class Forward(_Recording):
         super().__init__(calls, model._walked, X)
         kept = [X, *self._persistent]
         self._check_result(output, "the outputs")
-        if self.why is None:
-            self.size = self._size(kept)
+        self._check_size(kept)
         if self.why is None:
             self._output, = self._prepare([], kept, output)
 
@@ -82,7 +80,7 @@ class Predictions:
         """The outputs for an array X, as it is, if they are recorded and nothing has changed since; else None."""
         watch, known = self._state
         found = known.get(X.shape)
-        if found is None or not found.ready or X.dtype is not found.dtype or watch is None or not watch.same(model):
+        if found is None or not found.ready or X.dtype is not found.dtype or not watch.same(model):  # type: ignore
             return None
         self.why = None
         return found.run(X)

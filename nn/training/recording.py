@@ -58,6 +58,8 @@ class _Recording:
     are not repeated.
     """
 
+    size = 0  # bytes of the arrays that are kept, where that is limited
+
     def __init__(self, calls: Any, layers: list[Any], *batches: Array) -> None:
         self._persistent = [array for layer in layers for array in arrays_of(layer)]
         self._calls = calls
@@ -145,14 +147,14 @@ class _Recording:
         # (call, argument, shape) where x, or x in another shape, is an argument
         return self._found.get((address(x), x.size), [])
 
-    def _size(self, kept: list[Array]) -> int:
-        # of the arrays that the calls write, in bytes; a large one is a reason not to keep them
+    def _check_size(self, kept: list[Array]) -> None:
+        # many bytes are a reason not to keep the arrays that the calls write
         owners = {id(owner): owner.nbytes for _, args in self._calls for arg in args if isinstance(arg, np.ndarray)
                   for owner in [_owner(arg)]}
         size = sum(owners.values()) - sum(owners.get(each, 0) for each in {id(_owner(array)) for array in kept})
-        if size > MOST:
+        if self.why is None and size > MOST:
             self.why = f"its arrays have {size} bytes, and at most {MOST} are kept: give a smaller batch_size"
-        return size
+        self.size = size if self.why is None else 0
 
     def _prepare(self, parts: list[Any], kept: list[Array], *results: Array | None) -> list[Any]:
         # moves all arrays but `kept`, the batches first, and views of these, to aligned memory; returns where `results`

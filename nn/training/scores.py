@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import backend
 from .plans import Score
+from .recording import MOST
 from .step import Data
 from .watching import Watch, reason, recordable
 
@@ -32,8 +33,9 @@ class Scores:
         `soon`, as in a training: when they come first."""
         step, samples = model._step, len(data[0])
         batch = min(batch_size or samples, samples)
-        # what steps have seen to be unchanged was not changed before a validation
-        if not soon or self._seen is None or self._seen is not steps.watch or backend.name != "numba":
+        # in a training nobody changes what its steps have seen to be unchanged, but a user's schedule may
+        if (not soon or self._seen is None or self._seen is not steps.watch or backend.name != "numba"
+                or callable(model.optimizer.learning_rate)):
             soon = self._look(model, data[0].dtype) and soon
             self._seen = steps.watch
         step.new_pass()
@@ -94,9 +96,11 @@ class Scores:
             model.accuracy.count(hits, score.total)
 
     def _keep(self, kind: Any, score: Score | None) -> None:
-        if kind not in self._known and len(self._known) >= KINDS:
-            del self._known[next(iter(self._known))]
-        self._known[kind] = score
+        known = self._known
+        known.pop(kind, None)
+        known[kind] = score  # the newest is the last
+        while len(known) > KINDS or sum(each.size for each in self.recorded()) > MOST:
+            del known[next(iter(known))]
 
 
 def _kind(data: Data) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import repeat
-from operator import attrgetter, is_not
+from operator import attrgetter, call, is_not
 from typing import Any
 
 import numpy as np
@@ -134,9 +134,10 @@ class Watch:
                        if not known.issuperset(map(id, arrays := arrays_of(layer)))]
         self._kinds = [*map(type, self._parts)]
         self._model, self._methods = type(model), frozenset(methods)
-        self._getters = [(attrgetter(*names), kind) for kind in {*self._kinds, self._model}
-                         if (names := [name for name in methods if hasattr(kind, name)])]
-        self._found = [found(kind) for found, kind in self._getters]
+        owners = {kind: [name for name in methods if hasattr(kind, name)] for kind in {*self._kinds, self._model}}
+        self._owners = [kind for kind, names in owners.items() if names]
+        self._getters = [attrgetter(*names) for names in owners.values() if names]
+        self._found = [*map(call, self._getters, self._owners)]
         self._outside = backend.name, backend.get_num_threads()
 
     def same(self, model: Any) -> bool:
@@ -144,7 +145,7 @@ class Watch:
         try:
             # in this order: arrays have an `==` of their own, which is an error unless both are one array
             return (self._states == [*map(_STATE, self._parts)] and [*map(type, self._parts)] == self._kinds
-                    and [found(kind) for found, kind in self._getters] == self._found
+                    and [*map(call, self._getters, self._owners)] == self._found
                     and type(model) is self._model and _STATE(model).keys().isdisjoint(self._methods)
                     and (backend.name, backend.get_num_threads()) == self._outside and model._is_whole()
                     and not (self._apart and any([any(map(is_not, arrays, arrays_of(layer)))
