@@ -17,7 +17,7 @@ from nnjit.kernels.core import cache
 from nnjit import cli
 from nnjit.nn.commands import predict, tasks
 from nnjit.nn.data import datasets
-from nnjit.nn.training.step import Step
+from nnjit.nn.training.steps import Steps
 
 pytestmark = pytest.mark.usefixtures("compiling_quietly")
 
@@ -306,8 +306,8 @@ def test_an_interrupted_training_is_saved(backend, saved, capsys, monkeypatch):
     assert interrupted(capsys, *TEN, *more) == ("interrupted in epoch 4 of 10: the model as of then is saved to a.npz")
     assert Path("a.npz").read_bytes() == wish[0]
     monkeypatch.setattr(tasks, "say", print)
-    evaluate = Step.evaluate
-    monkeypatch.setattr(Step, "evaluate", at_call(4 + (backend == "numba"), evaluate))  # one to warm up
+    evaluate = Steps.validate
+    monkeypatch.setattr(Steps, "validate", at_call(4 + (backend == "numba"), evaluate))  # one to warm up
     assert interrupted(capsys, *TEN, *more) == ("interrupted in epoch 4 of 10: the model as of then is saved to a.npz")
     model = nn.Model.load("a.npz")
     assert len(model.history["loss"]) == 3
@@ -381,7 +381,7 @@ def test_an_interrupted_training_is_drawn(saved, capsys, monkeypatch):
     assert interrupted(capsys, "train", "spiral", "--epochs", "10", "--plot", "b.png") == (
         "interrupted in epoch 4 of 10: the model as of then is drawn in b.png, but not saved without --save FILE.npz")
     assert Path("b.png").exists()
-    monkeypatch.setattr(Step, "evaluate", at_call(1 + 1, Step.evaluate))  # no figure is known yet
+    monkeypatch.setattr(Steps, "validate", at_call(1 + 1, Steps.validate))  # no figure is known yet
     assert interrupted(capsys, *TEN, "--plot", "c.png") == (
         "interrupted in epoch 1 of 10: the model as of then is saved to a.npz")
     assert not Path("c.png").exists()
@@ -416,7 +416,7 @@ def test_a_job_that_is_ended_is_saved(name, code, saved, capsys, monkeypatch):
     number = getattr(signal, name)
     former = signal.signal(number, signal.SIG_DFL)
     try:
-        evaluate, calls = Step.evaluate, []
+        evaluate, calls = Steps.validate, []
 
         def end(self, *args):
             found = evaluate(self, *args)
@@ -425,7 +425,7 @@ def test_a_job_that_is_ended_is_saved(name, code, saved, capsys, monkeypatch):
                 os.kill(os.getpid(), number)
             return found
 
-        monkeypatch.setattr(Step, "evaluate", end)
+        monkeypatch.setattr(Steps, "validate", end)
         assert interrupted(capsys, *TEN, code=code) == (
             "interrupted in epoch 3 of 10: the model as of then is saved to a.npz")
         assert signal.getsignal(number) is signal.SIG_DFL

@@ -185,12 +185,12 @@ def _first_batches(count: int, batch: int, pair: tuple[Array, Array]) -> tuple[A
 def _fit(model: Model, twin: str, options: argparse.Namespace, data: Data, quiet: bool = False) -> tuple[float, float]:
     """Train, print about ten lines, and return the seconds that it took, and those of them for validation."""
     every = max(1, options.epochs // 10)
-    evaluate, validation = model._step.evaluate, 0.0
+    validate, validation = model._steps.validate, 0.0
 
     def timed(*arguments: Any) -> tuple[float, float | None]:
         nonlocal validation
         start = time.perf_counter()
-        found = evaluate(*arguments)
+        found = validate(*arguments)
         validation += time.perf_counter() - start
         return found
 
@@ -200,7 +200,7 @@ def _fit(model: Model, twin: str, options: argparse.Namespace, data: Data, quiet
             say(f"epoch {epoch:{len(str(options.epochs))}}   loss {loss}   accuracy {accuracy}   "
                 f"validation loss {validation_loss}   accuracy {validation_accuracy}")
 
-    model._step.evaluate = timed  # type: ignore[assignment, method-assign]
+    model._steps.validate = timed  # type: ignore[assignment, method-assign]
     start = time.perf_counter()
     try:
         with backend.use(twin):
@@ -208,7 +208,7 @@ def _fit(model: Model, twin: str, options: argparse.Namespace, data: Data, quiet
                         validation_data=data.validation, callback=report, progress=False if quiet else None)
         return time.perf_counter() - start, validation
     finally:
-        del model._step.evaluate
+        del model._steps.validate
 
 
 def _last(model: Model, name: str) -> str:

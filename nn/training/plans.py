@@ -20,6 +20,7 @@ def _counting(model: Any) -> list[Any]:
 
 
 Found = tuple[float, float, int | None]  # mean loss, penalties and hits
+Streams = Sequence[tuple[Any, int, int]]  # layers with random numbers: call and argument of each
 
 
 class Score(_Recording):
@@ -35,7 +36,7 @@ class Score(_Recording):
     training = False
     _penalties = range(0)  # calls
     total = 0  # of what may be a hit
-    _streams: Sequence[tuple[Any, int, int]] = ()
+    _streams: Streams = ()
 
     def __init__(self, model: Any, data: Data, *more: Any) -> None:
         self._dropouts = _counting(model)
@@ -117,11 +118,12 @@ class Update(_Recording):
             if clipping.foreign:
                 self.why = "other code called a kernel while the clipping of gradients was recorded"
         # the place of a dropout's stream: the last argument of the first call with its mask
-        self._streams = []
+        streams = []
         for layer in _counting(model):
             call = self._places(layer.binary_mask)[0][0]
-            self._streams.append((layer, call, len(calls[call][1]) - 1))
+            streams.append((layer, call, len(calls[call][1]) - 1))
             self._form[call][-1] = None  # it counts, and is no number of the batch
+        self._streams: Streams = streams
 
     def _rerun(self, calls: Any) -> None:
         # without clipping: it comes after, and changes the gradients
@@ -217,7 +219,8 @@ class Plan(Update, Score):
         results = self._results()
         if score is not None:
             for batch, places in zip(validation, score._batches):
-                batches.append(([(after + call, *more) for call, *more in places], address(batch) + 0 * turns))
+                later = [(after + call, arg, shape) for call, arg, shape in places]
+                batches.append((later, address(batch) + 0 * turns))
             results += score._results(after)
         streams = []
         for layer, call, place in self._streams:
