@@ -58,9 +58,11 @@ class Forward(_Recording):
                 self._input[...] = X
                 self._replay.run()
             else:
-                self._take(X if X.flags.carray else X.copy())
-                self._replay.run()
-                self.release()
+                try:
+                    self._take(X if X.flags.carray else X.copy())
+                    self._replay.run()
+                finally:
+                    self.release()
             found: Array = self._output.copy()
             return found
         finally:

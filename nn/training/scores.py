@@ -73,27 +73,36 @@ class Scores:
 
     def _score(self, steps: Any, model: Any, data: Data, soon: bool) -> None:
         # one batch, which then counts
-        kind = _kind(data)
-        score = self._known.get(kind) if self._watch is not None else None
-        first = score is None and self._watch is not None and (soon or kind in self._known)
-        if first:
-            score, steps.memory = Score(model, data), None
-        if self._watch is not None and (first or kind not in self._known):
-            self._keep(kind, score)
-        if score is not None and not first and score.why is None and not score.proved:
-            score.prove_with(model, *data)
-            steps.shown = None
-        if score is not None:
-            self.why = score.why
-        if score is None or score.why is not None or not first and not score.proved:
+        found = self._repeat(steps, model, data, soon) if self._watch is not None else None
+        if found is None:
             steps.shown = None
             model._step.score(False, *data)
             return
-        steps.show(score)
-        loss, _, hits = score.figures if first else score.run(*data)
+        loss, hits, total = found
         model.loss.count(loss, len(data[0]))
         if hits is not None:
-            model.accuracy.count(hits, score.total)
+            model.accuracy.count(hits, total)
+
+    def _repeat(self, steps: Any, model: Any, data: Data, soon: bool) -> tuple[float, int | None, int] | None:
+        # what a recording gives for a batch; None if the batch goes layer by layer
+        kind = _kind(data)
+        score = self._known.get(kind)
+        first, self.why = score is None, None
+        if score is None:
+            if not soon and kind not in self._known:
+                self._keep(kind, None)
+                return None
+            score, steps.memory = Score(model, data), None
+            self._keep(kind, score)
+        elif score.why is None and not score.proved:
+            score.prove_with(model, *data)
+            steps.shown = None
+        self.why = score.why
+        if score.why is not None or not first and not score.proved:
+            return None
+        steps.show(score)
+        loss, _, hits = score.figures if first else score.run(*data)
+        return loss, hits, score.total
 
     def _keep(self, kind: Any, score: Score | None) -> None:
         known = self._known

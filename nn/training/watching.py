@@ -129,7 +129,8 @@ class Watch:
         self._states = [{name: _remembered(name, value, part is bare) for name, value in state.items()}
                         for part, state in zip(self._parts, states)]
         # arrays that are no attributes, or so small that equal ones could not be told apart
-        known = {id(value) for state in states for value in state.values() if getattr(value, "size", 0) > 1}
+        known = {id(value) for state in states for value in state.values()
+                 if isinstance(value, np.ndarray) and value.size > 1}
         self._apart = [(layer, arrays) for layer in model._walked
                        if not known.issuperset(map(id, arrays := arrays_of(layer)))]
         self._kinds = [*map(type, self._parts)]
@@ -150,5 +151,5 @@ class Watch:
                     and (backend.name, backend.get_num_threads()) == self._outside and model._is_whole()
                     and not (self._apart and any([any(map(is_not, arrays, arrays_of(layer)))
                                                   for layer, arrays in self._apart])))
-        except (ValueError, Warning):
+        except Exception:
             return False
