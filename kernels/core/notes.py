@@ -1,6 +1,8 @@
 """What the checks of numbers allow, noted while the compiled gate learns a call."""
 
-_notes = None  # of `noting`
+from typing import Any
+
+_notes: Any = None  # of `noting`
 
 
 class noting:
@@ -19,6 +21,7 @@ class noting:
 
 def note(value, low, high, zero=True):
     """What a number may be all the same, its kind kept: within low..high, and not 0 if `zero` is False."""
-    if _notes is not None:
-        known = _notes.setdefault((type(value), value), (low, high, zero))
-        _notes[type(value), value] = max(low, known[0]), min(high, known[1]), zero and known[2]
+    notes = _notes  # another thread may set it
+    if notes is not None:
+        known = notes.setdefault((type(value), value), (low, high, zero))
+        notes[type(value), value] = max(low, known[0]), min(high, known[1]), zero and known[2]

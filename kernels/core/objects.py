@@ -119,7 +119,7 @@ def new_array_function():
     """The address of PyArray_NewFromDescr."""
     find = ctypes.pythonapi.PyCapsule_GetPointer
     find.restype, find.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    table = find(np._core._multiarray_umath._ARRAY_API, None)
+    table = find(sys.modules["numpy._core._multiarray_umath"]._ARRAY_API, None)
     return ctypes.c_void_p.from_address(table + 8 * NEW_ARRAY).value
 
 

@@ -64,7 +64,7 @@ class Plan:
         self.held = [x for x in (*options, *flat(args, options)) if type(x) is str]  # the key has their addresses
         # of the numbers among the arguments: rules, and of those that are passed on: calls and places of their words
         self.rules = [(gate.ANY, 0, 0) if calls is None else (gate.EXACT, bits, 0) for bits in call.values]
-        self.passed = {}
+        self.passed: dict[int, list[tuple[int, int]]] = {}
         self.patches = []  # of each call: pairs of the place of a word and what goes there, as a place in the record
         self.words, self.functions, self.expected = [], [], []
         self.made = []  # (dtype, shape) of new arrays
@@ -93,7 +93,7 @@ class Plan:
 
     def _find_arrays(self, given, calls, result):
         """Number all arrays: those given, new ones that are returned, and what else nests write."""
-        self.places = {}  # of an address: the number
+        self.places: dict[int, int] = {}  # of an address: the number
         self.objects, self.given = list(given), len(given)
         for number, x in enumerate(given):
             self.places.setdefault(_address(x), number)
@@ -170,7 +170,7 @@ class Plan:
                 other.functions, other.made, other.written, other.results, other.size, other.expected, other.patches):
             return False
         mine, others = self.record.values, other.record.values
-        passed = {i: [] for i, (a, b) in enumerate(zip(mine, others)) if a != b}
+        passed: dict[int, list[tuple[int, int]]] = {i: [] for i, (a, b) in enumerate(zip(mine, others)) if a != b}
         for call, (words, former) in enumerate(zip(self.words, other.words)):
             for at, pair in enumerate(zip(words, former, strict=True)):
                 if pair[0] != pair[1]:

@@ -97,17 +97,13 @@ def set_num_threads(n):
 
     Raises TypeError unless n is an int, ValueError outside the range.
     """
+    global _num_threads
     if isinstance(n, bool) or not isinstance(n, (int, numpy.integer)):
         raise TypeError(f"the number of threads must be an int, got {type(n).__name__}")
     n = int(n)
     if not 1 <= n <= pool.NUM_THREADS:
         raise ValueError(f"the number of threads must lie in 1..{pool.NUM_THREADS}, got {n} "
                          "(set NUMBA_NUM_THREADS before the start for more)")
-    _set(n)
-
-
-def _set(n):
-    global _num_threads
     _num_threads = n
     team_word[0] = team()
 
@@ -137,5 +133,5 @@ def _threads_at_start():
     return int(wish)
 
 
-team_word = numpy.array([0])  # the compiled gate reads it
-_set(_threads_at_start())
+_num_threads = _threads_at_start()
+team_word = numpy.array([team()])  # the compiled gate reads it
