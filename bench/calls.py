@@ -31,6 +31,7 @@ GOALS = {"matmul.forward 4x4x4": 0.25e-6, "relu.forward 128x10": 0.4e-6}  # of t
 OUT = " out="
 NEST = "nest"
 MANY = 100  # calls of a nest in a row
+WARM = 64  # calls before the first turn
 ROUNDS, SECONDS = 15, 0.0003  # turns, and how long each lasts
 QUICK_ROUNDS, QUICK_SECONDS = 3, 0.0001
 # where one function of NumPy does it all, with what follows the twin's arguments
@@ -112,7 +113,7 @@ def in_turns(given: dict[str, tuple[Timer, int]], rounds: int, seconds: float) -
     counts: dict[str, int] = {}
     times: dict[str, list[float]] = {}
     for key, (timer, calls) in given.items():
-        timer.timeit(1)  # compiles
+        timer.timeit(max(1, WARM // calls))  # compiles, and lets the compiled gate learn the call
         counts[key] = max(1, int(seconds / max(timer.timeit(3) / 3, 1e-9)))
     for _ in range(rounds):
         for key, (timer, calls) in given.items():

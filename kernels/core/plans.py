@@ -61,7 +61,8 @@ class Plan:
 
     def __init__(self, call, args, options, calls=None, result=None):
         self.record = call
-        self.held = [x for x in (*options, *flat(args, options)) if type(x) is str]  # the key has their addresses
+        # the key has their addresses
+        self.held = [x for x in (*options, *flat(args, options)) if type(x) in (str, type)]
         # of the numbers among the arguments: rules, and of those that are passed on: calls and places of their words
         self.rules = [(gate.ANY, 0, 0) if calls is None else (gate.EXACT, bits, 0) for bits in call.values]
         self.passed: dict[int, list[tuple[int, int]]] = {}

@@ -128,7 +128,7 @@ def _common():
     dtypes = [np.dtype(name) for name in ("f4", "f8", "i8", "i4", "u1", "i1", "i2", "u2", "u4")]
     words = {name: objects.c_function(function) for name, function in functions.items()}
     words |= {"array": id(np.ndarray), "float": id(float), "int": id(int), "bool": id(bool), "str": id(str),
-              "tuple": id(tuple), "none": id(None), "new_array": objects.new_array_function()}
+              "class": id(type), "tuple": id(tuple), "none": id(None), "new_array": objects.new_array_function()}
     seen = np.full(gate.SEEN_MASK + 1, 0, np.int64)
     sizes = np.array([word for dtype in dtypes for word in (id(dtype), dtype.itemsize)], np.int64)
     words |= {"captures": capture.under_way.ctypes.data, "team": threads.team_word.ctypes.data,

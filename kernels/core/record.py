@@ -1,8 +1,8 @@
 """The record of a call: its key, which says all that the checks of its arguments depend on, and where its arrays lie.
 
 The key has how many arguments there are and by which names; of an array the dtype, shape, order and flags, and which
-array before it begins at the same address; of None, a bool or a text which object it is; and how many threads work.
-Numbers are kept beside it. A call with any other argument has no record.
+array before it begins at the same address; of None, a bool, a text or a class which object it is; and how many threads
+work. Numbers are kept beside it. A call with any other argument has no record.
 
 All tables are arrays of int64, and all places in them counted in bytes.
 """
@@ -12,11 +12,11 @@ from .objects import (ALIGNED, COLUMNS, DATA, DESCR, DIMS, FLAGS, FLOAT, NDIM, R
                       WRITEABLE, call, half, put, room, word)
 
 # What all functions share: addresses of the number of captures under way, of threads, of objects and C functions.
-SHARED = ("captures", "team", "array", "float", "int", "bool", "str", "tuple", "none", "vectorcall", "incref",
+SHARED = ("captures", "team", "array", "float", "int", "bool", "str", "class", "tuple", "none", "vectorcall", "incref",
           "decref", "new_bytes", "new_array", "new_tuple", "set_item", "from_int", "from_float", "as_int", "save",
           "restore", "seen", "dtypes", "n_dtypes")
-(CAPTURES, TEAM, ARRAY_TYPE, FLOAT_TYPE, INT_TYPE, BOOL_TYPE, TEXT_TYPE, TUPLE_TYPE, NONE, VECTORCALL, INCREF,
- DECREF, NEW_BYTES, NEW_ARRAY, NEW_TUPLE, SET_ITEM, FROM_INT, FROM_FLOAT, AS_INT, SAVE, RESTORE, SEEN, DTYPES,
+(CAPTURES, TEAM, ARRAY_TYPE, FLOAT_TYPE, INT_TYPE, BOOL_TYPE, TEXT_TYPE, CLASS_TYPE, TUPLE_TYPE, NONE, VECTORCALL,
+ INCREF, DECREF, NEW_BYTES, NEW_ARRAY, NEW_TUPLE, SET_ITEM, FROM_INT, FROM_FLOAT, AS_INT, SAVE, RESTORE, SEEN, DTYPES,
  N_DTYPES) = range(0, 8 * len(SHARED), 8)
 
 MOST_ARGUMENTS, MOST_ITEMS, MOST_WORDS, MOST_VALUES, MOST_ARRAYS, MOST_NEW, MOST_DIMENSIONS = 24, 8, 96, 16, 16, 8, 6
@@ -68,7 +68,8 @@ def _describe_item(x, record, at, common):
     kind = word(x + TYPE)
     if kind == word(common + ARRAY_TYPE):
         return _describe_array(x, record, at, common)
-    if x == word(common + NONE) or kind == word(common + BOOL_TYPE) or kind == word(common + TEXT_TYPE):
+    if (x == word(common + NONE) or kind == word(common + BOOL_TYPE) or kind == word(common + TEXT_TYPE)
+            or kind == word(common + CLASS_TYPE)):
         put(at, x)
         return at + 8
     n = word(record + VALUES)
