@@ -204,18 +204,19 @@ def _arithmetic(x, y, out):
     for at in range(0, x.size, vectors.lanes(x)):
         a, b = memory.load(x, at, x.size, 0.0), memory.load(y, at, x.size, 0.0)
         for i, v in enumerate((a + b, a - b, a * b, a / b, vectors.sqrt(a), vectors.absolute(a),
-                               vectors.copysign(a, b))):
+                               vectors.copysign(a, b), -a)):
             memory.store(out, i * x.size + at, (i + 1) * x.size, v)
 
 
 @each_dtype
 def test_arithmetic_is_numpys(dtype):
     x, y = pairs(dtype)
-    out = np.full((7, x.size), SENTINEL, dtype)
+    out = np.full((8, x.size), SENTINEL, dtype)
     _arithmetic(x, y, out)
     with np.errstate(all="ignore"):
-        expected = x + y, x - y, x * y, x / y, np.sqrt(x), np.abs(x), np.copysign(x, y)
-    for name, found, right in zip(("+", "-", "*", "/", "sqrt", "absolute", "copysign"), out, expected, strict=True):
+        expected = x + y, x - y, x * y, x / y, np.sqrt(x), np.abs(x), np.copysign(x, y), -x
+    names = "+", "-", "*", "/", "sqrt", "absolute", "copysign", "-x"
+    for name, found, right in zip(names, out, expected, strict=True):
         assert_same_bits(found, right, name)
     known = ~np.isnan(x)  # of NaN only the sign's bit is moved
     assert (np.signbit(out[6]) == np.signbit(y)).all() and not np.signbit(out[5]).any()
@@ -310,6 +311,25 @@ def test_select_takes_either_lane_unchanged(dtype):
     out = np.empty_like(x)
     _select(x, y, out)
     assert out.tobytes() == np.where(x < y, x, y).tobytes()
+
+
+@kernel
+def _first_lane(x, wide):
+    if wide:
+        return vectors.first_lane(memory.load_wide(x, 0, x.size, 0.0) > 0.0)
+    return vectors.first_lane(memory.load(x, 0, x.size, 0.0) > 0.0)
+
+
+@each_dtype
+def test_first_lane_is_the_first_of_those_that_hold(dtype):
+    for wide in (False, True):
+        w = width(dtype) * (vectors.WIDE if wide else 1)
+        x = np.full(w, -1, dtype)
+        x[::3] = np.nan
+        assert _first_lane(x, wide) == w
+        for lane in reversed(range(w)):
+            x[lane] = 1
+            assert _first_lane(x, wide) == lane
 
 
 # ---- bits and integers
@@ -771,6 +791,11 @@ def test_a_tile_of_products_is_one_chain_of_fma_each(dtype):
 # ---- the end of memory
 
 
+@kernel
+def _prefetch(x, at):
+    memory.prefetch(x, at)
+
+
 GUARDED = """
 import ctypes, json, mmap
 import numpy as np
@@ -791,6 +816,7 @@ def last(values):
 w, ones = 16, np.ones(400, "f4")
 for size in range(1, w + 1):
     t._copy_all(last(ones[:size]), last(ones[:size]))
+    t._prefetch(last(ones[:size]), size + 16)
     for rows in (1, 3, w - 1, w):
         t._transpose(last(ones[:rows * size]), 0, size, rows, size, last(ones[:rows * size]), 0, rows)
 for columns in range(1, 2 * w + 1):

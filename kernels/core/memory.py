@@ -4,7 +4,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .llvm import INT32, LLVM_SCALARS, Vector, first_lanes, lift, masked_load, masked_store, offset, point_to
+from .llvm import INT32, LLVM_SCALARS, Vector, call, first_lanes, lift, masked_load, masked_store, offset, point_to
 from .vectors import WIDE
 
 
@@ -111,6 +111,19 @@ def store(typing, x, at, end, v):
         return context.get_dummy_value()
 
     return types.void(x, types.intp, types.intp, v), emit
+
+
+@intrinsic
+def prefetch(typing, x, at):
+    """Fetch the line of the cache that holds x[at], which may lie past the end of x."""
+
+    def emit(context, builder, sig, args):
+        line = builder.bitcast(point_to(context, builder, x, *args), ir.IntType(8).as_pointer())
+        read, near, data = INT32(0), INT32(3), INT32(1)
+        call(builder, "llvm.prefetch.p0", ir.VoidType(), [line, read, near, data])
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp), emit
 
 
 def _transposed(builder, block):

@@ -1,6 +1,6 @@
 """Explicit vectors for Numba: 16 lanes of float32 or 8 of float64, whatever the CPU.
 
-A vector is a value like a float: `+ - * /`, comparisons, `fma`, `select`, `sqrt` work on all lanes at once, and a
+A vector is a value like a float: `+ - * /`, `-v`, comparisons, `fma`, `select`, `sqrt` work on all lanes at once, and a
 plain number beside a vector means that number in every lane. The number of lanes never depends on the machine, so the
 order of additions, and with it every bit, does not either; LLVM cuts a vector into whatever registers there are.
 
@@ -82,6 +82,18 @@ _define_operator(operator.rshift, None, ir.IRBuilder.ashr, _same)
 for _symbol, _text in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
     _define_operator(_symbol, lambda builder, left, right, text=_text: builder.fcmp_ordered(text, left, right),
                      lambda builder, left, right, text=_text: builder.icmp_signed(text, left, right), _truth)
+
+
+@infer_global(operator.neg)
+class _Negative(AbstractTemplate):
+    def generic(self, args, kws):
+        if isinstance(args[0], Vector) and args[0].scalar in INTEGERS:
+            return signature(args[0], *args)
+
+
+@lower_builtin(operator.neg, Vector)
+def _negative(context, builder, sig, args):
+    return builder.fneg(args[0])  # a factor's or a term's costs nothing: there is an fma for each choice of signs
 
 
 @intrinsic
@@ -168,6 +180,18 @@ def select(typing, mask, x, y):
         return builder.select(args[0], yes, no)
 
     return vector(mask, x, y), emit
+
+
+@intrinsic
+def first_lane(typing, mask):
+    """The first lane where the mask holds; the number of lanes where it holds nowhere."""
+    kind = ir.IntType(mask.lanes)
+
+    def emit(context, builder, sig, args):
+        first = builder.cttz(builder.bitcast(args[0], kind), ir.Constant(ir.IntType(1), 0))
+        return builder.zext(first, context.get_value_type(types.intp))
+
+    return types.intp(mask), emit
 
 
 @intrinsic
