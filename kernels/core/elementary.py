@@ -65,23 +65,23 @@ def _power_of_two(k):
 
 
 @inline
-def _exp_rest(r):
-    """p with exp(r) = 1 + r + r^2 p, for |r| <= ln 2 / 2."""
+def _exp_rest(r, s):
+    """p with exp(s r) = 1 + s r + r^2 p, for |s r| <= ln 2 / 2 and a power of two s."""
     if single(r):
-        p = fma(r, 0.0013813144615996656, 0.008369418854018424)
-        p = fma(p, r, 0.041668456788447036)
-        p = fma(p, r, 0.16666514791195872)
-        p = fma(p, r, 0.4999999305069898)
+        p = fma(r, 0.0013813144615996656 * s**6, 0.008369418854018424 * s**5)
+        p = fma(p, r, 0.041668456788447036 * s**4)
+        p = fma(p, r, 0.16666514791195872 * s**3)
+        p = fma(p, r, 0.4999999305069898 * s**2)
     else:
-        p = fma(r, 2.4998995880384042e-08, 2.763168729818906e-07)
-        p = fma(p, r, 2.7557597178510918e-06)
-        p = fma(p, r, 2.4801489352444093e-05)
-        p = fma(p, r, 0.00019841269486167625)
-        p = fma(p, r, 0.0013888888946919733)
-        p = fma(p, r, 0.00833333333350766)
-        p = fma(p, r, 0.04166666666651916)
-        p = fma(p, r, 0.16666666666666385)
-        p = fma(p, r, 0.5000000000000012)
+        p = fma(r, 2.4998995880384042e-08 * s**11, 2.763168729818906e-07 * s**10)
+        p = fma(p, r, 2.7557597178510918e-06 * s**9)
+        p = fma(p, r, 2.4801489352444093e-05 * s**8)
+        p = fma(p, r, 0.00019841269486167625 * s**7)
+        p = fma(p, r, 0.0013888888946919733 * s**6)
+        p = fma(p, r, 0.00833333333350766 * s**5)
+        p = fma(p, r, 0.04166666666651916 * s**4)
+        p = fma(p, r, 0.16666666666666385 * s**3)
+        p = fma(p, r, 0.5000000000000012 * s**2)
     return p
 
 
@@ -121,7 +121,7 @@ def exp(x):
     x = _clamp(x, -104.0, 89.0) if single(x) else _clamp(x, -746.0, 710.0)
     n, k = _round(x)
     r = _reduce(x, n)
-    e = fma(fma(_exp_rest(r), r, 1.0), r, 1.0)
+    e = fma(fma(_exp_rest(r, 1), r, 1.0), r, 1.0)
     half = k >> 1  # two factors, so that a denormal result is rounded once and infinity is reached
     return e * _power_of_two(half) * _power_of_two(k - half)
 
@@ -139,8 +139,8 @@ def expm1(x):
 
 @inline
 def _scaled_exp(a):
-    """exp(a) for a <= 0 to more than its type's precision, as e + e_low, both times the power of two `one`, so that e
-    stays normal where exp(a) is denormal."""
+    """exp(a) for a <= 0 to more than its type's precision, as (head + low) scale / one, the last two powers of two, so
+    that head * scale stays normal where exp(a) is denormal."""
     if single(a):
         a = select(a < -104.0, -104.0, a)
         shift, one, mantissa = splat(a, SHIFT_32 + 191.0), splat(a, 2.0**64), 23  # the exponent's bias, 127, and 64
@@ -150,31 +150,29 @@ def _scaled_exp(a):
     shifted = fma(a, LOG2E, shift)
     r = _reduce(a, shifted - shift)
     one_r = r + 1.0
-    rest = fma(r * r, _exp_rest(r), r - (one_r - 1.0))
+    rest = fma(r * r, _exp_rest(r, 1), r - (one_r - 1.0))
     head = one_r + rest
-    low = rest - (head - one_r)
-    scale = from_bits(bits(shifted) << mantissa)
-    return head * scale, low * scale, one
+    return head, rest - (head - one_r), from_bits(bits(shifted) << mantissa), one
 
 
 @inline
 def sigmoid(x):
-    # E / (1 + E) for negative x, else 1 / (1 + E), with E = exp(-|x|)
-    e, e_low, one = _scaled_exp(copysign(x, splat(x, -1.0)))
-    s = e + one
-    s_low = e - (s - one) + e_low
+    # E / (1 + E) for negative x, else 1 / (1 + E), with E = exp(-|x|); products with `scale` are exact
+    head, low, scale, one = _scaled_exp(copysign(x, splat(x, -1.0)))
+    s = fma(head, scale, one)
+    s_low = fma(low, scale, fma(head, scale, one - s))
     q = 1.0 / s
-    left = fma(0.0 - q, s_low, fma(0.0 - q, s, 1.0))  # 1 / (s + s_low) is q (1 + left)
+    left = fma(-q, s_low, fma(-q, s, 1.0))  # 1 / (s + s_low) is q (1 + left)
     negative = x < 0.0
-    over, over_low = select(negative, e, one), select(negative, e_low, splat(x, 0.0))
+    over, over_low = select(negative, head * scale, one), select(negative, low * scale, 0.0)
     return fma(over, q, q * fma(over, left, over_low))
 
 
 @inline
 def softplus(x):
     # max(x, 0) + log(1 + E), with E = exp(-|x|)
-    e, e_low, one = _scaled_exp(copysign(x, splat(x, -1.0)))
-    e, e_low = e / one, e_low / one
+    head, low, scale, one = _scaled_exp(copysign(x, splat(x, -1.0)))
+    e, e_low = head * scale / one, low * scale / one
     # 1 + E is 1 + f + f_low or, beyond sqrt(2), twice that
     double = e > 0.41421356237309503
     less = e - 1.0
@@ -191,17 +189,18 @@ def softplus(x):
 def tanh(x):
     a = absolute(x)
     # from 1 on: 1 - 2 / (exp(2a) + 1), with an exp of 1.5 ulp: the quotient is less than a third of the result. The
-    # exponent's bias is added with the shift, so that the bits need a move only
-    b = select(a > 20.0, 40.0, a + a)  # it is 1 in either type from 20 on
+    # exponent's bias is added with the shift, so that the bits need a move only. r is half of what 2a leaves, rounded
+    # alike, so that 2a itself is not needed
+    b = select(a > 20.0, 20.0, a)  # it is 1 in either type from 20 on
     if single(x):
-        shifted = fma(b, LOG2E, splat(x, SHIFT_32 + 127.0))
+        shifted = fma(b, 2 * LOG2E, splat(x, SHIFT_32 + 127.0))
         n, scale = shifted - (SHIFT_32 + 127.0), from_bits(bits(shifted) << 23)
-        r = fma(n, -LN2_LOW_32, fma(n, -LN2_HIGH_32, b))
+        r = fma(n, -LN2_LOW_32 / 2, fma(n, -LN2_HIGH_32 / 2, b))
     else:
-        shifted = fma(b, LOG2E, splat(x, SHIFT_64 + 1023.0))
+        shifted = fma(b, 2 * LOG2E, splat(x, SHIFT_64 + 1023.0))
         n, scale = shifted - (SHIFT_64 + 1023.0), from_bits(bits(shifted) << 52)
-        r = fma(n, -LN2_LOW_64, fma(n, -LN2_HIGH_64, b))
-    e = fma(fma(_exp_rest(r), r, 1.0), r, 1.0)
+        r = fma(n, -LN2_LOW_64 / 2, fma(n, -LN2_HIGH_64 / 2, b))
+    e = fma(fma(_exp_rest(r, 2), r, 2.0), r, 1.0)
     large = 1.0 - 2.0 / fma(e, scale, 1.0)
     # below: a + a^3 p(a^2); p's last coefficients were rounded to the type first and the others fitted to them
     u = a * a
@@ -230,27 +229,33 @@ def tanh(x):
         p = fma(p, u, 0.1333333333333174)
         p = fma(p, u, -0.3333333333333333)
     small = fma(u * a, p, a)
-    return copysign(select(a < 1.0, small, large), x)
+    return copysign(select(a >= 1.0, large, small), x)
 
 
 @inline
 def _normal_tail(x):
     """Of a = |x| the normal distribution function at -a, (R + R_low) (e + e_low) s s_2 with e = exp(-a^2 / 2) / (s s_2)
-    and the powers of two s and s_2, as the tuple (a, R, R_low, e, e_low, s, s_2); a ends where all of this is 0."""
+    and the powers of two s and s_2, as the tuple (a, R, R_low, e, e_low, s, s_2); a ends where all of this is 0. s_2 is
+    a constant so small that e s is normal where the result is not."""
     a = absolute(x)
     a = select(a > 15.0, 15.0, a) if single(x) else select(a > 39.0, 39.0, a)
     # e, to more than its type's precision, with what rounding a^2 lost
     square = a * a
     h = square * -0.5
-    n, k = _round(h)
-    high, low = (LN2_HIGH_32, LN2_LOW_32) if single(x) else (LN2_HIGH_64, LN2_LOW_64)
+    if single(x):
+        high, low = LN2_HIGH_32, LN2_LOW_32
+        shift, mantissa, s_2 = splat(a, SHIFT_32 + 191.0), 23, splat(a, 2.0**-64)  # the exponent's bias, 127, and 64
+    else:
+        high, low = LN2_HIGH_64, LN2_LOW_64
+        shift, mantissa, s_2 = splat(a, SHIFT_64 + 1535.0), 52, splat(a, 2.0**-512)
+    shifted = fma(h, LOG2E, shift)
+    n, s = shifted - shift, from_bits(bits(shifted) << mantissa)
     exact = fma(n, -high, h)
-    more = fma(n, -low, fma(a, a, 0.0 - square) * -0.5)
+    more = fma(n, -low, fma(a, a, -square) * -0.5)
     r = exact + more
     one_r = r + 1.0
     rest = fma(r * r, _expm1_rest(r), fma(one_r, more - (r - exact), r - (one_r - 1.0)))
     e = one_r + rest
-    half = k >> 1
     # R = t p(q) with t = 4 / (4 + a) and q = 1 - 2 t = (a - 4) / (a + 4): a p between 0.1 and 0.5. Each coefficient was
     # rounded before the next ones were fitted; of the first, too, the rest counts
     d = a + 4.0
@@ -295,9 +300,9 @@ def _normal_tail(x):
     u_low = fma(p, q, first - u) + first_low
     ratio = t * u
     # t's own error moves a, times the slope of R, a R - 1 / sqrt(2 pi)
-    moved = fma(0.0 - t, a - (d - 4.0), fma(0.0 - t, d, 4.0)) * (d * 0.25)
-    ratio_low = fma(moved, fma(a, 0.0 - ratio, DENSITY), fma(t, u_low, fma(t, u, 0.0 - ratio)))
-    return a, ratio, ratio_low, e, rest - (e - one_r), _power_of_two(half), _power_of_two(k - half)
+    moved = fma(-t, a - (d - 4.0), fma(-t, d, 4.0)) * (d * 0.25)
+    ratio_low = fma(moved, fma(a, -ratio, DENSITY), fma(t, u_low, fma(t, u, -ratio)))
+    return a, ratio, ratio_low, e, rest - (e - one_r), s, s_2
 
 
 @inline
@@ -305,7 +310,7 @@ def gelu(x):
     # x Phi(x): for negative x it is -a Phi(-a), else x - a Phi(-a)
     a, ratio, ratio_low, e, e_low, s, s_2 = _normal_tail(x)
     m = a * ratio
-    m_low = fma(a, ratio_low, fma(a, ratio, 0.0 - m))
+    m_low = fma(a, ratio_low, fma(a, ratio, -m))
     return select(x < 0.0, -0.0, x) - fma(m, e, fma(m, e_low, m_low * e)) * s * s_2
 
 
