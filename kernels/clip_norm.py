@@ -10,18 +10,35 @@ from .core.public import public
 from .core.vectors import fma, fold_sum, lanes, splat, sqrt, widen
 
 BLOCK = 4096  # elements per task and per block of the sum: part of its definition
+TOGETHER = 4  # blocks at a time, since each addition waits four cycles for the one before: a quarter faster
 PARALLEL_FROM = 131_072  # elements, as in relu
 
 
+@inline
+def _add_squares(x, at, end, total):
+    v = widen(load(x, at, end, 0.0))
+    return fma(v, v, total)
+
+
 @shared
-def _sum_block(x, sums, block):
-    """The sum of squares over a block in float64: lane by lane, then the lanes folded by halves."""
-    start, end = block * BLOCK, min((block + 1) * BLOCK, x.size)
-    total = widen(splat(x, 0.0))
-    for at in range(start, end, lanes(x)):
-        v = widen(load(x, at, end, 0.0))
-        total = fma(v, v, total)
-    sums[block] = fold_sum(total)
+def _sum_blocks(x, sums, first):
+    """The sums of squares over up to TOGETHER blocks in float64: lane by lane, then the lanes folded by halves."""
+    start, zero = first * BLOCK, widen(splat(x, 0.0))
+    if start + TOGETHER * BLOCK <= x.size:
+        a = b = c = d = zero
+        for at in range(start, start + BLOCK, lanes(x)):
+            a = _add_squares(x, at, at + lanes(x), a)
+            b = _add_squares(x, at + BLOCK, at + BLOCK + lanes(x), b)
+            c = _add_squares(x, at + 2 * BLOCK, at + 2 * BLOCK + lanes(x), c)
+            d = _add_squares(x, at + 3 * BLOCK, at + 3 * BLOCK + lanes(x), d)
+        sums[first], sums[first + 1] = fold_sum(a), fold_sum(b)
+        sums[first + 2], sums[first + 3] = fold_sum(c), fold_sum(d)
+    else:
+        for block in range(first, min(first + TOGETHER, sums.size)):
+            total, end = zero, min((block + 1) * BLOCK, x.size)
+            for at in range(block * BLOCK, end, lanes(x)):
+                total = _add_squares(x, at, end, total)
+            sums[block] = fold_sum(total)
 
 
 @inline
@@ -32,8 +49,8 @@ def _root(x):
 @loops(writes=("sums",))
 def _norm(x, sums):
     """The root of the blocks' sums added from first to last."""
-    for block in prange(sums.size):
-        _sum_block(x, sums, block)
+    for group in prange((sums.size + TOGETHER - 1) // TOGETHER):
+        _sum_blocks(x, sums, group * TOGETHER)
     for block in range(1, sums.size):
         sums[0] += sums[block]
     _root(sums)
