@@ -57,6 +57,16 @@ def test_the_first_nan_of_a_row_of_any_width(columns):
     assert categorical_accuracy.forward(y, np.arange(2 * columns) // 2) == 2 * columns
 
 
+@pytest.mark.parametrize("columns", (10, 17, 64, 70, 200))
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+def test_rows_of_minus_infinity(columns, dtype):
+    """Where a row ends, vectors are filled with the same number."""
+    y = np.full((columns + 1, columns), -np.inf, dtype)
+    y[np.arange(columns), np.arange(columns)] = np.finfo(dtype).min
+    labels = np.append(np.arange(columns), 0)
+    assert categorical_accuracy.forward(y, labels) == columns + 1
+
+
 def test_the_twin_counts_the_first_largest():
     rng = np.random.default_rng(0)
     y, targets = (rng.integers(0, 4, (100, 6)).astype(np.float32) for _ in range(2))
