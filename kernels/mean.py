@@ -5,9 +5,10 @@ from numba import prange
 
 from .core import check
 from .core.compile import loops, pick, shared
-from .core.memory import load, scratch, store, transpose
+from .core.memory import load, prefetch, scratch, store, transpose
+from .core.narrow import W32
 from .core.public import public
-from .core.vectors import lanes
+from .core.vectors import lanes, splat
 
 BLOCK = 64  # elements that are added sequentially: part of the definition; each lane adds another block
 PARALLEL_FROM = 131_072  # elements; bench/thresholds.py at 2 threads
@@ -18,12 +19,14 @@ def _sum_blocks(x, sums, first, last):
     """The sums of blocks `first` to `last`, as many as there are lanes: one a lane, if all are whole."""
     w = lanes(x)
     if last - first == w and last * BLOCK <= x.size:
-        columns = scratch(x, BLOCK)
+        columns, total = scratch(x, W32), splat(x, -0.0)
         for j in range(0, BLOCK, w):
-            transpose(x, first * BLOCK + j, BLOCK, w, w, columns, j * w, w)
-        total = load(columns, 0, w, 0.0)
-        for at in range(w, BLOCK * w, w):
-            total = total + load(columns, at, at + w, 0.0)
+            transpose(x, first * BLOCK + j, BLOCK, w, w, columns, 0, w)
+            if w == W32:  # in float64 it would take a third longer where x is in a cache
+                for block in range(last, last + w):
+                    prefetch(x, block * BLOCK + j)
+            for at in range(0, w * w, w):
+                total = total + load(columns, at, at + w, 0.0)
         store(sums, first, last, total)
     else:
         for block in range(first, last):
