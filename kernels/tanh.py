@@ -9,7 +9,7 @@ from .core.memory import load, load_wide, store
 from .core.public import public
 from .core.vectors import WIDE, lanes
 
-PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 65_536, 131_072  # elements; bench/thresholds.py at 2 threads
+PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 131_072  # elements; bench/thresholds.py at 2 threads
 
 
 @inline
