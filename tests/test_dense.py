@@ -119,10 +119,10 @@ def test_torch_agrees(torch, activation):
         np.testing.assert_allclose(found, leaf.grad.numpy(), rtol=0, atol=1e-13)
 
 
-# rows and neurons: a single row, low tiles, columns in lanes, panels in place, copied panels, copied blocks of x
-WAYS = ((1, 300), (5, 40), (40, 3), (20, 45), (100, 170), (300, 70))
+# rows and neurons: a single row, low tiles, rows in lanes, panels in place, copied panels, copied blocks of w
+WAYS = ((1, 300), (5, 40), (40, 3), (14, 45), (100, 170), (300, 70), (20, 450))
 LAYOUTS = (np.ascontiguousarray, np.asfortranarray)
-DEPTHS = (3, matmul.DEPTH - 1, matmul.DEPTH, matmul.DEPTH + 1, 2 * matmul.DEPTH)
+DEPTHS = (3, *(matmul.PANEL_DEPTH + near for near in (-1, 0, 1)), 2 * matmul.PANEL_DEPTH + 1)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

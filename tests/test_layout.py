@@ -210,7 +210,6 @@ def test_the_books_attributes_are_looked_up_in_one_file():
 
 LONG = {  # files of code of more than 320 lines, and why they are one
     "kernels/core/elementary.py": "functions that share their reductions and polynomials",
-    "kernels/matmul.py": "one operation: five loops and the tiles at their ends",
     "nn/nnfs.py": "all names of the book, which its readers import with *",
 }
 

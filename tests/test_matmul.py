@@ -51,10 +51,10 @@ def as_layout(x, transposed):
     return np.asfortranarray(x) if transposed else x
 
 
-# each height of tile, each edge of vectors; columns one to three vectors wide
+# each height of tile, each edge of vectors; columns up to two panels and a part
 @pytest.mark.parametrize("dtype", DTYPES)
 @settings(deadline=None, max_examples=60)
-@given(m=st.integers(0, 40), k=st.integers(0, 20), n=st.integers(0, 50), a_t=st.booleans(), b_t=st.booleans(),
+@given(m=st.integers(0, 40), k=st.integers(0, 20), n=st.integers(0, 140), a_t=st.booleans(), b_t=st.booleans(),
        parallel=st.booleans())
 def test_each_number_is_one_chain(dtype, m, k, n, a_t, b_t, parallel):
     a, b, _ = operands((m, k, n), dtype)
@@ -62,11 +62,15 @@ def test_each_number_is_one_chain(dtype, m, k, n, a_t, b_t, parallel):
     assert_same_bits(c, product(a, b), f"{(m, k, n)}")
 
 
-# rows and k over the blocks, sizes over the switch to copied panels, tasks over the edges
-@pytest.mark.parametrize("shape", (
-    (matmul.ROWS + 5, 7, 3), (3, 2 * matmul.DEPTH + 3, 5), (100, matmul.DEPTH + 1, 260), (1, 500, 401), (401, 500, 1),
-    (matmul.ROWS + 100, 2 * matmul.DEPTH, 133), (130, 60, 130), (500, matmul.DEPTH + 70, 4), (500, 300, 10),
-    (matmul.ROWS + 9, matmul.DEPTH + 3, matmul.PANELS * matmul.VECTORS * 16 + 37), (35, matmul.SHALLOW, 150)), ids=str)
+# columns, k and rows over the blocks and the switches between the ways, tasks over the edges
+COLUMNS = matmul.COLUMNS * 16
+SHAPES = ((matmul.COPIED_ROWS + 5, 7, 3), (3, 2 * matmul.DEPTH + 3, 5), (100, matmul.DEPTH + 1, 260), (1, 500, 401),
+          (401, 500, 1), (matmul.COPIED_ROWS + 100, 2 * matmul.PANEL_DEPTH, 133), (130, 60, 130),
+          (500, matmul.PANEL_DEPTH + 70, 4), (500, 300, 10), (35, 700, COLUMNS + 37), (17, 2 * matmul.DEPTH + 1, 450),
+          (64, matmul.FEW_K, 2000), (60, 1, 2100), (14, matmul.PANEL_DEPTH + 3, 300), (7, 600, 70))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_chains_over_all_thresholds(dtype, shape):
     a, b, _ = operands(shape, dtype)
@@ -77,8 +81,8 @@ def test_chains_over_all_thresholds(dtype, shape):
 
 
 @pytest.mark.parametrize("shape", (
-    (matmul.ROWS + 3, 20, 10), (matmul.DEPTH + 3, 33, 11), (2 * matmul.DEPTH + 2, 100, 3), (matmul.DEPTH + 2, 96, 200),
-    (40, 30, 20), (500, 133, 4), (500, 270, 133)), ids=str)
+    (matmul.COPIED_ROWS + 3, 20, 10), (matmul.PANEL_DEPTH + 3, 33, 11), (2 * matmul.PANEL_DEPTH + 2, 100, 3),
+    (matmul.PANEL_DEPTH + 2, 96, 200), (40, 30, 20), (500, 133, 4), (500, 270, 133)), ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_backward_is_two_products(dtype, shape):
     a, b, dc = operands(shape, dtype)
@@ -152,12 +156,42 @@ def test_torch_agrees(torch):
         np.testing.assert_allclose(found, wish.numpy(), rtol=0, atol=1e-13)
 
 
-# two tasks, of which the second has a single row: it must step through a^T by its rows
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_task_of_a_single_row(dtype):
-    a, b, _ = operands((matmul.H1 + 1, 5, matmul.VECTORS * LANES[np.dtype(dtype)]), dtype)
+def test_tiles_of_each_height_and_width(dtype):
+    """In two blocks of k, so that c is read back. Rows that are left over from high tiles go to lower ones."""
+    w = LANES[np.dtype(dtype)]
+    for columns in (1, w, w + 1, 2 * w, 2 * w + 1, 3 * w, 3 * w + 1, 4 * w, 5 * w):
+        a, b, _ = operands((25, matmul.PANEL_DEPTH + 5, columns), dtype)
+        expected = product(a, b)
+        for rows in range(1, 26):
+            c = matmul.forward(a[:rows], as_layout(b, True), parallel=False)
+            assert_same_bits(c, expected[:rows], f"{rows} rows, {columns} columns")
+
+
+@pytest.mark.parametrize("shape", ((3, 5, 64), (47, 30, 200), (70, 40, 11), (9, 300, 1000), (200, 513, 450)), ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_any_number_of_tasks(dtype, shape):
+    """Of some a task has a single row; then it must step through a^T by its rows."""
+    a, b, _ = operands(shape, dtype)
+    expected = product(a, b)
+    for tasks, a_t, b_t in itertools.product((1, 2, 3, 8, 16), (False, True), (False, True)):
+        c = np.full((shape[0], shape[2]), np.nan, dtype)
+        flags = matmul.A_TRANSPOSED * a_t + matmul.B_TRANSPOSED * b_t
+        left, right = (np.ascontiguousarray(x.T if t else x) for x, t in ((a, a_t), (b, b_t)))
+        matmul._product.serial(left, right, c, left, flags, tasks)
+        assert_same_bits(c, expected, f"{tasks} tasks, transposed {a_t} {b_t}")
+
+
+@pytest.mark.parametrize("shape", ((20, 40, 13), (14, 70, 33), (300, 9, 3), (40, 513, 450)), ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_not_finite_spoils_its_own_sums_only(dtype, shape):
+    """What fills up the copies must not meet an infinity of the next row or column."""
+    a, b, _ = operands(shape, dtype)
+    a[3, 2], a[5, 0], b[1, -1], b[4, 0] = np.inf, np.nan, -np.inf, np.nan
+    expected = np.isfinite(a).all(axis=1)[:, None] & np.isfinite(b).all(axis=0)
     for a_t, b_t in itertools.product((False, True), (False, True)):
-        assert_same_bits(matmul.forward(as_layout(a, a_t), as_layout(b, b_t), parallel=True), product(a, b))
+        c = matmul.forward(as_layout(a, a_t), as_layout(b, b_t), parallel=False)
+        assert np.array_equal(np.isfinite(c), expected), f"transposed {a_t} {b_t}"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -172,9 +206,9 @@ def test_empty_sums_are_zero_on_every_way(dtype):
 
 @pytest.mark.parametrize("a_t", (False, True))
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_packed_block_has_all_its_rows(dtype, a_t):
-    """Rows at multiples of 2 KB and a transposed a are packed by tiles; of the last one a single row is left."""
-    a, b, _ = operands((169, 512, 70), dtype)  # 12 x 14 + 1, 28 x 6 + 1
+def test_a_copied_block_has_all_its_rows(dtype, a_t):
+    """A transposed a is copied a few rows at a time if b is large; of the last ones a single row is left."""
+    a, b, _ = operands((169, 512, 450), dtype)
     c = matmul.forward(as_layout(a, a_t), b, parallel=False)
-    few = [matmul.forward(a[row:row + 7].copy(), b, parallel=False) for row in range(0, 169, 7)]  # not packed
+    few = [matmul.forward(a[row:row + 7].copy(), b, parallel=False) for row in range(0, 169, 7)]  # not copied
     assert_same_bits(c, np.concatenate(few))

@@ -688,31 +688,41 @@ ROWS, VECTORS = 3, 2
 
 @kernel
 def _tile_zero(c, at, step, columns):
-    tiles.tile_store(tiles.tile(c, 3, 2), c, at, step, columns)
+    tiles.tile_store(tiles.tile(c, 3, 2), memory.shift(memory.pointer(c), at), step, columns)
 
 
 @kernel
 def _tile_copy(x, at, step, columns, c, c_at, c_step, c_columns):
-    tiles.tile_store(tiles.tile_load(tiles.tile(c, 3, 2), x, at, step, columns), c, c_at, c_step, c_columns)
+    t = tiles.tile_load(tiles.tile(c, 3, 2), memory.shift(memory.pointer(x), at), step, columns)
+    tiles.tile_store(t, memory.shift(memory.pointer(c), c_at), c_step, c_columns)
 
 
 @kernel
 def _tile_finish(x, step, columns, row, row_at, row_columns, relu, c):
-    width = 2 * vectors.lanes(x)
-    t = tiles.tile_load(tiles.tile(c, 3, 2), x, 0, step, columns)
-    t = tiles.tile_add(t, row, row_at, row_columns)
+    width = tiles.tile_width(tiles.tile(c, 3, 2))
+    t = tiles.tile_load(tiles.tile(c, 3, 2), memory.pointer(x), step, columns)
+    t = tiles.tile_add(t, memory.shift(memory.pointer(row), row_at), row_columns)
     if relu:
         t = tiles.tile_relu(t)
-    tiles.tile_store(t, c, 0, width, width)
+    tiles.tile_store(t, memory.pointer(c), width, width)
 
 
 @kernel
 def _tile_product(a, a_at, a_step, a_next, b, b_at, b_next, depth, columns, c):
-    width = 2 * vectors.lanes(c)
+    left, right = memory.shift(memory.pointer(a), a_at), memory.shift(memory.pointer(b), b_at)
     t = tiles.tile(c, 3, 2)
-    for k in range(depth):
-        t = tiles.outer_fma(t, a, a_at + k * a_next, a_step, b, b_at + k * b_next, columns)
-    tiles.tile_store(t, c, 0, width, width)
+    width = tiles.tile_width(t)
+    t = tiles.outer_fma(t, left, a_step, a_next, right, b_next, columns, depth, right, b_next)
+    tiles.tile_store(t, memory.pointer(c), width, width)
+
+
+@kernel
+def _high_tile_product(a, a_step, a_next, b, b_next, depth, c):
+    t = tiles.tile(c, 12, 1)
+    width = tiles.tile_width(t)
+    t = tiles.outer_fma(t, memory.pointer(a), a_step, a_next, memory.pointer(b), b_next, None, depth,
+                        memory.pointer(c), width)
+    tiles.tile_store(t, memory.pointer(c), width, width)
 
 
 @each_dtype
@@ -786,6 +796,20 @@ def test_a_tile_of_products_is_one_chain_of_fma_each(dtype):
             assert_same_bits(c[MARGIN:-MARGIN].reshape(ROWS, w)[:, :columns], expected[:, :columns], f"{columns}")
             assert (c[MARGIN:-MARGIN].reshape(ROWS, w)[:, columns:] == 0).all(), f"{columns}"
             assert (c[:MARGIN] == SENTINEL).all() and (c[-MARGIN:] == SENTINEL).all()
+
+
+@each_dtype
+def test_a_high_tile_of_products_takes_every_row_and_k(dtype):
+    w, rows = width(dtype), 12
+    for depth in range(10):  # several numbers k a turn
+        for a_step, a_next in ((1, rows), (depth + 1, 1), (rows * depth + 3, 2)):
+            a, b = numbers(rows * a_step + depth * a_next, dtype, 1), numbers((depth + 1) * (w + 2), dtype, 2)
+            c, expected = np.full((rows, w), np.nan, dtype), np.zeros((rows, w), dtype)
+            _high_tile_product(a, a_step, a_next, b, w + 2, depth, c)
+            for k in range(depth):
+                for r in range(rows):
+                    _fma(np.full(w, a[k * a_next + r * a_step]), b[k * (w + 2):][:w], expected[r].copy(), expected[r])
+            assert_same_bits(c, expected, f"depth {depth}, steps {a_step} {a_next}")
 
 
 # ---- the end of memory

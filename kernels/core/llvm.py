@@ -1,5 +1,7 @@
 """The types of vectors and tiles in Numba and LLVM, and what their functions emit."""
 
+import platform
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -7,6 +9,7 @@ from numba.extending import models, register_model
 
 BYTES = 64  # a vector's size: AVX-512's register, two of AVX2's, four of NEON's
 INT32 = ir.IntType(32)
+VECTOR_REGISTER = "w" if platform.machine() in ("aarch64", "arm64") else "v"  # a constraint of assembly
 LLVM_SCALARS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.int32: ir.IntType(32),
                 types.int64: ir.IntType(64)}
 INTEGERS = {types.float32: types.int32, types.float64: types.int64}
@@ -98,6 +101,13 @@ def masked_store(builder, vector, pointer, mask, value):
     pointer = builder.bitcast(pointer, vector.llvm.as_pointer())
     align = INT32(vector.scalar.bitwidth // 8)
     call(builder, f"llvm.masked.store.{suffix(vector)}.p0", ir.VoidType(), [value, pointer, align, mask])
+
+
+def prefetch_line(builder, pointer):
+    """Have a line brought to the first-level cache. Nothing is read, so it may lie outside of any array."""
+    read, first_level, data = INT32(0), INT32(3), INT32(1)
+    pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), [pointer, read, first_level, data])
 
 
 def is_number(kind):

@@ -4,7 +4,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .llvm import INT32, LLVM_SCALARS, Vector, call, first_lanes, lift, masked_load, masked_store, offset, point_to
+from .llvm import (INT32, LLVM_SCALARS, Vector, first_lanes, lift, masked_load, masked_store, offset, point_to,
+                   prefetch_line)
 from .vectors import WIDE
 
 
@@ -39,6 +40,17 @@ def shift(typing, x, count):
         return builder.gep(args[0], [args[1]])
 
     return x(x, types.intp), emit
+
+
+@intrinsic
+def prefetch(typing, x, at):
+    """Have x[at] brought to the first-level cache. Nothing is read, so it may lie outside of any array."""
+
+    def emit(context, builder, sig, args):
+        prefetch_line(builder, point_to(context, builder, x, *args))
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp), emit
 
 
 @intrinsic(prefer_literal=True)
@@ -111,19 +123,6 @@ def store(typing, x, at, end, v):
         return context.get_dummy_value()
 
     return types.void(x, types.intp, types.intp, v), emit
-
-
-@intrinsic
-def prefetch(typing, x, at):
-    """Fetch the line of the cache that holds x[at], which may lie past the end of x."""
-
-    def emit(context, builder, sig, args):
-        line = builder.bitcast(point_to(context, builder, x, *args), ir.IntType(8).as_pointer())
-        read, near, data = INT32(0), INT32(3), INT32(1)
-        call(builder, "llvm.prefetch.p0", ir.VoidType(), [line, read, near, data])
-        return context.get_dummy_value()
-
-    return types.void(x, types.intp), emit
 
 
 def _transposed(builder, block):
