@@ -19,8 +19,8 @@ from numba import prange
 from .core import check, elementary
 from .core.compile import inline, loops, pick, shared
 from .core.memory import aligned, load, load_wide, pointer, scratch, shift, store, transpose
-from .core.panels import (ADD, ADD_RELU, HEIGHT, NOTHING, VECTORS, block, copy_columns, copy_rows, copy_transposed,
-                          single_row)
+from .core.panels import (ADD, ADD_RELU, HEIGHT, NARROW, NOTHING, VECTORS, block, copy_columns, copy_rows,
+                          copy_transposed, single_row)
 from .core.public import public
 from .core.threads import team
 from .core.vectors import WIDE, lanes, select
@@ -46,7 +46,7 @@ def _along(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, columns, 
     """c = a b (+ bias, relu), by copies of blocks of b in `room` if it is large."""
     width = VECTORS * lanes(c)
     rest = columns % width  # the last panel, a block of its own if it is narrow
-    whole = columns if rest > (VECTORS - 1) * lanes(c) else columns - rest
+    whole = columns if rest > NARROW * lanes(c) else columns - rest
     across, deep, copies, a_copy = width, PANEL_DEPTH, scratch(c, PANEL_ROOM), shift(room, BLOCK * lanes(c))
     if large:
         copies = room
@@ -61,7 +61,7 @@ def _along(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, columns, 
             size = min(size, depth - k)
             right, row = shift(b, j * b_row + k if b_transposed else k * b_row + j), b_row
             if copied:
-                row = (min(wide, width) + lanes(c) - 1) // lanes(c) * lanes(c)
+                row = width if wide > NARROW * lanes(c) else (wide + lanes(c) - 1) // lanes(c) * lanes(c)
                 if b_transposed:
                     copy_transposed(right, b_row, copies, row, size * row, size, wide)
                 else:

@@ -19,6 +19,7 @@ from .vectors import REGISTER_BYTES, lanes, splat
 # core's other half, 14 x 2 takes 5 % longer. A single vector needs 12 rows for as many chains as hide an fma's latency.
 VECTORS = 4 if REGISTER_BYTES == 64 else 1
 HEIGHT, NARROW_HEIGHT = 6, 12 if REGISTER_BYTES == 64 else 6
+NARROW = VECTORS // 2  # vectors up to which a panel has tiles as narrow as itself
 ROW_VECTORS = 8  # of the tile for a single row
 
 NOTHING, ADD, ADD_RELU = np.intp(0), np.intp(1), np.intp(2)  # what a tile does with its bias at the end
@@ -56,14 +57,10 @@ def block(a, a_row, a_column, b, b_row, b_panel, c, c_row, rows, columns, depth,
         i = _tiles(tile(c, HEIGHT, 1), i, *ends)
         i = _tiles(tile(c, 3, 1), i, *ends) if (rows - i) % 2 else i
         _tiles(tile(c, 1, 1), _tiles(tile(c, 2, 1), i, *ends), *ends)
-    elif columns <= 2 * lanes(c):
+    elif columns <= NARROW * lanes(c):
         i = _tiles(tile(c, HEIGHT, 2), 0, *ends)
         i = _tiles(tile(c, 3, 2), i, *ends) if (rows - i) % 2 else i
         _tiles(tile(c, 1, 2), _tiles(tile(c, 2, 2), i, *ends), *ends)
-    elif columns <= 3 * lanes(c):
-        i = _tiles(tile(c, HEIGHT, 3), 0, *ends)
-        i = _tiles(tile(c, 3, 3), i, *ends) if (rows - i) % 2 else i
-        _tiles(tile(c, 1, 3), _tiles(tile(c, 2, 3), i, *ends), *ends)
     else:
         i = _tiles(tile(c, HEIGHT, 4), 0, *ends)
         i = _tiles(tile(c, 3, 4), i, *ends) if (rows - i) % 2 else i
@@ -90,8 +87,8 @@ def single_row(a, a_column, b, b_row, c, columns, depth, bias, end):
 
 @shared
 def copy_rows(x, x_row, y, y_row, y_panel, rows, columns):
-    """Rows of x cut into panels y_row wide, which stand y_panel numbers apart in y, filled up with zeros to whole
-    vectors. The hardware fetches what follows in a row ahead, but not the next row: 1024^3 takes 10 % longer panel by
+    """Rows of x cut into panels y_row wide, which stand y_panel numbers apart in y, the last filled up with zeros.
+    The hardware fetches what follows in a row ahead, but not the next row: 1024^3 takes 10 % longer panel by
     panel, and 1 % without the prefetch."""
     row = tile(y, 1, VECTORS)
     for r in range(rows):
@@ -109,12 +106,12 @@ def copy_transposed(x, x_row, y, y_row, y_panel, rows, columns):
     """The same of the transpose of x: `rows` and `columns` are its."""
     w = lanes(y)
     for first in range(0, columns, y_row):
-        for q in range(first, min(first + y_row, columns), w):
+        for q in range(first, first + y_row, w):
             at = first // y_row * y_panel + q - first
             if columns - q < w:
                 for r in range(rows):
                     store(y, at + r * y_row, at + r * y_row + w, splat(y, 0.0))
-            for r in range(0, rows, w):
+            for r in range(0, rows if q < columns else 0, w):
                 transpose(x, q * x_row + r, x_row, min(w, columns - q), min(w, rows - r), y, at + r * y_row, y_row)
 
 
