@@ -246,10 +246,10 @@ def warm(progress=True):
         raise OSError(f"nothing can be saved in the cache folder, {folder}")
     # products first: they take longest, and the last task should be a short one
     names = sorted(operations(), key=lambda name: (-dimensions(name), name))
-    tasks = [(name, dtype) for name in names for dtype in DTYPES]
-    running = bar(len(tasks) + 1, None if progress else False)
+    tasks = [(compiled, name, dtype) for name in names for dtype in DTYPES] + [(compiled_gate,)] * bool(names)
+    running = bar(len(tasks), None if progress else False)
     with processes() as pool:
-        for done in as_completed([*(pool.submit(compiled, *task) for task in tasks), pool.submit(compiled_gate)]):
+        for done in as_completed([pool.submit(*task) for task in tasks]):
             done.result()
             if running is not None:
                 running.update()

@@ -82,10 +82,10 @@ def test_a_folder_for_each_version_of_what_compiles(monkeypatch, owner, name, va
 
 
 def test_two_versions_share_a_cache(copied, full, tmp_path):
-    """One adds where the other subtracts, in a file that every kernel uses."""
+    """One adds where the other multiplies, in a file that every kernel uses."""
     package = shutil.copytree(copied, tmp_path / "package")
     vectors = package / "nnjit" / "kernels" / "core" / "vectors.py"
-    edited = vectors.read_text().replace("(operator.add, ir.IRBuilder.fadd", "(operator.add, ir.IRBuilder.fsub")
+    edited = vectors.read_text().replace("(operator.mul, ir.IRBuilder.fmul", "(operator.mul, ir.IRBuilder.fadd")
     assert edited != vectors.read_text()
     vectors.write_text(edited)
     code = "report(bits=bits(False), hits=sum(tanh._forward_blocks.serial._cache_hits.values()))"

@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from nnjit.kernels import adam, dense, matmul, relu, softmax_cross_entropy
 from nnjit.kernels.core import check
+from nnjit.kernels.core.labels import check_labels
 
 DTYPES = (np.float32, np.float64)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=("float32", "float64"))
@@ -623,20 +624,20 @@ ONE_HOT = [[0, 0, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]
 @pytest.mark.parametrize("kind", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">i2", ">i4", ">i8", ">u8"])
 def test_labels_of_any_integers_become_int64(kind):
     y = np.array(LABELS, kind)
-    found = check.labels(y, "p", LIKE)
+    found = check_labels(y, "p", LIKE)
     assert found.dtype == np.int64 and found.dtype.isnative and found.flags.carray and found.tolist() == LABELS
     assert (found is y) is (y.dtype == np.int64) and y.tolist() == LABELS
 
 
 def test_labels_of_any_layout():
     y = np.array(LABELS)
-    assert check.labels(unpickled(y), "p", LIKE).tolist() == LABELS
+    assert check_labels(unpickled(y), "p", LIKE).tolist() == LABELS
     for view in (y[::-1][::-1], np.repeat(y, 3)[::3], np.ascontiguousarray(y[::-1])[::-1], unaligned(y), readonly(y),
                  y.view(Sub), np.stack([y, y], axis=1)[:, 1]):
-        found = check.labels(view, "p", LIKE)
+        found = check_labels(view, "p", LIKE)
         assert type(found) is np.ndarray and found.flags.carray and found.tolist() == LABELS
-    assert check.labels(np.broadcast_to(2, 5), "p", LIKE).tolist() == [2] * 5
-    assert check.labels(np.zeros(0, int), "p", LIKE[:0]).shape == (0,)
+    assert check_labels(np.broadcast_to(2, 5), "p", LIKE).tolist() == [2] * 5
+    assert check_labels(np.zeros(0, int), "p", LIKE[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize("kind", ["?", "i1", "u1", "i8", "f2", "f4", "f8", "g", ">i4", ">f4", ">f8"])
@@ -644,7 +645,7 @@ def test_labels_of_any_layout():
 def test_one_hot_rows_take_the_dtype_of_the_scores(kind, dtype):
     for make in (np.copy, np.asfortranarray, reversed_, unaligned, readonly, unpickled, lambda x: x.view(Sub)):
         y = make(np.array(ONE_HOT, kind))
-        found = check.labels(y, "p", LIKE.astype(dtype))
+        found = check_labels(y, "p", LIKE.astype(dtype))
         assert type(found) is np.ndarray and found.dtype == dtype and found.dtype.isnative and found.flags.carray
         assert found.tolist() == ONE_HOT and y.tolist() == ONE_HOT
 
@@ -652,12 +653,12 @@ def test_one_hot_rows_take_the_dtype_of_the_scores(kind, dtype):
 def test_a_target_beyond_float32_is_infinite():
     y = np.array(ONE_HOT, np.float64)
     y[1, 1] = -1e300
-    assert check.labels(y, "p", LIKE)[1, 1] == -np.inf
+    assert check_labels(y, "p", LIKE)[1, 1] == -np.inf
 
 
 def test_a_one_hot_copy_is_not_the_callers():
     for y in (np.array(ONE_HOT), np.array(ONE_HOT, np.float64), readonly(np.array(ONE_HOT, np.float32))):
-        assert not np.shares_memory(check.labels(y, "p", LIKE), y)
+        assert not np.shares_memory(check_labels(y, "p", LIKE), y)
 
 
 @pytest.mark.parametrize("label, text", [
@@ -670,7 +671,7 @@ def test_a_label_out_of_range_is_named_with_its_place(label, text, at):
     y[at] = label
     for view in (y, readonly(y), np.repeat(y, 2)[::2], y.astype(">i8")):
         with exactly(ValueError, f"labels must lie in 0..2, got {text} at index {at}"):
-            check.labels(view, "p", LIKE)
+            check_labels(view, "p", LIKE)
     with exactly(ValueError, f"labels must lie in 0..2, got {text} at index {at}"):
         softmax_cross_entropy.forward(LIKE, y)
 
@@ -682,12 +683,12 @@ def test_a_label_out_of_range_is_named_as_given(kind, label, text):
     y = np.array(LABELS, kind)
     y[3] = label
     with exactly(ValueError, f"labels must lie in 0..2, got {text} at index 3"):
-        check.labels(y, "p", LIKE)
+        check_labels(y, "p", LIKE)
 
 
 def test_the_first_of_many_wrong_labels_is_named():
     with exactly(ValueError, "labels must lie in 0..2, got -1 at index 1"):
-        check.labels(np.array([0, -1, 7, -1, 3]), "p", LIKE)
+        check_labels(np.array([0, -1, 7, -1, 3]), "p", LIKE)
 
 
 NO_LABELS = {
@@ -726,5 +727,5 @@ def test_wrong_labels(what):
     y, error, text = NO_LABELS[what]
     before = pickle.dumps(y)
     with exactly(error, text):
-        check.labels(y, "p", LIKE)
+        check_labels(y, "p", LIKE)
     assert pickle.dumps(y) == before

@@ -17,7 +17,7 @@ from . import capture, gate, objects, record, threads
 from .compile import c_address
 from .plans import MOST_ALIKE, MOST_PLANS, Plan, learn
 
-INSTALL_AT = 32
+INSTALL_AT = 256  # the gate takes 2 to 3 s to compile, where the cache lacks it
 KINDS = (numba_types.int64,) * 4
 FASTCALL_WITH_KEYWORDS = 0x80 | 0x02
 
@@ -46,6 +46,7 @@ class Entry(types.ModuleType):
         self.function = function
         self.calls = 0
         self.plans: list[Plan] = []
+        self.buckets: list[Any] = []
         self.replaced: list[Plan] = []  # the gate may still run them in other threads
         text = f"{function.__name__}{inspect.signature(function)}\n--\n\n{inspect.getdoc(function)}"
         self.definition = _Definition(function.__name__.encode(), VECTORCALL, FASTCALL_WITH_KEYWORDS,
@@ -54,17 +55,18 @@ class Entry(types.ModuleType):
 
     def __call__(entry, /, *args, **options):  # until the gate is there; named otherwise, since captures look for self
         entry.calls += 1
-        if entry.calls == INSTALL_AT:
+        if entry.calls % INSTALL_AT == 0:
             install()
         return entry.function(*args, **options)
 
     def connect(self, common):
         """Make the table for the gate, if there is none."""
         if not hasattr(self, "table"):
-            self.table = np.array([0, id(self.function), id(self.learner), common.ctypes.data], np.int64)
-            self.list_plans()
+            table = np.array([0, id(self.function), id(self.learner), common.ctypes.data], np.int64)
+            self.list_plans(table)
+            self.table = table
 
-    def list_plans(self):
+    def list_plans(self, table=None):
         """Tell the gate where the plans are."""
         size = 8
         while size < 2 * len(self.plans):
@@ -76,12 +78,14 @@ class Entry(types.ModuleType):
             while buckets[1 + at]:
                 at = at + 1 & size - 1
             buckets[1 + at] = plan.content.ctypes.data
-        self.table[gate.BUCKETS // 8] = buckets.ctypes.data
-        self.buckets = buckets  # the former may go: the gate has looked up a plan before another thread can run
+        # the gate has looked up a plan before another thread can run, so the former may go; Ctrl-C may come in between
+        self.buckets.append(buckets)
+        (self.table if table is None else table)[gate.BUCKETS // 8] = buckets.ctypes.data
+        del self.buckets[:-1]
 
 
 _entries: list[Entry] = []
-_learning = threading.RLock()
+_learning = threading.Lock()  # who finds it taken, as the handler of a signal may, leaves the matter to Python
 _state: dict[str, Any] = {"reason": "not needed yet"}
 
 
@@ -109,8 +113,8 @@ def _add(entry, call, plan, notes, args, options):
     if plan is not None:
         for other in alike:
             if plan.generalise(other, notes):
-                entry.plans[entry.plans.index(other)] = plan
                 entry.replaced.append(other)
+                entry.plans[entry.plans.index(other)] = plan
                 break
         else:
             entry.plans.append(plan if len(alike) < MOST_ALIKE else Plan(call, args, options))
@@ -138,20 +142,23 @@ def _common():
 
 def install():
     """Put the compiled gate before all public functions, if it can read this Python's objects."""
-    with _learning:
-        try:
-            if "describe" not in _state:
-                _state["reason"] = objects.why_not()
-                if _state["reason"] is not None:
-                    return
-                _prepare()
-            _state["reason"] = None
-            for entry in _entries:
-                entry.connect(_state["common"])
-                entry.definition.function = _state["gate"]
-        except RuntimeError:  # called by what interrupts a compilation: later
-            for entry in _entries:
-                entry.calls = 0
+    if not _learning.acquire(blocking=False):
+        return
+    try:
+        if "describe" not in _state:
+            _state["reason"] = objects.why_not()
+            if _state["reason"] is not None:
+                return
+            _prepare()
+        _state["reason"] = None
+        for entry in _entries:
+            entry.connect(_state["common"])
+            entry.definition.function = _state["gate"]
+    except RuntimeError:  # called by what interrupts a compilation: later
+        for entry in _entries:
+            entry.calls = 0
+    finally:
+        _learning.release()
 
 
 def _prepare():

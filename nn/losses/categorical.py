@@ -80,7 +80,7 @@ class _Categorical(_Weighted):
 
     def _labels(self, y: ArrayLike, values: Array) -> Array:
         plain = not self.label_smoothing and self.class_weights is None
-        if plain and values.ndim == 2 and y.__class__ is np.ndarray and y.ndim == 1 and y.dtype.kind in "iu":
+        if plain and values.ndim == 2 and y.__class__ is np.ndarray and y.ndim == 1 and y.dtype.char in "bBhHiIlq":
             return y  # the kernel checks them, and converts them
         labels = as_labels(y, values.dtype, values.shape[1:])
         if plain and not _are_rows(labels):
