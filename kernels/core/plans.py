@@ -2,9 +2,9 @@
 
 A plan is made only if everything that the nests read is an argument or was written by a nest before, and if the result
 consists of arguments, of arrays that nests wrote and of what nests returned. So nothing is left out that the function
-does in Python, but for checks; and what these depend on is in the key (see gate.py). Numbers are fixed at first. Where
-one has changed, and nothing else than words equal to it, it is passed on from then on, if it lies in the range that
-`check` noted.
+does in Python, but for checks, and what these depend on is in the key (see record.py). Numbers are fixed at first. A
+number that has changed, while nothing else did than words equal to it, is passed on from then on, if it lies in the
+range that the checks noted.
 """
 
 from types import MethodType
@@ -15,7 +15,7 @@ from . import gate, record
 from .capture import capture
 from .compile import nest_of, signature_and_address
 from .notes import noting
-from .replay import Replay, call_one, words_of
+from .replay import Replay, address, call_one, words_of
 
 MOST_PLANS = 1024  # of a function
 MOST_ALIKE = 4  # plans that differ in numbers alone, before the function in Python makes all others of the kind
@@ -47,10 +47,6 @@ def flat(args, names_and_values):
             yield from x
         else:
             yield x
-
-
-def _address(x):
-    return x.__array_interface__["data"][0]
 
 
 class Plan:
@@ -97,40 +93,40 @@ class Plan:
         self.places: dict[int, int] = {}  # of an address: the number
         self.objects, self.given = list(given), len(given)
         for number, x in enumerate(given):
-            self.places.setdefault(_address(x), number)
+            self.places.setdefault(address(x), number)
         returned = [x for x in (result if type(result) is tuple else (result,)) if type(x) is np.ndarray]
         used = [(x, name in nest_of(variant).writes) for variant, values in calls
                 for name, x in zip(nest_of(variant).names, values) if isinstance(x, np.ndarray)]
         for x in returned:
             if not any(x is y for y in self.objects):
                 if x.base is not None or not x.flags.carray or (x.size and not any(
-                        written and _address(y) == _address(x) and y.nbytes == x.nbytes for y, written in used)):
+                        written and address(y) == address(x) and y.nbytes == x.nbytes for y, written in used)):
                     raise Unfit
                 self._add(x)
         for x, _ in used:
-            if _address(x) not in self.places:
-                whole = max((y for y, _ in used if _address(y) == _address(x)), key=lambda y: y.nbytes)
+            if address(x) not in self.places:
+                whole = max((y for y, _ in used if address(y) == address(x)), key=lambda y: y.nbytes)
                 self._add(whole)
         if len(self.made) > record.MOST_NEW or len(given) > record.MOST_ARRAYS:
             raise Unfit
-        spans = sorted((_address(x), _address(x) + x.nbytes) for x in self.objects[len(given):])
+        spans = sorted((address(x), address(x) + x.nbytes) for x in self.objects[len(given):])
         if any(first[1] > second[0] for first, second in zip(spans, spans[1:])):
             raise Unfit
 
     def _add(self, x):
         if x.ndim > record.MOST_DIMENSIONS:
             raise Unfit
-        self.places.setdefault(_address(x), len(self.objects))
+        self.places.setdefault(address(x), len(self.objects))
         self.objects.append(x)
         self.made.append((x.dtype, x.shape))
 
     def _read_call(self, number, variant, values, returned):
         nest = nest_of(variant)
-        signature, address = signature_and_address(variant, tuple(map(variant.typeof_pyval, values)))
-        words, patches = [address], []
+        signature, code = signature_and_address(variant, tuple(map(variant.typeof_pyval, values)))
+        words, patches = [code], []
         for name, value in zip(nest.names, values):
             if isinstance(value, np.ndarray):
-                place = self.places[_address(value)]
+                place = self.places[address(value)]
                 if value.nbytes > self.objects[place].nbytes:
                     raise Unfit
                 if place < self.given and (name in nest.writes or name in nest.updates):
@@ -222,14 +218,17 @@ class Plan:
 
 def learn(describe, function, args, options):
     """The result of a call of a function in Python, and what was learnt: a record, a plan or None, and notes."""
-    before = Record(describe(*args, **options))
+    before = describe(*args, **options)
     with noting() as notes, capture(checks=True) as calls:
         result = function(*args, **options)
-    after = Record(describe(*args, **options))
-    if calls.foreign or (before.key, before.values) != (after.key, after.values):  # another thread changed something
+    after = describe(*args, **options)
+    if not before or not after or calls.foreign:  # the first two: another thread changed an argument
+        return result, None, None, None
+    call, later = Record(before), Record(after)
+    if (call.key, call.values) != (later.key, later.values):
         return result, None, None, None
     try:
-        plan = Plan(before, args, options, calls, result)
+        plan = Plan(call, args, options, calls, result)
     except Unfit:
         plan = None
-    return result, before, plan, notes
+    return result, call, plan, notes

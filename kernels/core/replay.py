@@ -125,19 +125,20 @@ def call_one(signature):
     return signature_and_address(_one, (Nest(signature), WORDS))[1]
 
 
-def _address(x):
+def address(x):
+    """Where the first element of an array lies."""
     return x.__array_interface__["data"][0]
 
 
 def words_of(value):
     """An argument as Numba passes it; of an array: no owners, size, item size, address, shape, strides."""
     if isinstance(value, np.ndarray):
-        return [0, 0, value.size, value.itemsize, _address(value), *value.shape, *value.strides]
+        return [0, 0, value.size, value.itemsize, address(value), *value.shape, *value.strides]
     return [int(np.float64(value).view(np.int64)) if isinstance(value, float) else value]
 
 
 def _with(spans, x):
-    low, high = _address(x), _address(x) + x.nbytes
+    low, high = address(x), address(x) + x.nbytes
     apart = [span for span in spans if span[1] < low or high < span[0]]
     return [*apart, (min([low, *(span[0] for span in spans if span not in apart)]),
                      max([high, *(span[1] for span in spans if span not in apart)]))]
@@ -188,7 +189,7 @@ class Replay:
             memory.append(0)
         self._memory = np.array(memory, np.int64)
         self._floats = self._memory.view(np.float64)
-        start = _address(self._memory)
+        start = address(self._memory)
         self._parts: list[Any] = [
             part if isinstance(part, int) else (np.array(part[0], np.int64), np.array(part[1], np.int64) * 8 + start)
             for part in parts]
@@ -204,7 +205,7 @@ class Replay:
             nest = nest_of(variant)
             arrays = [(name, x) for name, x in zip(nest.names, args) if isinstance(x, np.ndarray) and x.size]
             for name, x in arrays:
-                start, end = _address(x), _address(x) + x.nbytes
+                start, end = address(x), address(x) + x.nbytes
                 if name not in nest.writes and not any(low <= start and end <= high for low, high in spans):
                     return number, name, x
             for name, x in arrays:
@@ -267,7 +268,7 @@ class Replay:
 
     def arrays(self, x, places):
         """Take x, C-contiguous, of the same dtype and size, as the arguments at `places`: (call, argument, shape)."""
-        where = _address(x)
+        where = address(x)
         for number, place, shape in places:
             self.calls[number][1][place] = x if x.shape == shape else x.reshape(shape)
             begins = self._begins[number]
