@@ -643,3 +643,16 @@ def test_predictions_and_evaluations_disturb_neither_steps_nor_each_other():
                 model.predict(x)
         found.append((outputs, bits(model)))
     assert found[0] == found[1]
+
+
+def test_what_cannot_be_recorded_is_not_watched(monkeypatch):
+    """At each validation that took twice the time of the validation itself."""
+    made = []
+    monkeypatch.setattr(scores, "Watch", lambda *args: made.append(args))
+    X, y = np.ones((4, 2), np.float32), np.array([0, 1, 2, 0])
+    model = nn.Model([nn.Dense(2, 3, rng=0), nn.Softmax()])
+    model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.SGD())
+    model.finalize()
+    with nn.use("numpy"):
+        model.train(X, y, epochs=3, validation_data=(X, y))
+    assert made == [] and "numpy" in model.why_evaluation_not_recorded

@@ -59,11 +59,10 @@ class Scores:
         before, parts = self._watch, self._parts(model)
         if before is not None and before.same(model):
             return True
-        watch = Watch(model, parts) if recordable(*parts) else None
         self.why, self._known = reason(model, parts, dtype), {}
         if self.why is None and (model._output_shape is None or model._output_shape != model._shape()):
             self.why = "the shape of the outputs is not known, or changed since finalize"  # labels were checked for it
-        self._watch = watch if self.why is None else None
+        self._watch = Watch(model, parts) if self.why is None and recordable(*parts) else None
         return before is None
 
     @staticmethod
