@@ -18,7 +18,7 @@ def _forward_block(a, b, y, start, end):
         store(y, at, end, load(a, at, end, 0.0) + load(b, at, end, 0.0))
 
 
-@loops(writes=("y",))
+@loops(writes=("y",), rows=True)
 def _forward_blocks(a, b, y):
     for block in prange((a.size + BLOCK - 1) // BLOCK):
         _forward_block(a, b, y, block * BLOCK, min((block + 1) * BLOCK, a.size))

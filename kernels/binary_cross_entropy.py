@@ -49,7 +49,7 @@ def _forward_block(p, targets, losses, start, end):
             store(losses, i, i + 1, splat(p, fold_sum(total)) / -n)
 
 
-@loops(writes=("losses",))
+@loops(writes=("losses",), rows=True)
 def _forward_blocks(p, targets, losses):
     rows = max(1, BLOCK // p.shape[1])
     for block in prange((p.shape[0] + rows - 1) // rows):
@@ -80,8 +80,8 @@ def forward(p, targets, *, out=None, parallel=None):
 
 
 @inline
-def _backward_block(p, targets, dp, start, end):
-    size = splat(p, p.size)
+def _backward_block(p, targets, dp, count, start, end):
+    size = splat(p, count)
     for at in range(start, end, lanes(p)):
         v, t = load(p, at, end, 1.0), load(targets, at, end, 1.0)
         rest = 1.0 - v
@@ -91,10 +91,10 @@ def _backward_block(p, targets, dp, start, end):
         store(dp, at, end, difference / (v * q * size))
 
 
-@loops(writes=("dp",))
-def _backward_blocks(p, targets, dp):
+@loops(writes=("dp",), rows=True)
+def _backward_blocks(p, targets, dp, count):
     for block in prange((p.size + BLOCK - 1) // BLOCK):
-        _backward_block(p, targets, dp, block * BLOCK, min((block + 1) * BLOCK, p.size))
+        _backward_block(p, targets, dp, count, block * BLOCK, min((block + 1) * BLOCK, p.size))
 
 
 @public
@@ -114,5 +114,5 @@ def backward(p, targets, *, out=None, parallel=None):
     check.columns("p", p)
     targets = check.same("targets", targets, "p", p)
     dp = check.out("out", out, p.shape, p.dtype, targets, alias=p)
-    pick(_backward_blocks, p.size >= PARALLEL_BACKWARD_FROM, parallel)(p, targets, dp)
+    pick(_backward_blocks, p.size >= PARALLEL_BACKWARD_FROM, parallel)(p, targets, dp, p.size)
     return dp

@@ -38,7 +38,7 @@ def _forward_block(p, labels, losses, start, end):
         store(losses, i, end, 0.0 - log(_gather(p, labels, i, min(lanes(p), end - i), picked)))
 
 
-@loops(writes=("losses",))
+@loops(writes=("losses",), rows=True)
 def _forward_blocks(p, labels, losses):
     for block in prange((p.shape[0] + ROWS - 1) // ROWS):
         _forward_block(p, labels, losses, block * ROWS, min((block + 1) * ROWS, p.shape[0]))
@@ -53,7 +53,7 @@ def _forward_row(p, targets, losses, i):
     losses[i] = -fold_sum(total)
 
 
-@loops(writes=("losses",))
+@loops(writes=("losses",), rows=True)
 def _forward_rows(p, targets, losses):
     for i in prange(p.shape[0]):
         _forward_row(p, targets, losses, i)
@@ -82,9 +82,8 @@ def forward(p, labels, *, out=None, parallel=None):
 
 
 @shared
-def _backward_block(p, labels, dp, start, end):
+def _backward_block(p, labels, dp, count, start, end):
     n = p.shape[1]
-    count = p.shape[0]
     for at in range(start * n, end * n, lanes(p)):
         store(dp, at, end * n, splat(p, 0.0))
     picked = scratch(p, 1)
@@ -95,24 +94,23 @@ def _backward_block(p, labels, dp, start, end):
             dp[i + r, labels[i + r]] = picked[r]
 
 
-@loops(writes=("dp",))
-def _backward_blocks(p, labels, dp):
+@loops(writes=("dp",), rows=True)
+def _backward_blocks(p, labels, dp, count):
     for block in prange((p.shape[0] + ROWS - 1) // ROWS):
-        _backward_block(p, labels, dp, block * ROWS, min((block + 1) * ROWS, p.shape[0]))
+        _backward_block(p, labels, dp, count, block * ROWS, min((block + 1) * ROWS, p.shape[0]))
 
 
 @inline
-def _backward_row(p, targets, dp, i):
-    count = -p.shape[0]
+def _backward_row(p, targets, dp, count, i):
     start, end = i * p.shape[1], (i + 1) * p.shape[1]
     for at in range(start, end, lanes(p)):
-        store(dp, at, end, load(targets, at, end, 0.0) / (_clip(load(p, at, end, 1.0)) * count))
+        store(dp, at, end, load(targets, at, end, 0.0) / (_clip(load(p, at, end, 1.0)) * -count))
 
 
-@loops(writes=("dp",))
-def _backward_rows(p, targets, dp):
+@loops(writes=("dp",), rows=True)
+def _backward_rows(p, targets, dp, count):
     for i in prange(p.shape[0]):
-        _backward_row(p, targets, dp, i)
+        _backward_row(p, targets, dp, count, i)
 
 
 @public
@@ -130,5 +128,5 @@ def backward(p, labels, *, out=None, parallel=None):
     labels = check_labels(labels, "p", p)
     dp = check.out("out", out, p.shape, p.dtype, p, labels)
     nest = _backward_blocks if labels.ndim == 1 else _backward_rows
-    pick(nest, p.size >= PARALLEL_BACKWARD_FROM, parallel)(p, labels, dp)
+    pick(nest, p.size >= PARALLEL_BACKWARD_FROM, parallel)(p, labels, dp, len(p))
     return dp

@@ -20,7 +20,7 @@ def _copy_rows(x, x_column, y, y_column, columns, start, end):
             store(y, target + j, target + columns, load(x, source + j, source + columns, 0.0))
 
 
-@loops(writes=("y",))
+@loops(writes=("y",), rows=True)
 def copy_columns(x, x_column, y, y_column, columns):
     """Copy so many columns of x, from x_column on, into y, from y_column on."""
     for block in prange((x.shape[0] + ROWS - 1) // ROWS):

@@ -4,6 +4,7 @@ import numpy as np
 from numba import prange
 
 from .core import check
+from .core.blocks import SUM_ROWS
 from .core.compile import inline, loops, pick, shared
 from .matmul import (A_TRANSPOSED, ACTIVATION, B_TRANSPOSED, BIAS, NO_ACTIVATION, RELU, SIGMOID, TANH, product)
 from .core.memory import load, store
@@ -11,7 +12,6 @@ from .core.public import public
 from .core.vectors import lanes, select, splat
 
 ACTIVATIONS = {None: NO_ACTIVATION, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
-ROWS = 256  # rows per block of the bias gradient: part of its definition, a change changes bits
 PARALLEL_FROM = 131_072  # elements of dz, as in relu's backward
 
 
@@ -79,7 +79,7 @@ def _gradient_block(dy, y, dz, sums, activation, block, j):
     first to the last."""
     rows, columns = dy.shape
     w = lanes(dy)
-    first, end, last = block * ROWS * columns, min((block + 1) * ROWS, rows) * columns, (block + 1) * columns
+    first, end, last = block * SUM_ROWS * columns, min((block + 1) * SUM_ROWS, rows) * columns, (block + 1) * columns
     a = b = c = d = splat(dy, -0.0)
     at = block * columns + j
     if columns - j <= w:
@@ -97,18 +97,23 @@ def _gradient_block(dy, y, dz, sums, activation, block, j):
     store(sums, at, last, a)
 
 
-@loops(writes=("dz", "sums", "db"))
-def _gradient_blocks(dy, y, dz, sums, db, activation):
-    """dz, and db = its rows added: within blocks of ROWS rows, then the blocks' sums, always from first to last."""
+@loops(writes=("dz", "sums"), rows=True, sums=("sums",))
+def _gradient_blocks(dy, y, dz, sums, activation):
+    """dz, and the sums of its blocks of SUM_ROWS rows."""
     width = 4 * lanes(dy)
     parts = (dy.shape[1] + width - 1) // width
     for task in prange(sums.shape[0] * parts):
         _gradient_block(dy, y, dz, sums, activation, task // parts, task % parts * width)
-    for j in range(db.size):
-        db[j] = 0
-    for block in range(sums.shape[0]):
-        for j in range(db.size):
-            db[j] = sums[block, j] if block == 0 else db[j] + sums[block, j]
+
+
+@loops(writes=("db",))
+def _add_blocks(sums, db):
+    """db = the blocks' sums, added from the first to the last."""
+    for j in prange(db.size):
+        total = db.dtype.type(0)
+        for block in range(sums.shape[0]):
+            total = sums[block, j] if block == 0 else total + sums[block, j]
+        db[j] = total
 
 
 @public
@@ -146,9 +151,10 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
     if input_gradient:
         dx = check.out("out[0]", dx, (rows, depth), x.dtype, *read, dw, db)
     dz = dy if function == NO_ACTIVATION else np.empty(dy.shape, dy.dtype)
-    sums = np.empty(((rows + ROWS - 1) // ROWS, neurons), dy.dtype)
+    sums = np.empty(((rows + SUM_ROWS - 1) // SUM_ROWS, neurons), dy.dtype)
     nest = pick(_gradient_blocks, dy.size >= PARALLEL_FROM, parallel)
-    nest(dy, dy if function == NO_ACTIVATION else y, dz, sums, db, function)
+    nest(dy, dy if function == NO_ACTIVATION else y, dz, sums, function)
+    pick(_add_blocks, False, parallel)(sums, db)
     work = rows * neurons * depth
     product(x, dz, dw, A_TRANSPOSED * (not x_transposed), work, parallel)
     if input_gradient:

@@ -13,20 +13,21 @@ PARALLEL_FROM, PARALLEL_BACKWARD_FROM = 32_768, 131_072  # elements; bench/thres
 
 
 @inline
-def _forward_block(x, y, mask, last, scale, seed, stream, start, end):
+def _forward_block(x, y, mask, last, scale, first, seed, stream, start, end):
     for at in range(start, end, philox.WORDS):
         # lanes compare as signed numbers: with its top bit changed, the smallest word is the smallest number
-        kept = (philox.words(at >> 2, seed, stream) ^ -2**31) <= last
+        kept = (philox.words((first + at) >> 2, seed, stream) ^ -2**31) <= last
         v = load_like(kept, x, at, end, 0.0)
         factor = select(kept, splat(v, scale), 0.0)
         store(mask, at, end, factor)
         store(y, at, end, v * factor)
 
 
-@loops(writes=("y", "mask"))
-def _forward_blocks(x, y, mask, last, scale, seed, stream):
+@loops(writes=("y", "mask"), rows=True)
+def _forward_blocks(x, y, mask, last, scale, first, seed, stream):
+    """x begins at element `first` of those that the stream is for."""
     for block in prange((x.size + BLOCK - 1) // BLOCK):
-        _forward_block(x, y, mask, last, scale, seed, stream, block * BLOCK, min((block + 1) * BLOCK, x.size))
+        _forward_block(x, y, mask, last, scale, first, seed, stream, block * BLOCK, min((block + 1) * BLOCK, x.size))
 
 
 @public
@@ -57,7 +58,7 @@ def forward(x, *, rate, seed, stream=0, out=None, parallel=None):
     kept = round((1 - rate) * 2**32)  # of 2^32 words
     scale = 1 / (1 - rate) if kept else 0.0  # no word is below 0
     nest = pick(_forward_blocks, x.size >= PARALLEL_FROM, parallel)
-    nest(x.ravel(), y.ravel(), mask.ravel(), max(kept - 1, 0) - 2**31, scale, seed, stream)
+    nest(x.ravel(), y.ravel(), mask.ravel(), max(kept - 1, 0) - 2**31, scale, 0, seed, stream)
     return y, mask
 
 
@@ -67,7 +68,7 @@ def _backward_block(dy, mask, dx, start, end):
         store(dx, at, end, load(dy, at, end, 0.0) * load(mask, at, end, 0.0))
 
 
-@loops(writes=("dx",))
+@loops(writes=("dx",), rows=True)
 def _backward_blocks(dy, mask, dx):
     for block in prange((dy.size + BLOCK - 1) // BLOCK):
         _backward_block(dy, mask, dx, block * BLOCK, min((block + 1) * BLOCK, dy.size))

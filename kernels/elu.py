@@ -19,7 +19,7 @@ def _forward_block(x, y, alpha, start, end):
         store(y, at, end, select(v > 0.0, v, elementary.expm1(v) * alpha))
 
 
-@loops(writes=("y",))
+@loops(writes=("y",), rows=True)
 def _forward_blocks(x, y, alpha):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         _forward_block(x, y, alpha, block * BLOCK, min((block + 1) * BLOCK, x.size))
@@ -50,7 +50,7 @@ def _backward_block(dy, y, dx, alpha, start, end):
         store(dx, at, end, select(v > 0.0, g, g * (v + alpha)))
 
 
-@loops(writes=("dx",))
+@loops(writes=("dx",), rows=True)
 def _backward_blocks(dy, y, dx, alpha):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
         _backward_block(dy, y, dx, alpha, block * BLOCK, min((block + 1) * BLOCK, y.size))

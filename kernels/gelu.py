@@ -18,7 +18,7 @@ def _forward_block(x, y, start, end):
         store(y, at, end, elementary.gelu(load_wide(x, at, end, 0.0)))
 
 
-@loops(writes=("y",))
+@loops(writes=("y",), rows=True)
 def _forward_blocks(x, y):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         _forward_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
@@ -46,7 +46,7 @@ def _backward_block(dy, x, dx, start, end):
         store(dx, at, end, load_wide(dy, at, end, 0.0) * elementary.gelu_slope(load_wide(x, at, end, 0.0)))
 
 
-@loops(writes=("dx",))
+@loops(writes=("dx",), rows=True)
 def _backward_blocks(dy, x, dx):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         _backward_block(dy, x, dx, block * BLOCK, min((block + 1) * BLOCK, x.size))

@@ -22,7 +22,7 @@ def _forward_block(x, y, start, end):
         store(y, at, end, v * select(share > 1.0, 1.0, share))
 
 
-@loops(writes=("y",))
+@loops(writes=("y",), rows=True)
 def _forward_blocks(x, y):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         _forward_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
@@ -52,7 +52,7 @@ def _backward_block(dy, x, dx, start, end):
         store(dx, at, end, select(v <= -3.0, 0.0, select(v >= 3.0, g, g * ((v + 1.5) * THIRD))))
 
 
-@loops(writes=("dx",))
+@loops(writes=("dx",), rows=True)
 def _backward_blocks(dy, x, dx):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         _backward_block(dy, x, dx, block * BLOCK, min((block + 1) * BLOCK, x.size))

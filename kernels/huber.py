@@ -21,7 +21,7 @@ def _term(y, targets, at, end, delta):
     return c * (a - 0.5 * c)
 
 
-@loops(writes=("losses",))
+@loops(writes=("losses",), rows=True)
 def _forward_blocks(y, targets, losses, delta):
     rows = max(1, BLOCK // y.shape[1])
     for block in prange((y.shape[0] + rows - 1) // rows):
@@ -54,8 +54,8 @@ def forward(y, targets, *, delta=1.0, out=None, parallel=None):
 
 
 @inline
-def _backward_block(y, targets, dy, delta, start, end):
-    share = 1.0 / splat(y, y.size)
+def _backward_block(y, targets, dy, delta, count, start, end):
+    share = 1.0 / splat(y, count)
     high = splat(y, delta)
     low = 0.0 - high
     for at in range(start, end, lanes(y)):
@@ -64,10 +64,10 @@ def _backward_block(y, targets, dy, delta, start, end):
         store(dy, at, end, select(r < low, low, r) * share)
 
 
-@loops(writes=("dy",))
-def _backward_blocks(y, targets, dy, delta):
+@loops(writes=("dy",), rows=True)
+def _backward_blocks(y, targets, dy, delta, count):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
-        _backward_block(y, targets, dy, delta, block * BLOCK, min((block + 1) * BLOCK, y.size))
+        _backward_block(y, targets, dy, delta, count, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
 @public
@@ -87,5 +87,5 @@ def backward(y, targets, *, delta=1.0, out=None, parallel=None):
     check.columns("y", y)
     targets = check.same("targets", targets, "y", y)
     dy = check.out("out", out, y.shape, y.dtype, targets, alias=y)
-    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(y, targets, dy, delta)
+    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(y, targets, dy, delta, y.size)
     return dy

@@ -19,7 +19,7 @@ def _forward_block(x, y, slope, start, end):
         store(y, at, end, select(v > 0.0, v, v * slope))
 
 
-@loops(writes=("y",))
+@loops(writes=("y",), rows=True)
 def _forward_blocks(x, y, slope):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         _forward_block(x, y, slope, block * BLOCK, min((block + 1) * BLOCK, x.size))
@@ -51,7 +51,7 @@ def _backward_block(dy, y, dx, slope, start, end):
         store(dx, at, end, select(load(y, at, end, 0.0) > 0.0, d, d * slope))
 
 
-@loops(writes=("dx",))
+@loops(writes=("dx",), rows=True)
 def _backward_blocks(dy, y, dx, slope):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
         _backward_block(dy, y, dx, slope, block * BLOCK, min((block + 1) * BLOCK, y.size))

@@ -18,7 +18,7 @@ def _copy_block(x, y, start, end):
         store(y, at, end, load(x, at, end, 0.0))
 
 
-@loops(writes=("y",))
+@loops(writes=("y",), rows=True)
 def _copy_blocks(x, y):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         _copy_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))

@@ -62,7 +62,7 @@ def _forward_block(x, y, start, end):
             _forward_rows(x, y, i, min(step, end - i))
 
 
-@loops(writes=("y",))
+@loops(writes=("y",), rows=True)
 def _forward_blocks(x, y):
     for block in prange((x.shape[0] + ROWS - 1) // ROWS):
         _forward_block(x, y, block * ROWS, min((block + 1) * ROWS, x.shape[0]))
@@ -101,7 +101,7 @@ def _backward_row(dy, y, dx, i):  # one row a lane was no faster: 128x10 took 2.
         store(dx, at, end, load(dy, at, end, 0.0) - exp(load(y, at, end, 0.0)) * s)
 
 
-@loops(writes=("dx",))
+@loops(writes=("dx",), rows=True)
 def _backward_rows(dy, y, dx):
     for i in prange(y.shape[0]):
         _backward_row(dy, y, dx, i)

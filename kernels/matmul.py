@@ -42,8 +42,8 @@ NO, ONE = np.bool_(False), np.intp(1)  # not literals: what takes them would be 
 
 
 @shared
-def _along(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, columns, depth, bias, end, room, large):
-    """c = a b (+ bias, relu), by copies of blocks of b in `room` if it is large."""
+def _along(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, columns, depth, resume, bias, end, room, large):
+    """c = (resume ? c : 0) + a b (+ bias, relu), by copies of blocks of b in `room` if it is large."""
     width = VECTORS * lanes(c)
     rest = columns % width  # the last panel, a block of its own if it is narrow
     whole = columns if rest > NARROW * lanes(c) else columns - rest
@@ -67,7 +67,7 @@ def _along(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, columns, 
                 else:
                     copy_rows(right, b_row, copies, row, size * row, size, wide)
                 right = copies
-            ends = (wide, size, k > 0, shift(bias, j), end if k + size >= depth else NOTHING)
+            ends = (wide, size, resume or k > 0, shift(bias, j), end if k + size >= depth else NOTHING)
             if wide > width and a_column > 1:
                 for i in range(0, rows, HEIGHT):
                     copy_columns(shift(a, i + k * a_column), a_column, a_copy, size, rows - i)
@@ -86,7 +86,7 @@ def _part(length, most, unit):
 
 
 @shared
-def _across(a, a_row, a_transposed, b, b_row, b_transposed, c, c_row, rows, columns, depth, bias, end):
+def _across(a, a_row, a_transposed, b, b_row, b_transposed, c, c_row, rows, columns, depth, resume, bias, end):
     """The same with rows of a in the lanes: c^T = b^T a^T in pieces, written transposed."""
     width = VECTORS * lanes(c)
     sums = scratch(c, PIECE_ROOM)
@@ -96,9 +96,19 @@ def _across(a, a_row, a_transposed, b, b_row, b_transposed, c, c_row, rows, colu
         left = shift(a, i if a_transposed else i * a_row)
         for j in range(0, columns, PIECE):
             wide = min(PIECE, columns - j)
+            if resume:
+                _read_transposed(sums, width, shift(c, i * c_row + j), c_row, height, wide)
             _along(shift(b, j * b_next), b_next, b_step, left, a_row, not a_transposed, sums, width, wide, height,
-                   depth, sums, NOTHING, sums, NO)
+                   depth, resume, sums, NOTHING, sums, NO)
             _write_transposed(sums, width, shift(c, i * c_row + j), c_row, height, wide, shift(bias, j), end)
+
+
+@inline
+def _read_transposed(sums, width, c, c_row, rows, columns):
+    """sums[j, q] = c[q, j]; few columns."""
+    for q in range(rows):
+        for j in range(columns):
+            sums[j * width + q] = c[q * c_row + j]
 
 
 @shared
@@ -133,7 +143,7 @@ def _activate(c, c_row, rows, columns, activation):
 
 
 @shared
-def _task(a, b, c, bias, flags, room, rows, columns, i, j):
+def _task(a, b, c, bias, flags, resume, room, rows, columns, i, j):
     """The block of c at (i, j), by the way that suits its shape."""
     a_transposed, b_transposed, activation = flags & A_TRANSPOSED != 0, flags & B_TRANSPOSED != 0, flags // ACTIVATION
     end = NOTHING if flags & BIAS == 0 else ADD_RELU if activation == RELU else ADD
@@ -141,7 +151,7 @@ def _task(a, b, c, bias, flags, room, rows, columns, i, j):
     b_row, c_row = b.shape[1], c.shape[1]
     rows, columns = min(rows, c.shape[0] - i), min(columns, c_row - j)
     part, left = shift(pointer(c), i * c_row + j), shift(pointer(a), i * a_row)
-    right, ends = shift(pointer(b), j * b_row if b_transposed else j), (depth, shift(pointer(bias), j), end)
+    right, ends = shift(pointer(b), j * b_row if b_transposed else j), (depth, resume, shift(pointer(bias), j), end)
     narrow = columns <= (LANES_T if a_transposed else LANES) and rows >= lanes(c)
     low = b_transposed and not a_transposed and lanes(c) <= 2 * rows <= 2 * lanes(c) <= columns
     if narrow or low:
@@ -155,9 +165,15 @@ def _task(a, b, c, bias, flags, room, rows, columns, i, j):
         _activate(part, c_row, rows, columns, activation)
 
 
-@loops(writes=("c",))
-def _product(a, b, c, bias, flags, tasks):
-    """c cut into as many blocks as there are tasks, of the height and width that take least time."""
+def _rows(flags):
+    names = ("a", "b") if flags & A_TRANSPOSED else ("a", "c")
+    return names if flags & BIAS else (*names, "bias")
+
+
+@loops(writes=("c",), rows=_rows)
+def _product(a, b, c, bias, flags, first, tasks):
+    """c cut into as many blocks as there are tasks, of the height and width that take least time. Of a^T b the chains
+    in c go on if rows before `first` were added."""
     rows, columns = c.shape
     height, across, least = rows, columns, 0
     width = VECTORS * lanes(c)
@@ -174,9 +190,10 @@ def _product(a, b, c, bias, flags, tasks):
         or depth <= FEW_K and height * across > LARGE_C * lanes(c))
     size = (BLOCK + A_ROOM) * lanes(c) if large else 0
     blocks = (columns + across - 1) // across
+    resume = a_transposed and first > 0
     for task in prange((rows + height - 1) // height * blocks):
         room = np.empty(size, c.dtype)
-        _task(a, b, c, bias, flags, room, height, across, task // blocks * height, task % blocks * across)
+        _task(a, b, c, bias, flags, resume, room, height, across, task // blocks * height, task % blocks * across)
 
 
 def product(a, b, c, flags, work, parallel, bias=None):
@@ -186,7 +203,7 @@ def product(a, b, c, flags, work, parallel, bias=None):
         large = work >= PARALLEL_FROM
         nest = pick(_product, large, parallel)
         tasks = team() if parallel or large and parallel is None else 1
-        nest(a, b, c, a if bias is None else bias, flags, tasks)  # a stands for it, and is not read as such
+        nest(a, b, c, a if bias is None else bias, flags, 0, tasks)  # a stands for it, and is not read as such
     return c
 
 

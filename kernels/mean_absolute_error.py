@@ -19,7 +19,7 @@ def _distance(y, targets, at, end, option):
     return absolute(load(targets, at, end, 0.0) - load(y, at, end, 0.0))
 
 
-@loops(writes=("losses",))
+@loops(writes=("losses",), rows=True)
 def _forward_blocks(y, targets, losses):
     rows = max(1, BLOCK // y.shape[1])
     for block in prange((y.shape[0] + rows - 1) // rows):
@@ -49,18 +49,18 @@ def forward(y, targets, *, out=None, parallel=None):
 
 
 @inline
-def _backward_block(y, targets, dy, start, end):
-    share = 1.0 / splat(y, y.size)
+def _backward_block(y, targets, dy, count, start, end):
+    share = 1.0 / splat(y, count)
     for at in range(start, end, lanes(y)):
         r = load(y, at, end, 0.0) - load(targets, at, end, 0.0)
         # what is neither above nor below is 0, -0, which becomes 0, or NaN
         store(dy, at, end, select(r > 0.0, share, select(r < 0.0, 0.0 - share, r + 0.0)))
 
 
-@loops(writes=("dy",))
-def _backward_blocks(y, targets, dy):
+@loops(writes=("dy",), rows=True)
+def _backward_blocks(y, targets, dy, count):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
-        _backward_block(y, targets, dy, block * BLOCK, min((block + 1) * BLOCK, y.size))
+        _backward_block(y, targets, dy, count, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
 @public
@@ -80,5 +80,5 @@ def backward(y, targets, *, out=None, parallel=None):
     check.columns("y", y)
     targets = check.same("targets", targets, "y", y)
     dy = check.out("out", out, y.shape, y.dtype, targets, alias=y)
-    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(y, targets, dy)
+    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(y, targets, dy, y.size)
     return dy

@@ -20,7 +20,7 @@ def _square(y, targets, at, end, option):
     return r * r
 
 
-@loops(writes=("losses",))
+@loops(writes=("losses",), rows=True)
 def _forward_blocks(y, targets, losses):
     rows = max(1, BLOCK // y.shape[1])
     for block in prange((y.shape[0] + rows - 1) // rows):
@@ -50,16 +50,16 @@ def forward(y, targets, *, out=None, parallel=None):
 
 
 @inline
-def _backward_block(y, targets, dy, start, end):
-    factor = 2.0 / splat(y, y.size)
+def _backward_block(y, targets, dy, count, start, end):
+    factor = 2.0 / splat(y, count)
     for at in range(start, end, lanes(y)):
         store(dy, at, end, (load(y, at, end, 0.0) - load(targets, at, end, 0.0)) * factor)
 
 
-@loops(writes=("dy",))
-def _backward_blocks(y, targets, dy):
+@loops(writes=("dy",), rows=True)
+def _backward_blocks(y, targets, dy, count):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
-        _backward_block(y, targets, dy, block * BLOCK, min((block + 1) * BLOCK, y.size))
+        _backward_block(y, targets, dy, count, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
 @public
@@ -78,5 +78,5 @@ def backward(y, targets, *, out=None, parallel=None):
     check.columns("y", y)
     targets = check.same("targets", targets, "y", y)
     dy = check.out("out", out, y.shape, y.dtype, targets, alias=y)
-    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(y, targets, dy)
+    pick(_backward_blocks, y.size >= PARALLEL_FROM, parallel)(y, targets, dy, y.size)
     return dy

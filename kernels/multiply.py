@@ -18,7 +18,7 @@ def _forward_block(a, b, y, start, end):
         store(y, at, end, load(a, at, end, 0.0) * load(b, at, end, 0.0))
 
 
-@loops(writes=("y",))
+@loops(writes=("y",), rows=True)
 def _forward_blocks(a, b, y):
     for block in prange((a.size + BLOCK - 1) // BLOCK):
         _forward_block(a, b, y, block * BLOCK, min((block + 1) * BLOCK, a.size))
@@ -48,7 +48,7 @@ def _backward_block(dy, a, b, da, db, start, end):
         store(da, at, end, v * load(b, at, end, 0.0))
 
 
-@loops(writes=("da", "db"))
+@loops(writes=("da", "db"), rows=True)
 def _backward_blocks(dy, a, b, da, db):
     for block in prange((a.size + BLOCK - 1) // BLOCK):
         _backward_block(dy, a, b, da, db, block * BLOCK, min((block + 1) * BLOCK, a.size))

@@ -19,7 +19,7 @@ def _forward_block(x, labels, losses, start, end):
         losses[i] = 0 - x[i, labels[i]]
 
 
-@loops(writes=("losses",))
+@loops(writes=("losses",), rows=True)
 def _forward_blocks(x, labels, losses):
     for block in prange((x.shape[0] + ROWS - 1) // ROWS):
         _forward_block(x, labels, losses, block * ROWS, min((block + 1) * ROWS, x.shape[0]))
@@ -35,7 +35,7 @@ def _forward_row(x, targets, losses, i):
     losses[i] = 0 - fold_sum(total)
 
 
-@loops(writes=("losses",))
+@loops(writes=("losses",), rows=True)
 def _forward_rows(x, targets, losses):
     for i in prange(x.shape[0]):
         _forward_row(x, targets, losses, i)
@@ -64,34 +64,34 @@ def forward(x, labels, *, out=None, parallel=None):
 
 
 @shared
-def _backward_block(labels, dx, start, end):
+def _backward_block(labels, dx, count, start, end):
     n = dx.shape[1]
     zero = splat(dx, 0.0)
-    share = -1.0 / splat(dx, dx.shape[0])
+    share = -1.0 / splat(dx, count)
     for at in range(start * n, end * n, lanes(dx)):
         store(dx, at, end * n, zero)
     for i in range(start, end):
         store(dx, i * n + labels[i], i * n + labels[i] + 1, share)
 
 
-@loops(writes=("dx",))
-def _backward_blocks(labels, dx):
+@loops(writes=("dx",), rows=True)
+def _backward_blocks(labels, dx, count):
     for block in prange((dx.shape[0] + ROWS - 1) // ROWS):
-        _backward_block(labels, dx, block * ROWS, min((block + 1) * ROWS, dx.shape[0]))
+        _backward_block(labels, dx, count, block * ROWS, min((block + 1) * ROWS, dx.shape[0]))
 
 
 @inline
-def _backward_row(targets, dx, i):
-    share = -1.0 / splat(dx, dx.shape[0])
+def _backward_row(targets, dx, count, i):
+    share = -1.0 / splat(dx, count)
     start, end = i * dx.shape[1], (i + 1) * dx.shape[1]
     for at in range(start, end, lanes(dx)):
         store(dx, at, end, load(targets, at, end, 0.0) * share)
 
 
-@loops(writes=("dx",))
-def _backward_rows(targets, dx):
+@loops(writes=("dx",), rows=True)
+def _backward_rows(targets, dx, count):
     for i in prange(dx.shape[0]):
-        _backward_row(targets, dx, i)
+        _backward_row(targets, dx, count, i)
 
 
 @public
@@ -109,5 +109,5 @@ def backward(x, labels, *, out=None, parallel=None):
     labels = check_labels(labels, "x", x)
     dx = check.out("out", out, x.shape, x.dtype, x, labels)
     nest = _backward_blocks if labels.ndim == 1 else _backward_rows
-    pick(nest, x.size >= PARALLEL_FROM, parallel)(labels, dx)
+    pick(nest, x.size >= PARALLEL_FROM, parallel)(labels, dx, len(x))
     return dx

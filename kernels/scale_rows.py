@@ -25,7 +25,7 @@ def _scale_block(x, weights, y, start, end):
                 store(y, at, (i + 1) * n, load(x, at, (i + 1) * n, 0.0) * weight)
 
 
-@loops(writes=("y",))
+@loops(writes=("y",), rows=True)
 def _scale_blocks(x, weights, y):
     for block in prange((x.shape[0] + ROWS - 1) // ROWS):
         _scale_block(x, weights, y, block * ROWS, min((block + 1) * ROWS, x.shape[0]))

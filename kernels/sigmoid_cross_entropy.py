@@ -53,7 +53,7 @@ def _forward_block(x, targets, losses, y, start, end):
             store(losses, i, i + 1, splat(x, fold_sum(total)) / n)
 
 
-@loops(writes=("losses", "y"))
+@loops(writes=("losses", "y"), rows=True)
 def _forward_blocks(x, targets, losses, y):
     rows = max(1, BLOCK // x.shape[1])
     for block in prange((x.shape[0] + rows - 1) // rows):
@@ -87,16 +87,16 @@ def forward(x, targets, *, out=None, parallel=None):
 
 
 @inline
-def _backward_block(y, targets, dx, start, end):
-    r = 1.0 / splat(y, y.size)
+def _backward_block(y, targets, dx, count, start, end):
+    r = 1.0 / splat(y, count)
     for at in range(start, end, lanes(y)):
         store(dx, at, end, (load(y, at, end, 0.0) - load(targets, at, end, 0.0)) * r)
 
 
-@loops(writes=("dx",))
-def _backward_blocks(y, targets, dx):
+@loops(writes=("dx",), rows=True)
+def _backward_blocks(y, targets, dx, count):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
-        _backward_block(y, targets, dx, block * BLOCK, min((block + 1) * BLOCK, y.size))
+        _backward_block(y, targets, dx, count, block * BLOCK, min((block + 1) * BLOCK, y.size))
 
 
 @public
@@ -116,5 +116,5 @@ def backward(y, targets, *, out=None, parallel=None):
     check.columns("y", y)
     targets = check.same("targets", targets, "y", y)
     dx = check.out("out", out, y.shape, y.dtype, targets, alias=y)
-    pick(_backward_blocks, y.size >= PARALLEL_BACKWARD_FROM, parallel)(y, targets, dx)
+    pick(_backward_blocks, y.size >= PARALLEL_BACKWARD_FROM, parallel)(y, targets, dx, y.size)
     return dx

@@ -33,7 +33,7 @@ def _forward_block(x, labels, losses, y, start, end):
             store(losses, i, i + 1, log(s) - (score - m))
 
 
-@loops(writes=("losses", "y"))
+@loops(writes=("losses", "y"), rows=True)
 def _forward_blocks(x, labels, losses, y):
     for block in prange((x.shape[0] + ROWS - 1) // ROWS):
         _forward_block(x, labels, losses, y, block * ROWS, min((block + 1) * ROWS, x.shape[0]))
@@ -52,7 +52,7 @@ def _forward_targets(x, targets, losses, y, i):
     losses[i] = fold_sum(total)
 
 
-@loops(writes=("losses", "y"))
+@loops(writes=("losses", "y"), rows=True)
 def _forward_rows(x, targets, losses, y):
     for i in prange(x.shape[0]):
         _forward_targets(x, targets, losses, y, i)
@@ -84,8 +84,8 @@ def forward(x, labels, *, out=None, parallel=None):
 
 
 @shared
-def _backward_block(y, labels, dx, start, end):
-    n, count = y.shape[1], y.shape[0]
+def _backward_block(y, labels, dx, count, start, end):
+    n = y.shape[1]
     r = 1.0 / splat(y, count)
     for i in range(start, end):
         label = i * n + labels[i]
@@ -95,24 +95,24 @@ def _backward_block(y, labels, dx, start, end):
         store(dx, label, label + 1, (picked - 1.0) * r)
 
 
-@loops(writes=("dx",))
-def _backward_blocks(y, labels, dx):
+@loops(writes=("dx",), rows=True)
+def _backward_blocks(y, labels, dx, count):
     for block in prange((y.shape[0] + ROWS - 1) // ROWS):
-        _backward_block(y, labels, dx, block * ROWS, min((block + 1) * ROWS, y.shape[0]))
+        _backward_block(y, labels, dx, count, block * ROWS, min((block + 1) * ROWS, y.shape[0]))
 
 
 @inline
-def _backward_row(y, targets, dx, i):
-    r = 1.0 / splat(y, y.shape[0])
+def _backward_row(y, targets, dx, count, i):
+    r = 1.0 / splat(y, count)
     start, end = i * y.shape[1], (i + 1) * y.shape[1]
     for at in range(start, end, lanes(y)):
         store(dx, at, end, (load(y, at, end, 0.0) - load(targets, at, end, 0.0)) * r)
 
 
-@loops(writes=("dx",))
-def _backward_rows(y, targets, dx):
+@loops(writes=("dx",), rows=True)
+def _backward_rows(y, targets, dx, count):
     for i in prange(y.shape[0]):
-        _backward_row(y, targets, dx, i)
+        _backward_row(y, targets, dx, count, i)
 
 
 @public
@@ -132,5 +132,5 @@ def backward(y, labels, *, out=None, parallel=None):
     labels = check_labels(labels, "y", y)
     dx = check.out("out", out, y.shape, y.dtype, labels, alias=y)
     nest = _backward_blocks if labels.ndim == 1 else _backward_rows
-    pick(nest, y.size >= PARALLEL_BACKWARD_FROM, parallel)(y, labels, dx)
+    pick(nest, y.size >= PARALLEL_BACKWARD_FROM, parallel)(y, labels, dx, len(y))
     return dx

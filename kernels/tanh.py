@@ -18,7 +18,7 @@ def _forward_block(x, y, start, end):
         store(y, at, end, elementary.tanh(load_wide(x, at, end, 0.0)))
 
 
-@loops(writes=("y",))
+@loops(writes=("y",), rows=True)
 def _forward_blocks(x, y):
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         _forward_block(x, y, block * BLOCK, min((block + 1) * BLOCK, x.size))
@@ -47,7 +47,7 @@ def _backward_block(dy, y, dx, start, end):
         store(dx, at, end, load(dy, at, end, 0.0) * ((1.0 - v) * (1.0 + v)))
 
 
-@loops(writes=("dx",))
+@loops(writes=("dx",), rows=True)
 def _backward_blocks(dy, y, dx):
     for block in prange((y.size + BLOCK - 1) // BLOCK):
         _backward_block(dy, y, dx, block * BLOCK, min((block + 1) * BLOCK, y.size))

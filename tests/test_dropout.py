@@ -59,7 +59,7 @@ def test_each_number_alone(dtype, size, parallel):
 
 @numba.njit(**OPTIONS)
 def _block(x, y, mask, last, scale, seed, stream, start, end):
-    dropout._forward_block(x, y, mask, last, scale, seed, stream, start, end)
+    dropout._forward_block(x, y, mask, last, scale, 0, seed, stream, start, end)
 
 
 @pytest.mark.parametrize("power", (*range(12, 35), 40))

@@ -178,7 +178,7 @@ def test_any_number_of_tasks(dtype, shape):
         c = np.full((shape[0], shape[2]), np.nan, dtype)
         flags = matmul.A_TRANSPOSED * a_t + matmul.B_TRANSPOSED * b_t
         left, right = (np.ascontiguousarray(x.T if t else x) for x, t in ((a, a_t), (b, b_t)))
-        matmul._product.serial(left, right, c, left, flags, tasks)
+        matmul._product.serial(left, right, c, left, flags, 0, tasks)
         assert_same_bits(c, expected, f"{tasks} tasks, transposed {a_t} {b_t}")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from nnjit import kernels, nn
 from nnjit.bench import digests
-from nnjit.kernels.core import replay
+from nnjit.kernels.core import invoke, replay
 from nnjit.nn.training.guards import by_one_thread
 
 LAYERS = ("omp", "workqueue", "tbb")
@@ -236,7 +236,7 @@ def test_threads_see_a_result_that_is_half_written():
 
 
 def test_recorded_steps_release_the_lock_of_the_interpreter():
-    for function in (replay._one, replay._all, replay._each):
+    for function in (invoke._one, replay._all, replay._each):
         assert function.targetoptions["nogil"] is True
 
 

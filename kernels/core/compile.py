@@ -83,12 +83,13 @@ class Nest:
     """A loop nest over `prange`, compiled on first use as `.serial` and as `.parallel`.
 
     writes, updates : the names of the arrays that it writes, and of those of which it reads first what it then writes
+    rows, sums : how it can be called for a block of rows after the other, see core/blocks.py
     """
 
-    def __init__(self, function, writes, updates):
+    def __init__(self, function, writes, updates, rows, sums):
         self.__doc__ = function.__doc__
         self.names = function.__code__.co_varnames[:function.__code__.co_argcount]
-        self.writes, self.updates = writes, updates
+        self.writes, self.updates, self.rows, self.sums = writes, updates, rows, sums
         self.serial = _compile(function, "serial")
         self.serial.nest = self
         self.threads = _compile(function, "parallel", parallel=True)
@@ -98,9 +99,10 @@ class Nest:
         return threads.run(self.threads, self.serial, args)
 
 
-def loops(function=None, *, writes=(), updates=()):
+def loops(function=None, *, writes=(), updates=(), rows=None, sums=()):
     """Make a loop nest a Nest that writes these arguments."""
-    return partial(Nest, writes=writes, updates=updates) if function is None else Nest(function, writes, updates)
+    make = partial(Nest, writes=writes, updates=updates, rows=rows, sums=sums)
+    return make if function is None else make(function)
 
 
 def nest_of(variant):

@@ -10,11 +10,11 @@ arguments, and only that one raises.
 import types
 
 from .compile import direct, inline, shared
+from .invoke import NO_VALUE, follow
 from .objects import DATA, as_float, call, new_array, put, room, word
 from .record import (ADDRESS, ARRAY_TYPE, ARRAYS, CAPTURES, DECREF, FROM_FLOAT, FROM_INT, HASH, INCREF, KEY,
                      MOST_DIMENSIONS, NEW_ARRAY, NEW_BYTES, NEW_TUPLE, NONE, OBJECT, RECORD, RESTORE, SAVE, SEEN,
                      SET_ITEM, SIZE, VALUE, VALUES, VECTORCALL, WORDS, describe)
-from .replay import NO_VALUE, follow
 
 SEEN_MASK = 1023  # of the table of keys that have no plan yet; three bits count how often one was seen
 LEARN_AT = 4

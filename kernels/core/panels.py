@@ -68,12 +68,13 @@ def block(a, a_row, a_column, b, b_row, b_panel, c, c_row, rows, columns, depth,
 
 
 @shared
-def single_row(a, a_column, b, b_row, c, columns, depth, bias, end):
-    """One row of c = a b (+ bias, relu), in a tile that is wide, not high."""
+def single_row(a, a_column, b, b_row, c, columns, depth, resume, bias, end):
+    """One row of c = (resume ? c : 0) + a b (+ bias, relu), in a tile that is wide, not high."""
     width = ROW_VECTORS * lanes(c)
     for j in range(0, columns, width):
-        acc = tile(c, 1, ROW_VECTORS)
-        right, part = shift(b, j), shift(c, j)
+        right, part, acc = shift(b, j), shift(c, j), tile(c, 1, ROW_VECTORS)
+        if resume:
+            acc = tile_load(acc, part, columns, columns - j)
         if columns - j >= width:  # without a mask 5 % faster
             acc = outer_fma(acc, a, a_column, a_column, right, b_row, None, depth, part, columns)
         else:

@@ -14,8 +14,9 @@ import numpy as np
 from . import gate, record
 from .capture import capture
 from .compile import nest_of, signature_and_address
+from .invoke import address, call_one, words_of
 from .notes import noting
-from .replay import Replay, address, call_one, words_of
+from .replay import Replay
 
 MOST_PLANS = 1024  # of a function
 MOST_ALIKE = 4  # plans that differ in numbers alone, before the function in Python makes all others of the kind

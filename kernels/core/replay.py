@@ -7,92 +7,15 @@ the arguments of each nest lie unpacked in memory, as machine words, and one com
     words[i]              address of that call's words: the nest's address, its arguments, then its result
 """
 
+from functools import partial
 from types import MethodType
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, models, register_model
 
+from . import blocks, threads
 from .compile import direct, nest_of, signature_and_address
-
-WORD = ir.IntType(64)
-RESULTS = {types.int64: np.int64, types.float64: np.float64}
-NO_VALUE = -2  # Numba's status of a function that returns None
-
-
-class Nest(types.Type):
-    """The kind of a call: the types of a nest's arguments and of its result. It has no value at run time."""
-
-    def __init__(self, signature):
-        self.signature = signature
-        super().__init__(name=f"Nest({signature})")
-
-
-register_model(Nest)(models.OpaqueModel)
-WORDS = types.CPointer(types.int64)
-
-
-def _function_type(context, signature):
-    return context.call_conv.get_function_type(signature.return_type, signature.args)
-
-
-def _word(builder, words, at):
-    return builder.gep(words, [WORD(at)])
-
-
-def _as_argument(builder, word, kind):
-    if isinstance(kind, ir.PointerType):
-        return builder.inttoptr(word, kind)
-    if isinstance(kind, ir.IntType):
-        return word if kind.width == 64 else builder.trunc(word, kind)
-    return builder.bitcast(word, kind)  # double
-
-
-def _invoke(context, builder, function, arguments):
-    """Call compiled code by Numba's convention: it returns a status, and its result through its first argument."""
-    result, error = (builder.alloca(pointer.pointee) for pointer in function.type.pointee.args[:2])
-    status = builder.call(function, [result, error, *arguments])
-    return builder.sext(status, WORD), result
-
-
-@intrinsic
-def _call(typing, kind, words):
-    """Make the call that is described by `words`, put its result behind them and return its status."""
-    signature = kind.signature
-
-    def emit(context, builder, sig, args):
-        expected = _function_type(context, signature)
-        values = [_as_argument(builder, builder.load(_word(builder, args[1], place)), each)
-                  for place, each in enumerate(expected.args[2:], 1)]
-        function = builder.inttoptr(builder.load(args[1]), expected.as_pointer())
-        status, result = _invoke(context, builder, function, values)
-        if signature.return_type in RESULTS:
-            target = _word(builder, args[1], len(values) + 1)
-            builder.store(builder.load(builder.bitcast(result, WORD.as_pointer())), target)
-        return status
-
-    return types.int64(kind, words), emit
-
-
-@intrinsic
-def follow(typing, function, words):
-    """Call a compiled `_one` at an address with the address of its words; its status, or that of the nest."""
-
-    def emit(context, builder, sig, args):
-        expected = _function_type(context, types.int64(Nest(types.none()), WORDS))
-        function = builder.inttoptr(args[0], expected.as_pointer())
-        arguments = [ir.Constant(expected.args[2], None), builder.inttoptr(args[1], expected.args[3])]
-        _, result = _invoke(context, builder, function, arguments)
-        return builder.load(result)
-
-    return types.int64(types.int64, types.int64), emit
-
-
-@direct
-def _one(kind, words):
-    return _call(kind, words)
+from .invoke import ADDRESS, NO_VALUE, RESULTS, address, call_one, follow, words_of
 
 
 @direct
@@ -120,23 +43,6 @@ def _each(functions, words, memory, places, columns, table, sources, results):
     return -1
 
 
-def call_one(signature):
-    """The address of compiled code that makes a call of this signature, for `follow`."""
-    return signature_and_address(_one, (Nest(signature), WORDS))[1]
-
-
-def address(x):
-    """Where the first element of an array lies."""
-    return x.__array_interface__["data"][0]
-
-
-def words_of(value):
-    """An argument as Numba passes it; of an array: no owners, size, item size, address, shape, strides."""
-    if isinstance(value, np.ndarray):
-        return [0, 0, value.size, value.itemsize, address(value), *value.shape, *value.strides]
-    return [int(np.float64(value).view(np.int64)) if isinstance(value, float) else value]
-
-
 def _with(spans, x):
     low, high = address(x), address(x) + x.nbytes
     apart = [span for span in spans if span[1] < low or high < span[0]]
@@ -144,55 +50,85 @@ def _with(spans, x):
                      max([high, *(span[1] for span in spans if span not in apart)]))]
 
 
+def _described(variant, args):
+    """Of a call: the function for `follow`, lists of the words of the nest, of each argument and of the result, and the
+    dtype of the result, None if it has none."""
+    signature, nest = signature_and_address(variant, tuple(map(variant.typeof_pyval, args)))
+    return call_one(signature), [[nest], *map(words_of, args), [0]], RESULTS.get(signature.return_type)
+
+
 def _done(failed):
     if failed >= 0:
         raise MemoryError("no memory for a kernel's buffers")
 
 
-ADDRESS = 4  # the place of the address among an array's words
+def _on_threads(function, part, *rest):
+    return threads.run(partial(function, *part[2:]), partial(function, *part[:2]), rest)
 
 
 class Replay:
     """Repeats captured calls on the same arrays; nothing is checked.
 
+    batches : tuples of arrays with the same number of rows, which are arguments; calls for many rows are made block by
+        block where that pays, see core/blocks.py
+
     Parallel variants are called from Python, where their threads are set up; what lies between them is one call.
     """
 
-    def __init__(self, calls):
+    def __init__(self, calls, batches=()):
         self.calls = calls
+        by_blocks = blocks.find(calls, batches)
         self._begins: list[Any] = []  # of each call: where its arguments begin in memory, and its result; or None
         self._kinds: list[Any] = []  # of the results
         self._results: dict[int, Any] = {}  # of parallel variants
+        self._kept: list[Any] = []  # what is known by its address
         memory: list[int] = []
-        parts: list[Any] = []  # the number of a parallel call, or functions and words of those until the next
-        functions: list[int] = []
-        words: list[int] = []
+        functions: dict[int, int] = {}
         for number, (variant, args) in enumerate(calls):
-            if isinstance(variant, MethodType):
+            if isinstance(variant, MethodType) and number not in by_blocks:
                 self._begins.append(None)
                 self._kinds.append(None)
-                functions, words = [], []
-                parts.append(number)
                 continue
-            signature, nest = signature_and_address(variant, tuple(map(variant.typeof_pyval, args)))
-            if not functions:
-                parts.append((functions, words))
-            functions.append(call_one(signature))
-            words.append(len(memory))
-            memory.append(nest)
-            begins = []
-            for value in args:
-                begins.append(len(memory))
-                memory += words_of(value)
-            self._begins.append([*begins, len(memory)])
-            self._kinds.append(RESULTS.get(signature.return_type))
-            memory.append(0)
-        self._memory = np.array(memory, np.int64)
+            functions[number], words, kind = _described(nest_of(variant).serial, args)
+            self._begins.append(np.cumsum([len(memory) + 1, *map(len, words[1:-1])]).tolist())
+            self._kinds.append(kind)
+            memory += [word for part in words for word in part]
+        self._memory = np.array([*memory, 0], np.int64)  # the last word: whether blocks may use memory again
         self._floats = self._memory.view(np.float64)
-        start = address(self._memory)
-        self._parts: list[Any] = [
-            part if isinstance(part, int) else (np.array(part[0], np.int64), np.array(part[1], np.int64) * 8 + start)
-            for part in parts]
+        self._parts = self._in_parts(functions, by_blocks)
+
+    def _in_parts(self, functions, by_blocks):
+        # in their order: the number of a call on threads, or arrays of functions and words of all calls until the next,
+        # and, where there are blocks on threads, both with these
+        parts: list[Any] = []
+        done = []
+
+        def add(*pairs):
+            if not parts or type(parts[-1]) is not list:
+                parts.append([])
+            parts[-1].append(pairs)
+
+        for number in range(len(self.calls)):
+            found = by_blocks.get(number)
+            if found is None and number in functions:
+                add((functions[number], address(self._memory) + 8 * (self._begins[number][0] - 1)))
+            elif found is None:
+                parts.append(number)
+            elif found not in done:
+                done.append(found)
+                args = found.call(self.calls, self._memory, self._begins, threads.team())
+                self._kept.append(args)
+                variants = (blocks.make.serial, blocks.make.threads)[:threads.team()]
+                add(*[self._keep(variant, args) for variant in variants])
+        return [part if type(part) is int else tuple(
+            np.array(column) for kind in range(max(map(len, part)))
+            for column in zip(*[pairs[min(kind, len(pairs) - 1)] for pairs in part])) for part in parts]
+
+    def _keep(self, variant, args):
+        # the function for `follow`, and the address of the words of a call
+        function, words, _ = _described(variant, args)
+        self._kept.append(np.array([word for part in words for word in part]))
+        return function, address(self._kept[-1])
 
     @staticmethod
     def unexplained(calls, known):
@@ -222,16 +158,16 @@ class Replay:
     @property
     def compiled(self):
         """Whether all calls are made by compiled code, none by Python."""
-        return len(self._parts) == 1 and type(self._parts[0]) is tuple
+        return [*map(type, self._parts)] == [tuple]
 
     def run(self):
         """Make all calls."""
         for part in self._parts:
-            if type(part) is tuple:
-                _done(_all(*part))
-            else:
+            if type(part) is int:
                 variant, args = self.calls[part]
                 self._results[part] = variant(*args)
+            else:
+                _done(_all(*part) if len(part) == 2 else _on_threads(_all, part))
 
     def repeat(self, arrays, integers, number, place, floats, results):
         """Make all calls once for each row of `floats`; they must be `compiled`.
@@ -243,19 +179,25 @@ class Replay:
 
         Returns a list for each of `results`, of what these calls returned.
         """
-        begins, count = self._begins, floats.shape[1]
-        table = np.empty((len(floats), count + len(arrays) + len(integers)), np.int64)
+        begins, count, turns = self._begins, floats.shape[1], len(floats)
+        table = np.empty((turns, count + len(arrays) + len(integers) + 1), np.int64)
         table[:, :count] = floats.view(np.int64)
         places, columns = begins[number][place:place + count], [*range(count)]
         changing = [(values, [begins[call][arg] + ADDRESS for call, arg, _ in where]) for where, values in arrays]
         changing += [(values, [begins[call][arg]]) for call, arg, values in integers]
+        changing.append((np.arange(turns) < turns - 1, [self._memory.size - 1]))
         for column, (values, where) in enumerate(changing, count):
             table[:, column] = values
             places += where
             columns += [column] * len(where)
-        found = np.empty((len(results), len(floats)), np.int64)
-        _done(_each(*self._parts[0], self._memory, np.array(places), np.array(columns), table,
-                    np.array([begins[call][-1] for call in results], np.int64), found.T))
+        sources = [begins[call][-1] for call in results]
+        found = np.empty((len(results), turns), np.int64)
+        part, = self._parts
+        rest = (self._memory, np.array(places), np.array(columns), table, np.array(sources, np.int64), found.T)
+        try:
+            _done(_each(*part, *rest) if len(part) == 2 else _on_threads(_each, part, *rest))
+        finally:
+            self._memory[-1] = 0
         return [row.view(self._kinds[call]).tolist() for call, row in zip(results, found)]
 
     def result(self, number):

@@ -210,24 +210,25 @@ class Plan(Update, Score):
             if score is not None:
                 score._take(*validation)
                 calls = calls + score._calls
-            self._chain = update, score, backend.Replay(calls)
+            batches = [each._last for each in (self, score) if each is not None]
+            self._chain = update, score, backend.Replay(calls, batches)
         turns = np.arange(len(numbers))
-        batches = []
+        moving = []
         for batch, places in zip(data, self._batches):
             step = samples * batch.strides[0] if len(batch) > samples else 0
-            batches.append((places, address(batch) + step * turns))
+            moving.append((places, address(batch) + step * turns))
         results = self._results()
         if score is not None:
             for batch, places in zip(validation, score._batches):
                 later = [(after + call, arg, shape) for call, arg, shape in places]
-                batches.append((later, address(batch) + 0 * turns))
+                moving.append((later, address(batch) + 0 * turns))
             results += score._results(after)
         streams = []
         for layer, call, place in self._streams:
             streams.append((call, place, layer._calls + turns))
             layer._calls += len(numbers)
         place = len(update.calls[0][1]) - numbers.shape[1]
-        losses, *found = self._chain[2].repeat(batches, streams, len(self._calls), place, numbers, results)
+        losses, *found = self._chain[2].repeat(moving, streams, len(self._calls), place, numbers, results)
         self._take(*[batch[len(batch) - samples:] for batch in data])
         if score is not None:
             score._take(*validation)

@@ -197,7 +197,7 @@ class _Recording:
         return list(map(move, results))
 
     def _make_replay(self) -> Any:
-        return backend.Replay(self._calls)
+        return backend.Replay(self._calls, [self._last])
 
     def _take(self, *batches: Array) -> None:
         if self._last is None or any(map(operator.is_not, batches, self._last)):
