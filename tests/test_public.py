@@ -128,14 +128,32 @@ def test_numbers_pass_as_far_as_python_lets_them(operation):
                              f"{where}, {name}={value}")
 
 
-def test_numbers_that_change_take_one_plan():
-    w = np.ones((2, 3), np.float32)
+@pytest.mark.parametrize("shape", [(2, 3), (4, 3), (3, 4, 1)])
+def test_numbers_that_change_take_one_plan(shape):
+    w = np.ones(shape, np.float32)
     arrays = [w, w.copy(), w.copy(), w.copy()]
     before = len(entry(kernels.adam.step).plans)
     for t in range(1, 50):
         kernels.adam.step(*arrays, learning_rate=0.1 / t, correction_1=1 - 0.9**t, correction_2=1 - 0.999**t)
     found = entry(kernels.adam.step).plans[before:]
     assert len(found) == 1 and len(found[0].passed) == 3
+    before = len(entry(kernels.dropout.forward).plans)
+    for i in range(60):
+        kernels.dropout.forward(w, rate=0.5, seed=3, stream=i)
+    found = entry(kernels.dropout.forward).plans[before:]
+    assert len(found) == 1 and len(found[0].passed) == 1
+
+
+def test_arrays_that_no_caller_sees():
+    """They lie on the stack where they fit: the results are those of the function in Python all the same."""
+    rng = np.random.default_rng(0)
+    for rows, places in ((2, 2), (300, 2), (2000, 1)):
+        x, w = rng.standard_normal((rows, 3), np.float32), rng.standard_normal((3, 4), np.float32)
+        y = kernels.dense.forward(x, w, np.zeros(4, np.float32), activation="relu")
+        before = len(entry(kernels.dense.backward).plans)
+        often(kernels.dense.backward, [y.copy(), x, w, y], {"activation": "relu", "parallel": False}, rows)
+        plan, = entry(kernels.dense.backward).plans[before:]
+        assert len(plan.made) == 5 and sum(each[0] == 0 for each in plan.made) == places, rows
 
 
 def test_numbers_that_decide_something_take_plans_of_their_own():

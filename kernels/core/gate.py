@@ -11,10 +11,10 @@ import types
 
 from .compile import direct, inline, shared
 from .invoke import NO_VALUE, follow
-from .objects import DATA, as_float, call, new_array, put, room, word
+from .objects import DATA, TUPLE_ITEMS, as_float, call, new_array, put, room, word
 from .record import (ADDRESS, ARRAY_TYPE, ARRAYS, CAPTURES, DECREF, FROM_FLOAT, FROM_INT, HASH, INCREF, KEY,
                      MOST_DIMENSIONS, NEW_ARRAY, NEW_BYTES, NEW_TUPLE, NONE, OBJECT, RECORD, RESTORE, SAVE, SEEN,
-                     SET_ITEM, SIZE, VALUE, VALUES, VECTORCALL, WORDS, describe)
+                     SIZE, VALUE, VALUES, VECTORCALL, WORDS, describe)
 
 SEEN_MASK = 1023  # of the table of keys that have no plan yet; three bits count how often one was seen
 LEARN_AT = 4
@@ -31,7 +31,8 @@ REFUSED = -1  # of P_CALLS: always by Python
 PYTHON_MAKES_IT = -1
 ANY, EXACT, NUMBER, NOT_ZERO, WHOLE = range(5)  # rules of a number: the rule, its bits or the lowest, the highest
 RULE = 24
-NEW = 8 * (2 + MOST_DIMENSIONS)  # dtype, number of dimensions, lengths
+NEW = 8 * (2 + MOST_DIMENSIONS)  # dtype, number of dimensions, lengths; of one on the stack: 0, its place there
+STACK = 1024  # words for the arrays that no caller sees: each that NumPy makes takes 70 ns
 C_FUNCTION, C_WORDS, C_PATCHES, C_EXPECT, C_EXPECTED, C_TEMPLATE = 0, 8, 16, 24, 32, 40
 NOTHING, EQUAL, RETURNED = range(3)  # what is expected of a nest's result
 MOST_CALLS, MOST_CALL_WORDS = 8, 160
@@ -100,11 +101,15 @@ def _overlaps(written, record):
 
 
 @inline
-def _make_arrays(plan, record, common):
+def _make_arrays(plan, record, stack, common):
     """Make the new arrays; False with an error set if there is no memory."""
     n = word(record + ARRAYS)
     for i in range(word(plan + P_NEW)):
         new = plan + word(plan + P_NEW_AT) + NEW * i
+        if word(new) == 0:
+            put(record + OBJECT + 8 * (n + i), 0)
+            put(record + ADDRESS + 8 * (n + i), stack + word(new + 8))
+            continue
         call(word(common + INCREF), (word(new),))
         x = new_array(word(common + NEW_ARRAY), word(common + ARRAY_TYPE), word(new), word(new + 8), new + 16)
         put(record + OBJECT + 8 * (n + i), x)
@@ -117,20 +122,23 @@ def _make_arrays(plan, record, common):
 
 @shared
 def _drop(record, start, end, common):
+    """Drop what was made of these arrays; of those on the stack that is 0, which Py_DecRef leaves alone."""
     for i in range(start, end):
         call(word(common + DECREF), (word(record + OBJECT + 8 * i),))
 
 
 @inline
-def _call_nests(plan, record, results):
+def _call_nests(plan, record, results, release):
     """Make the calls; whether all went well."""
-    words = room(MOST_CALL_WORDS)
+    copy = room(MOST_CALL_WORDS)
     at = plan + word(plan + P_CALLS_AT)
     for i in range(word(plan + P_CALLS)):
         n, patches = word(at + C_WORDS), word(at + C_PATCHES)
-        for j in range(n):
-            put(words + 8 * j, word(at + C_TEMPLATE + 8 * j))
-        patch = at + C_TEMPLATE + 8 * n
+        words, patch = at + C_TEMPLATE, at + C_TEMPLATE + 8 * n
+        if release:  # other threads may run the same plan meanwhile
+            words = copy
+            for j in range(n):
+                put(words + 8 * j, word(at + C_TEMPLATE + 8 * j))
         for j in range(patches):
             put(words + word(patch + 16 * j), word(record + word(patch + 16 * j + 8)))
         status = follow(word(at + C_FUNCTION), words)
@@ -168,7 +176,7 @@ def _results(plan, record, results, common):
             if found != 0:
                 call(word(common + DECREF), (found,))
             return 0
-        call(word(common + SET_ITEM), (found, i, x))
+        put(found + TUPLE_ITEMS + 8 * i, x)
     return found
 
 
@@ -177,12 +185,12 @@ def _run(plan, record, common):
     """The result of a call by its plan; 0 with an error set; or PYTHON_MAKES_IT."""
     if word(plan + P_CALLS) == REFUSED or _overlaps(word(plan + P_WRITTEN), record):
         return PYTHON_MAKES_IT
-    if not _make_arrays(plan, record, common):
+    if not _make_arrays(plan, record, room(STACK), common):
         return 0
     results = room(MOST_CALLS)
     release = word(plan + P_RELEASE)
     thread = call(word(common + SAVE), ()) if release else 0
-    done = _call_nests(plan, record, results)
+    done = _call_nests(plan, record, results, release)
     if release:
         call(word(common + RESTORE), (thread,))
     found = _results(plan, record, results, common) if done else PYTHON_MAKES_IT

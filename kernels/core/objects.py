@@ -64,12 +64,13 @@ def put(typing, address, value):
 
 @intrinsic(prefer_literal=True)
 def room(typing, words):
-    """The address of so many words, a constant, on the stack, until the function returns."""
+    """The address of so many words, a constant, on the stack, until the function returns: that of a cache line."""
     kind = ir.ArrayType(WORD, words.literal_value)
 
     def emit(context, builder, sig, args):
         with builder.goto_entry_block():
             start = builder.alloca(kind)
+        start.align = 64
         return builder.ptrtoint(start, WORD)
 
     return types.int64(words), emit

@@ -65,7 +65,8 @@ class Plan:
         self.passed: dict[int, list[tuple[int, int]]] = {}
         self.patches = []  # of each call: pairs of the place of a word and what goes there, as a place in the record
         self.words, self.functions, self.expected = [], [], []
-        self.made = []  # (dtype, shape) of new arrays
+        self.made = []  # of new arrays: address of the dtype, number of dimensions, lengths; or 0, place on the stack
+        self.stack = 0  # bytes there
         self.written = self.released = 0
         self.results, self.size = [], gate.NO_RESULT
         if calls is not None:
@@ -107,19 +108,24 @@ class Plan:
         for x, _ in used:
             if address(x) not in self.places:
                 whole = max((y for y, _ in used if address(y) == address(x)), key=lambda y: y.nbytes)
-                self._add(whole)
+                self._add(whole, hidden=True)
         if len(self.made) > record.MOST_NEW or len(given) > record.MOST_ARRAYS:
             raise Unfit
         spans = sorted((address(x), address(x) + x.nbytes) for x in self.objects[len(given):])
         if any(first[1] > second[0] for first, second in zip(spans, spans[1:])):
             raise Unfit
 
-    def _add(self, x):
+    def _add(self, x, hidden=False):
         if x.ndim > record.MOST_DIMENSIONS:
             raise Unfit
         self.places.setdefault(address(x), len(self.objects))
         self.objects.append(x)
-        self.made.append((x.dtype, x.shape))
+        end = self.stack + (x.nbytes + 63) // 64 * 64
+        if hidden and end <= 8 * gate.STACK:
+            self.made.append((0, self.stack))
+            self.stack = end
+        else:
+            self.made.append((id(x.dtype), x.ndim, *x.shape))
 
     def _read_call(self, number, variant, values, returned):
         nest = nest_of(variant)
@@ -202,8 +208,7 @@ class Plan:
     def _content(self, refused=False):
         key = [*self.record.key]
         rules = [word for rule in self.rules for word in rule]
-        new = [word for dtype, shape in self.made
-               for word in (id(dtype), len(shape), *shape, *[0] * (record.MOST_DIMENSIONS - len(shape)))]
+        new = [word for entry in self.made for word in (*entry, *[0] * (gate.NEW // 8 - len(entry)))]
         calls = []
         for number, (function, words, (expect, value)) in enumerate(zip(self.functions, self.words, self.expected)):
             patches = self.patches[number] + [(8 * at, record.VALUE + 8 * i) for i, places in self.passed.items()

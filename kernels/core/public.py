@@ -125,7 +125,7 @@ def _add(entry, call, plan, notes, args, options):
 
 def _common():
     functions = {"vectorcall": "PyObject_Vectorcall", "incref": "Py_IncRef", "decref": "Py_DecRef",
-                 "new_bytes": "PyBytes_FromStringAndSize", "new_tuple": "PyTuple_New", "set_item": "PyTuple_SetItem",
+                 "new_bytes": "PyBytes_FromStringAndSize", "new_tuple": "PyTuple_New",
                  "from_int": "PyLong_FromLongLong", "from_float": "PyFloat_FromDouble",
                  "as_int": "PyLong_AsLongLongAndOverflow", "save": "PyEval_SaveThread",
                  "restore": "PyEval_RestoreThread"}

@@ -13,10 +13,10 @@ from .objects import (ALIGNED, COLUMNS, DATA, DESCR, DIMS, FLAGS, FLOAT, NDIM, R
 
 # What all functions share: addresses of the number of captures under way, of threads, of objects and C functions.
 SHARED = ("captures", "team", "array", "float", "int", "bool", "str", "class", "tuple", "none", "vectorcall", "incref",
-          "decref", "new_bytes", "new_array", "new_tuple", "set_item", "from_int", "from_float", "as_int", "save",
-          "restore", "seen", "dtypes", "n_dtypes")
+          "decref", "new_bytes", "new_array", "new_tuple", "from_int", "from_float", "as_int", "save", "restore",
+          "seen", "dtypes", "n_dtypes")
 (CAPTURES, TEAM, ARRAY_TYPE, FLOAT_TYPE, INT_TYPE, BOOL_TYPE, TEXT_TYPE, CLASS_TYPE, TUPLE_TYPE, NONE, VECTORCALL,
- INCREF, DECREF, NEW_BYTES, NEW_ARRAY, NEW_TUPLE, SET_ITEM, FROM_INT, FROM_FLOAT, AS_INT, SAVE, RESTORE, SEEN, DTYPES,
+ INCREF, DECREF, NEW_BYTES, NEW_ARRAY, NEW_TUPLE, FROM_INT, FROM_FLOAT, AS_INT, SAVE, RESTORE, SEEN, DTYPES,
  N_DTYPES) = range(0, 8 * len(SHARED), 8)
 
 MOST_ARGUMENTS, MOST_ITEMS, MOST_WORDS, MOST_VALUES, MOST_ARRAYS, MOST_NEW, MOST_DIMENSIONS = 24, 8, 96, 16, 16, 8, 6
@@ -27,7 +27,7 @@ SIZE = ADDRESS + 8 * (MOST_ARRAYS + MOST_NEW)
 OBJECT = SIZE + 8 * MOST_ARRAYS
 RECORD = (OBJECT + 8 * (MOST_ARRAYS + MOST_NEW)) // 8
 
-TUPLE_TAG, ARRAY_TAG, FLOAT_TAG, INT_TAG = 1, 2, 3, 4  # first words of a key's parts; objects are addresses
+TUPLE_TAG, ARRAY_TAG, FLOAT_TAG, INT_TAG = 1, 2, -1, -2  # first words of a key's parts; no length is below 0
 
 
 @inline
@@ -35,29 +35,28 @@ def _describe_array(x, record, at, common):
     """The part of the key for an array, from place `at` on, and where the array lies. The place after it, or 0 if the
     array can't be handled here."""
     flags, ndim, descr, n = half(x + FLAGS), half(x + NDIM), word(x + DESCR), word(record + ARRAYS)
-    size, pair = 0, word(common + DTYPES)
-    for _ in range(word(common + N_DTYPES)):
+    size, dtype = 0, 0
+    for i in range(word(common + N_DTYPES)):
+        pair = word(common + DTYPES) + 16 * i
         if word(pair) == descr:
-            size = word(pair + 8)
+            size, dtype = word(pair + 8), i
             break
-        pair += 16
     if (size == 0 or flags & ALIGNED == 0 or flags & (ROWS | COLUMNS) == 0 or ndim > MOST_DIMENSIONS
             or n == MOST_ARRAYS):
         return 0
     data, first, dims = word(x + DATA), 0, word(x + DIMS)
     while first < n and word(record + ADDRESS + 8 * first) != data:
         first += 1
-    put(at, ARRAY_TAG | ndim << 8 | (flags & (ROWS | COLUMNS | WRITEABLE)) << 16 | first << 32)
-    put(at + 8, descr)
+    put(at, ARRAY_TAG | ndim << 8 | (flags & (ROWS | COLUMNS | WRITEABLE)) << 16 | first << 32 | dtype << 40)
     for i in range(ndim):
         length = word(dims + 8 * i)
-        put(at + 16 + 8 * i, length)
+        put(at + 8 + 8 * i, length)
         size *= length
     put(record + ADDRESS + 8 * n, data)
     put(record + SIZE + 8 * n, size)
     put(record + OBJECT + 8 * n, x)
     put(record + ARRAYS, n + 1)
-    return at + 16 + 8 * ndim
+    return at + 8 + 8 * ndim
 
 
 @shared
