@@ -83,8 +83,9 @@ def _scale_block(x, factor, start, end):
 
 
 @loops(updates=("x",))
-def _scale_blocks(x, norm, max_norm):
-    factor = max_norm / (norm[0] + 1e-6)
+def _scale_blocks(x, sums, norm, max_norm):
+    """Scale x, of this norm, or of that which `_norm` left in `sums` if it is below 0."""
+    factor = max_norm / ((sums[0] if norm < 0 else norm) + 1e-6)
     if not factor >= 1.0:
         for block in prange((x.size + BLOCK - 1) // BLOCK):
             _scale_block(x, factor, block * BLOCK, min((block + 1) * BLOCK, x.size))
@@ -107,14 +108,9 @@ def step(x, *, max_norm, norm=None, parallel=None):
     Formula and source: kernels/reference/clip_norm.py
     """
     max_norm = check.not_negative("max_norm", max_norm)
-    given = 0.0 if norm is None else check.number("norm", norm, finite=False)
-    if given < 0:
-        raise ValueError(f"norm must not be negative, got {given}")
+    given = -1.0 if norm is None else check.not_negative("norm", norm, finite=False)
     x = check.written("x", x).ravel()
-    sums = np.empty(max(1, (x.size + BLOCK - 1) // BLOCK))
-    if norm is None:
-        given = pick(_norm, x.size >= PARALLEL_FROM, parallel)(x, sums)
-    else:
-        sums[0] = given
-    pick(_scale_blocks, x.size >= PARALLEL_FROM, parallel)(x, sums, max_norm)
-    return given
+    sums = np.empty(max(1, (x.size + BLOCK - 1) // BLOCK) if norm is None else 0)
+    found = pick(_norm, x.size >= PARALLEL_FROM, parallel)(x, sums) if norm is None else given
+    pick(_scale_blocks, x.size >= PARALLEL_FROM, parallel)(x, sums, given, max_norm)
+    return found

@@ -104,8 +104,7 @@ def test_plans_make_the_frequent_calls(operation):
     for function, args, options, where in cases(operation, twin.SHAPES[-1], np.float32):
         action = builtin(operation, function)
         args = [*args.values()]
-        if any(x.dtype.kind == "b" for x in args) or "norm" in options or any(
-                type(value) is int and value >= 2**63 for value in options.values()):
+        if any(x.dtype.kind == "b" for x in args):
             continue  # which Python makes
         for _ in range(OFTEN):
             action(*args, **options, parallel=False)
@@ -142,6 +141,27 @@ def test_numbers_that_change_take_one_plan(shape):
         kernels.dropout.forward(w, rate=0.5, seed=3, stream=i)
     found = entry(kernels.dropout.forward).plans[before:]
     assert len(found) == 1 and len(found[0].passed) == 1
+
+
+@pytest.mark.parametrize("largest", [2**63, 2**64])
+def test_random_numbers_from_any_seed(largest):
+    x = np.ones(5, np.float32)
+    learnt(kernels.dropout.forward, x, rate=0.5, seed=largest - 1)
+    for seed in (0, 1, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 2, 2**64 - 1, 2**64, 2**80, -1, -2**63, -2**63 - 1) * 2:
+        changed = {"rate": 0.5, "seed": seed, "stream": 2**64 - 3}
+        assert_equal(outcome(kernels.dropout.forward, [x], changed),
+                     outcome(entry(kernels.dropout.forward).function, [x], changed), seed)
+
+
+def test_norms_that_are_given():
+    x = np.full(5, 3, np.float32)
+    before = len(entry(kernels.clip_norm.step).plans)
+    for norm in (8.0, 9.0, 0.5, float("inf"), 0.0, -0.0, 7.0, float("nan"), -1.0, True, 3, None) * 4:
+        given = {"max_norm": 2.0, "norm": norm}
+        assert_equal(outcome(kernels.clip_norm.step, [x], given),
+                     outcome(entry(kernels.clip_norm.step).function, [x], given), norm)
+    found = entry(kernels.clip_norm.step).plans[before:]
+    assert sum(len(plan.passed) for plan in found) == 1
 
 
 def test_arrays_that_no_caller_sees():

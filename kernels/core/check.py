@@ -198,7 +198,9 @@ def word(name, value):
     if not 0 <= value < 2**64:
         raise ValueError(f"{name} must be at least 0 and below 2^64, got {_shown(value)}")
     if value >= 2**63:
-        return value - 2**64
+        value -= 2**64
+        note(value, -2**63, -1)
+        return value
     note(value, 0, 2**63 - 1)
     return value
 
@@ -237,12 +239,12 @@ def positive(name, value):
     return value
 
 
-def not_negative(name, value):
-    """A finite number of at least 0, as a float."""
-    value = number(name, value)
+def not_negative(name, value, finite=True):
+    """A number that is not below 0, finite unless allowed otherwise, as a float."""
+    value = number(name, value, finite)
     if value < 0:
         raise ValueError(f"{name} must not be negative, got {value}")
-    note(value, 0.0, LARGEST)
+    note(value, 0.0, LARGEST if finite else inf)
     return value
 
 

@@ -37,7 +37,7 @@ C_FUNCTION, C_WORDS, C_PATCHES, C_EXPECT, C_EXPECTED, C_TEMPLATE = 0, 8, 16, 24,
 NOTHING, EQUAL, RETURNED = range(3)  # what is expected of a nest's result
 MOST_CALLS, MOST_CALL_WORDS = 8, 160
 NO_RESULT, SINGLE = -2, -1  # of P_RESULTS, else the length of a tuple
-ARRAY, INTEGER, REAL, ABSENT = range(4)  # kinds of a result; then the number of the array, or of the call
+ARRAY, INTEGER, REAL, ABSENT, PASSED = range(5)  # kinds of a result; then the number of the array, call or argument
 
 
 @inline
@@ -159,6 +159,8 @@ def _result(kind, which, record, results, common):
         return call(word(common + FROM_INT), (word(results + 8 * which),))
     if kind == REAL:
         return call(word(common + FROM_FLOAT), (as_float(word(results + 8 * which)),))
+    if kind == PASSED:
+        return call(word(common + FROM_FLOAT), (as_float(word(record + VALUE + 8 * which)),))
     x = word(common + NONE) if kind == ABSENT else word(record + OBJECT + 8 * which)
     call(word(common + INCREF), (x,))
     return x

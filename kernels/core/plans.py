@@ -35,7 +35,7 @@ class Record:
         self.key = self._part(record.KEY, record.WORDS)
         self.values = self._part(record.VALUE, record.VALUES)
         self.hash = int(self.words[record.HASH // 8])
-        self.floats = [word == record.FLOAT_TAG for word in self.key if word in (record.FLOAT_TAG, record.INT_TAG)]
+        self.floats = [word == record.FLOAT_TAG for word in self.key if word in record.NUMBER_TAGS]
 
     def _part(self, start, count):
         return self.words[start // 8:start // 8 + self.words[count // 8]].tolist()
@@ -86,7 +86,8 @@ class Plan:
         self._check_order(calls)
         items = result if type(result) is tuple else (result,)
         self.size = len(items) if type(result) is tuple else gate.SINGLE
-        self.results = [self._result(x, calls) for x in items]
+        numbers = [x for x in flat(args, options) if type(x) in (int, float)]
+        self.results = [self._result(x, calls, numbers) for x in items]
         if sum(x.size for _, values in calls for x in values if isinstance(x, np.ndarray)) >= RELEASE_FROM:
             self.released = 1
 
@@ -157,7 +158,7 @@ class Plan:
             if nest_of(variant).updates:
                 raise Unfit
 
-    def _result(self, x, calls):
+    def _result(self, x, calls, numbers):
         if x is None:
             return gate.ABSENT, 0
         if type(x) is np.ndarray:
@@ -166,6 +167,9 @@ class Plan:
             if type(value) is type(x) in (int, float) and (value is x or type(x) is int and value == x):
                 self.expected[number] = gate.RETURNED, 0
                 return gate.INTEGER if type(x) is int else gate.REAL, number
+        for number, value in enumerate(numbers):
+            if value is x and type(x) is float:
+                return gate.PASSED, number
         raise Unfit
 
     def generalise(self, other, notes):

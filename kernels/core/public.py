@@ -127,8 +127,8 @@ def _common():
     functions = {"vectorcall": "PyObject_Vectorcall", "incref": "Py_IncRef", "decref": "Py_DecRef",
                  "new_bytes": "PyBytes_FromStringAndSize", "new_tuple": "PyTuple_New",
                  "from_int": "PyLong_FromLongLong", "from_float": "PyFloat_FromDouble",
-                 "as_int": "PyLong_AsLongLongAndOverflow", "save": "PyEval_SaveThread",
-                 "restore": "PyEval_RestoreThread"}
+                 "as_int": "PyLong_AsLongLongAndOverflow", "as_word": "PyLong_AsUnsignedLongLong",
+                 "clear": "PyErr_Clear", "save": "PyEval_SaveThread", "restore": "PyEval_RestoreThread"}
     dtypes = [np.dtype(name) for name in ("f4", "f8", "i8", "i4", "u1", "i1", "i2", "u2", "u4")]
     words = {name: objects.c_function(function) for name, function in functions.items()}
     words |= {"array": id(np.ndarray), "float": id(float), "int": id(int), "bool": id(bool), "str": id(str),

@@ -13,11 +13,11 @@ from .objects import (ALIGNED, COLUMNS, DATA, DESCR, DIMS, FLAGS, FLOAT, NDIM, R
 
 # What all functions share: addresses of the number of captures under way, of threads, of objects and C functions.
 SHARED = ("captures", "team", "array", "float", "int", "bool", "str", "class", "tuple", "none", "vectorcall", "incref",
-          "decref", "new_bytes", "new_array", "new_tuple", "from_int", "from_float", "as_int", "save", "restore",
-          "seen", "dtypes", "n_dtypes")
+          "decref", "new_bytes", "new_array", "new_tuple", "from_int", "from_float", "as_int", "as_word", "clear",
+          "save", "restore", "seen", "dtypes", "n_dtypes")
 (CAPTURES, TEAM, ARRAY_TYPE, FLOAT_TYPE, INT_TYPE, BOOL_TYPE, TEXT_TYPE, CLASS_TYPE, TUPLE_TYPE, NONE, VECTORCALL,
- INCREF, DECREF, NEW_BYTES, NEW_ARRAY, NEW_TUPLE, FROM_INT, FROM_FLOAT, AS_INT, SAVE, RESTORE, SEEN, DTYPES,
- N_DTYPES) = range(0, 8 * len(SHARED), 8)
+ INCREF, DECREF, NEW_BYTES, NEW_ARRAY, NEW_TUPLE, FROM_INT, FROM_FLOAT, AS_INT, AS_WORD, CLEAR, SAVE, RESTORE,
+ SEEN, DTYPES, N_DTYPES) = range(0, 8 * len(SHARED), 8)
 
 MOST_ARGUMENTS, MOST_ITEMS, MOST_WORDS, MOST_VALUES, MOST_ARRAYS, MOST_NEW, MOST_DIMENSIONS = 24, 8, 96, 16, 16, 8, 6
 WORDS, HASH, VALUES, ARRAYS, KEY = 0, 8, 16, 24, 32
@@ -27,7 +27,8 @@ SIZE = ADDRESS + 8 * (MOST_ARRAYS + MOST_NEW)
 OBJECT = SIZE + 8 * MOST_ARRAYS
 RECORD = (OBJECT + 8 * (MOST_ARRAYS + MOST_NEW)) // 8
 
-TUPLE_TAG, ARRAY_TAG, FLOAT_TAG, INT_TAG = 1, 2, -1, -2  # first words of a key's parts; no length is below 0
+TUPLE_TAG, ARRAY_TAG = 1, 2  # first words of a key's parts; the others are addresses of objects
+NUMBER_TAGS = FLOAT_TAG, INT_TAG, LARGE_TAG = -1, -2, -3  # which nothing else in a key is; the last is of 2^63 to 2^64
 
 
 @inline
@@ -83,7 +84,12 @@ def _describe_item(x, record, at, common):
         put(at, INT_TAG)
         put(record + VALUE + 8 * n, call(word(common + AS_INT), (x, overflow)))
         if half(overflow) != 0:
-            return 0
+            value = call(word(common + AS_WORD), (x,))
+            if value == -1:  # an error, or 2^64 - 1
+                call(word(common + CLEAR), ())
+                return 0
+            put(at, LARGE_TAG)
+            put(record + VALUE + 8 * n, value)
     else:
         return 0
     put(record + VALUES, n + 1)
