@@ -361,14 +361,55 @@ def test_many_calls_leave_nothing_behind(operation):
             assert blocks < 1000, where
 
 
-def test_arguments_that_change_while_a_plan_is_made():
-    x = np.ones((4, 4), np.float32)
-    relu = entry(kernels.relu.forward).function
-    for records in ((b"", b""), (public._state["describe"](x), b"")):
-        given = iter(records)
-        found = plans.learn(lambda *args, **options: next(given), relu, (x,), {})
-        assert_equal(found[0], x, "result")
-        assert found[1:] == (None, None, None)
+def test_calls_without_memory_raise_and_leave_nothing_behind():
+    testing = pytest.importorskip("_testcapi")
+    x, labels = np.eye(4, dtype=np.float32), np.arange(4)
+    for action, args, options in ((kernels.dense.backward, (x, x, x, x), {"activation": "relu"}),
+                                  (kernels.softmax_cross_entropy.forward, (x, labels), {}),
+                                  (kernels.clip_norm.step, (x.copy(),), {"norm": 0.5, "max_norm": 0.75})):
+        learnt(action, *args, **options)
+        failed, held = 0, [*args, x.dtype, None]
+        counts, blocks = [sys.getrefcount(each) for each in held], sys.getallocatedblocks()
+        for _ in range(500):
+            for allocation in range(6):
+                testing.set_nomemory(allocation, allocation + 1)
+                try:
+                    action(*args, **options)
+                except MemoryError:
+                    failed += 1
+                finally:
+                    testing.remove_mem_hooks()
+        assert failed >= 500 and sys.getallocatedblocks() - blocks < 200
+        assert [abs(sys.getrefcount(each) - n) < 50 for each, n in zip(held, counts)] == [True] * len(held)
+
+
+def test_arrays_that_another_thread_changes_while_a_plan_is_made():
+    x, y = np.arange(16, dtype=np.float32).reshape(4, 4), np.empty((4, 4), np.float32)
+    softmax = entry(kernels.softmax.forward).function
+
+    def describe(*args, **options):
+        found = public._state["describe"](*args, **options)
+        x.resize((2, 8), refcheck=False)
+        y.resize((2, 8), refcheck=False)
+        return found
+
+    result, call, plan, _ = plans.learn(describe, softmax, (x,), {"out": y})
+    words, = plan.words
+    assert result is y and call.key[3:5] == words[6:8] == words[15:17] == [4, 4]
+
+
+def test_changes_that_no_key_tells():
+    """A class as dtype, whose attribute is another one later; and names that are texts of a class of the caller's."""
+    class Single:
+        dtype = np.dtype(np.float32)
+
+    options = {"seed": 1, "dtype": Single}
+    often(kernels.normal.forward, [(3,)], options, "single")
+    Single.dtype = np.dtype(np.float64)
+    often(kernels.normal.forward, [(3,)], options, "double")
+    name = type("Text", (str,), {})("l1")
+    learnt(kernels.penalty.forward, np.ones(3, np.float32), **{name: 0.5})
+    assert sum(name is each for plan in entry(kernels.penalty.forward).plans for each in plan.held) == 1
 
 
 def test_threads_call_at_the_same_time():

@@ -20,6 +20,7 @@ from .replay import Replay
 
 MOST_PLANS = 1024  # of a function
 MOST_ALIKE = 4  # plans that differ in numbers alone, before the function in Python makes all others of the kind
+HEAP_TYPE = 1 << 9  # of the flags of classes that may change: Py_TPFLAGS_HEAPTYPE
 RELEASE_FROM = 16_384  # elements that the nests' arrays have: from about 1 us on others may run meanwhile
 
 
@@ -59,7 +60,7 @@ class Plan:
     def __init__(self, call, args, options, calls=None, result=None):
         self.record = call
         # the key has their addresses
-        self.held = [x for x in (*options, *flat(args, options)) if type(x) in (str, type)]
+        self.held = [*options, *(x for x in flat(args, options) if type(x) in (str, type))]
         # of the numbers among the arguments: rules, and of those that are passed on: calls and places of their words
         self.rules = [(gate.ANY, 0, 0) if calls is None else (gate.EXACT, bits, 0) for bits in call.values]
         self.passed: dict[int, list[tuple[int, int]]] = {}
@@ -79,6 +80,8 @@ class Plan:
         if parallel or not calls or len(calls) > gate.MOST_CALLS:
             raise Unfit
         if Replay.unexplained(calls, given) is not None:
+            raise Unfit
+        if any(type(x) is type and x.__flags__ & HEAP_TYPE for x in flat(args, options)):
             raise Unfit
         self._find_arrays(given, calls, result)
         for number, (variant, values) in enumerate(calls):
@@ -228,17 +231,31 @@ class Plan:
 
 def learn(describe, function, args, options):
     """The result of a call of a function in Python, and what was learnt: a record, a plan or None, and notes."""
-    before = describe(*args, **options)
+    views: dict[int, np.ndarray] = {}  # of the arrays, whose shapes other threads may change
+    originals: dict[int, np.ndarray] = {}
+
+    def view(x):
+        if type(x) is tuple:
+            return tuple(map(view, x))
+        if type(x) is not np.ndarray:
+            return x
+        if id(x) not in views:
+            views[id(x)] = x.view()
+            originals[id(views[id(x)])] = x
+        return views[id(x)]
+
+    def original(x):
+        return tuple(map(original, x)) if type(x) is tuple else originals.get(id(x), x)
+
+    args, options = view(args), {name: view(x) for name, x in options.items()}
+    content = describe(*args, **options)
     with noting() as notes, capture(checks=True) as calls:
         result = function(*args, **options)
-    after = describe(*args, **options)
-    if not before or not after or calls.foreign:  # the first two: another thread changed an argument
-        return result, None, None, None
-    call, later = Record(before), Record(after)
-    if (call.key, call.values) != (later.key, later.values):
-        return result, None, None, None
+    if not content or calls.foreign:  # the first: another thread changed an argument before
+        return original(result), None, None, None
+    call = Record(content)
     try:
         plan = Plan(call, args, options, calls, result)
     except Unfit:
         plan = None
-    return result, call, plan, notes
+    return original(result), call, plan, notes
