@@ -431,6 +431,16 @@ def test_threads_call_at_the_same_time():
     assert not wrong
 
 
+def test_calls_that_let_other_threads_run_leave_their_plan_as_it_is():
+    x = np.ones((3, plans.RELEASE_FROM), np.float32)
+    learnt(kernels.softplus.forward, x, parallel=False)
+    plan = entry(kernels.softplus.forward).plans[-1]
+    before = plan.content.copy()
+    with calls_in_python(kernels.softplus.forward) as made:
+        kernels.softplus.forward(x.copy(), parallel=False)
+    assert not made and plan.released and np.array_equal(plan.content, before)
+
+
 def test_plans_are_limited(monkeypatch):
     monkeypatch.setattr(public, "MOST_PLANS", len(entry(kernels.tanh.forward).plans) + 3)
     for n in range(1, 10):
