@@ -156,7 +156,7 @@ class Blocks:
             if name in written and (_meet(x, self._whole, self._added, self._later) or name in nest.updates
                                     or name not in cuts and not adds):
                 return False
-            if _meet(x, *[self._whole] * (name in cuts), *[self._arrays] * (name not in cuts)):
+            if name not in cuts and _meet(x, self._arrays):
                 return False
         return bool(written)
 
