@@ -20,7 +20,8 @@ SHOWN = 40  # characters of a text, in an error
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LINE = 64  # bytes of a cache's line and of a vector
-LAST = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask")  # attributes that a call sets
+# attributes that a call sets
+LAST = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask", "_converted")
 
 
 class Calling:
@@ -86,7 +87,8 @@ def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str =
         found: Array = values
         if found.dtype is dtype or dtype is None and (found.dtype is FLOAT32 or found.dtype is FLOAT64):
             return found
-    found = as_plain(values, name)
+    else:
+        found = as_plain(values, name)
     if found.dtype.kind not in "fiub":
         raise _no_numbers(values, found, name)
     if dtype is None:
@@ -94,10 +96,14 @@ def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str =
     # an unpickled array's dtype equals float32 but is another object: a view takes it to the fast path
     if found.dtype == dtype:
         return found.view(dtype)
+    if found.dtype.kind != "f":
+        return found.astype(dtype)  # no whole number is too large
     with np.errstate(all="ignore"):
         narrow = found.astype(dtype)
-    narrower = found.dtype.kind == "f" and found.dtype.itemsize > dtype.itemsize
-    if narrower and not infinite and (large := np.isinf(narrow) & np.isfinite(found)).any():
+    if infinite or not np.count_nonzero(np.isinf(narrow)):
+        return narrow
+    large = np.isinf(narrow) & np.isfinite(found)
+    if large.any():
         place = tuple(np.argwhere(large)[0].tolist())
         raise ValueError(f"{name} must contain numbers that {dtype} can represent, got {found[place]:g} at index "
                          f"{place[0] if len(place) == 1 else place}: scale them first")

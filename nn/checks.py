@@ -144,25 +144,6 @@ def rename(error: BaseException, **names: str) -> None:
     error.args = (re.sub(r"\w+", lambda word: names.get(word[0], word[0]), text) + got + found,)
 
 
-class renamed:
-    """A block whose TypeErrors and ValueErrors have the user's names of arguments, as by `rename`.
-
-    Make it once, as a constant: a `with` then costs 0.16 us, and 0.9 us if it is made at each call.
-    """
-
-    __slots__ = ("_names",)
-
-    def __init__(self, **names: str) -> None:
-        self._names = names
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (TypeError, ValueError)):
-            rename(error, **self._names)
-
-
 class _Checked:
     # it has no `__get__`, so that reading takes no call of Python's
     def __init__(self, check: Callable[[str, Any], Any]) -> None:

@@ -9,10 +9,18 @@ from numpy.typing import ArrayLike
 
 from . import backend
 from .arrays import FLOAT32, FLOAT64, Array, as_array, as_floats, as_labels, within
-from .checks import checked, finite, renamed, whole
+from .checks import checked, finite, rename, whole
 from .targets import Outputs, are_class_numbers, as_rows, as_threshold, sample_shape
 
-ARGUMENTS = renamed(y="outputs", p="outputs", targets="y")  # of the kernels
+
+def _counted(operation: str, *arguments: Array, **options: float | None) -> int:
+    """The hits that a kernel counts. Its errors name the arguments of metrics."""
+    try:
+        found: int = getattr(backend.ops, operation).forward(*arguments, **options)
+    except (TypeError, ValueError) as error:
+        rename(error, y="outputs", p="outputs", targets="y")
+        raise
+    return found
 
 
 class _Metric:
@@ -87,9 +95,7 @@ class Accuracy(_OfClasses):
 
     def hits(self, outputs: Array, y: Array) -> int:
         self.check(outputs.shape[-1])
-        with ARGUMENTS:
-            found: int = backend.ops.categorical_accuracy.forward(*self._rows(outputs, y))
-        return found
+        return _counted("categorical_accuracy", *self._rows(outputs, y))
 
     def calculate(self, outputs: ArrayLike, y: ArrayLike) -> float:
         """The accuracy of outputs (N, ..., C), or of predicted class numbers (N,), against labels (N, ...) or
@@ -199,9 +205,7 @@ class BinaryAccuracy(_Metric):
         y = _targets(self, outputs, y)
         self.check(None)
         threshold = self.middle if self.threshold is None else self.threshold
-        with ARGUMENTS:
-            found: int = backend.ops.binary_accuracy.forward(outputs, y, threshold=threshold)
-        return found
+        return _counted("binary_accuracy", outputs, y, threshold=threshold)
 
 
 class RegressionAccuracy(_Metric):
@@ -250,6 +254,4 @@ class RegressionAccuracy(_Metric):
         y = _targets(self, outputs, y)
         if self.precision is None:
             self.prepare(y)
-        with ARGUMENTS:
-            found: int = backend.ops.regression_accuracy.forward(outputs, y, precision=self.precision)
-        return found
+        return _counted("regression_accuracy", outputs, y, precision=self.precision)

@@ -142,12 +142,10 @@ class _Optimizer(optimizers._Optimizer):
         if not isinstance(layer, layers.Dense):  # gradients of a user's own layer may have either dtype
             layer.dweights = as_floats(layer.dweights, layer.weights.dtype, "dweights", infinite=True)
             layer.dbiases = as_floats(layer.dbiases, layer.biases.dtype, "dbiases", infinite=True)
-        super().update_params(layer)
-        self._show(layer)
+        self._show(layer, self._update(layer).arrays)
 
-    def _show(self, layer: Layer) -> None:
-        state = self._states[layer].arrays
-        if state and vars(layer).get(f"weight_{self.shown[0]}") is state[0]:
+    def _show(self, layer: Layer, state: Sequence[Array]) -> None:
+        if not state or vars(layer).get(f"weight_{self.shown[0]}") is state[0]:
             return  # they are shown
         for start, kind in ((0, "weight"), (self.buffers, "bias")):
             for name, array in zip(self.shown, state[start:start + self.buffers]):
@@ -156,7 +154,7 @@ class _Optimizer(optimizers._Optimizer):
     def _join(self, parameters: Any) -> tuple[Any, ...]:
         whole = super()._join(parameters)
         for layer in parameters.layers:
-            self._show(layer)
+            self._show(layer, self._states[layer].arrays)
         return whole
 
 

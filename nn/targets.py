@@ -53,12 +53,19 @@ def are_class_numbers(labels: Array) -> bool:
             and bool((labels == np.rint(labels)).all() and not_one_hot(labels).any()))
 
 
+def are_within_unit(values: Array) -> bool:
+    """Whether float32 or float64 values all lie in 0..1."""
+    # as whole numbers without a sign, the bits of negative numbers and of NaN are large: half the time of min and max
+    ones = (np.uint32, 0x3F800000) if values.dtype == FLOAT32 else (np.uint64, 0x3FF0000000000000)
+    return not np.count_nonzero(values.view(ones[0]) > ones[1])
+
+
 def within_unit(name: str, values: Array, remedy: str) -> Array:
     """Values (N, ..., C) with those that lie beyond 0..1 by rounding moved to its ends.
 
     Raises ValueError for others outside 0..1, naming the first and the remedy.
     """
-    if not values.size or values.min() >= 0 and values.max() <= 1:  # false for NaN
+    if are_within_unit(values) or values.min() >= 0 and values.max() <= 1:  # of -0, only the second
         return values
     right = (values >= -BEYOND) & (values <= 1 + BEYOND)
     if right.all():

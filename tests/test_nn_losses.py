@@ -37,6 +37,48 @@ def test_the_books_three_samples():
     assert loss.calculate(P, Y) == pytest.approx(0.38506088005216804, rel=1e-14)
 
 
+@pytest.mark.parametrize("kind", (nn.BinaryCrossentropy, nn.MeanSquaredError, nn.MeanAbsoluteError, nn.Huber))
+@pytest.mark.parametrize("dtype", (np.int64, np.uint8, np.float32, np.float64, bool))
+def test_targets_are_read_at_each_call(kind, dtype, rng):
+    """Though a loss keeps those that it converted."""
+    p, loss = rng.uniform(0.1, 0.9, (6, 1)).astype(np.float32), kind()
+    y = (np.arange(6) % 2).astype(dtype)
+    for given in (y, y[:, None], y, y.tolist(), 1 - y[:, None].astype(int), y[:, None]):
+        wish = kind().forward(p, np.array(given).reshape(6, 1).astype(np.float32))
+        np.testing.assert_array_equal(loss.forward(p, given), wish)
+        np.testing.assert_array_equal(loss.backward(loss.output, given), kind().backward(
+            p, np.array(given).reshape(6, 1).astype(np.float32)))
+    y[2] = 1  # in place
+    np.testing.assert_array_equal(loss.forward(p, y[:, None]), kind().forward(p, y[:, None].astype(np.float32)))
+    other = pickle.loads(pickle.dumps(p))  # whose dtype is another object
+    wish, same = kind().forward(p, p), other.copy()
+    loss.forward(p, other)
+    other[:] = 0.5
+    np.testing.assert_array_equal(loss.forward(p, same), wish)
+    twice = np.concatenate([p, p], axis=1)
+    with pytest.raises(ValueError, match="y must have shape"):
+        loss.forward(twice, y[:, None])
+    assert loss.forward(p.astype(np.float64), y[:, None]).dtype == np.float64
+    assert not vars(pickle.loads(pickle.dumps(loss))).keys() - vars(kind()).keys()
+
+
+def test_wrong_targets_after_right_ones_are_refused():
+    loss, y = nn.BinaryCrossentropy(), np.array([[0], [1]])
+    loss.forward(np.array([[0.25], [0.5]]), y)
+    y[1] = 2
+    for _ in range(2):
+        with pytest.raises(ValueError, match="y must lie in 0..1, got 2.0 in row 1"):
+            loss.backward(np.array([[0.25], [0.5]]), y)
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+def test_targets_at_the_ends_of_0_to_1_stay_as_they_are(dtype):
+    y = np.array([[0], [-0.0], [1], [np.nextafter(dtype(1), dtype(0))], [np.finfo(dtype).smallest_subnormal]], dtype)
+    assert nn.BinaryCrossentropy().targets(y, 5, 1, y.dtype) is y
+    beyond = np.array([[np.nextafter(dtype(1), dtype(2))]], dtype)
+    assert nn.BinaryCrossentropy().targets(beyond, 1, 1, y.dtype) == 1
+
+
 @pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize("sparse", [True, False])
 def test_gradient_of_the_mean_is_the_central_difference(kind, sparse, rng):

@@ -6,10 +6,8 @@ from numpy.typing import ArrayLike
 
 from .. import backend
 from ..arrays import Array, as_array, as_floats
-from ..checks import finite, flag, positive, renamed
+from ..checks import finite, flag, positive, rename
 from .base import LOGARITHMS, NUMBERS, PASSED, PROBABILITIES, SHARES, _Layer
-
-FORWARD, BACKWARD = renamed(x="inputs"), renamed(dy="dvalues", x="inputs", y="output")
 
 
 class _Activation(_Layer):
@@ -28,8 +26,11 @@ class _Activation(_Layer):
         """The outputs for inputs (N, C). Other dtypes than float32 and float64 become float32."""
         flag("training", training)
         self.inputs = inputs = as_floats(inputs)
-        with FORWARD:
+        try:
             self.output = y = getattr(backend.ops, self.operation).forward(inputs, **self._options)
+        except (TypeError, ValueError) as error:
+            rename(error, x="inputs")
+            raise
         return y
 
     def backward(self, dvalues: ArrayLike) -> Array:
@@ -38,8 +39,11 @@ class _Activation(_Layer):
         if seen is None:
             raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, seen.dtype, "dvalues", infinite=True)
-        with BACKWARD:
+        try:
             self.dinputs = dx = getattr(backend.ops, self.operation).backward(dvalues, seen, **self._options)
+        except (TypeError, ValueError) as error:
+            rename(error, dy="dvalues", x="inputs", y="output")
+            raise
         return dx
 
     def predictions(self, outputs: ArrayLike) -> Array:

@@ -19,6 +19,7 @@ NUMBERS, PASSED = "other numbers", "what it gets"
 
 
 Shape = tuple[int, ...]  # of one sample
+NO_PENALTY = (0.0, 0.0)
 
 
 class _Layer(Calling):
@@ -49,10 +50,12 @@ class _Layer(Calling):
 
     def penalties(self) -> list[float]:
         """What the regularizers add to the loss: a number for each parameter that has one."""
-        found = regularizers_of(self)
-        if not parameters_of(self):  # they may appear at the first forward
-            return []
-        return [_penalty(self, name, pair) for name, pair in found.items() if pair != (0, 0)]
+        regularizers, parameters, found = regularizers_of(self), parameters_of(self), []
+        if parameters:  # they may appear at the first forward
+            for name, pair in regularizers.items():
+                if pair != NO_PENALTY:
+                    found.append(_penalty(self, name, pair, parameters))
+        return found
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -120,31 +123,32 @@ def penalties_of(layer: Any) -> list[float]:
 
 def add_penalty_gradients(layer: Any) -> None:
     """Add the gradients of the penalties of a layer's regularizers to the gradients of its parameters, in place."""
+    parameters, gradients = parameters_of(layer), gradients_of(layer)
     for name, pair in regularizers_of(layer).items():
-        if pair == (0, 0):
+        if pair == NO_PENALTY:
             continue
-        l1, l2 = _checked_pair(layer, name, pair)
-        gradient = gradients_of(layer)[name]
+        l1, l2 = _checked_pair(layer, name, pair, parameters)
+        gradient = gradients[name]
         try:
-            backend.ops.penalty.backward(gradient, parameters_of(layer)[name], l1=l1, l2=l2, out=gradient)
+            backend.ops.penalty.backward(gradient, parameters[name], l1=l1, l2=l2, out=gradient)
         except (TypeError, ValueError) as error:
             _rename(error, layer, name)
             raise
 
 
-def _checked_pair(layer: Any, name: str, pair: Any) -> Any:
+def _checked_pair(layer: Any, name: str, pair: Any, parameters: Mapping[str, Array]) -> Any:
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise TypeError(f"regularizers of {shown(layer)} must be pairs (l1, l2), got {shown(pair)} for {name!r}")
-    if name not in parameters_of(layer):
+    if name not in parameters:
         raise ValueError(f"regularizers of {shown(layer)} must be for its parameters, "
-                         f"{', '.join(parameters_of(layer))}, got {name!r}")
+                         f"{', '.join(parameters)}, got {name!r}")
     return pair
 
 
-def _penalty(layer: Any, name: str, pair: Any) -> float:
-    l1, l2 = _checked_pair(layer, name, pair)
+def _penalty(layer: Any, name: str, pair: Any, parameters: Mapping[str, Array]) -> float:
+    l1, l2 = _checked_pair(layer, name, pair, parameters)
     try:
-        found: float = backend.ops.penalty.forward(as_floats(parameters_of(layer)[name], name=name), l1=l1, l2=l2)
+        found: float = backend.ops.penalty.forward(as_floats(parameters[name], name=name), l1=l1, l2=l2)
     except (TypeError, ValueError) as error:
         _rename(error, layer, name)
         raise

@@ -116,6 +116,15 @@ class Dense(_Layer):
         return {"weights": (self.weight_regularizer_l1, self.weight_regularizer_l2),
                 "biases": (self.bias_regularizer_l1, self.bias_regularizer_l2)}
 
+    def _is_regularized(self) -> bool:
+        # perhaps, if a subclass has regularizers of its own
+        return bool(self.weight_regularizer_l1 or self.weight_regularizer_l2 or self.bias_regularizer_l1
+                    or self.bias_regularizer_l2 or type(self).regularizers is not Dense.regularizers)
+
+    def penalties(self) -> list[float]:
+        """What the regularizers add to the loss: a number for each parameter that has one."""
+        return super().penalties() if self._is_regularized() else []
+
     def _parameter(self, values: ArrayLike, name: str, shape: tuple[int, int]) -> Array:
         self._check_thread()
         found = as_floats(values, self.dtype, name)
@@ -161,7 +170,6 @@ class Dense(_Layer):
             rename(error, dy="dvalues", x="inputs", w="weights", y="output")
             raise
         self.dbiases = biases[None]
-        if (self.weight_regularizer_l1 or self.weight_regularizer_l2 or self.bias_regularizer_l1
-                or self.bias_regularizer_l2 or type(self).regularizers is not Dense.regularizers):
+        if self._is_regularized():
             add_penalty_gradients(self)
         return self.dinputs

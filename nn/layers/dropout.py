@@ -9,11 +9,9 @@ from numpy.typing import ArrayLike
 
 from .. import backend
 from ..arrays import Array, as_floats
-from ..checks import checked, flag, real, renamed, whole, word
+from ..checks import checked, flag, real, rename, whole, word
 from .activations import _Activation
 from .base import PASSED
-
-BACKWARD = renamed(dy="dvalues", mask="binary_mask")
 
 
 def _share(rate: float) -> float:
@@ -81,7 +79,10 @@ class Dropout(_Activation):
             raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, self.output.dtype, "dvalues", infinite=True)
         mask = self.binary_mask
-        with BACKWARD:
+        try:
             self.dinputs = dx = (backend.ops.linear.forward(dvalues) if mask is None else
                                  backend.ops.dropout.backward(dvalues, mask))
+        except (TypeError, ValueError) as error:
+            rename(error, dy="dvalues", mask="binary_mask")
+            raise
         return dx

@@ -23,6 +23,8 @@ def _are_rows(labels: Array) -> bool:
 
 
 class _Categorical(_Weighted):
+    _label_smoothing = 0.0  # a user's own class may not call our constructor
+
     def __init__(self, *, label_smoothing: float = 0.0,
                  class_weights: ArrayLike | Mapping[int, float] | str | None = None) -> None:
         super().__init__(class_weights)
@@ -30,11 +32,11 @@ class _Categorical(_Weighted):
 
     @property
     def label_smoothing(self) -> float:
-        return vars(self).get("label_smoothing", 0.0)  # a user's own class may not call our constructor
+        return self._label_smoothing
 
     @label_smoothing.setter
     def label_smoothing(self, value: float) -> None:
-        vars(self)["label_smoothing"] = finite("label_smoothing", value, 1)
+        self._label_smoothing = finite("label_smoothing", value, 1)
 
     def __repr__(self) -> str:
         given = [f"{name}={value!r}" for name in ("class_weights", "label_smoothing") if (value := getattr(self, name))]
@@ -79,7 +81,7 @@ class _Categorical(_Weighted):
         return rows.reshape(*labels.shape, classes)
 
     def _labels(self, y: ArrayLike, values: Array) -> Array:
-        plain = not self.label_smoothing and self.class_weights is None
+        plain = not self._label_smoothing and self._class_weights is None
         if plain and values.ndim == 2 and y.__class__ is np.ndarray and y.ndim == 1 and y.dtype.char in "bBhHiIlq":
             return y  # the kernel checks them, and converts them
         labels = as_labels(y, values.dtype, values.shape[1:])

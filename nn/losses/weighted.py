@@ -11,12 +11,10 @@ from numpy.typing import ArrayLike
 
 from .. import backend
 from ..arrays import FLOAT64, Array, as_array, as_floats
-from ..checks import renamed
+from ..checks import rename
 from ..targets import (BALANCED, ClassWeights, Outputs, as_class_weights, as_rows, as_weights, balanced, check_count,
                        weights_of)
 from .base import Loss, weigh
-
-FORWARD, BACKWARD = (renamed(x=name, p=name, y=name, targets="y_true") for name in ("y_pred", "dvalues"))
 
 
 class _Weighted(Loss):
@@ -79,8 +77,10 @@ class _Weighted(Loss):
         raise NotImplementedError
 
     def weights(self, y: Array, sample_weight: ArrayLike | None, dtype: np.dtype[Any]) -> Array | None:
+        given = self._class_weights
+        if given is None and sample_weight is None:
+            return None
         weights = super().weights(y, sample_weight, dtype)
-        given = self.class_weights
         if given is None:
             return weights
         if given == BALANCED:
@@ -106,8 +106,11 @@ class _Weighted(Loss):
         """The loss (N, ...) of each position of outputs `y_pred` (N, ..., C) against labels or targets, times its
         weight."""
         values, y, weights = self._arguments("y_pred", y_pred, y_true, sample_weight)
-        with FORWARD:
+        try:
             losses = self._losses(*as_rows(values, y))
+        except (TypeError, ValueError) as error:
+            rename(error, x="y_pred", p="y_pred", y="y_pred", targets="y_true")
+            raise
         if values.ndim > 2:
             losses = losses.reshape(values.shape[:-1])
             self.output = self.output.reshape(values.shape)  # type: ignore[union-attr]
@@ -116,8 +119,11 @@ class _Weighted(Loss):
     def backward(self, dvalues: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
         """The gradient (N, ..., C) of the mean loss with respect to what `forward` got; `dvalues` is `output`."""
         values, y, weights = self._arguments("dvalues", dvalues, y_true, sample_weight)
-        with BACKWARD:
+        try:
             dx = self._gradient(*as_rows(values, y))
+        except (TypeError, ValueError) as error:
+            rename(error, x="dvalues", p="dvalues", y="dvalues", targets="y_true")
+            raise
         if values.ndim > 2:
             dx = dx.reshape(values.shape)
         self.dinputs = dx = dx if weights is None else weigh(dx, weights)

@@ -48,13 +48,15 @@ class SGD(_Optimizer):
     def _variant(self) -> Any:
         return self.buffers, self.nesterov
 
-    def _numbers(self, powers: tuple[float, ...]) -> dict[str, float]:
-        if self.momentum:
-            return {"learning_rate": self.current_learning_rate, "momentum": self.momentum}
-        return {"learning_rate": self.current_learning_rate}
+    def _numbers(self, powers: tuple[float, ...]) -> tuple[float, ...]:
+        return (self.current_learning_rate, self.momentum) if self.momentum else (self.current_learning_rate,)
 
-    def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
-        backend.ops.sgd.step(values, gradients, *state, **numbers, nesterov=self.nesterov and bool(state))
+    def _step(self, values: Array, gradients: Any, state: tuple[Array, ...], numbers: tuple[float, ...]) -> None:
+        if state:
+            backend.ops.sgd.step(values, gradients, state[0], learning_rate=numbers[0], momentum=numbers[1],
+                                 nesterov=self.nesterov)
+        else:
+            backend.ops.sgd.step(values, gradients, learning_rate=numbers[0])
 
 
 class Adagrad(_Optimizer):
@@ -71,11 +73,12 @@ class Adagrad(_Optimizer):
         super().__init__(learning_rate, decay)
         self.epsilon = epsilon
 
-    def _numbers(self, powers: tuple[float, ...]) -> dict[str, float]:
-        return {"learning_rate": self.current_learning_rate, "epsilon": self.epsilon}
+    def _numbers(self, powers: tuple[float, ...]) -> tuple[float, ...]:
+        return self.current_learning_rate, self.epsilon
 
-    def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
-        backend.ops.adagrad.step(values, gradients, *state, **numbers)
+    def _step(self, values: Array, gradients: Any, state: tuple[Array, ...], numbers: tuple[float, ...]) -> None:
+        rate, epsilon = numbers
+        backend.ops.adagrad.step(values, gradients, state[0], learning_rate=rate, epsilon=epsilon)
 
 
 class RMSprop(_Optimizer):
@@ -95,11 +98,12 @@ class RMSprop(_Optimizer):
         self.epsilon = epsilon
         self.rho = rho
 
-    def _numbers(self, powers: tuple[float, ...]) -> dict[str, float]:
-        return {"learning_rate": self.current_learning_rate, "rho": self.rho, "epsilon": self.epsilon}
+    def _numbers(self, powers: tuple[float, ...]) -> tuple[float, ...]:
+        return self.current_learning_rate, self.rho, self.epsilon
 
-    def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
-        backend.ops.rmsprop.step(values, gradients, *state, **numbers)
+    def _step(self, values: Array, gradients: Any, state: tuple[Array, ...], numbers: tuple[float, ...]) -> None:
+        rate, rho, epsilon = numbers
+        backend.ops.rmsprop.step(values, gradients, state[0], learning_rate=rate, rho=rho, epsilon=epsilon)
 
 
 def _product(beta: float, count: int) -> float:
@@ -150,13 +154,15 @@ class Adam(_Optimizer):
         table[:, 1], table[:, 2] = 1 - np.array(first), 1 - np.array(second)
         return first[-1], second[-1]
 
-    def _numbers(self, powers: tuple[float, ...]) -> dict[str, float]:
-        return {"learning_rate": self.current_learning_rate, "correction_1": 1 - powers[0],
-                "correction_2": 1 - powers[1], "beta_1": self.beta_1, "beta_2": self.beta_2,
-                "epsilon": self.epsilon, "weight_decay": self.weight_decay}
+    def _numbers(self, powers: tuple[float, ...]) -> tuple[float, ...]:
+        return (self.current_learning_rate, 1 - powers[0], 1 - powers[1], self.beta_1, self.beta_2, self.epsilon,
+                self.weight_decay)
 
-    def _step(self, values: Array, gradients: Any, *state: Array, **numbers: float) -> None:
-        backend.ops.adam.step(values, gradients, *state, **numbers)
+    def _step(self, values: Array, gradients: Any, state: tuple[Array, ...], numbers: tuple[float, ...]) -> None:
+        rate, correction_1, correction_2, beta_1, beta_2, epsilon, weight_decay = numbers
+        backend.ops.adam.step(values, gradients, state[0], state[1], learning_rate=rate, correction_1=correction_1,
+                              correction_2=correction_2, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
+                              weight_decay=weight_decay)
 
 
 class AdamW(Adam):

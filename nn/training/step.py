@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import layers as _layers
 from ..arrays import Array, as_floats
-from ..checks import rename, renamed
+from ..checks import rename
 from ..losses import Loss, SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy
 from ..losses.base import weigh
 from ..metrics import _Metric
@@ -84,8 +84,11 @@ class Step:
         scores = isinstance(loss, (SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy)) and self.joined is None
         if not scores or output is given.output or output is loss.output:
             return output
-        with renamed(y_pred="output"):
+        try:
             loss.forward(output, y)
+        except (TypeError, ValueError) as error:
+            rename(error, y_pred="output")
+            raise
         found: Array = loss.output
         return found
 
