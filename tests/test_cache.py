@@ -9,10 +9,12 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from probed import HELPER, NO_HOME, PACKAGE, PRELUDE, RIGHT, child, entries, finish, start
 
-from nnjit.kernels.core import cache, info
+from nnjit.bench import contract
+from nnjit.kernels.core import cache, compile, info
 
 SOURCES = sorted(path.relative_to(PACKAGE).as_posix() for folder in ("kernels", "kernels/core")
                  for path in (PACKAGE / folder).glob("*.py"))
@@ -25,6 +27,18 @@ def test_second_start_compiles_nothing(copied, filled):
     assert found["work"] == RIGHT
     assert set(found["bits"]) == {(filled / "bits").read_text()}
     assert {path: path.stat().st_mtime_ns for path in filled.rglob("*")} == before
+
+
+@pytest.mark.parametrize("operation", contract.operations())
+def test_what_an_operation_compiles_is_saved(operation):
+    """Code that holds an address of this process is not, such as that which passes a function."""
+    module = contract.twins(operation)[0]
+    for case in contract.cases(operation, contract.small(operation), np.float32):
+        contract.call(module, *case, parallel=False)
+    folder = cache.cache_folder()
+    found = {f"{name} of {kinds}": variant._cache._file(folder, kinds) for name, nest in vars(module).items()
+             if isinstance(nest, compile.Nest) for variant in [nest.serial] for kinds in variant.overloads}
+    assert [what for what, file in found.items() if not file.exists()] == []
 
 
 @pytest.mark.sample(1)

@@ -1,12 +1,12 @@
 """The mean of each row of terms that depend on one element of two arrays: what the losses of regression share."""
 
-from .compile import shared
+from .compile import inline
 from .memory import scratch, store
 from .narrow import W32, sum_rows
 from .vectors import fold_sum, lanes, splat
 
 
-@shared
+@inline  # not shared: code that passes a function cannot be saved
 def mean_rows(term, y, targets, option, losses, start, end):
     """Write the means of the rows from `start` to `end`. `term(y, targets, at, end, option)` gives a vector of terms, 0
     from `end` on, which changes no sum of terms that are not negative."""
