@@ -29,6 +29,19 @@ def test_second_start_compiles_nothing(copied, filled):
     assert {path: path.stat().st_mtime_ns for path in filled.rglob("*")} == before
 
 
+def test_a_start_from_the_cache_can_compile_other_functions(copied, filled):
+    """Even those that need all of Numba's runtime."""
+    code = """
+import numba
+@numba.njit
+def mine(n):
+    return [np.ones(n), np.arange(n) + 0.5]
+report(work=work(), mine=[x.tolist() for x in mine(2)], cache=cache())
+"""
+    found = child(copied, filled, code)
+    assert (found["work"], found["mine"], found["cache"]) == (RIGHT, [[1, 1], [0.5, 1.5]], [4, 0])
+
+
 @pytest.mark.parametrize("operation", contract.operations())
 def test_what_an_operation_compiles_is_saved(operation):
     """Code that holds an address of this process is not, such as that which passes a function."""

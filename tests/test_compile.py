@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 
+import numba
 import numpy as np
 import pytest
 from probed import NO_HOME, PACKAGE, PRELUDE, THREADS, child
@@ -23,6 +24,17 @@ def test_what_kernels_call_is_not_called_from_python():
     for function in (relu._forward_block, softmax._forward_block):
         with pytest.raises(TypeError, match="_forward_block can be called by kernels only"):
             function(x, x, 0, 4)
+
+
+def test_what_python_calls_is_not_called_by_compiled_code():
+    nest = relu._forward_blocks.serial
+
+    @numba.njit
+    def caller(x):
+        nest(x, x)
+
+    with pytest.raises(TypeError, match="_forward_blocks.serial can't be called by compiled code"):
+        caller(np.ones(20, np.float32))
 
 
 def test_info_without_a_home_folder(copied):

@@ -23,19 +23,19 @@ if getattr(numba.config, "DISABLE_JIT", False):
 OPTIONS = {"error_model": "numpy", "nogil": True, "boundscheck": False}  # never fastmath: it would change the bits
 
 
-def _compile(function, variant, **options):
+def _compile(function, variant, kind, **options):
     # a copy with its own qualified name: both variants of one nest are different symbols and different cache entries
     copy = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
     copy.__qualname__ = f"{function.__qualname__}.{variant}"
     copy.__module__ = function.__module__
     copy.__doc__ = function.__doc__
     dispatcher = numba.njit(**OPTIONS, **options)(copy)
-    dispatcher.__class__ = _Outer
+    dispatcher.__class__ = kind
     name = f"{function.__module__}.{copy.__qualname__}"
     # the digest knows no other sources, nor what was edited since and is loaded again
     if Path(function.__code__.co_filename) in DIGESTED and name not in _compiled:
         _compiled.add(name)
-        dispatcher._cache = Cache(name)
+        dispatcher._cache = Cache(name, kind is _Outer)
     return dispatcher
 
 
@@ -45,6 +45,11 @@ _compiled: set[str] = set()
 class _Outer(CPUDispatcher):
     def _compile_for_args(self, *args):  # Numba calls it where there is no compiled code for these arguments
         return alone(super()._compile_for_args, *args)
+
+
+class _OfNest(_Outer):
+    def get_call_template(self, args, kws):  # Numba calls it to compile a function that calls this one
+        raise TypeError(f"{self.__qualname__} can't be called by compiled code")  # the cache keeps none to include
 
 
 # What kernels call holds no reference to an array, so it need not count any: an atomic add and a spilled register each
@@ -75,8 +80,8 @@ def shared(function):
 
 
 def direct(function):
-    """Compile a function that Python calls, as one variant."""
-    return _compile(function, "direct")
+    """Compile a function that Python calls, as one variant. Others like it may call it, too."""
+    return _compile(function, "direct", _Outer)
 
 
 class Nest:
@@ -90,9 +95,9 @@ class Nest:
         self.__doc__ = function.__doc__
         self.names = function.__code__.co_varnames[:function.__code__.co_argcount]
         self.writes, self.updates, self.rows, self.sums = writes, updates, rows, sums
-        self.serial = _compile(function, "serial")
+        self.serial = _compile(function, "serial", _OfNest)
         self.serial.nest = self
-        self.threads = _compile(function, "parallel", parallel=True)
+        self.threads = _compile(function, "parallel", _OfNest, parallel=True)
 
     def parallel(self, *args):
         """Run the parallel variant on as many threads as `set_num_threads` allows."""
