@@ -28,7 +28,8 @@ COLUMNS = 64
 
 def operations() -> list[str]:
     """All that choose between serial and parallel by size; a dense layer does so for its products, as `matmul`."""
-    return sorted(name for name, op in vars(kernels).items() if hasattr(op, "PARALLEL_FROM") and name != "dense")
+    return sorted(name for name in kernels.OPERATIONS if hasattr(getattr(kernels, name), "PARALLEL_FROM")
+                  and name != "dense")
 
 
 def shape(op: str, size: float) -> tuple[int, ...]:

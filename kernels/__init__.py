@@ -17,22 +17,39 @@ product a (M, K) b (K, N). x is an input, y an output, p probabilities, w weight
 loss with respect to <name>.
 """
 
-from . import (adagrad, adam, add, binary_accuracy, binary_cross_entropy, categorical_accuracy,
-               categorical_cross_entropy, clip_norm, concatenate, dense, dropout, elu, gelu, hardswish, huber,
-               leaky_relu, linear, log_softmax, matmul, mean, mean_absolute_error, mean_squared_error, multiply,
-               negative_log_likelihood, normal, penalty, regression_accuracy, relu, rmsprop, scale_rows, sgd, sigmoid,
-               sigmoid_cross_entropy, silu, softmax, softmax_cross_entropy, softplus, split, step, tanh)
+from importlib import import_module
+from types import ModuleType
+
 from .core.cache import before_compiling
 from .core.capture import capture
 from .core.compile import Checked
-from .core.info import info
-from .core.threads import get_num_threads, set_num_threads
 from .core.replay import Replay
+from .core.signals import alone
+from .core.threads import get_num_threads, set_num_threads
 
-__all__ = ["adagrad", "adam", "add", "binary_accuracy", "binary_cross_entropy", "categorical_accuracy",
-           "categorical_cross_entropy", "clip_norm", "concatenate", "dense", "dropout", "elu", "gelu", "hardswish",
-           "huber", "leaky_relu", "linear", "log_softmax", "matmul", "mean", "mean_absolute_error",
-           "mean_squared_error", "multiply", "negative_log_likelihood", "normal", "penalty", "regression_accuracy",
-           "relu", "rmsprop", "scale_rows", "sgd", "sigmoid", "sigmoid_cross_entropy", "silu", "softmax",
-           "softmax_cross_entropy", "softplus", "split", "step", "tanh", "Checked", "Replay", "before_compiling",
-           "capture", "get_num_threads", "info", "set_num_threads"]
+OPERATIONS = (
+    "adagrad", "adam", "add", "binary_accuracy", "binary_cross_entropy", "categorical_accuracy",
+    "categorical_cross_entropy", "clip_norm", "concatenate", "dense", "dropout", "elu", "gelu", "hardswish", "huber",
+    "leaky_relu", "linear", "log_softmax", "matmul", "mean", "mean_absolute_error", "mean_squared_error", "multiply",
+    "negative_log_likelihood", "normal", "penalty", "regression_accuracy", "relu", "rmsprop", "scale_rows", "sgd",
+    "sigmoid", "sigmoid_cross_entropy", "silu", "softmax", "softmax_cross_entropy", "softplus", "split", "step", "tanh")
+
+__all__ = [*OPERATIONS, "Checked", "Replay", "before_compiling", "capture", "get_num_threads", "info",
+           "set_num_threads"]
+
+
+def info() -> dict[str, str]:
+    """Versions, CPU, threads and cache, as text by name."""
+    from .core.info import info
+    return info()
+
+
+def __getattr__(name: str) -> ModuleType:
+    # an operation is imported when it is first asked for: all of them take 40 ms, and a training needs a few
+    if name in OPERATIONS:
+        return alone(import_module, f".{name}", __name__)  # whole, even if a signal arrives
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -18,13 +18,12 @@
 """
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 from . import initializers, nnfs, schedules
 from .backend import use
 from .data import datasets, preparation
 from .inspect import scores
-from .inspect.gradients import check_gradients
-from .inspect.summary import summary
 from .layers import (ELU, GELU, Dense, Dropout, Flatten, Hardswish, Identity, Input, LeakyReLU, Linear, LogSoftmax,
                      Parallel, ReLU, Residual, Sequential, SiLU, Sigmoid, Softmax, Softplus, Step, Tanh)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
@@ -34,6 +33,10 @@ from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, clip_gradients
 from .training import callbacks
 from .training.history import History
 from .training.model import Model, StopTraining
+
+if TYPE_CHECKING:
+    from .inspect.gradients import check_gradients
+    from .inspect.summary import summary
 
 for _module in (callbacks, datasets, preparation, scores):  # `import nnjit.nn.datasets`, wherever it stands
     sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
@@ -45,3 +48,18 @@ __all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "Binary
            "SiLU", "Sigmoid", "SigmoidBinaryCrossentropy", "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus",
            "Step", "StopTraining", "Tanh", "TopKAccuracy", "callbacks", "check_gradients", "clip_gradients", "datasets",
            "initializers", "nnfs", "preparation", "schedules", "scores", "summary", "use"]
+
+
+def __getattr__(name: str) -> Any:
+    # imported when they are first asked for: they take 4 ms, which few programs need
+    if name == "check_gradients":
+        from .inspect.gradients import check_gradients
+        return check_gradients
+    if name == "summary":
+        from .inspect.summary import summary
+        return summary
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

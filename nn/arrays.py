@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -115,9 +116,15 @@ def kept_dtype(values: ArrayLike) -> np.dtype[Any]:
     return FLOAT64 if isinstance(values, np.ndarray) and values.dtype.newbyteorder("=") == FLOAT64 else FLOAT32
 
 
+def is_masked(values: Any) -> bool:
+    """Whether it is a masked array of NumPy's."""
+    kind: Any = getattr(sys.modules.get("numpy.ma.core"), "MaskedArray", ())  # whoever has one has imported it
+    return isinstance(values, kind)
+
+
 def as_plain(values: ArrayLike, name: str) -> Array:
     """As `as_array`, but masked arrays, whose masks it would drop, raise TypeError."""
-    if isinstance(values, np.ma.MaskedArray):
+    if is_masked(values):
         raise TypeError(f"{name} must be a plain array, got a masked one: fill it first")
     return as_array(values, name)
 

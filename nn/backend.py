@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..kernels import Checked, Replay, before_compiling, get_num_threads, reference
+from ..kernels import Checked, Replay, before_compiling, get_num_threads
 from .checks import shown
 
 __all__ = ["Replay", "TWINS", "before_compiling", "capture", "get_num_threads", "name", "ops", "use"]
@@ -52,14 +52,21 @@ def _gated(kernel: Callable[..., Any], twin: Callable[..., Any]) -> Callable[...
     return call
 
 
-def _gated_operation(operation: str) -> SimpleNamespace:
-    twin = getattr(reference, operation)
-    return SimpleNamespace(**{verb: _gated(getattr(getattr(kernels, operation), verb), getattr(twin, verb))
-                              for verb in ("forward", "backward", "step") if hasattr(twin, verb)})
+class _Reference:
+    """The operations of the NumPy twin, each made when it is first asked for."""
+
+    def __getattr__(self, operation: str) -> SimpleNamespace:
+        if operation not in kernels.OPERATIONS:
+            raise AttributeError(f"there is no operation {operation!r}")
+        from ..kernels import reference
+        kernel, twin = getattr(kernels, operation), getattr(reference, operation)
+        gated = SimpleNamespace(**{verb: _gated(getattr(kernel, verb), getattr(twin, verb))
+                                   for verb in ("forward", "backward", "step") if hasattr(twin, verb)})
+        vars(self)[operation] = gated
+        return gated
 
 
-TWINS: dict[str, Any] = {"numba": kernels, "numpy": SimpleNamespace(**{
-    operation: _gated_operation(operation) for operation in reference.__all__})}
+TWINS: dict[str, Any] = {"numba": kernels, "numpy": _Reference()}
 
 name = "numba"
 ops: Any = kernels

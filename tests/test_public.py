@@ -529,3 +529,15 @@ def test_records_say_what_a_call_is():
         ((x.astype(np.float64),), {}), ((x[:1],), {}), ((x[None],), {}), ((x.reshape(3, 2),), {}))]
     assert len(set(keys)) == len(keys)
     assert all(describe(x) == b"" for x in ([1], 2**64, x[:, ::2], {}, np.float32(1), x.astype(complex)))
+
+
+def test_an_operation_that_is_imported_later_has_the_gate_too():
+    x = np.linspace(-1, 1, 30, dtype=np.float32)
+    late = public.public(entry(kernels.relu.forward).function)
+    try:
+        for _ in range(OFTEN):
+            found = late(x)
+        assert len(entry(late).plans) == 1
+        assert_same_bits(found, kernels.relu.forward(x), "late")
+    finally:
+        public._entries.remove(entry(late))

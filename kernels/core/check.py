@@ -15,7 +15,6 @@ from numbers import Real
 
 import numpy as np
 from numpy import empty, may_share_memory, ndarray
-from numpy.ma import MaskedArray  # NumPy imports it at first use, which the handler of a signal may interrupt
 
 from .notes import note
 
@@ -63,7 +62,8 @@ def factors(a_name, a, b_name, b):
 def view(name, x):
     """An array of a subclass as one of NumPy's own class."""
     kind = type(x)  # isinstance would ask for `x.__class__`, too
-    if issubclass(kind, MaskedArray):
+    masked = getattr(sys.modules.get("numpy.ma.core"), "MaskedArray", None)  # whoever has one has imported it
+    if masked is not None and issubclass(kind, masked):
         raise TypeError(f"{name} must not be a masked array: fill it first")
     if not issubclass(kind, ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {kind.__name__}")

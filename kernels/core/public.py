@@ -93,6 +93,9 @@ def public(function):
     """Make a public function one that the compiled gate calls."""
     entry = Entry(function)
     _entries.append(entry)
+    if _state["reason"] is None:  # the gate is in use, and this operation is imported late
+        entry.connect(_state["common"])
+        entry.definition.function = _state["gate"]
     return _builtin(entry.definition, entry, function.__module__)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import backend
-from ..arrays import Array, Calling, as_array, as_floats
+from ..arrays import Array, Calling, as_array, as_floats, is_masked
 from ..checks import flag
 from ..layers import penalties_of
 from ..targets import Outputs, as_weights
@@ -52,7 +52,7 @@ class Loss(Calling):
         Raises TypeError or ValueError that names what is wrong.
         """
         targets = y if isinstance(y, np.ndarray) else as_array(y, "y")
-        if targets.dtype.kind not in "iu" or np.ma.isMaskedArray(targets):  # a user's own loss may want class numbers
+        if targets.dtype.kind not in "iu" or is_masked(targets):  # a user's own loss may want class numbers
             targets = as_floats(y, dtype, "y")
         if not targets.ndim or len(targets) != samples:
             raise ValueError(f"X and y must have the same length, got {samples} and "
