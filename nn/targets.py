@@ -56,8 +56,8 @@ def are_class_numbers(labels: Array) -> bool:
 def are_within_unit(values: Array) -> bool:
     """Whether float32 or float64 values all lie in 0..1."""
     # as whole numbers without a sign, the bits of negative numbers and of NaN are large: half the time of min and max
-    ones = (np.uint32, 0x3F800000) if values.dtype == FLOAT32 else (np.uint64, 0x3FF0000000000000)
-    return not np.count_nonzero(values.view(ones[0]) > ones[1])
+    bits: Any = values.view(np.uint32 if values.dtype == FLOAT32 else np.uint64)
+    return not np.count_nonzero(bits > (0x3F800000 if values.dtype == FLOAT32 else 0x3FF0000000000000))  # of 1
 
 
 def within_unit(name: str, values: Array, remedy: str) -> Array:
