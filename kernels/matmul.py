@@ -19,8 +19,8 @@ from numba import prange
 from .core import check, elementary
 from .core.compile import inline, loops, pick, shared
 from .core.memory import aligned, load, load_wide, pointer, scratch, shift, store, transpose
-from .core.panels import (ADD, ADD_RELU, HEIGHT, NARROW, NOTHING, VECTORS, block, copy_columns, copy_rows,
-                          copy_transposed, single_row)
+from .core.panels import (ADD, ADD_RELU, FEW, GROUPS, HEIGHT, NARROW, NOTHING, VECTORS, block, copy_columns, copy_rows,
+                          copy_transposed, copying_rows, few_rows, single_row)
 from .core.public import public
 from .core.threads import team
 from .core.vectors import WIDE, lanes, select
@@ -28,12 +28,15 @@ from .core.vectors import WIDE, lanes, select
 # Sizes in vectors of 64 bytes where not said otherwise.
 BLOCK, DEPTH, COLUMNS = 16_384, 512, 64  # of b, 1 MB; at most so many numbers k, and columns unless k are few
 PANEL_DEPTH, COPIED_ROWS = 256, 256  # numbers k in a copy of one panel; rows from which it pays, 2 % for 512x256x256
-LARGE_ROWS, LARGE_B, LARGE_A = 16, 12_288, 32_768  # rows, size of b, and of a if b is transposed: then b is large
+LARGE_ROWS, LARGE_B = 16, 12_288  # rows and size of b from which b is large, but b^T only
+LARGE_A = 24_576  # for an a of more numbers, or more rows than COPIED_ROWS: 512x1024x1024^T takes a tenth less
+COPYING_ROWS = 64  # up to which the first rows copy a large b; 16x256x4096 takes a tenth less
+LOW_ROWS, LOW_DEPTH = 32, 96  # rows up to which blocks of a large b have so many k: another tenth
 FEW_K, LARGE_C = 32, 6_250  # where it is all about writing c; 256x16x4096 takes half as long
 PIECE = 256  # columns of c whose transpose is computed at a time
 LANES_T, LANES = 10, 4  # columns of c up to which rows of a^T, and of a, are put into lanes
 TASK_ROWS, TASK_VECTORS = 24, 4  # what copying b, and reading a, costs a task: as much as so many rows, and columns
-PANEL_ROOM, PIECE_ROOM, A_ROOM = PANEL_DEPTH * VECTORS, PIECE * VECTORS, DEPTH * HEIGHT // 8 + 2
+PANEL_ROOM, PIECE_ROOM, A_ROOM = PANEL_DEPTH * VECTORS, PIECE * VECTORS, GROUPS * (DEPTH * HEIGHT // 8 + 2)
 PARALLEL_FROM = 1_000_000  # multiply-adds; bench/thresholds.py at 2 threads
 
 NO_ACTIVATION, RELU, SIGMOID, TANH = range(4)
@@ -51,30 +54,39 @@ def _along(a, a_row, a_column, b, b_row, b_transposed, c, c_row, rows, columns, 
     if large:
         copies = room
         across = _part(columns, max(COLUMNS, BLOCK // 4 // max(depth, 1)) * lanes(c), width)
-        deep = _part(depth, min(DEPTH, BLOCK * lanes(c) // across), 4)
+        deep = _part(depth, min(DEPTH if rows > LOW_ROWS else LOW_DEPTH, BLOCK * lanes(c) // across), 4)
     j = 0
     while j < columns:
         wide = min(across, whole - j) if j < whole else rest
         copied = large or b_transposed or wide < width or rows >= COPIED_ROWS
         size = deep if copied else depth
         for k in range(0, max(depth, 1), max(size, 1)):  # once for depth 0: the sums are empty, the bias is not
-            size = min(size, depth - k)
-            right, row = shift(b, j * b_row + k if b_transposed else k * b_row + j), b_row
+            size, copying = min(size, depth - k), 0
+            there, row = shift(b, j * b_row + k if b_transposed else k * b_row + j), b_row
+            right, left, first = there, shift(a, k * a_column), 0
             if copied:
                 row = width if wide > NARROW * lanes(c) else (wide + lanes(c) - 1) // lanes(c) * lanes(c)
                 if b_transposed:
-                    copy_transposed(right, b_row, copies, row, size * row, size, wide)
+                    copy_transposed(there, b_row, copies, row, size * row, size, wide)
                 else:
-                    copy_rows(right, b_row, copies, row, size * row, size, wide)
+                    copying = wide // width * width if large and HEIGHT <= rows <= COPYING_ROWS and a_column == 1 else 0
+                    copy_rows(shift(there, copying), b_row, shift(copies, copying * size), row, size * row, size,
+                              wide - copying)
                 right = copies
             ends = (wide, size, resume or k > 0, shift(bias, j), end if k + size >= depth else NOTHING)
             if wide > width and a_column > 1:
                 for i in range(0, rows, HEIGHT):
-                    copy_columns(shift(a, i + k * a_column), a_column, a_copy, size, rows - i)
-                    block(a_copy, ONE, ONE * HEIGHT, right, row, size * row, shift(c, i * c_row + j), c_row,
+                    if i % (GROUPS * HEIGHT) == 0:
+                        copy_columns(shift(left, i), a_column, a_copy, size, rows - i)
+                    part = shift(a_copy, i // HEIGHT % GROUPS * (size * HEIGHT + lanes(c)))
+                    block(part, ONE, ONE * HEIGHT, right, row, size * row, shift(c, i * c_row + j), c_row,
                           min(HEIGHT, rows - i), *ends)
             else:
-                block(shift(a, k * a_column), a_row, a_column, right, row, size * row, shift(c, j), c_row, rows, *ends)
+                if copying > 0:
+                    copying_rows(left, a_row, a_column, there, b_row, right, size * row, shift(c, j), c_row, *ends)
+                    first = HEIGHT
+                block(shift(left, first * a_row), a_row, a_column, right, row, size * row, shift(c, first * c_row + j),
+                      c_row, rows - first, *ends)
         j += wide
 
 
@@ -87,8 +99,10 @@ def _part(length, most, unit):
 
 @shared
 def _across(a, a_row, a_transposed, b, b_row, b_transposed, c, c_row, rows, columns, depth, resume, bias, end):
-    """The same with rows of a in the lanes: c^T = b^T a^T in pieces, written transposed."""
-    width = VECTORS * lanes(c)
+    """The same with rows of a in the lanes: c^T = b^T a^T in pieces, written transposed. For few columns a is
+    transposed in registers."""
+    few = columns <= FEW and not a_transposed and depth > 0
+    width = PIECE // LANES * lanes(c) if few else VECTORS * lanes(c)
     sums = scratch(c, PIECE_ROOM)
     b_next, b_step = (b_row, 1) if b_transposed else (1, b_row)
     for i in range(0, rows, width):
@@ -96,10 +110,14 @@ def _across(a, a_row, a_transposed, b, b_row, b_transposed, c, c_row, rows, colu
         left = shift(a, i if a_transposed else i * a_row)
         for j in range(0, columns, PIECE):
             wide = min(PIECE, columns - j)
-            if resume:
-                _read_transposed(sums, width, shift(c, i * c_row + j), c_row, height, wide)
-            _along(shift(b, j * b_next), b_next, b_step, left, a_row, not a_transposed, sums, width, wide, height,
-                   depth, resume, sums, NOTHING, sums, NO)
+            if few:
+                few_rows(shift(b, j * b_next), b_next, b_step, left, a_row, sums, width, wide, height, depth, sums,
+                         NOTHING)
+            else:
+                if resume:
+                    _read_transposed(sums, width, shift(c, i * c_row + j), c_row, height, wide)
+                _along(shift(b, j * b_next), b_next, b_step, left, a_row, not a_transposed, sums, width, wide, height,
+                       depth, resume, sums, NOTHING, sums, NO)
             _write_transposed(sums, width, shift(c, i * c_row + j), c_row, height, wide, shift(bias, j), end)
 
 
@@ -122,9 +140,9 @@ def _write_transposed(sums, width, c, c_row, rows, columns, bias, end):
                 store(sums, at, at + w, select(v <= 0.0, 0.0, v) if end == ADD_RELU else v)
     for q in range(0, rows, w):
         for j in range(0, columns, w):
-            if columns < w:
-                for r in range(q, min(q + w, rows)):
-                    for column in range(columns):
+            if columns <= LANES:
+                for column in range(columns):
+                    for r in range(q, min(q + w, rows)):
                         c[r * c_row + column] = sums[column * width + r]
             else:
                 transpose(sums, j * width + q, width, min(w, columns - j), min(w, rows - q), c, q * c_row + j, c_row)
@@ -156,7 +174,9 @@ def _task(a, b, c, bias, flags, resume, room, large, rows, columns, i, j):
     low = b_transposed and not a_transposed and lanes(c) <= 2 * rows <= 2 * lanes(c) <= columns
     if narrow or low:
         _across(left, a.shape[1], a_transposed, right, b_row, b_transposed, part, c_row, rows, columns, *ends)
-    elif rows == 1 and not b_transposed:
+    elif rows <= FEW and b_transposed and depth > 0:
+        few_rows(left, a_row, a_column, right, b_row, part, c_row, rows, columns, depth, shift(pointer(bias), j), end)
+    elif rows == 1:
         single_row(left, a_column, right, b_row, part, columns, *ends)
     else:
         _along(left, a_row, a_column, right, b_row, b_transposed, part, c_row, rows, columns, *ends, aligned(room),
@@ -166,6 +186,8 @@ def _task(a, b, c, bias, flags, resume, room, large, rows, columns, i, j):
 
 
 def _rows(flags):
+    if flags & A_TRANSPOSED and flags & B_TRANSPOSED:
+        return None
     names = ("a", "b") if flags & A_TRANSPOSED else ("a", "c")
     return names if flags & BIAS else (*names, "bias")
 
@@ -186,7 +208,8 @@ def _product(a, b, c, bias, flags, first, tasks):
     a_transposed, b_transposed = flags & A_TRANSPOSED != 0, flags & B_TRANSPOSED != 0
     depth = a.shape[0] if a_transposed else a.shape[1]
     large = height >= LARGE_ROWS and (
-        depth * across > LARGE_B * lanes(c) and not (b_transposed and height * depth <= LARGE_A * lanes(c))
+        depth * across > LARGE_B * lanes(c)
+        and not (b_transposed and height <= COPIED_ROWS and height * depth <= LARGE_A * lanes(c))
         or depth <= FEW_K and height * across > LARGE_C * lanes(c))
     if tasks > 1:
         down, beside = (rows + height - 1) // height, (columns + across - 1) // across

@@ -221,3 +221,12 @@ def test_calls_that_depend_on_others(setup, in_blocks):
         results.append([each for _, *args in listed for each in args if isinstance(each, np.ndarray)])
     assert in_blocks[-1].by_row
     same_as(results[1], results[0], setup.__name__)
+
+
+def test_a_square_of_rows_is_not_taken_for_its_transpose(in_blocks):
+    """Where both factors are transposed, the rows of the second are columns of the product."""
+    x = np.random.default_rng(0).standard_normal((ROWS, ROWS)).astype(np.float32)
+    with kernels.capture() as calls:
+        kernels.relu.forward(x, parallel=False)
+        kernels.matmul.forward(x.T, x.T, parallel=False)
+    compare(calls, (x,), "transposed")

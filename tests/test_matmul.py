@@ -168,18 +168,22 @@ def test_tiles_of_each_height_and_width(dtype):
             assert_same_bits(c, expected[:rows], f"{rows} rows, {columns} columns")
 
 
-@pytest.mark.parametrize("shape", ((3, 5, 64), (47, 30, 200), (70, 40, 11), (9, 300, 1000), (200, 513, 450)), ids=str)
+@pytest.mark.parametrize("shape", ((3, 5, 64), (47, 30, 200), (70, 40, 11), (9, 300, 1000), (200, 513, 450),
+                                   (243, 3100, 64)), ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_any_number_of_tasks(dtype, shape):
-    """Of some a task has a single row; then it must step through a^T by its rows."""
+    """Of some a task has a single row; then it must step through a^T by its rows. Of the last the last of 16 has three,
+    though b is large."""
     a, b, _ = operands(shape, dtype)
     expected = product(a, b)
     for tasks, a_t, b_t in itertools.product((1, 2, 3, 8, 16), (False, True), (False, True)):
-        c = np.full((shape[0], shape[2]), np.nan, dtype)
+        whole = np.full((shape[0] + 6, shape[2]), np.nan, dtype)
+        c = whole[:shape[0]]
         flags = matmul.A_TRANSPOSED * a_t + matmul.B_TRANSPOSED * b_t
         left, right = (np.ascontiguousarray(x.T if t else x) for x, t in ((a, a_t), (b, b_t)))
         matmul._product.serial(left, right, c, left, flags, 0, tasks)
         assert_same_bits(c, expected, f"{tasks} tasks, transposed {a_t} {b_t}")
+        assert np.isnan(whole[shape[0]:]).all()
 
 
 @pytest.mark.parametrize("shape", ((20, 40, 13), (14, 70, 33), (300, 9, 3), (40, 513, 450)), ids=str)
@@ -212,3 +216,43 @@ def test_a_copied_block_has_all_its_rows(dtype, a_t):
     c = matmul.forward(as_layout(a, a_t), b, parallel=False)
     few = [matmul.forward(a[row:row + 7].copy(), b, parallel=False) for row in range(0, 169, 7)]  # not copied
     assert_same_bits(c, np.concatenate(few))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_few_rows_and_few_columns(dtype):
+    """A side of at most panels.FEW is multiplied by what is transposed in registers: all edges of vectors, of k too."""
+    w = LANES[np.dtype(dtype)]
+    for few, many, k in itertools.product(range(1, 5), (1, w - 1, 2 * w - 1, 2 * w, 2 * w + 1, 5 * w - 3),
+                                          (1, w - 1, w, w + 1, 3 * w - 2)):
+        a, b, _ = operands((few, k, many), dtype)
+        expected = product(a, b)
+        for a_t in (False, True):
+            where = f"{(few, k, many)}, transposed {a_t}"
+            assert_same_bits(matmul.forward(as_layout(a, a_t), as_layout(b, True), parallel=False), expected, where)
+            found = matmul.forward(as_layout(b.T, False), as_layout(a, a_t).T, parallel=False)
+            assert_same_bits(found, expected.T, where)
+
+
+@pytest.mark.parametrize("shape", ((16, 200, 1100), (33, 97, 2085), (64, 600, 450), (65, 600, 450)), ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_block_is_copied_by_its_first_rows(dtype, shape):
+    """Up to COPYING_ROWS rows; each shape has a last panel that is copied before, and several blocks of k."""
+    a, b, _ = operands(shape, dtype)
+    assert_same_bits(matmul.forward(a, b, parallel=False), product(a, b))
+
+
+# one for each way, and most with edges of tiles: rows in lanes, a single row, few rows, panels one by one and in blocks
+EDGED = ((20, 7, 3), (33, 20, 7), (1, 5, 131), (2, 19, 37), (7, 6, 45), (17, 500, 450))
+
+
+@pytest.mark.parametrize("shape", EDGED, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nothing_is_written_beside_the_result(dtype, shape):
+    a, b, c = operands(shape, dtype)
+    expected, margin = product(a, b), 200
+    for a_t, b_t in itertools.product((False, True), (False, True)):
+        room = np.full(c.size + 2 * margin, 7, dtype)
+        out = room[margin:margin + c.size].reshape(c.shape)
+        matmul.forward(as_layout(a, a_t), as_layout(b, b_t), out=out, parallel=False)
+        assert_same_bits(out, expected)
+        assert (room[:margin] == 7).all() and (room[-margin:] == 7).all(), f"transposed {a_t} {b_t}"

@@ -712,7 +712,7 @@ def _tile_product(a, a_at, a_step, a_next, b, b_at, b_next, depth, columns, c):
     left, right = memory.shift(memory.pointer(a), a_at), memory.shift(memory.pointer(b), b_at)
     t = tiles.tile(c, 3, 2)
     width = tiles.tile_width(t)
-    t = tiles.outer_fma(t, left, a_step, a_next, right, b_next, columns, depth, right, b_next)
+    t = tiles.outer_fma(t, left, a_step, a_next, right, b_next, columns, depth, right, b_next, None)
     tiles.tile_store(t, memory.pointer(c), width, width)
 
 
@@ -721,7 +721,7 @@ def _high_tile_product(a, a_step, a_next, b, b_next, depth, c):
     t = tiles.tile(c, 12, 1)
     width = tiles.tile_width(t)
     t = tiles.outer_fma(t, memory.pointer(a), a_step, a_next, memory.pointer(b), b_next, None, depth,
-                        memory.pointer(c), width)
+                        memory.pointer(c), width, None)
     tiles.tile_store(t, memory.pointer(c), width, width)
 
 

@@ -4,7 +4,7 @@ the cache when the next reads it.
 Rows do not depend on each other, and where a nest adds up rows, its chains of sums go on from block to block in their
 order: the bits are those of whole calls. A nest takes part if it says what has the batch's rows, see `loops`:
 
-    rows : True for all its arrays, or a function of its argument `flags` that returns their names
+    rows : True for all its arrays, or a function of its argument `flags` that returns their names, or None
     sums : the names of those arrays that have one row for each SUM_ROWS rows
 
 What else it writes is a sum over the rows. Its argument `first`, if it has one, is the row where a block begins, along
@@ -135,7 +135,8 @@ class Blocks:
         if nest.rows is None or not all(x.size and x.flags.c_contiguous for x in arrays.values()):
             return None
         cuts = {}
-        for name in arrays if nest.rows is True else nest.rows(args[nest.names.index("flags")]):
+        names = arrays if nest.rows is True else nest.rows(args[nest.names.index("flags")])
+        for name in names or ():
             x = arrays[name]
             if name in nest.sums:
                 cuts[name], fits = (1, SUM_ROWS), len(x) == -(-self.rows // SUM_ROWS)
@@ -145,7 +146,7 @@ class Blocks:
             if not fits or (known != x.nbytes if known is not None else
                             name not in nest.writes or _meet(x, self._arrays)):
                 return None
-        return cuts
+        return cuts or None
 
     def _independent(self, nest, arrays, written, cuts):
         # of what is made later, and of other arrays than are ready for the block

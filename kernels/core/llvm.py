@@ -124,3 +124,35 @@ def vector_of(*kinds):
 
 def offset(builder, pointer, index, stride):
     return builder.gep(pointer, [builder.mul(stride, stride.type(index))])
+
+
+def transposed(builder, block, size):
+    """The vectors of a block with the columns of its squares of `size` numbers for rows: the off-diagonal quarters of
+    ever larger squares change places."""
+    block, lanes, distance = list(block), len(block), 1
+    while distance < size:
+        low = [lane if not lane & distance else lanes + lane - distance for lane in range(lanes)]
+        high = [lane + distance if not lane & distance else lanes + lane for lane in range(lanes)]
+        for r in range(lanes):
+            if not r & distance:
+                pair = block[r], block[r + distance]
+                block[r], block[r + distance] = (
+                    builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(INT32, lanes), pattern))
+                    for pattern in (low, high))
+        distance *= 2
+    return block
+
+
+def load_transposed(builder, vector, first, step):
+    """The columns of a square of numbers, whose rows begin at first[r * step]. Half rows are put into their places as
+    they are loaded, which leaves 48 of 64 shuffles."""
+    half = vector.lanes // 2
+    kind, align = ir.VectorType(vector.llvm.element, half).as_pointer(), vector.scalar.bitwidth // 8
+    both = ir.Constant(ir.VectorType(INT32, vector.lanes), list(range(vector.lanes)))
+    block = []
+    for column in (0, half):
+        for r in range(half):
+            pair = [builder.load(builder.bitcast(builder.gep(offset(builder, first, row, step), [INT32(column)]), kind),
+                                 align=align) for row in (r, r + half)]
+            block.append(builder.shuffle_vector(*pair, both))
+    return transposed(builder, block, half)

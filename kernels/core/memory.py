@@ -4,8 +4,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .llvm import (INT32, LLVM_SCALARS, Vector, first_lanes, lift, masked_load, masked_store, offset, point_to,
-                   prefetch_line)
+from .llvm import (LLVM_SCALARS, Vector, first_lanes, lift, load_transposed, masked_load, masked_store, offset,
+                   point_to, prefetch_line, transposed)
 from .vectors import WIDE
 
 
@@ -125,24 +125,6 @@ def store(typing, x, at, end, v):
     return types.void(x, types.intp, types.intp, v), emit
 
 
-def _transposed(builder, block):
-    """The columns of a square of vectors: the off-diagonal quarters of ever larger squares change places."""
-    size = len(block)
-    block = list(block)
-    distance = 1
-    while distance < size:
-        low = [lane if not lane & distance else size + lane - distance for lane in range(size)]
-        high = [lane + distance if not lane & distance else size + lane for lane in range(size)]
-        for r in range(size):
-            if not r & distance:
-                pair = block[r], block[r + distance]
-                block[r], block[r + distance] = (
-                    builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(INT32, size), pattern))
-                    for pattern in (low, high))
-        distance *= 2
-    return block
-
-
 @intrinsic
 def transpose(typing, x, at, step, rows, columns, y, y_at, y_step):
     """y[y_at + c * y_step + r] = x[at + r * step + c] for r < rows and c < columns, both at most W."""
@@ -159,9 +141,7 @@ def transpose(typing, x, at, step, rows, columns, y, y_at, y_step):
                              builder.icmp_signed("==", columns_, rows_.type(size)))
         with builder.if_else(whole, likely=True) as (then, otherwise):
             with then:
-                block = [builder.load(builder.bitcast(offset(builder, first, r, step_), kind), align=align)
-                         for r in range(size)]
-                for c, row in enumerate(_transposed(builder, block)):
+                for c, row in enumerate(load_transposed(builder, vector, first, step_)):
                     builder.store(row, builder.bitcast(offset(builder, target, c, y_step_), kind), align=align)
             with otherwise:
                 zero = ir.Constant(vector.llvm, [0.0] * size)
@@ -170,7 +150,7 @@ def transpose(typing, x, at, step, rows, columns, y, y_at, y_step):
                     count = builder.select(builder.icmp_signed("<", rows_.type(r), rows_), columns_, rows_.type(0))
                     block.append(masked_load(builder, vector, offset(builder, first, r, step_),
                                              first_lanes(builder, count, size), zero))
-                for c, row in enumerate(_transposed(builder, block)):
+                for c, row in enumerate(transposed(builder, block, size)):
                     with builder.if_then(builder.icmp_signed("<", rows_.type(c), columns_)):
                         masked_store(builder, vector, offset(builder, target, c, y_step_),
                                      first_lanes(builder, rows_, size), row)

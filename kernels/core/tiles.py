@@ -7,8 +7,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .llvm import (INT32, Tile, VECTOR_REGISTER, call, first_lanes, masked_load, masked_store, offset, prefetch_line,
-                   repeat, suffix)
+from .llvm import (INT32, Tile, VECTOR_REGISTER, call, first_lanes, load_transposed, masked_load, masked_store, offset,
+                   prefetch_line, repeat, suffix)
 
 # Numbers k a turn of high tiles: 6 x 4 takes 4 to 6 % less than with one where another process uses the core's other
 # half. What is left over for low ones is little, and their code takes time to compile.
@@ -125,20 +125,24 @@ def _after(builder, vector, *pointers):
 
 
 @intrinsic
-def outer_fma(typing, acc, a, a_row, a_column, b, b_row, columns, depth, ahead, ahead_row):
+def outer_fma(typing, acc, a, a_row, a_column, b, b_row, columns, depth, ahead, ahead_row, copies):
     """acc[r, j] = fma(a[r * a_row + k * a_column], b[k * b_row + j], acc[r, j]) for k = 0, 1, ... depth - 1, for each
     row r and column j < columns, or each at all if columns is None. Meanwhile the rows ahead[r * ahead_row ...] are
-    brought to the first-level cache; they are not read, and may lie outside of any array."""
+    brought to the first-level cache; they are not read, and may lie outside of any array. Unless `copies` is None, the
+    rows of b are written there one after another; it lies at a multiple of 64 bytes."""
 
     def emit(context, builder, sig, args):
-        tile_, a_, a_row_, a_column_, b_, b_row_, columns_, depth_, ahead_, ahead_step = args
+        tile_, a_, a_row_, a_column_, b_, b_row_, columns_, depth_, ahead_, ahead_step, copies_ = args
         masks = [None] * acc.vectors if columns is types.none else _masks(builder, acc, columns_)
 
         def advance(_, state):
-            *lefts, right = state[:pointers]
+            lefts, (right, *targets) = state[:len(starts)], state[len(starts):pointers]
             totals = state[pointers:]
             factors = [_load(builder, acc.vector, place, mask)
                        for place, mask in zip(_places(builder, acc, right), masks)]
+            for target in targets:
+                for place, factor in zip(_places(builder, acc, target), factors):
+                    builder.store(factor, builder.bitcast(place, factor.type.as_pointer()), align=64)
             for r in range(acc.rows):
                 nearest, steps = NEAREST[r]
                 number = builder.load(offset(builder, lefts[nearest], steps, a_row_))
@@ -147,7 +151,9 @@ def outer_fma(typing, acc, a, a_row, a_column, b, b_row, columns, depth, ahead, 
                     totals[at] = call(builder, f"llvm.fma.{suffix(acc.vector)}", acc.vector.llvm,
                                       [number, factor, totals[at]])
             following = [builder.gep(left, [a_column_]) for left in lefts]
-            return [*_after(builder, totals[-1], *following, builder.gep(right, [b_row_])), *totals]
+            following.append(builder.gep(right, [b_row_]))
+            following += [builder.gep(target, [INT32(acc.vectors * acc.vector.lanes)]) for target in targets]
+            return [*_after(builder, totals[-1], *following), *totals]
 
         def advance_more(turn, state):
             ahead_row, *state = state
@@ -163,10 +169,11 @@ def outer_fma(typing, acc, a, a_row, a_column, b, b_row, columns, depth, ahead, 
             return [builder.gep(state[0], [ahead_step])]
 
         starts = [offset(builder, a_, r, a_row_) for r in range(0, acc.rows, 3)]
-        pointers = len(starts) + 1
+        targets = [] if copies is types.none else [copies_]
+        pointers = len(starts) + 1 + len(targets)
         turns = UNROLLED if acc.rows >= HIGH else 1
         count = depth_.type(turns)
-        state = [ahead_, *starts, b_, *_vectors(builder, acc, tile_)]
+        state = [ahead_, *starts, b_, *targets, *_vectors(builder, acc, tile_)]
         done = builder.sdiv(depth_, count)
         ahead_, *state = _loop(builder, done, state, advance_more)
         _loop(builder, builder.sub(done.type(acc.rows), done), [ahead_], fetch)  # where there are few k
@@ -175,7 +182,35 @@ def outer_fma(typing, acc, a, a_row, a_column, b, b_row, columns, depth, ahead, 
         totals = state[pointers:]
         return _filled(builder, acc, totals)
 
-    return acc(acc, a, types.intp, types.intp, b, types.intp, columns, types.intp, ahead, types.intp), emit
+    return acc(acc, a, types.intp, types.intp, b, types.intp, columns, types.intp, ahead, types.intp,
+               copies), emit
+
+
+@intrinsic
+def inner_fma(typing, acc, a, a_row, a_column, b, b_row, depth):
+    """The same with b transposed, which is done in registers: acc[r, j] = fma(a[r * a_row + k * a_column],
+    b[j * b_row + k], acc[r, j]). Of k only as many as fill whole vectors."""
+
+    def emit(context, builder, sig, args):
+        tile_, a_, a_row_, a_column_, b_, b_row_, depth_ = args
+        lanes = acc.vector.lanes
+
+        def advance(_, state):
+            left, right, *totals = state
+            for v in range(acc.vectors):
+                factors = load_transposed(builder, acc.vector, offset(builder, right, v * lanes, b_row_), b_row_)
+                for k, factor in enumerate(factors):
+                    for at in range(v, len(totals), acc.vectors):
+                        row = offset(builder, left, at // acc.vectors, a_row_)
+                        number = builder.load(offset(builder, row, k, a_column_))
+                        totals[at] = call(builder, f"llvm.fma.{suffix(acc.vector)}", acc.vector.llvm,
+                                          [repeat(builder, number, lanes), factor, totals[at]])
+            return [offset(builder, left, lanes, a_column_), builder.gep(right, [INT32(lanes)]), *totals]
+
+        turns = builder.sdiv(depth_, depth_.type(lanes))
+        return _filled(builder, acc, _loop(builder, turns, [a_, b_, *_vectors(builder, acc, tile_)], advance)[2:])
+
+    return acc(acc, a, types.intp, types.intp, b, types.intp, types.intp), emit
 
 
 @intrinsic
