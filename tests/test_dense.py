@@ -119,8 +119,9 @@ def test_torch_agrees(torch, activation):
         np.testing.assert_allclose(found, leaf.grad.numpy(), rtol=0, atol=1e-13)
 
 
-# rows and neurons: a single row, low tiles, rows in lanes, panels in place, copied panels, copied blocks of w
-WAYS = ((1, 300), (5, 40), (40, 3), (14, 45), (100, 170), (300, 70), (20, 450))
+# rows and neurons: a single row, few, low tiles, rows in lanes, panels in place, copied panels, copied blocks of w of
+# which the last panel is no panel of its own
+WAYS = ((1, 300), (2, 37), (5, 40), (40, 3), (14, 45), (100, 170), (300, 70), (20, 500))
 LAYOUTS = (np.ascontiguousarray, np.asfortranarray)
 DEPTHS = (3, *(matmul.PANEL_DEPTH + near for near in (-1, 0, 1)), 2 * matmul.PANEL_DEPTH + 1)
 
