@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 FEW = 3  # the cases of a test that are run in any case
-SHARE = 0.1  # of the cases of a test that has many
+SHARE = 0.08  # of the cases of a test that has many
 WHOLE = ("slow", "long", "exhaustive")  # the markers of what somebody chose to wait for
 
 

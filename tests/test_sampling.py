@@ -11,7 +11,7 @@ import sampling
 CASES = {"test_a.py::test_many": 40, "test_a.py::test_few": sampling.FEW, "test_a.py::test_one": 1,
          "test_b.py::test_many_more": 60, "test_b.py::test_one": 1, "test_b.py::test_seconds_each": 5,
          "test_b.py::test_slow": 9}
-SHARES = CASES | {"test_a.py::test_many": 4, "test_b.py::test_many_more": 6, "test_b.py::test_seconds_each": 2}
+SHARES = CASES | {"test_a.py::test_many": 4, "test_b.py::test_many_more": 5, "test_b.py::test_seconds_each": 2}
 MARKS = {"test_seconds_each": "@pytest.mark.sample(2)\n", "test_slow": "@pytest.mark.slow\n"}
 GOES_OVER = """
 import sampling
