@@ -186,6 +186,7 @@ def _task(a, b, c, bias, flags, resume, room, large, rows, columns, i, j):
 
 
 def _rows(flags):
+    """What has the batch's rows (core/blocks.py): a and c, or a and b of a^T b. The rows of b^T are columns of c."""
     if flags & A_TRANSPOSED and flags & B_TRANSPOSED:
         return None
     names = ("a", "b") if flags & A_TRANSPOSED else ("a", "c")

@@ -19,8 +19,8 @@ import numpy as np
 from numba import prange
 
 from . import threads
-from .compile import loops, nest_of, shared, signature_and_address
-from .invoke import ADDRESS, NO_VALUE, SHAPE, SIZE, address, call_one, follow
+from .compile import loops, nest_of, shared
+from .invoke import ADDRESS, NO_VALUE, SHAPE, SIZE, address, follow
 from .memory import pointer, shift
 
 CUT = 5  # numbers for each cut
@@ -116,8 +116,9 @@ class Blocks:
             arrays = {name: x for name, x in zip(nest.names, args) if _is_array(x)}
             written = {name: x for name, x in arrays.items() if name in nest.writes or name in nest.updates}
             cuts = self._cuts_of(nest, args, arrays)
-            if cuts is not None and self._independent(nest, arrays, written, cuts):
-                self._add(number, nest, args, arrays, written, cuts)
+            adds = cuts is not None and not cuts.keys() & written.keys()
+            if cuts is not None and self._independent(nest, arrays, written, cuts, adds):
+                self._add(number, nest, arrays, written, cuts, adds)
             else:
                 _cover(self._outside, arrays.values())
                 if self.by_row:
@@ -148,9 +149,8 @@ class Blocks:
                 return None
         return cuts or None
 
-    def _independent(self, nest, arrays, written, cuts):
+    def _independent(self, nest, arrays, written, cuts, adds):
         # of what is made later, and of other arrays than are ready for the block
-        adds = not cuts.keys() & written.keys()
         for name, x in arrays.items():
             if _meet(x, self._totals, self._later_written):
                 return False
@@ -161,8 +161,7 @@ class Blocks:
                 return False
         return bool(written)
 
-    def _add(self, number, nest, args, arrays, written, cuts):
-        adds = not cuts.keys() & written.keys()
+    def _add(self, number, nest, arrays, written, cuts, adds):
         (self.sums if adds else self.by_row).append(number)
         for name, x in arrays.items():
             where = (self._added if adds else self._arrays) if name in cuts else (
@@ -173,8 +172,8 @@ class Blocks:
         if "first" in nest.names:
             self._cuts.append((number, nest.names.index("first"), *cuts[next(iter(cuts))]))
 
-    def call(self, calls, memory, begins, tasks):
-        """The arguments for `make` to make these calls, whose words lie in `memory`."""
+    def call(self, calls, functions, memory, begins, tasks):
+        """The arguments for `make` to make these calls by these functions, by number; their words lie in `memory`."""
         for number in self.by_row + self.sums:  # what was captured on threads
             names = nest_of(calls[number][0]).names
             if "tasks" in names:
@@ -184,14 +183,13 @@ class Blocks:
         bounds = np.cumsum([len(self.by_row), *map(len, shares)])
         copies = np.empty((tasks, memory.size), np.int64)
         starts = 8 * (np.arange(tasks)[:, None] * memory.size + [begins[number][0] - 1 for number in numbers])
-        functions = [call_one(_signature(*calls[number])) for number in numbers]
         cuts = []
         for call, arg, *cut in self._cuts:
             x = calls[call][1][arg]
             again = _is_array(x) and not _meet(x, self._batch, self._outside)
             cuts.append((begins[call][arg], np.ndim(x), *cut, again))
-        return [np.array(functions), address(copies) + starts, bounds, memory, copies, np.array(cuts), self.rows,
-                self.block]
+        return [np.array([functions[number] for number in numbers]), address(copies) + starts, bounds, memory, copies,
+                np.array(cuts), self.rows, self.block]
 
     def _shares(self, calls, tasks):
         # the sums in so many lists of about the same work
@@ -200,11 +198,6 @@ class Blocks:
         for number in sorted(work, key=work.__getitem__, reverse=True):
             min(shares, key=lambda share: sum(map(work.__getitem__, share))).append(number)
         return shares
-
-
-def _signature(variant, args):
-    function = nest_of(variant).serial
-    return signature_and_address(function, tuple(map(function.typeof_pyval, args)))[0]
 
 
 def find(calls, batches):

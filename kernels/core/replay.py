@@ -62,6 +62,11 @@ def _done(failed):
         raise MemoryError("no memory for a kernel's buffers")
 
 
+def _columns(part):
+    columns = tuple(map(np.array, zip(*part)))
+    return columns if any(call[:2] != call[2:] for call in part) else columns[:2]
+
+
 def _on_threads(function, part, *rest):
     return threads.run(partial(function, *part[2:]), partial(function, *part[:2]), rest)
 
@@ -103,26 +108,25 @@ class Replay:
         parts: list[Any] = []
         done = []
 
-        def add(*pairs):
+        def add(serial, on_threads):
             if not parts or type(parts[-1]) is not list:
                 parts.append([])
-            parts[-1].append(pairs)
+            parts[-1].append((*serial, *on_threads))
 
         for number in range(len(self.calls)):
             found = by_blocks.get(number)
             if found is None and number in functions:
-                add((functions[number], address(self._memory) + 8 * (self._begins[number][0] - 1)))
+                call = functions[number], address(self._memory) + 8 * (self._begins[number][0] - 1)
+                add(call, call)
             elif found is None:
                 parts.append(number)
             elif found not in done:
                 done.append(found)
-                args = found.call(self.calls, self._memory, self._begins, threads.team())
+                args = found.call(self.calls, functions, self._memory, self._begins, threads.team())
                 self._kept.append(args)
-                variants = (blocks.make.serial, blocks.make.threads)[:threads.team()]
-                add(*[self._keep(variant, args) for variant in variants])
-        return [part if type(part) is int else tuple(
-            np.array(column) for kind in range(max(map(len, part)))
-            for column in zip(*[pairs[min(kind, len(pairs) - 1)] for pairs in part])) for part in parts]
+                call = self._keep(blocks.make.serial, args)
+                add(call, self._keep(blocks.make.threads, args) if threads.team() > 1 else call)
+        return [part if type(part) is int else _columns(part) for part in parts]
 
     def _keep(self, variant, args):
         # the function for `follow`, and the address of the words of a call
