@@ -106,6 +106,14 @@ def test_a_clipped_gradient_has_the_norm():
     assert clip_norm.forward(x) < 0.5
 
 
+def test_a_norm_of_0_is_given_too():
+    """What the sums hold, which are then empty, does not matter."""
+    x = numbers(10, np.float64)
+    expected = x * (1e-9 / (0.0 + 1e-6))
+    clip_norm._scale_blocks.serial(x, np.array([100.0]), 0.0, 1e-9)
+    assert_same_bits(x, expected)
+
+
 def test_mistakes_are_named():
     x = numbers(10, np.float32)
     for options in ({"norm": -1, "max_norm": 1}, {"norm": 1, "max_norm": -0.5}, {"norm": -np.inf, "max_norm": 1}):
