@@ -32,6 +32,13 @@ def test_every_line_of_names_that_is_skipped_is_noted(names, capsys):
                                        "sample\n")
 
 
+def test_characters_that_a_terminal_obeys_are_shown_as_escapes(capsys):
+    assert len(read("x\x1b[2J\x9b,y\n1,2\n")) == 1
+    assert capsys.readouterr().err == (r"nnjit: note: a.csv, line 1: x\x1b[2J\x9b,y is taken as column names, not as a "
+                                       "sample\n")
+    assert refusal("0,\x01P\x00,1\n").startswith(r"a.csv contains no samples, only the column names 0,\x01P\x00,1")
+
+
 @pytest.mark.parametrize("text, what", [
     ("0\n0.5\n", "it is the column's name"), ("0.0\n0.5\n", "it is the column's name"),
     *((text, "these are column names") for text in ("0.0,1.0\n5,6\n", "1.0,2.0,3.0\n5,6,7\n", "1,2\n5,6\n",

@@ -133,7 +133,8 @@ def _may_be_names(fields: Sequence[str]) -> bool:
 
 
 def _short(fields: Sequence[str]) -> str:
-    texts = [field.strip()[:40] for field in fields]
+    texts = ["".join(each if each.isprintable() else repr(each)[1:-1] for each in field.strip()[:40])
+             for field in fields]
     return ",".join(texts if len(texts) <= 4 else [*texts[:3], "...", texts[-1]])
 
 
