@@ -86,7 +86,8 @@ def as_floats(values: ArrayLike, dtype: np.dtype[Any] | None = None, name: str =
     """
     if values.__class__ is np.ndarray:  # the usual case in 0.1 us
         found: Array = values
-        if found.dtype is dtype or dtype is None and (found.dtype is FLOAT32 or found.dtype is FLOAT64):
+        kind = found.dtype
+        if kind is dtype or dtype is None and (kind is FLOAT32 or kind is FLOAT64):
             return found
     else:
         found = as_plain(values, name)
