@@ -134,7 +134,7 @@ class Activation_Softmax_Loss_CategoricalCrossentropy(losses.SoftmaxCategoricalC
 
 
 class _Optimizer(optimizers._Optimizer):
-    # shows its state as attributes of the layer with these names after "weight_" and "bias_"
+    # shows its state as attributes of the layer with these names
     shown: tuple[str, ...] = ()
 
     def update_params(self, layer: Layer) -> None:
@@ -142,14 +142,13 @@ class _Optimizer(optimizers._Optimizer):
         if not isinstance(layer, layers.Dense):  # gradients of a user's own layer may have either dtype
             layer.dweights = as_floats(layer.dweights, layer.weights.dtype, "dweights", infinite=True)
             layer.dbiases = as_floats(layer.dbiases, layer.biases.dtype, "dbiases", infinite=True)
-        self._show(layer, self._update(layer).arrays)
+        state = self._update(layer).arrays
+        if state and getattr(layer, self.shown[0], None) is not state[0]:
+            self._show(layer, state)
 
     def _show(self, layer: Layer, state: Sequence[Array]) -> None:
-        if not state or vars(layer).get(f"weight_{self.shown[0]}") is state[0]:
-            return  # they are shown
-        for start, kind in ((0, "weight"), (self.buffers, "bias")):
-            for name, array in zip(self.shown, state[start:start + self.buffers]):
-                setattr(layer, f"{kind}_{name}", array if kind == "weight" else array.reshape(1, -1))
+        for name, array in zip(self.shown, state):
+            setattr(layer, name, array if name.startswith("weight") else array.reshape(1, -1))
 
     def _join(self, parameters: Any) -> tuple[Any, ...]:
         whole = super()._join(parameters)
@@ -161,25 +160,25 @@ class _Optimizer(optimizers._Optimizer):
 class Optimizer_SGD(_Optimizer, optimizers.SGD):
     """Stochastic gradient descent, optionally with momentum."""
 
-    shown = ("momentums",)
+    shown = ("weight_momentums", "bias_momentums")
 
 
 class Optimizer_Adagrad(_Optimizer, optimizers.Adagrad):
     """AdaGrad."""
 
-    shown = ("cache",)
+    shown = ("weight_cache", "bias_cache")
 
 
 class Optimizer_RMSprop(_Optimizer, optimizers.RMSprop):
     """RMSprop."""
 
-    shown = ("cache",)
+    shown = ("weight_cache", "bias_cache")
 
 
 class Optimizer_Adam(_Optimizer, optimizers.Adam):
     """Adam."""
 
-    shown = ("momentums", "cache")
+    shown = ("weight_momentums", "weight_cache", "bias_momentums", "bias_cache")
 
 
 class Accuracy(metrics._Metric):

@@ -81,7 +81,7 @@ class _Optimizer:
 
     def pre_update_params(self) -> None:
         """Set `current_learning_rate`; call once before a step's updates."""
-        vars(self)["current_learning_rate"] = self._rate(self.iterations)  # which is checked, or computed
+        self.__dict__["current_learning_rate"] = self._rate(self.iterations)  # which is checked, or computed
 
     def _rate(self, iterations: int) -> float:
         rate = self.learning_rate
@@ -91,7 +91,7 @@ class _Optimizer:
 
     def post_update_params(self) -> None:
         """Count the step; call once after its updates."""
-        vars(self)["iterations"] += 1
+        self.__dict__["iterations"] += 1
 
     def reset(self) -> None:
         """Set the state of all layers to zero, `iterations` to 0 and the rate to that of the first step.
@@ -111,13 +111,14 @@ class _Optimizer:
 
     def _update(self, layer: Layer) -> _State:
         # returns the layer's state
-        parameters, gradients, start, n = parameters_of(layer), gradients_of(layer), 0, self.buffers
-        state = self._state(layer, parameters)
+        parameters, gradients = parameters_of(layer), gradients_of(layer)
+        state = self._fitting_state(layer, parameters) or self._new_state(layer, parameters)
+        arrays, start, n = state.arrays, 0, self.buffers
         powers = self._next_powers(state.powers)
         numbers = self._numbers(powers)
         for name, values in parameters.items():
             try:
-                self._step(values, gradients[name], state.arrays[start:(start := start + n)], numbers)
+                self._step(values, gradients[name], arrays[start:(start := start + n)], numbers)
             except (KeyError, TypeError, ValueError) as error:
                 if gradients.get(name) is None:
                     raise RuntimeError(f"{shown(layer)} has no gradient of {name}: call its backward, which sets it, "
@@ -129,10 +130,10 @@ class _Optimizer:
 
     def _fitting_state(self, layer: Layer, parameters: Mapping[str, Array]) -> _State | None:
         # the state of a layer, if it fits the parameters
-        state, n = self._states.get(layer), self.buffers
-        if state is None or len(state.arrays) != n * len(parameters):
+        state, n, count = self._states.get(layer), self.buffers, len(parameters)
+        if state is None or len(state.arrays) != n * count:
             return None
-        if len(state.fitted) == len(parameters) and all(map(is_, state.fitted, parameters.values())):
+        if len(state.fitted) == count and all(map(is_, state.fitted, parameters.values())):
             return state
         for array, values in zip(state.arrays[::n or 1], parameters.values()):
             if array.shape != values.shape or array.dtype != values.dtype:
@@ -140,14 +141,15 @@ class _Optimizer:
         state.fitted = tuple(parameters.values())
         return state
 
-    def _state(self, layer: Layer, parameters: Mapping[str, Array]) -> _State:
-        state = self._fitting_state(layer, parameters)
-        if state is None:
-            state = self._states.setdefault(layer, _State())
-            state.powers = self.powers
-            state.arrays = tuple(np.zeros_like(values) for values in parameters.values()
-                                 for _ in range(self.buffers))
+    def _new_state(self, layer: Layer, parameters: Mapping[str, Array]) -> _State:
+        state = self._states.setdefault(layer, _State())
+        state.powers = self.powers
+        state.arrays = tuple(np.zeros_like(values) for values in parameters.values() for _ in range(self.buffers))
         return state
+
+    def _state(self, layer: Layer) -> _State:
+        parameters = layer.parameters
+        return self._fitting_state(layer, parameters) or self._new_state(layer, parameters)
 
     def update_all(self, parameters: Parameters) -> None:
         """The same for all layers of `parameters`, in one pass, by the compiled kernels.
@@ -155,7 +157,7 @@ class _Optimizer:
         If the layers have had different numbers of updates, their corrections differ, and each is updated separately.
         """
         known: Any = parameters.updating if self.recorded(parameters) else None
-        states = known.states if known else [self._state(layer, layer.parameters) for layer in parameters.layers]
+        states = known.states if known else [self._state(layer) for layer in parameters.layers]
         if not _same_powers(states):
             for layer in parameters.layers:
                 self.update_params(layer)
@@ -218,7 +220,7 @@ class _Optimizer:
         whole = tuple(aligned(parameters.values.shape, parameters.values.dtype) for _ in range(self.buffers))
         views = [parameters.cut(buffer) for buffer in whole]
         for number, layer in enumerate(parameters.layers):
-            state = self._state(layer, layer.parameters)
+            state = self._state(layer)
             arrays = tuple(each[number][name] for name in layer.parameters for each in views)
             for view, old in zip(arrays, state.arrays):
                 view[...] = old
