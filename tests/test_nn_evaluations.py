@@ -444,12 +444,14 @@ def test_copies_have_no_recordings(copied):
     assert other.evaluate(X, Y) == expected != model.evaluate(X, Y)
 
 
-def test_no_batch_is_held():
+@pytest.mark.parametrize("data, labels", ((X, Y), (LARGE, LARGE_Y)))
+def test_no_batch_is_held(data, labels):
     model = network()
     for number in range(5):
-        x, y = LARGE + number, LARGE_Y.copy()
+        x, y = data + number, labels.copy()
         model.predict(x)
         model.evaluate(x, y)
+        assert model.layers[0].inputs is x  # and no copy of it
         held = [weakref.ref(x), weakref.ref(y)]
         model.layers[0].inputs = None
         del x, y

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..arrays import Array, address
+from ..arrays import Array, address, aligned
 from ..parameters import Parameters
-from .recording import UNSET, _of, _other, _Recording
+from .recording import COPIED, UNSET, _of, _other, _Recording
 from .step import Data
 
 
@@ -37,6 +37,7 @@ class Score(_Recording):
     _penalties = range(0)  # calls
     total = 0  # of what may be a hit
     _streams: Streams = ()
+    _copies: Data = ()  # where `run_copied` puts batches, if they are small
 
     def __init__(self, model: Any, data: Data, *more: Any) -> None:
         self._dropouts = _counting(model)
@@ -70,6 +71,8 @@ class Score(_Recording):
         self._check_size(kept)
         if self.why is None:
             self._prepare([*model._walked, model._step.batch_loss], kept)
+            if sum(batch.nbytes for batch in data) <= COPIED:
+                self._copies = tuple([aligned(batch.shape, batch.dtype) for batch in data])
             for layer, arrays in self._parts:
                 if layer in self._dropouts:
                     arrays["binary_mask"] = None
@@ -92,6 +95,21 @@ class Score(_Recording):
         for call in self._penalties:
             penalty += replay.result(call)
         return replay.result(self._mean), penalty, None if self._hits is None else replay.result(self._hits)
+
+    def run_copied(self, *data: Array) -> Found:
+        """`run` on a copy of a small batch, in the same arrays each time; the layers show the batch itself."""
+        if not self._copies:
+            return self.run(*data)
+        for copy, batch in zip(self._copies, data):
+            copy[...] = batch
+        found = self.run(*self._copies)
+        for number, batch in enumerate(data):
+            self._see(batch, number)
+        return found
+
+    def release(self) -> None:
+        if not self._copies or self._last is None or self._last[0] is not self._copies[0]:
+            super().release()
 
     def _results(self, before: int = 0) -> list[int]:
         # the calls whose results `repeat` returns, after so many others

@@ -42,7 +42,7 @@ class Scores:
         for start in range(0, samples, batch):
             self._score(steps, model, data if batch == samples else tuple(
                 [each[start:start + batch] for each in data]), soon)
-        if self._watch is not None and not self.recorded() and not self._watch.same(model):
+        if self._watch is not None and not any(self._known.values()) and not self._watch.same(model):
             self._watch = Watch(model, self._parts(model))  # the first pass has given the layers their attributes
         found: tuple[float, float | None] = step.means()
         return found
@@ -100,7 +100,7 @@ class Scores:
         if score.why is not None or not first and not score.proved:
             return None
         steps.show(score)
-        loss, _, hits = score.figures if first else score.run(*data)
+        loss, _, hits = score.figures if first else score.run(*data) if soon else score.run_copied(*data)
         return loss, hits, score.total
 
     def _keep(self, kind: Any, score: Score | None) -> None:
