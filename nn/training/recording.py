@@ -45,7 +45,11 @@ class Spans:
 
     def meet(self, x: Array) -> bool:
         """Whether an array may lie in one of them."""
-        low, high = (address(x), address(x) + x.nbytes) if x.flags.c_contiguous else byte_bounds(x)
+        if x.flags.c_contiguous:
+            low = address(x)  # 2 us
+            high = low + x.nbytes
+        else:
+            low, high = byte_bounds(x)
         place = bisect_left(self._starts, high)
         return place > 0 and self._ends[place - 1] > low
 
