@@ -23,6 +23,7 @@ from types import ModuleType
 from .core.cache import before_compiling
 from .core.capture import capture
 from .core.compile import Checked
+from .core.invoke import address
 from .core.replay import Replay
 from .core.signals import alone
 from .core.threads import get_num_threads, set_num_threads
@@ -34,7 +35,7 @@ OPERATIONS = (
     "negative_log_likelihood", "normal", "penalty", "regression_accuracy", "relu", "rmsprop", "scale_rows", "sgd",
     "sigmoid", "sigmoid_cross_entropy", "silu", "softmax", "softmax_cross_entropy", "softplus", "split", "step", "tanh")
 
-__all__ = [*OPERATIONS, "Checked", "Replay", "before_compiling", "capture", "get_num_threads", "info",
+__all__ = [*OPERATIONS, "Checked", "Replay", "address", "before_compiling", "capture", "get_num_threads", "info",
            "set_num_threads"]
 
 

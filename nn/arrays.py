@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from .backend import address
 from .checks import shown
 
 FLOAT32 = np.dtype(np.float32)
@@ -39,11 +40,6 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     room = np.zeros(count + LINE // dtype.itemsize, dtype)
     start = -address(room) % LINE // dtype.itemsize
     return room[start:start + count].reshape(shape)
-
-
-def address(x: Array) -> int:
-    """The address of the first element of an array."""
-    return x.__array_interface__["data"][0]
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:

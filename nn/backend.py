@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..kernels import Checked, Replay, before_compiling, get_num_threads
+from ..kernels import Checked, Replay, address, before_compiling, get_num_threads
 from .checks import shown
 
-__all__ = ["Replay", "TWINS", "before_compiling", "capture", "get_num_threads", "name", "ops", "use"]
+__all__ = ["Replay", "TWINS", "address", "before_compiling", "capture", "get_num_threads", "name", "ops", "use"]
 
 
 def _array(value: Any) -> Any:

@@ -3,6 +3,9 @@
     words of a call : the address of the nest, its arguments as Numba passes them, then its result
 """
 
+import ctypes
+import platform
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -93,9 +96,19 @@ def call_one(signature):
     return signature_and_address(_one, (Nest(signature), WORDS))[1]
 
 
-def address(x):
-    """Where the first element of an array lies."""
+def _ask_for_address(x):
     return x.__array_interface__["data"][0]
+
+
+def _read_address(x):
+    # from NumPy's struct, in 0.2 us instead of 1.4
+    return _word_at(id(x) + DATA).value
+
+
+_word_at, DATA = ctypes.c_size_t.from_address, object.__basicsize__
+_readable = platform.python_implementation() == "CPython" and all(
+    _read_address(x) == _ask_for_address(x) for x in (np.empty(3), np.empty((4, 6), np.float32)[1:, 2:], np.empty(0)))
+address = _read_address if _readable else _ask_for_address  # where the first element of an array lies
 
 
 SIZE, ADDRESS, SHAPE = 2, 4, 5  # places among an array's words
