@@ -18,6 +18,7 @@ from typing import Any
 import faults
 import numpy as np
 import pytest
+import sampling
 from optional import needs
 
 from nnjit import kernels, nn
@@ -834,8 +835,8 @@ def test_every_public_function_is_called():
     assert {op for op, *_ in small.functions(["relu", "matmul"])} == {"relu", "matmul"}
 
 
-def test_every_call_is_timed_with_and_without_out():
-    for op, verb, shape in small.functions():
+def test_every_call_is_timed_with_and_without_out(pytestconfig):
+    for op, verb, shape in sampling.some(pytestconfig, small.functions(), 20):
         found = small.timers(op, verb, shape, False)
         outs = ["", " out="] if "out" in inspect.signature(getattr(getattr(kernels, op), verb)).parameters else [""]
         assert list(found) == [*(f"{name}{out}" for name in ("numpy", "nnjit") for out in outs), "nest"], (op, verb)

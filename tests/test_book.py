@@ -245,6 +245,7 @@ def test_the_model_gives_what_the_calls_by_hand_give(quick):
     assert hand.accuracy == model.accuracy and math.isclose(hand.loss, model.loss, rel_tol=1e-15)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name, validation", [key for key in MEDIANS if key[0] not in SLOW])
 def test_where_chance_is_wider_than_the_band_the_medians_agree(name, validation):
     found = trained([{"row": name, "by": "numba", "change": seed} for seed in range(11)], 1)

@@ -299,8 +299,8 @@ def test_sealed_nonsense(copied, full):
 
 
 def test_processes_fill_one_cache_at_once(copied, tmp_path):
-    processes = [start(copied, tmp_path / "cache", "report(work=work())") for _ in range(8)]
-    assert [finish(process) for process in processes] == [{"work": RIGHT}] * 8
+    processes = [start(copied, tmp_path / "cache", "report(work=work())") for _ in range(4)]
+    assert [finish(process) for process in processes] == [{"work": RIGHT}] * 4
     assert child(copied, tmp_path / "cache", "report(work=work(), cache=cache())") == {"work": RIGHT, "cache": [4, 0]}
     assert len(list((tmp_path / "cache").glob("*/*"))) == 4  # and no temporary file
 

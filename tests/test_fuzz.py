@@ -46,7 +46,7 @@ def test_mutations(tmp_path, executions):
         assert f"{name}: {executions} executions" in said
 
 
-@pytest.mark.parametrize("seconds", [pytest.param(10, marks=pytest.mark.slow),
+@pytest.mark.parametrize("seconds", [pytest.param(5, marks=pytest.mark.slow),
                                      pytest.param(900, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", TARGETS)
 def test_coverage_guided(tmp_path, name, seconds):

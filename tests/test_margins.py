@@ -54,7 +54,7 @@ def margins(folder, which, operations=(), **environment):
 
 
 def test_no_kernel_reads_or_writes_beyond_an_array(tmp_path, pytestconfig):
-    margins(tmp_path, "usual", sampling.some(pytestconfig, contract.operations(), 6))
+    margins(tmp_path, "usual", sampling.some(pytestconfig, contract.operations(), 3))
 
 
 @pytest.mark.long

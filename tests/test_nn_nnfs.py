@@ -86,7 +86,9 @@ def test_the_books_first_figures(order, tmp_path):
     run(*order)
 
 
+@pytest.mark.long
 def test_with_nothing_compiled_before(tmp_path):
+    """In every run, test_compile.py compiles one kernel after `nnfs.init`; none may call what that replaces."""
     run(IMPORTS, "nnfs.init()", OURS, EARLY, FIGURES, NNJIT_CACHE_DIR=str(tmp_path))
 
 

@@ -11,6 +11,7 @@ import types
 
 import numpy as np
 import pytest
+import sampling
 from operations import cases, each, each_dtype, functions, signature
 from scalar import assert_same_bits
 
@@ -318,7 +319,8 @@ def test_any_mix_of_arguments_has_the_outcome_of_python(pytestconfig):
         return found, memory.copy()
 
     planned = 0
-    for action, count in MIXED:
+    mixed = [MIXED[0], *sampling.some(pytestconfig, MIXED[1:], 4)]  # each needs kernels of its own
+    for action, count in mixed:
         names = [name for name in inspect.signature(action).parameters if name in OPTIONS]
         few = [arrays[i] for i in rng.choice(len(arrays), 4)]
         for _ in range(400):
@@ -334,7 +336,7 @@ def test_any_mix_of_arguments_has_the_outcome_of_python(pytestconfig):
                 ours, theirs = made(action, args, options), made(entry(action).function, args, options)
             assert_equal(ours, theirs, f"{entry(action).__name__} {options}")
         planned += sum(len(plan.words) > 0 for plan in entry(action).plans)
-    assert planned > 8
+    assert planned > 2
 
 
 @each
@@ -353,12 +355,12 @@ def test_many_calls_leave_nothing_behind(operation):
             objects_ = [*args, *variant.values(), None, np.dtype(np.float32), True]
             gc.collect()
             counts, blocks = [sys.getrefcount(x) for x in objects_], sys.getallocatedblocks()
-            for _ in range(20_000):
+            for _ in range(5000):
                 action(*args, **variant)
             gc.collect()
             blocks = sys.getallocatedblocks() - blocks
             assert [abs(sys.getrefcount(x) - n) < 50 for x, n in zip(objects_, counts)] == [True] * len(counts), where
-            assert blocks < 1000, where
+            assert blocks < 250, where
 
 
 def test_calls_without_memory_raise_and_leave_nothing_behind():
