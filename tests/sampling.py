@@ -10,6 +10,7 @@ import pytest
 
 FEW = 3  # the cases of a test that are run in any case
 SHARE = 0.08  # of the cases of a test that has many
+OPERATIONS = 12  # that all tests of operations draw from in one run: each has to be compiled
 WHOLE = ("slow", "long", "exhaustive")  # the markers of what somebody chose to wait for
 
 
@@ -40,9 +41,12 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if hasattr(item, "callspec") and item.path not in named and not any(map(item.get_closest_marker, WHOLE)):
             cases[item.nodeid.partition("[")[0]].append(item)
+    names = sorted({operation(item) for group in cases.values() for item in group} - {None})
+    compiled = {None, *some(config, names, OPERATIONS)}
     left_out = set()
     for group in cases.values():
-        group.sort(key=lambda item: random.Random(f"{config.option.sample_seed} {item.nodeid}").random())
+        group.sort(key=lambda item: (operation(item) not in compiled,
+                                     random.Random(f"{config.option.sample_seed} {item.nodeid}").random()))
         mark = group[0].get_closest_marker("sample")
         left_out.update(group[mark.args[0] if mark else max(FEW, ceil(len(group) * SHARE)):])
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
@@ -68,13 +72,18 @@ def some(config, names, count):
     """So many of the names that one test goes over, by the seed; all of them where all cases are run."""
     if not is_sampled(config):
         return list(names)
-    chosen = random.Random(config.option.sample_seed).sample(names, count)
+    chosen = random.Random(config.option.sample_seed).sample(names, min(count, len(names)))
     return [name for name in names if name in chosen]
 
 
 def one_in(config, count, numbers):
     """One in so many of the numbers that one test goes over, by the seed; all of them where all cases are run."""
     return numbers[config.option.sample_seed % count::count] if is_sampled(config) else numbers
+
+
+def operation(item):
+    """The operation that a case is of, or None."""
+    return item.callspec.params.get("operation")
 
 
 def files(config):

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,15 @@ CASES = {"test_a.py::test_many": 40, "test_a.py::test_few": sampling.FEW, "test_
          "test_b.py::test_many_more": 60, "test_b.py::test_one": 1, "test_b.py::test_seconds_each": 5,
          "test_b.py::test_slow": 9}
 SHARES = CASES | {"test_a.py::test_many": 4, "test_b.py::test_many_more": 5, "test_b.py::test_seconds_each": 2}
+OPERATION = """
+import pytest
+@pytest.mark.parametrize("operation", [f"{i:02}" for i in range(30)])
+@pytest.mark.parametrize("dtype", "ab")
+def test_one(operation, dtype): pass
+@pytest.mark.parametrize("operation", [f"{i:02}" for i in range(30)])
+@pytest.mark.parametrize("variant", "abcdefghij")
+def test_other(operation, variant): pass
+"""
 MARKS = {"test_seconds_each": "@pytest.mark.sample(2)\n", "test_slow": "@pytest.mark.slow\n"}
 GOES_OVER = """
 import sampling
@@ -129,3 +139,18 @@ def test_the_seed_is_told_where_there_is_no_header(run):
 def test_the_seed_is_told_beside_the_failures(run):
     _, text = run("-k", "many and 10", "--sample-seed", "7")
     assert seeds(text.partition(" FAILURES ")[0]) == seeds(text.partition(" FAILURES ")[2]) == {"7"}
+
+
+def test_all_tests_of_operations_take_the_same_ones(tmp_path):
+    (tmp_path / "test_c.py").write_text(OPERATION)
+    seen = []
+    for seed in (1, 2):
+        command = [sys.executable, "-m", "pytest", "-rA", "-p", "sampling", "--sample-seed", str(seed), "-c", "/dev/null",
+                   "--rootdir", str(tmp_path), str(tmp_path)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+                              env={"PYTHONPATH": str(Path(__file__).parent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+        found = re.findall(r"(?m)^PASSED \S*::(\w+)\[\w-(\d\d)\]", done.stdout)
+        assert Counter(name for name, _ in found) == {"test_one": 5, "test_other": 24}, done.stdout
+        seen.append({operation for _, operation in found})
+        assert len(seen[-1]) <= sampling.OPERATIONS
+    assert seen[0] != seen[1]
