@@ -145,8 +145,8 @@ def test_all_tests_of_operations_take_the_same_ones(tmp_path):
     (tmp_path / "test_c.py").write_text(OPERATION)
     seen = []
     for seed in (1, 2):
-        command = [sys.executable, "-m", "pytest", "-rA", "-p", "sampling", "--sample-seed", str(seed), "-c", "/dev/null",
-                   "--rootdir", str(tmp_path), str(tmp_path)]
+        command = [sys.executable, "-m", "pytest", "-rA", "-p", "sampling", "--sample-seed", str(seed),
+                   "-c", "/dev/null", "--rootdir", tmp_path, tmp_path]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120,
                               env={"PYTHONPATH": str(Path(__file__).parent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
         found = re.findall(r"(?m)^PASSED \S*::(\w+)\[\w-(\d\d)\]", done.stdout)
