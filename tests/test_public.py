@@ -336,7 +336,7 @@ def test_any_mix_of_arguments_has_the_outcome_of_python(pytestconfig):
                 ours, theirs = made(action, args, options), made(entry(action).function, args, options)
             assert_equal(ours, theirs, f"{entry(action).__name__} {options}")
         planned += sum(len(plan.words) > 0 for plan in entry(action).plans)
-    assert planned > 2
+    assert planned > len(mixed) // 2
 
 
 @each
