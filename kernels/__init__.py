@@ -13,8 +13,8 @@ Every kernel keeps these promises:
   decides by size, True and False override.
 
 Letters of shapes: N rows (the batch), C features or channels or classes, K features summed over; M, K, N in a matrix
-product a (M, K) b (K, N). x is an input, y an output, p probabilities, w weights, b bias, d<name> the gradient of the
-loss with respect to <name>.
+product a (M, K) b (K, N); H and W rows and columns of images (N, C, H, W), P and Q of images that windows give. x is
+an input, y an output, p probabilities, w weights, b bias, d<name> the gradient of the loss with respect to <name>.
 """
 
 from importlib import import_module
@@ -29,11 +29,12 @@ from .core.signals import alone
 from .core.threads import get_num_threads, set_num_threads
 
 OPERATIONS = (
-    "adagrad", "adam", "add", "binary_accuracy", "binary_cross_entropy", "categorical_accuracy",
-    "categorical_cross_entropy", "clip_norm", "concatenate", "dense", "dropout", "elu", "gelu", "hardswish", "huber",
-    "leaky_relu", "linear", "log_softmax", "matmul", "mean", "mean_absolute_error", "mean_squared_error", "multiply",
-    "negative_log_likelihood", "normal", "penalty", "regression_accuracy", "relu", "rmsprop", "scale_rows", "sgd",
-    "sigmoid", "sigmoid_cross_entropy", "silu", "softmax", "softmax_cross_entropy", "softplus", "split", "step", "tanh")
+    "adagrad", "adam", "add", "avg_pool2d", "batch_norm", "binary_accuracy", "binary_cross_entropy",
+    "categorical_accuracy", "categorical_cross_entropy", "clip_norm", "concatenate", "dense", "dropout", "elu", "gelu",
+    "global_avg_pool", "hardswish", "huber", "layer_norm", "leaky_relu", "linear", "log_softmax", "matmul",
+    "max_pool2d", "mean", "mean_absolute_error", "mean_squared_error", "multiply", "negative_log_likelihood", "normal",
+    "penalty", "regression_accuracy", "relu", "rmsprop", "scale_rows", "sgd", "sigmoid", "sigmoid_cross_entropy",
+    "silu", "softmax", "softmax_cross_entropy", "softplus", "split", "step", "tanh")
 
 __all__ = [*OPERATIONS, "Checked", "Replay", "address", "before_compiling", "capture", "get_num_threads", "info",
            "set_num_threads"]

@@ -20,6 +20,7 @@ from .notes import note
 
 LARGEST, SMALLEST = sys.float_info.max, 5e-324
 MOST_NUMBERS, MOST_DIMENSIONS = 2**60 - 1, 64  # of an array; with 8 bytes each NumPy refuses more, in words of its own
+MOST_LENGTH = 2**31  # of the sides of windows
 F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 FLOATS = (F32, F64)
 # Of each dtype there may be more than one object (unpickled arrays have their own), so `is` alone would refuse some.
@@ -163,6 +164,14 @@ def state(names, arrays):
     return checked
 
 
+def apart(names, arrays, count):
+    """Raise if one of the first `count` arrays, which are updated, shares memory with another."""
+    for i in range(count):
+        for j in range(len(arrays)):
+            if i != j and may_share_memory(arrays[i], arrays[j]):
+                raise ValueError(f"{names[i]} must not share memory with {names[j]}")
+
+
 def number(name, value, finite=True):
     """A real number, finite unless allowed otherwise, as a float."""
     if type(value) is not float:
@@ -217,6 +226,18 @@ def shape(name, value):
         raise ValueError(f"{name} must have at most {MOST_DIMENSIONS} dimensions and less than 2^60 numbers, "
                          f"got {_shown(value)}")
     return lengths
+
+
+def pair(name, value, least):
+    """A whole number of at least `least` or two of them, of rows and of columns, as two of int."""
+    numbers = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(numbers) != 2 or not all(
+            isinstance(n, (int, np.integer)) and not isinstance(n, (bool, np.timedelta64)) for n in numbers):
+        raise TypeError(f"{name} must be a whole number or a pair of them, got {_shown(value)}")
+    rows, columns = map(int, numbers)
+    if not (least <= rows < MOST_LENGTH and least <= columns < MOST_LENGTH):
+        raise ValueError(f"{name} must be at least {least} and below 2^31, got {_shown(value)}")
+    return rows, columns
 
 
 def dtype(name, value):

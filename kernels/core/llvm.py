@@ -91,6 +91,13 @@ def first_lanes(builder, count, lanes):
     return builder.icmp_signed("<", ir.Constant(kind, list(range(lanes))), count)
 
 
+def lanes_within(builder, start, length, lanes):
+    """A mask of the lanes l with 0 <= start + l < length, which must fit 32 bits."""
+    kind = ir.VectorType(INT32, lanes)
+    start, length = (repeat(builder, builder.trunc(n, INT32), lanes) for n in (start, length))
+    return builder.icmp_unsigned("<", builder.add(start, ir.Constant(kind, list(range(lanes)))), length)
+
+
 def masked_load(builder, vector, pointer, mask, fill):
     pointer = builder.bitcast(pointer, vector.llvm.as_pointer())
     align = INT32(vector.scalar.bitwidth // 8)

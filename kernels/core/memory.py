@@ -4,8 +4,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .llvm import (LLVM_SCALARS, Vector, first_lanes, lift, load_transposed, masked_load, masked_store, offset,
-                   point_to, prefetch_line, transposed)
+from .llvm import (LLVM_SCALARS, Vector, first_lanes, lanes_within, lift, load_transposed, masked_load, masked_store,
+                   offset, point_to, prefetch_line, transposed)
 from .vectors import WIDE
 
 
@@ -93,6 +93,32 @@ def _load(vector, x, at, end, fill, *like):
 def load(typing, x, at, end, fill):
     """Lanes x[at], x[at + 1], ... of x read flat; `fill` in the lanes at or past index `end`."""
     return _load(Vector(x.dtype), x, at, end, fill)
+
+
+@intrinsic
+def load_between(typing, x, at, begin, end, fill):
+    """The same with `fill` also in the lanes before index `begin`; the indices must be less than 2^31 apart."""
+    vector = Vector(x.dtype)
+
+    def emit(context, builder, sig, args):
+        pointer = point_to(context, builder, x, args[0], args[1])
+        start, length = builder.sub(args[1], args[2]), builder.sub(args[3], args[2])
+        last = builder.add(start, start.type(vector.lanes))
+        whole = builder.and_(builder.icmp_signed(">=", start, start.type(0)), builder.icmp_signed("<=", last, length))
+        with builder.if_else(whole, likely=True) as (then, otherwise):
+            with then:
+                full = builder.load(builder.bitcast(pointer, vector.llvm.as_pointer()), align=x.dtype.bitwidth // 8)
+                full_block = builder.block
+            with otherwise:
+                rest = lift(context, builder, args[4], fill, vector)
+                part = masked_load(builder, vector, pointer, lanes_within(builder, start, length, vector.lanes), rest)
+                part_block = builder.block
+        result = builder.phi(vector.llvm)
+        result.add_incoming(full, full_block)
+        result.add_incoming(part, part_block)
+        return result
+
+    return vector(x, types.intp, types.intp, types.intp, fill), emit
 
 
 @intrinsic

@@ -79,7 +79,8 @@ _define_operator(operator.and_, None, ir.IRBuilder.and_, _same)
 _define_operator(operator.xor, None, ir.IRBuilder.xor, _same)
 _define_operator(operator.lshift, None, ir.IRBuilder.shl, _same)
 _define_operator(operator.rshift, None, ir.IRBuilder.ashr, _same)
-for _symbol, _text in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
+for _symbol, _text in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">="),
+                       (operator.eq, "==")):
     _define_operator(_symbol, lambda builder, left, right, text=_text: builder.fcmp_ordered(text, left, right),
                      lambda builder, left, right, text=_text: builder.icmp_signed(text, left, right), _truth)
 
@@ -227,6 +228,17 @@ def to_float(typing, i):
     return vector(i), emit
 
 
+@intrinsic
+def lane_numbers(typing, like):
+    """0, 1, 2, ... as integer lanes as wide as those of `like`'s dtype."""
+    vector = Vector(INTEGERS[like.dtype])
+
+    def emit(context, builder, sig, args):
+        return ir.Constant(vector.llvm, list(range(vector.lanes)))
+
+    return vector(like), emit
+
+
 @intrinsic(prefer_literal=True)
 def count_from(typing, n, width):
     """n, n + 1, n + 2, ... as int64 lanes; width is a constant."""
@@ -264,6 +276,51 @@ def interleave(typing, x, y, run):
         return builder.shuffle_vector(args[0], args[1], ir.Constant(ir.VectorType(INT32, len(order)), order))
 
     return vector(x, x, run), emit
+
+
+def _lanes_of_two(x, order):
+    def emit(context, builder, sig, args):
+        return builder.shuffle_vector(*args, ir.Constant(ir.VectorType(INT32, x.lanes), list(order)))
+
+    return x(x, x), emit
+
+
+@intrinsic
+def even_lanes(typing, x, y):
+    """Lanes 0, 2, 4, ... of x, then those of y."""
+    return _lanes_of_two(x, range(0, 2 * x.lanes, 2))
+
+
+@intrinsic
+def odd_lanes(typing, x, y):
+    """Lanes 1, 3, 5, ... of x, then those of y."""
+    return _lanes_of_two(x, range(1, 2 * x.lanes, 2))
+
+
+@intrinsic
+def low_lanes(typing, x, y):
+    """The lower half of the lanes of x, then that of y."""
+    return _lanes_of_two(x, [*range(x.lanes // 2), *range(x.lanes, x.lanes * 3 // 2)])
+
+
+@intrinsic
+def high_lanes(typing, x, y):
+    """The upper half of the lanes of x, then that of y."""
+    return _lanes_of_two(x, [*range(x.lanes // 2, x.lanes), *range(x.lanes * 3 // 2, 2 * x.lanes)])
+
+
+@intrinsic
+def halves(typing, x):
+    """The lower and the upper half of the lanes of a vector that is wider than one, each a vector."""
+    vector = Vector(x.scalar, x.width // 2)
+    pair = types.UniTuple(vector, 2)
+
+    def emit(context, builder, sig, args):
+        parts = [builder.shuffle_vector(args[0], args[0], ir.Constant(ir.VectorType(INT32, vector.lanes), [*range(
+            start, start + vector.lanes)])) for start in (0, vector.lanes)]
+        return context.make_tuple(builder, pair, parts)
+
+    return pair(x), emit
 
 
 @intrinsic

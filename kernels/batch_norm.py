@@ -1,0 +1,290 @@
+"""Batch normalization: y = (x - mean) / sqrt(variance + eps) * gamma + beta, by the mean and variance of a channel."""
+
+import math
+
+import numpy as np
+from numba import prange
+
+from .core import check
+from .core.blocks import SUM_ROWS
+from .core.compile import inline, loops, pick, shared
+from .core.memory import load, pointer, store
+from .core.moments import four_rows, known, row_moments
+from .core.public import public
+from .core.vectors import fma, fold_sum, lanes, splat, sqrt
+
+FOUR = 4  # rows at a time
+PARALLEL_FROM = 65_536  # elements
+
+
+@inline
+def _block_sum(term, a, b, c, d, j):
+    """The sum over the images of `term(a, b, at, end, c, d)`, of a vector of channels from channel j on, by blocks."""
+    images, channels = a.shape[0], a.shape[1]
+    total = splat(a, -0.0 if images else 0.0)
+    for first in range(0, images, SUM_ROWS):
+        block = splat(a, -0.0)
+        for i in range(first, min(first + SUM_ROWS, images)):
+            block = block + term(a, b, i * channels + j, (i + 1) * channels, c, d)
+        total = total + block
+    return total
+
+
+@inline
+def _sum(sums, others, at, end, m, n):
+    return load(sums, at, end, 0.0)
+
+
+@inline
+def _spread(sums, squares, at, end, m, n):
+    """Of one image, the squares within it and between it and all."""
+    d = load(sums, at, end, 0.0) / n - m
+    return d * d if n == 1 else load(squares, at, end, 0.0) + d * d * n
+
+
+@shared
+def _statistics(sums, squares, n, mean, variance, momentum, eps, m, r, j):
+    """Mean and 1 / deviation of a vector of channels from channel j on, and the running statistics."""
+    channels = m.size
+    count = sums.shape[0] * n
+    center = _block_sum(_sum, sums, squares, 0.0, n, j) / count
+    spread = _block_sum(_spread, sums, squares, center, n, j) / count
+    store(m, j, channels, center)
+    store(r, j, channels, 1.0 / sqrt(spread + eps))
+    store(mean, j, channels, load(mean, j, channels, 0.0) * (1.0 - momentum) + center * momentum)
+    unbiased = spread * count / (count - 1)
+    store(variance, j, channels, load(variance, j, channels, 0.0) * (1.0 - momentum) + unbiased * momentum)
+
+
+@shared
+def _running(mean, variance, eps, m, r, j):
+    store(m, j, m.size, load(mean, j, m.size, 0.0))
+    store(r, j, m.size, 1.0 / sqrt(load(variance, j, m.size, 0.0) + eps))
+
+
+@shared
+def _normalize(x, gamma, beta, m, r, y, row):
+    """A plane or, where these are single numbers, all channels of an image."""
+    channels, n = x.shape[1], x.shape[2]
+    if n == 1:
+        start = row * channels
+        for j in range(0, channels, lanes(x)):
+            scale = load(gamma, j, channels, 0.0) * load(r, j, channels, 0.0)
+            v = load(x, start + j, start + channels, 0.0) - load(m, j, channels, 0.0)
+            store(y, start + j, start + channels, fma(v, scale, load(beta, j, channels, 0.0)))
+    else:
+        j, start, end = row % channels, row * n, (row + 1) * n
+        center, scale, shift = splat(x, m[j]), splat(x, gamma[j]) * splat(x, r[j]), splat(x, beta[j])
+        for at in range(start, end, lanes(x)):
+            store(y, at, end, fma(load(x, at, end, 0.0) - center, scale, shift))
+
+
+@loops(writes=("y", "m", "r", "sums", "squares"), updates=("mean", "variance"))
+def _forward(x, gamma, beta, mean, variance, training, momentum, eps, y, m, r, sums, squares):
+    """x and y (N, C, H W); sums and squares (N, C, 1) are room, unless H W = 1."""
+    images, channels, n = x.shape
+    rows, vectors = images * channels, (channels + lanes(x) - 1) // lanes(x)
+    if training:
+        if n > 1:
+            for group in prange((rows + FOUR - 1) // FOUR):
+                row_moments(x, n, group * FOUR, rows, pointer(sums), pointer(squares))
+        for vector in prange(vectors):
+            _statistics(x if n == 1 else sums, squares, n, mean, variance, momentum, eps, m, r, vector * lanes(x))
+    else:
+        for vector in range(vectors):
+            _running(mean, variance, eps, m, r, vector * lanes(x))
+    for row in prange(rows if n > 1 else images):
+        _normalize(x, gamma, beta, m, r, y, row)
+
+
+@public
+def forward(x, gamma, beta, mean, variance, *, training, momentum=0.1, eps=1e-5, out=None, parallel=None):
+    """Normalize each channel, by the batch in training and by the running statistics else.
+
+    x : (N, C, H, W) or (N, C) float32 or float64, any strides; not modified
+    gamma, beta : (C,) dtype of x, any strides; not modified
+    mean, variance : (C,) dtype of x: the running statistics; in training C-contiguous and updated, else only read
+    training : True or False
+    momentum : a finite number: the share of this batch in the running statistics
+    eps : a finite number, at least 0
+    out : a tuple of arrays to write, None for those to allocate: y, m and r, shape of x, (C,) and (C,), C-contiguous;
+        none may overlap an input
+    parallel : None decides by size; True or False overrides
+
+    Returns (y, m, r): y = fma(x - m, gamma r, beta), shape and dtype of x, and for `backward` m (C,), the mean, and r
+    (C,) = 1 / sqrt(v + eps) with the biased variance v. In training they are of the M = N H W numbers of a channel: sums
+    along the rows of H W numbers, blocks of 256 images added in order, and squares within images and between them. Then
+    mean = (1 - momentum) mean + momentum m, and variance likewise with v M / (M - 1).
+    Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit, and in training for M < 2,
+    as in a last batch of one sample. NaN propagates within its channel.
+    Formula and source: kernels/reference/batch_norm.py
+    """
+    training = check.flag("training", training)
+    momentum, eps = check.number("momentum", momentum), check.not_negative("eps", eps)
+    y, m, r = check.outs(out, 3)
+    x, images = _images("x", x)
+    channels = x.shape[1]
+    gamma, beta = _of_channels("gamma", gamma, x), _of_channels("beta", beta, x)
+    if training:
+        mean, variance = check.written("mean", mean), check.written("variance", variance)
+    mean, variance = _of_channels("mean", mean, x), _of_channels("variance", variance, x)
+    if training:
+        check.apart(("mean", "variance", "x", "gamma", "beta"), (mean, variance, x, gamma, beta), 2)
+        if images.shape[0] * images.shape[2] < 2:
+            raise ValueError(f"x must have at least two numbers a channel in training, got shape {x.shape}: one number "
+                             "has no variance; a last batch of one sample is the usual cause")
+    read = (x, gamma, beta, mean, variance)
+    y = check.out("out[0]", y, x.shape, x.dtype, *read)
+    m = check.out("out[1]", m, (channels,), x.dtype, *read, y)
+    r = check.out("out[2]", r, (channels,), x.dtype, *read, y, m)
+    room = np.empty((2, *_room(images, training)), x.dtype)
+    pick(_forward, x.size >= PARALLEL_FROM, parallel)(
+        images, gamma, beta, mean, variance, training, momentum, eps, y.reshape(images.shape), m, r, *room)
+    return y, m, r
+
+
+def _images(name, x):
+    """The array, and as (N, C, H W)."""
+    x = check.array(name, x)
+    if x.ndim not in (2, 4):
+        raise ValueError(f"{name} must have shape (N, C, H, W) or (N, C), got shape {x.shape}")
+    return x, x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+
+
+def _of_channels(name, given, x):
+    given = check.array(name, given, 1)
+    check.dtype_of(name, given, "x", x)
+    if given.shape[0] != x.shape[1]:
+        raise ValueError(f"{name} must have shape ({x.shape[1]},) to match x {x.shape}, got {given.shape}")
+    return given
+
+
+def _room(images, used):
+    """The shape of what holds a number for each image and channel, where that is needed."""
+    return (*images.shape[:2], 1) if used and images.shape[2] != 1 else (0, 0, 1)
+
+
+@inline
+def _unit(x, at, end, m, r):
+    return (load(x, at, end, 0.0) - m) * r
+
+
+@shared
+def _row_gradients(dy, x, n, row, last, m, r, sums, products):
+    """sums[i] = the sum of row i of dy, products[i] that of dy (x - m) r, for four rows."""
+    channels = x.shape[1]
+    i, j, k, p = four_rows(row, last)
+    a = b = c = d = e = f = g = h = splat(x, -0.0)
+    m_i, m_j, m_k, m_p = m[i % channels], m[j % channels], m[k % channels], m[p % channels]
+    r_i, r_j, r_k, r_p = r[i % channels], r[j % channels], r[k % channels], r[p % channels]
+    for at in range(0, n, lanes(x)):
+        a, e = _add_gradient(dy, x, n, i, at, m_i, r_i, a, e)
+        b, f = _add_gradient(dy, x, n, j, at, m_j, r_j, b, f)
+        c, g = _add_gradient(dy, x, n, k, at, m_k, r_k, c, g)
+        d, h = _add_gradient(dy, x, n, p, at, m_p, r_p, d, h)
+    sums[i], sums[j], sums[k], sums[p] = fold_sum(a), fold_sum(b), fold_sum(c), fold_sum(d)
+    products[i], products[j], products[k], products[p] = fold_sum(e), fold_sum(f), fold_sum(g), fold_sum(h)
+
+
+@inline
+def _add_gradient(dy, x, n, row, at, m, r, total, product):
+    u = _unit(x, row * n + at, (row + 1) * n, splat(x, m), splat(x, r))
+    v = load(dy, row * n + at, (row + 1) * n, -0.0)
+    return total + v, product + known(x, v * u, n - at)
+
+
+@inline
+def _product(dy, x, at, end, m, r):
+    return load(dy, at, end, 0.0) * _unit(x, at, end, m, r)
+
+
+@shared
+def _channel_gradients(dy, x, n, m, r, sums, products, dgamma, dbeta, j):
+    """dgamma and dbeta of a vector of channels from channel j on."""
+    channels = dbeta.size
+    if n == 1:
+        a = _block_sum(_sum, dy, x, 0.0, n, j)
+        b = _block_sum(_product, dy, x, load(m, j, channels, 0.0), load(r, j, channels, 0.0), j)
+    else:
+        a = _block_sum(_sum, sums, products, 0.0, n, j)
+        b = _block_sum(_sum, products, sums, 0.0, n, j)
+    store(dbeta, j, channels, a)
+    store(dgamma, j, channels, b)
+
+
+@inline
+def _gradient(dy, x, at, end, m, r, scale, a, b):
+    return scale * ((load(dy, at, end, 0.0) - a) - _unit(x, at, end, m, r) * b)
+
+
+@shared
+def _input_gradient(dy, x, gamma, m, r, training, dx, dgamma, dbeta, row):
+    """A plane or, where these are single numbers, all channels of an image."""
+    images, channels, n = x.shape
+    count = images * n
+    if n == 1:
+        for j in range(0, channels, lanes(x)):
+            at, end = row * channels + j, (row + 1) * channels
+            scale = load(gamma, j, channels, 0.0) * load(r, j, channels, 0.0)
+            if training:
+                a, b = load(dbeta, j, channels, 0.0) / count, load(dgamma, j, channels, 0.0) / count
+                center, inverse = load(m, j, channels, 0.0), load(r, j, channels, 0.0)
+                store(dx, at, end, _gradient(dy, x, at, end, center, inverse, scale, a, b))
+            else:
+                store(dx, at, end, load(dy, at, end, 0.0) * scale)
+    else:
+        j, end = row % channels, (row + 1) * n
+        scale = splat(x, gamma[j]) * splat(x, r[j])
+        if training:
+            a, b = splat(x, dbeta[j]) / count, splat(x, dgamma[j]) / count
+            for at in range(row * n, end, lanes(x)):
+                store(dx, at, end, _gradient(dy, x, at, end, splat(x, m[j]), splat(x, r[j]), scale, a, b))
+        else:
+            for at in range(row * n, end, lanes(x)):
+                store(dx, at, end, load(dy, at, end, 0.0) * scale)
+
+
+@loops(writes=("dx", "dgamma", "dbeta", "sums", "products"))
+def _backward(dy, x, gamma, m, r, training, dx, dgamma, dbeta, sums, products):
+    images, channels, n = x.shape
+    rows = images * channels
+    if n > 1:
+        for group in prange((rows + FOUR - 1) // FOUR):
+            _row_gradients(dy, x, n, group * FOUR, rows, m, r, pointer(sums), pointer(products))
+    for vector in prange((channels + lanes(x) - 1) // lanes(x)):
+        _channel_gradients(dy, x, n, m, r, sums, products, dgamma, dbeta, vector * lanes(x))
+    for row in prange(rows if n > 1 else images):
+        _input_gradient(dy, x, gamma, m, r, training, dx, dgamma, dbeta, row)
+
+
+@public
+def backward(dy, x, gamma, m, r, *, training, out=None, parallel=None):
+    """The gradients with respect to x, gamma and beta.
+
+    dy, x : (N, C, H, W) or (N, C) float32 or float64, same dtype and shape, any strides; not modified
+    gamma : (C,) as given to `forward`, dtype of x; not modified
+    m, r : (C,) of `forward`, dtype of x, any strides; not modified
+    training : True or False, as given to `forward`
+    out : a tuple of arrays to write, None for those to allocate: dx, dgamma and dbeta, shape of x, (C,) and (C,),
+        C-contiguous; none may overlap an input
+    parallel : None decides by size; True or False overrides
+
+    Returns (dx, dgamma, dbeta), dtype of x. With u = (x - m) r, dbeta and dgamma are the sums of dy and dy u, in the
+    order of `forward`, and dx = gamma r ((dy - dbeta / M) - u dgamma / M); without training, by statistics that do not
+    depend on x, dx = dy gamma r.
+    Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit. NaN propagates.
+    Formula and source: kernels/reference/batch_norm.py
+    """
+    training = check.flag("training", training)
+    dx, dgamma, dbeta = check.outs(out, 3)
+    x, images = _images("x", x)
+    dy = check.same("dy", dy, "x", x)
+    gamma, m, r = _of_channels("gamma", gamma, x), _of_channels("m", m, x), _of_channels("r", r, x)
+    read = (dy, x, gamma, m, r)
+    dx = check.out("out[0]", dx, x.shape, x.dtype, *read)
+    dgamma = check.out("out[1]", dgamma, gamma.shape, x.dtype, *read, dx)
+    dbeta = check.out("out[2]", dbeta, gamma.shape, x.dtype, *read, dx, dgamma)
+    room = np.empty((2, *_room(images, True)), x.dtype)
+    pick(_backward, x.size >= PARALLEL_FROM, parallel)(
+        dy.reshape(images.shape), images, gamma, m, r, training, dx.reshape(images.shape), dgamma, dbeta, *room)
+    return dx, dgamma, dbeta

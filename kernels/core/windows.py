@@ -1,0 +1,128 @@
+"""Windows of images, which pooling slides over each plane (H, W): what they are, and how vectors read and write them.
+
+Window (i, j) of P rows and Q columns begins at row i * sh - ph and column j * sw - pw, and has kh rows and kw columns;
+what lies outside of the plane is padding. All these numbers follow each other in this order in what `checked` returns:
+kh, kw, sh, sw, ph, pw. The lanes of a vector are windows side by side, or columns of one phase: every sw-th.
+"""
+
+from . import check
+from .compile import inline
+from .memory import load, load_between, pointer, scratch, store
+from .vectors import even_lanes, interleave, lanes, splat
+
+PARALLEL_FROM = 65_536  # elements
+MOST = 2**31  # elements of a window: they have numbers of 32 bits
+
+
+def checked(size, stride, padding):
+    """kh, kw, sh, sw, ph, pw of what a public function is given."""
+    size = _size(size)
+    stride = size if stride is None else check.pair("stride", stride, 1)
+    padding = check.pair("padding", padding, 0)
+    if padding[0] > size[0] // 2 or padding[1] > size[1] // 2:
+        raise ValueError(f"padding must be at most half of size {size}, got {padding}")
+    return *size, *stride, *padding
+
+
+def _size(value):
+    size = check.pair("size", value, 1)
+    if size[0] * size[1] >= MOST:
+        raise ValueError(f"size must have less than 2^31 elements, got {value}")
+    return size
+
+
+def images(name, x, window):
+    """x (N, C, H, W), and the shape (N, C, P, Q) of what its windows give."""
+    x = check.array(name, x, 4)
+    n, c, height, width = x.shape
+    kh, kw, sh, sw, ph, pw = window
+    if height == 0 or width == 0 or height + 2 * ph < kh or width + 2 * pw < kw:
+        raise ValueError(f"{name} must have images at least as large as the windows, {(kh, kw)} with padding "
+                         f"{(ph, pw)}, got shape {x.shape}")
+    return x, (n, c, (height + 2 * ph - kh) // sh + 1, (width + 2 * pw - kw) // sw + 1)
+
+
+def results(name, y, x, shape):
+    """y or dy of the shape that the windows of x give, of its dtype."""
+    y = check.array(name, y, 4)
+    check.dtype_of(name, y, "x", x)
+    if y.shape != shape:
+        raise ValueError(f"{name} must have shape {shape} to match x {x.shape} and its windows, got {y.shape}")
+    return y
+
+
+def planes(x):
+    """An array (N, C, H, W) as (N C, H, W)."""
+    return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+
+
+def are_halves(window):
+    """Whether windows of 2 x 2 lie side by side: they have loops of their own, several times as fast."""
+    return window == (2, 2, 2, 2, 0, 0)
+
+
+@inline
+def inside(start, size, length):
+    """Which part of a window from `start` on lies within a length: from where in it to where."""
+    return max(0, -start), min(size, length - start)
+
+
+@inline
+def load_spaced(x, at, step, begin, end, fill):
+    """Lanes x[at], x[at + step], ...; `fill` in the lanes before index `begin` and at or past index `end`."""
+    if step == 1:
+        return load_between(x, at, begin, end, fill)
+    if step == 2:
+        return even_lanes(load_between(x, at, begin, end, fill), load_between(x, at + lanes(x), begin, end, fill))
+    flat, numbers = pointer(x), scratch(x, 1)
+    store(numbers, 0, lanes(x), splat(x, fill))
+    for lane in range(lanes(x)):
+        if begin <= at + lane * step < end:
+            numbers[lane] = flat[at + lane * step]
+    return load(numbers, 0, lanes(x), 0.0)
+
+
+@inline
+def store_spaced(x, at, step, end, v):
+    """Write the lanes of v to x[at], x[at + step], ...; nothing at or past index `end`."""
+    flat, numbers = pointer(x), scratch(x, 1)
+    store(numbers, 0, lanes(x), v)
+    for lane in range(lanes(x)):
+        if at + lane * step < end:
+            flat[at + lane * step] = numbers[lane]
+
+
+@inline
+def gather_rows(given, winners, shares, dx, plane, kh, kw, sh, sw, ph, pw):
+    """dx of a plane: for each number 0 and what its windows give it, added with the windows ascending.
+
+    `given(winners, shares, at, begin, end, tap)` is what the windows from `at` on give number `tap` of their own.
+    """
+    height, width = dx.shape[1], dx.shape[2]
+    rows, columns = shares.shape[1], shares.shape[2]
+    w = lanes(dx)
+    phases = scratch(dx, 2)
+    for row in range(height):
+        to = (plane * height + row) * width
+        top, bottom = max(0, (row + ph - kh) // sh + 1), min(rows, (row + ph) // sh + 1)
+        for column in range(0, width, sw * w):
+            for phase in range(min(sw, width - column)):
+                x = column + phase + pw  # from the edge of the padding on
+                first = min(kw - 1, x + (w - 1) * sw)
+                first -= (first - x) % sw
+                last = max(0, x - (columns - 1) * sw)
+                total = splat(dx, 0.0)
+                for i in range(top, bottom):
+                    begin = (plane * rows + i) * columns
+                    tap = (row + ph - i * sh) * kw
+                    for kx in range(first, last - 1, -sw):
+                        total = total + given(winners, shares, begin + (x - kx) // sw, begin, begin + columns, tap + kx)
+                if sw > 2:
+                    store_spaced(dx, to + column + phase, sw, to + width, total)
+                else:
+                    store(phases, phase * w, 2 * w, total)
+            if sw == 1:
+                store(dx, to + column, to + width, load(phases, 0, w, 0.0))
+            elif sw == 2:
+                both = interleave(load(phases, 0, w, 0.0), load(phases, w, 2 * w, 0.0), 1)
+                store(dx, to + column, to + width, both)

@@ -1,0 +1,197 @@
+"""Max pooling: y[n, c, i, j] = the largest number of window (i, j) of image x[n, c]."""
+
+import numpy as np
+from numba import prange
+
+from .core import check, windows
+from .core.compile import inline, loops, pick, shared
+from .core.memory import load, load_between, store
+from .core.public import public
+from .core.vectors import (bits, even_lanes, from_bits, interleave, lane_numbers, lanes, odd_lanes, select, splat)
+from .core.windows import PARALLEL_FROM, gather_rows, inside, load_spaced
+
+
+@inline
+def _replaces(v, best, yes, no):
+    """`yes` where v is greater than `best` or the first NaN, else `no`."""
+    return select(best <= best, select(v <= best, no, yes), no)
+
+
+@inline
+def _better(v, best):
+    """The greater of two, `best` if they are equal, and NaN if one is."""
+    return select(v <= v, select(v > best, v, best), v)
+
+
+@shared
+def _forward_plane(x, y, plane, kh, kw, sh, sw, ph, pw):
+    height, width = x.shape[1], x.shape[2]
+    rows, columns = y.shape[1], y.shape[2]
+    for i in range(rows):
+        to = (plane * rows + i) * columns
+        top, bottom = inside(i * sh - ph, kh, height)
+        for j in range(0, columns, lanes(x)):
+            start = j * sw - pw
+            best = splat(x, float("-inf"))
+            for ky in range(top, bottom):
+                begin = (plane * height + i * sh - ph + ky) * width
+                for kx in range(max(0, -start - (lanes(x) - 1) * sw), min(kw, width - start)):
+                    v = load_spaced(x, begin + start + kx, sw, begin, begin + width, float("-inf"))
+                    best = _better(v, best)
+            store(y, to + j, to + columns, best)
+
+
+@loops(writes=("y",), rows=True)
+def _forward_planes(x, y, kh, kw, sh, sw, ph, pw):
+    for plane in prange(x.shape[0]):
+        _forward_plane(x, y, plane, kh, kw, sh, sw, ph, pw)
+
+
+@shared
+def _forward_halves_of(x, y, plane):
+    height, width = x.shape[1], x.shape[2]
+    rows, columns = y.shape[1], y.shape[2]
+    w, end = lanes(x), (plane + 1) * rows * columns
+    # vectors may reach into the next rows, which are stored after
+    for i in range(rows):
+        at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
+        for j in range(0, columns, w):
+            a, b = load(x, at + 2 * j, x.size, 0.0), load(x, at + 2 * j + w, x.size, 0.0)
+            upper = _better(odd_lanes(a, b), even_lanes(a, b))
+            a, b = load(x, at + width + 2 * j, x.size, 0.0), load(x, at + width + 2 * j + w, x.size, 0.0)
+            lower = _better(odd_lanes(a, b), even_lanes(a, b))
+            store(y, to + j, end, _better(lower, upper))
+
+
+@loops(writes=("y",), rows=True)
+def _forward_halves(x, y):
+    for plane in prange(x.shape[0]):
+        _forward_halves_of(x, y, plane)
+
+
+@public
+def forward(x, *, size, stride=None, padding=0, out=None, parallel=None):
+    """The largest number of each window of each image.
+
+    x : (N, C, H, W) float32 or float64, any strides; not modified
+    size : a whole number or a pair, at least 1: rows and columns of a window
+    stride : None takes size; else a whole number or a pair, at least 1: from window to window
+    padding : a whole number or a pair, at least 0, at most half of size: rows and columns around the image that windows
+        reach into; what lies there is no candidate
+    out : (N, C, P, Q) dtype of x, C-contiguous, written and returned; must not overlap an input
+    parallel : None decides by size; True or False overrides
+
+    Returns y (N, C, P, Q), dtype of x, with P = (H + 2 padding - size) // stride + 1 and Q likewise. Exact.
+    Of equal numbers, such as 0.0 and -0.0, it is the first in the order of rows; a NaN counts as the largest.
+    Raises TypeError for another dtype or what is no whole number, ValueError for a number out of range, windows larger
+    than the image, H = 0 or W = 0. N = 0 or C = 0 gives an empty array.
+    Formula and source: kernels/reference/max_pool2d.py
+    """
+    window = windows.checked(size, stride, padding)
+    x, shape = windows.images("x", x, window)
+    y = check.out("out", out, shape, x.dtype, x)
+    if windows.are_halves(window):
+        pick(_forward_halves, x.size >= PARALLEL_FROM, parallel)(windows.planes(x), windows.planes(y))
+    else:
+        pick(_forward_planes, x.size >= PARALLEL_FROM, parallel)(windows.planes(x), windows.planes(y), *window)
+    return y
+
+
+@inline
+def _find_winners(x, winners, plane, kh, kw, sh, sw, ph, pw):
+    """The number of the largest element of each window, ky * kw + kx, as the bits of integers."""
+    height, width = x.shape[1], x.shape[2]
+    rows, columns = winners.shape[1], winners.shape[2]
+    for i in range(rows):
+        to = (plane * rows + i) * columns
+        top, bottom = inside(i * sh - ph, kh, height)
+        for j in range(0, columns, lanes(x)):
+            start = j * sw - pw
+            best, left = splat(x, float("-inf")), lane_numbers(x) * -sw + -start
+            winner = select(left > 0, left, 0) + top * kw  # the first inside: all may be -inf
+            for ky in range(top, bottom):
+                begin = (plane * height + i * sh - ph + ky) * width
+                for kx in range(max(0, -start - (lanes(x) - 1) * sw), min(kw, width - start)):
+                    v = load_spaced(x, begin + start + kx, sw, begin, begin + width, float("-inf"))
+                    winner = _replaces(v, best, bits(splat(x, 0.0)) + (ky * kw + kx), winner)
+                    best = _better(v, best)
+            store(winners, to + j, to + columns, from_bits(winner))
+
+
+@inline
+def _given(winners, dy, at, begin, end, tap):
+    winner = bits(load_between(winners, at, begin, end, -1.0))
+    return select(winner == tap, load_between(dy, at, begin, end, 0.0), 0.0)
+
+
+@shared
+def _backward_plane(dy, x, winners, dx, plane, kh, kw, sh, sw, ph, pw):
+    _find_winners(x, winners, plane, kh, kw, sh, sw, ph, pw)
+    gather_rows(_given, winners, dy, dx, plane, kh, kw, sh, sw, ph, pw)
+
+
+@loops(writes=("winners", "dx"), rows=True)
+def _backward_planes(dy, x, winners, dx, kh, kw, sh, sw, ph, pw):
+    for plane in prange(x.shape[0]):
+        _backward_plane(dy, x, winners, dx, plane, kh, kw, sh, sw, ph, pw)
+
+
+@shared
+def _backward_halves_of(dy, x, dx, plane):
+    height, width = x.shape[1], x.shape[2]
+    rows, columns = dy.shape[1], dy.shape[2]
+    w, end = lanes(x), (plane + 1) * height * width
+    # vectors may reach into the next rows, which are stored after
+    for i in range(rows):
+        at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
+        upper_end = end if width <= 2 * w else at + width
+        for j in range(0, (width + 1) // 2, w):
+            a, b = load(x, at + 2 * j, x.size, 0.0), load(x, at + 2 * j + w, x.size, 0.0)
+            c, d = load(x, at + width + 2 * j, x.size, 0.0), load(x, at + width + 2 * j + w, x.size, 0.0)
+            a, b = even_lanes(a, b), odd_lanes(a, b)
+            c, d = even_lanes(c, d), odd_lanes(c, d)
+            g = load(dy, to + j, to + columns, 0.0) + 0.0
+            upper, lower = _better(b, a), _better(d, c)
+            first, second = _replaces(lower, upper, 0.0, g), _replaces(lower, upper, g, 0.0)
+            a, b = _replaces(b, a, 0.0, first), _replaces(b, a, first, 0.0)
+            c, d = _replaces(d, c, 0.0, second), _replaces(d, c, second, 0.0)
+            store(dx, at + 2 * j, upper_end, interleave(a, b, 1))
+            store(dx, at + width + 2 * j, end, interleave(c, d, 1))
+    for at in range((plane * height + 2 * rows) * width, end, w):
+        store(dx, at, end, splat(dx, 0.0))
+
+
+@loops(writes=("dx",), rows=True)
+def _backward_halves(dy, x, dx):
+    for plane in prange(x.shape[0]):
+        _backward_halves_of(dy, x, dx, plane)
+
+
+@public
+def backward(dy, x, y, *, size, stride=None, padding=0, out=None, parallel=None):
+    """The gradient with respect to x, from the gradient dy and the input x of `forward`.
+
+    dy, y : (N, C, P, Q) float32 or float64, any strides; not modified, and y, the output of forward, is not read
+    x : (N, C, H, W) as given to `forward`, dtype of dy; not modified
+    size, stride, padding : as given to `forward`
+    out : (N, C, H, W) dtype of x, C-contiguous, written and returned; must not overlap an input
+    parallel : None decides by size; True or False overrides
+
+    Returns dx (N, C, H, W), dtype of x: for each number 0 + dy of each window whose largest it is, the windows
+    ascending. Of equal numbers the first gets all, and so does the first NaN.
+    Raises TypeError and ValueError as `forward`, and for other dtypes or shapes; H = 0 and W = 0 are no images.
+    Formula and source: kernels/reference/max_pool2d.py
+    """
+    window = windows.checked(size, stride, padding)
+    x, shape = windows.images("x", x, window)
+    dy = windows.results("dy", dy, x, shape)
+    y = windows.results("y", y, x, shape)
+    dx = check.out("out", out, x.shape, x.dtype, dy, x, y)
+    large = x.size >= PARALLEL_FROM
+    if windows.are_halves(window):
+        pick(_backward_halves, large, parallel)(windows.planes(dy), windows.planes(x), windows.planes(dx))
+    else:
+        winners = np.empty((shape[0] * shape[1], *shape[2:]), x.dtype)
+        nest = pick(_backward_planes, large, parallel)
+        nest(windows.planes(dy), windows.planes(x), winners, windows.planes(dx), *window)
+    return dx
