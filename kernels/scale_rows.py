@@ -26,7 +26,8 @@ def _scale_block(x, weights, y, start, end):
 
 
 @loops(writes=("y",), rows=True)
-def _scale_blocks(x, weights, y):
+def scale_blocks(x, weights, y):
+    """Multiply each row of x by its weight."""
     for block in prange((x.shape[0] + ROWS - 1) // ROWS):
         _scale_block(x, weights, y, block * ROWS, min((block + 1) * ROWS, x.shape[0]))
 
@@ -41,7 +42,7 @@ def _scale(name, x, weights, out, parallel):
         raise ValueError(f"weights must have shape {x.shape[:1]} to match {name} {x.shape}, got {weights.shape}")
     y = check.out("out", out, x.shape, x.dtype, weights, alias=x)
     rows = x.shape if x.ndim == 2 else (x.size, 1)
-    pick(_scale_blocks, x.size >= PARALLEL_FROM, parallel)(x.reshape(rows), weights, y.reshape(rows))
+    pick(scale_blocks, x.size >= PARALLEL_FROM, parallel)(x.reshape(rows), weights, y.reshape(rows))
     return y
 
 

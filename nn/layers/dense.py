@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .. import backend, initializers
 from ..arrays import Array, as_floats, float_dtype, room
-from ..checks import Seed, checked, finite, flag, generator, rename, shown, whole
-from .base import NUMBERS, PROBABILITIES, Shape, _Layer, add_penalty_gradients
-
-ACTIVATIONS = (None, "relu", "sigmoid", "tanh")
-
-
-def _activation(name: str, value: Any) -> str | None:
-    if value is not None and not isinstance(value, str) or value not in ACTIVATIONS:
-        raise (ValueError if isinstance(value, str) else TypeError)(
-            f"{name} must be None, 'relu', 'sigmoid' or 'tanh', got {shown(value)}")
-    return value
+from ..checks import Seed, flag, generator, rename, whole
+from .base import Shape, add_penalty_gradients
+from .weighted import _Weighted
 
 
-class Dense(_Layer):
+class Dense(_Weighted):
     """y = f(x w + b), with f the identity, "relu", "sigmoid" or "tanh", all in one kernel.
 
     `weights` (n_inputs, n_neurons) are drawn by `initializer`, a name or a function of `initializers`, from `rng`, a
@@ -37,17 +27,7 @@ class Dense(_Layer):
     regularizer that is not a finite number of at least 0.
     """
 
-    parameter_names = ("weights", "biases")
-    _skips_input_gradient = True
-    dweights: Array | None = None
-    dbiases: Array | None = None
-    _weights: Array
     _biases: Array
-    activation: str | None = checked(_activation)
-    weight_regularizer_l1: float = checked(finite)
-    weight_regularizer_l2: float = checked(finite)
-    bias_regularizer_l1: float = checked(finite)
-    bias_regularizer_l2: float = checked(finite)
 
     def __init__(self, n_inputs: int, n_neurons: int, *, activation: str | None = None,
                  initializer: str | initializers.Initializer = "glorot_uniform",
@@ -57,8 +37,7 @@ class Dense(_Layer):
         self.n_inputs, self.n_neurons = whole("n_inputs", n_inputs), whole("n_neurons", n_neurons)
         self.activation = activation
         self.dtype = float_dtype(dtype)
-        self.weight_regularizer_l1, self.weight_regularizer_l2 = weight_regularizer_l1, weight_regularizer_l2
-        self.bias_regularizer_l1, self.bias_regularizer_l2 = bias_regularizer_l1, bias_regularizer_l2
+        self._set_regularizers(weight_regularizer_l1, weight_regularizer_l2, bias_regularizer_l1, bias_regularizer_l2)
         create, random = initializers.find(initializer), generator("rng", rng)
         with room(initializers.WEIGHTS, (self.n_inputs, self.n_neurons)):
             self.weights = create(self.n_inputs, self.n_neurons, random)
@@ -68,18 +47,10 @@ class Dense(_Layer):
         activation = "" if self.activation is None else f", activation={self.activation!r}"
         return f"Dense({self.n_inputs}, {self.n_neurons}{activation})"
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.dtype = float_dtype(self.dtype)  # a copied dtype is another object, and kernels compare by identity
-        self.weights, self.biases = self._weights, self._biases
-
     @property
-    def weights(self) -> Array:
-        return self._weights
-
-    @weights.setter
-    def weights(self, values: ArrayLike) -> None:
-        self._weights = self._parameter(values, "weights", (self.n_inputs, self.n_neurons))
+    def weight_shape(self) -> tuple[int, ...]:
+        """(n_inputs, n_neurons)."""
+        return self.n_inputs, self.n_neurons
 
     @property
     def biases(self) -> Array:
@@ -109,32 +80,6 @@ class Dense(_Layer):
             raise ValueError(f"must have {shape[0]} inputs, not {self.n_inputs}" if len(shape) == 1 else
                              f"must accept samples of shape {shape}, not {self.n_inputs} inputs: add Flatten() before")
         return (self.n_neurons,)
-
-    @property
-    def regularizers(self) -> dict[str, tuple[float, float]]:
-        """(l1, l2) of the weights and of the biases."""
-        return {"weights": (self.weight_regularizer_l1, self.weight_regularizer_l2),
-                "biases": (self.bias_regularizer_l1, self.bias_regularizer_l2)}
-
-    def _is_regularized(self) -> bool:
-        # perhaps, if a subclass has regularizers of its own
-        return bool(self.weight_regularizer_l1 or self.weight_regularizer_l2 or self.bias_regularizer_l1
-                    or self.bias_regularizer_l2 or type(self).regularizers is not Dense.regularizers)
-
-    def penalties(self) -> list[float]:
-        """What the regularizers add to the loss: a number for each parameter that has one."""
-        return super().penalties() if self._is_regularized() else []
-
-    def _parameter(self, values: ArrayLike, name: str, shape: tuple[int, int]) -> Array:
-        self._check_thread()
-        found = as_floats(values, self.dtype, name)
-        if found.shape != shape and (name == "weights" or found.shape != shape[1:]):
-            raise ValueError(f"{name} must have shape {shape}, got {found.shape}")
-        return np.array(found, order="C", copy=True)[:]  # a view: `resize` would free what recorded calls read
-
-    @property
-    def _gives(self) -> str:
-        return PROBABILITIES if self.activation == "sigmoid" else NUMBERS
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
         """The outputs (N, n_neurons) for inputs (N, n_inputs)."""
