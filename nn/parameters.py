@@ -52,6 +52,18 @@ def parameters_of(layer: Any) -> Mapping[str, Array]:
     return found if type(found) is dict or isinstance(found, Mapping) else _parameters_of_book(layer)
 
 
+def buffers_of(layer: Any) -> Mapping[str, Array]:
+    """The arrays that a layer keeps from step to step and does not learn, such as running means, by name."""
+    found = getattr(layer, "buffers", None)
+    return found if isinstance(found, Mapping) else {}
+
+
+def state_of(layer: Any) -> Mapping[str, Array]:
+    """The parameters and then the buffers of a layer alone: what a saved model must have."""
+    found = buffers_of(layer)
+    return {**parameters_of(layer), **found} if found else parameters_of(layer)
+
+
 def _parameters_of_book(layer: Any) -> dict[str, Array]:
     # the only place where layers are asked for the book's attributes
     return {name: getattr(layer, name) for name in BOOK if hasattr(layer, name)} if hasattr(layer, "weights") else {}
@@ -64,22 +76,22 @@ def lacks_biases(layer: Any) -> bool:
 
 
 def get_parameter(layer: Any, name: str) -> Array:
-    """A parameter in the shape of the layer's attribute of that name, such as the biases (1, n) of a Dense; without
-    such an attribute as in `parameters`."""
-    found: Array = getattr(layer, name) if hasattr(layer, name) else parameters_of(layer)[name]
+    """A parameter or buffer in the shape of the layer's attribute of that name, such as the biases (1, n) of a Dense;
+    without such an attribute as in `parameters`."""
+    found: Array = getattr(layer, name) if hasattr(layer, name) else state_of(layer)[name]
     return found
 
 
 def set_parameter(layer: Any, name: str, values: Array) -> None:
-    """Assign a parameter in the shape of `get_parameter`; where there is no attribute to assign, copy the values into
-    the layer's array."""
+    """Assign a parameter or buffer in the shape of `get_parameter`; where there is no attribute to assign, copy the
+    values into the layer's array."""
     try:
         if hasattr(layer, name):
             setattr(layer, name, values)
             return
     except AttributeError:  # a property that cannot be assigned
         pass
-    parameters_of(layer)[name][...] = values
+    state_of(layer)[name][...] = values
 
 
 def gradients_of(layer: Any) -> Mapping[str, Array | None]:

@@ -13,7 +13,7 @@ from .. import losses, metrics, optimizers
 from ..arrays import Array, as_floats
 from ..checks import finite, flag, real, shown
 from ..files import read, read_json, write
-from ..parameters import named, parameters_of
+from ..parameters import named, parameters_of, state_of
 from ..targets import as_class_weights
 from ..training import model as models
 from ..training.history import numbers
@@ -71,7 +71,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     # by number, since a name may be any text
     arrays.update({f"history{number}": values for number, values in enumerate(figures.values()) if len(values)})
     for place, layer, state in zip(names, parts, states):
-        arrays.update({f"layer{place}.{name}": values for name, values in parameters_of(layer).items()})
+        arrays.update({f"layer{place}.{name}": values for name, values in state_of(layer).items()})
         arrays.update({f"layer{place}.state{number}": array for number, array in
                        enumerate(state.arrays if state else ())})
     try:
@@ -148,7 +148,7 @@ def _set_layers(model: Any, description: dict[str, Any], arrays: dict[str, Array
                 layer.calls = _whole("calls", calls)
             elif calls is not None:
                 raise ValueError(f"calls must be null, since {layer} counts none, got {shown(calls)}")
-            for name in parameters_of(layer):
+            for name in state_of(layer):
                 setattr(layer, name, taken(arrays, f"layer{place}.{name}"))
             _set_state(optimizer, layer, place, power, arrays)
 

@@ -12,6 +12,7 @@ from .. import layers as _layers
 from ..arrays import Array
 from ..parameters import Parameters
 from .plans import Update
+from .recording import buffers, copies
 from .steps import Steps
 
 
@@ -21,6 +22,7 @@ class Half(NamedTuple):
     calls: Any
     X: Array
     output: Array
+    state: list[Array]  # copies of the layers' buffers before
 
 
 class Halves(Update):
@@ -52,7 +54,7 @@ class Halves(Update):
         """Compare with a step that was captured on another batch. The same one proves nothing."""
         same = half.X.tobytes() == self._bits[0] or gradient.tobytes() == self._bits[1]
         if not same:
-            self._compare(half.calls + back, half.X, gradient)
+            self._compare(half.calls + back, half.state, half.X, gradient)
 
     def forward(self, X: Array) -> Array:
         """The outputs for inputs X, as a new array."""
@@ -101,9 +103,10 @@ def forward(model: Any, steps: Steps, X: Any) -> Array | None:
         plan = steps.halves = None
     if plan is None or plan.usable and not plan.proved:
         X = X.copy()  # apart from the parameters, which are other arguments of the calls
+        state = copies(buffers(model._walked))
         with backend.capture() as calls:
             output: Array = _layers.forward(model.layers, X, True)
-        steps.shown = Half(calls, X, output)
+        steps.shown = Half(calls, X, output, state)
         return output
     steps.why = plan.why
     if not plan.usable or steps.shares(X):

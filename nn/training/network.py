@@ -16,7 +16,8 @@ from ..arrays import FLOAT32, Array, as_floats, float_dtype
 from ..checks import flag, shown, whole
 from ..files import read, write
 from ..layers import Shape
-from ..parameters import Parameters, children, get_parameter, lacks_biases, named, parameters_of, set_parameter, walk
+from ..parameters import (Parameters, children, get_parameter, lacks_biases, named, parameters_of, set_parameter,
+                          state_of, walk)
 from . import halves, inputs, nested
 from .guards import TrainableLayers
 from .predictions import Predictions
@@ -248,13 +249,14 @@ class Network:
         return found
 
     def get_parameters(self) -> list[tuple[Array, ...]]:
-        """Copies of the parameters of each layer that has some: (weights, biases) of a Dense."""
+        """Copies of the parameters, and then the buffers, of each layer that has some: (weights, biases) of a Dense,
+        (gamma, beta, running_mean, running_variance) of a BatchNorm."""
         self._check_thread()
-        return [tuple(get_parameter(layer, name).copy() for name in parameters_of(layer))
+        return [tuple(get_parameter(layer, name).copy() for name in state_of(layer))
                 for layer in self._parametrized()]
 
     def set_parameters(self, parameters: Sequence[Sequence[ArrayLike]]) -> None:
-        """Set copies of (weights, biases) in each layer with parameters. With an error, no layer is changed."""
+        """Set copies of what `get_parameters` returned in each layer. With an error, no layer is changed."""
         self._check_thread()
         layers = self._parametrized()
         if not isinstance(parameters, (list, tuple)):
@@ -263,7 +265,7 @@ class Network:
             raise ValueError(f"the model has {len(layers)} layers with parameters, got {len(parameters)}")
         checked = []
         for number, (layer, given) in enumerate(zip(layers, parameters)):
-            names = list(parameters_of(layer))
+            names = list(state_of(layer))
             if not isinstance(given, (list, tuple)) or len(given) != len(names):
                 what = "a pair" if len(names) == 2 else f"{len(names)} arrays"
                 raise ValueError(f"parameters of layer {number} must be {what} ({', '.join(names)}), got "
@@ -280,12 +282,13 @@ class Network:
             set_parameter(layer, name, found)
 
     def _names(self) -> list[list[str]]:
-        # of the parameters in a file, of each layer that has some
-        return [[f"layer{number}.{name}" for name in parameters_of(layer)]
+        # of the parameters and buffers in a file, of each layer that has some
+        return [[f"layer{number}.{name}" for name in state_of(layer)]
                 for number, layer in enumerate(self._parametrized())]
 
     def save_parameters(self, path: str | os.PathLike[str]) -> None:
-        """Write all weights and biases to `path` as npz, without pickle; an interrupt leaves the old file or the new.
+        """Write all parameters and buffers to `path` as npz, without pickle; an interrupt leaves the old file or the
+        new.
 
         Raises OSError when the file cannot be written.
         """

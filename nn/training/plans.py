@@ -10,7 +10,7 @@ import numpy as np
 from .. import backend
 from ..arrays import Array, address, aligned
 from ..parameters import Parameters
-from .recording import COPIED, UNSET, _of, _other, _Recording
+from .recording import COPIED, UNSET, _of, _other, _Recording, buffers, copies, restore
 from .step import Data
 
 
@@ -79,8 +79,9 @@ class Score(_Recording):
 
     def prove_with(self, model: Any, X: Array, *more: Array) -> None:
         """Compare a pass over another batch, made of this one, layer by layer, with these calls; neither counts."""
-        data = _other(X), *(np.ascontiguousarray(each[::-1]) for each in more)
-        self._compare(self._capture(model, data), *data)
+        data, before = (_other(X), *(np.ascontiguousarray(each[::-1]) for each in more)), copies(self._state)
+        self._compare(self._capture(model, data), before, *data)
+        restore(self._state, before)
 
     def run(self, *data: Array) -> Found:
         """The mean loss of a batch, the penalties, the number of hits (None without accuracy); when training, also sets
@@ -166,6 +167,7 @@ class Plan(Update, Score):
         self.pace = 1  # steps at once in the last training
         layers = model._walked
         before = [(layer, layer.dinputs) for layer in layers if "dinputs" in vars(layer)]
+        state, values = buffers(layers), copies(buffers(layers))
         for layer, _ in before:
             layer.dinputs = UNSET
         try:
@@ -175,7 +177,9 @@ class Plan(Update, Score):
             for layer, array in before:
                 if layer.dinputs is UNSET:
                     layer.dinputs = array
-        if self.why is None:
+        if self.why is not None:
+            restore(state, values)  # the step is made again, layer by layer
+        else:
             for layer, arrays in self._parts:
                 if layer in without:
                     arrays["dinputs"] = None

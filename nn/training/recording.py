@@ -13,6 +13,7 @@ from numpy.lib.array_utils import byte_bounds
 from .. import backend
 from ..arrays import Array, address, aligned
 from ..checks import shown
+from ..parameters import buffers_of
 from .watching import arrays_of
 
 UNSET: Any = object()
@@ -67,6 +68,7 @@ class _Recording:
 
     def __init__(self, calls: Any, layers: list[Any], *batches: Array) -> None:
         self._persistent = [array for layer in layers for array in arrays_of(layer)]
+        self._state = buffers(layers)
         self._calls = calls
         self._found: dict[tuple[int, int], list[tuple[int, int, tuple[int, ...]]]] = {}
         for call, (_, args) in enumerate(calls):
@@ -135,14 +137,20 @@ class _Recording:
                     self.why = f"{_of(calls.callers[call])} computes with more than kernels"
                     return
 
-    def _compare(self, calls: Any, *batches: Array) -> None:
-        # with calls that were captured on other batches, which these are repeated on
+    def _compare(self, calls: Any, before: list[Array], *batches: Array) -> None:
+        # with calls that were captured on other batches, which these are repeated on, from the state `before`: copies
+        # of the buffers, or nothing where none are written
         if calls.foreign:  # else next time
             return
+        after = copies(self._state[:len(before)])
+        restore(self._state, before)
         self._take(*batches)
         self._rerun(calls)
         self.prove(calls)
+        if self.why is None and not all(map(_same_bits, self._state, after)):
+            self.why = "a layer's buffers are written by more than kernels"
         self.release()
+        restore(self._state, after)
 
     def _rerun(self, calls: Any) -> None:
         # all that calls captured on this batch have
@@ -230,6 +238,22 @@ class _Recording:
         """Give layers and loss these arrays as their attributes."""
         for part, arrays in self._parts:
             vars(part).update(arrays)
+
+
+def buffers(layers: list[Any]) -> list[Array]:
+    """The arrays that layers keep from step to step and do not learn."""
+    return [array for layer in layers for array in buffers_of(layer).values()]
+
+
+def copies(arrays: list[Array]) -> list[Array]:
+    """Copies, for `restore`."""
+    return [array.copy() for array in arrays]
+
+
+def restore(arrays: list[Array], values: list[Array]) -> None:
+    """Write values back into arrays."""
+    for array, each in zip(arrays, values):
+        array[...] = each
 
 
 def _other(X: Array) -> Array:

@@ -11,7 +11,7 @@ from .. import backend
 from ..arrays import LAST
 from ..checks import shown
 from ..layers.parallel import OF_BRANCHES
-from ..parameters import parameters_of
+from ..parameters import parameters_of, state_of
 
 # methods that a recording skips or relies on
 METHODS = {"forward", "backward", "penalties", "regularization_loss", "targets", "accumulate", "hits",
@@ -72,7 +72,7 @@ def _comparable(value: Any) -> bool:
 
 def arrays_of(layer: Any) -> list[Any]:
     """The arrays that a layer keeps: parameters and buffers."""
-    return [*parameters_of(layer).values(), *getattr(layer, "buffers", {}).values()]
+    return [*state_of(layer).values()]
 
 
 def writeable(layers: list[Any]) -> bool:
