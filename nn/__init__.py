@@ -17,6 +17,7 @@
 `nn.use("numpy")` runs the same on plain NumPy, `nn.use("numba")` on the compiled kernels, which is the default.
 """
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,10 @@ from . import initializers, nnfs, schedules
 from .backend import use
 from .data import datasets, preparation
 from .inspect import scores
-from .layers import (ELU, GELU, Dense, Dropout, Flatten, Hardswish, Identity, Input, LeakyReLU, Linear, LogSoftmax,
-                     Parallel, ReLU, Residual, Sequential, SiLU, Sigmoid, Softmax, Softplus, Step, Tanh)
+from .layers import (ELU, GELU, AvgPool2d, BatchNorm, Conv2d, ConvTranspose2d, Dense, Dropout, Dropout2d, Flatten,
+                     GlobalAvgPool2d, Hardswish, Identity, Input, LayerNorm, LeakyReLU, Linear, LogSoftmax, MaxPool2d,
+                     Parallel, ReLU, ReLU6, Reshape, Residual, Sequential, SiLU, Sigmoid, Softmax, Softplus, Step, Tanh,
+                     Upsample)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
                      NegativeLogLikelihood, SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy)
 from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy, TopKAccuracy
@@ -35,19 +38,22 @@ from .training.history import History
 from .training.model import Model, StopTraining
 
 if TYPE_CHECKING:
+    from . import models
     from .inspect.gradients import check_gradients
     from .inspect.summary import summary
 
 for _module in (callbacks, datasets, preparation, scores):  # `import nnjit.nn.datasets`, wherever it stands
     sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
-__all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "BinaryAccuracy", "BinaryCrossentropy",
-           "CategoricalCrossentropy", "Dense", "Dropout", "Flatten", "Hardswish", "History", "Huber", "Identity",
-           "Input", "LeakyReLU", "Linear", "LogSoftmax", "MeanAbsoluteError", "MeanSquaredError", "Model",
-           "NegativeLogLikelihood", "Parallel", "RMSprop", "ReLU", "RegressionAccuracy", "Residual", "Sequential",
-           "SiLU", "Sigmoid", "SigmoidBinaryCrossentropy", "Softmax", "SoftmaxCategoricalCrossentropy", "Softplus",
-           "Step", "StopTraining", "Tanh", "TopKAccuracy", "callbacks", "check_gradients", "clip_gradients", "datasets",
-           "initializers", "nnfs", "preparation", "schedules", "scores", "summary", "use"]
+__all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "AvgPool2d", "BatchNorm", "BinaryAccuracy",
+           "BinaryCrossentropy", "CategoricalCrossentropy", "Conv2d", "ConvTranspose2d", "Dense", "Dropout",
+           "Dropout2d", "Flatten", "GlobalAvgPool2d", "Hardswish", "History", "Huber", "Identity", "Input", "LayerNorm",
+           "LeakyReLU", "Linear", "LogSoftmax", "MaxPool2d", "MeanAbsoluteError", "MeanSquaredError", "Model",
+           "NegativeLogLikelihood", "Parallel", "RMSprop", "ReLU", "ReLU6", "RegressionAccuracy", "Reshape", "Residual",
+           "Sequential", "SiLU", "Sigmoid", "SigmoidBinaryCrossentropy", "Softmax", "SoftmaxCategoricalCrossentropy",
+           "Softplus", "Step", "StopTraining", "Tanh", "TopKAccuracy", "Upsample", "callbacks", "check_gradients",
+           "clip_gradients", "datasets", "initializers", "models", "nnfs", "preparation", "schedules", "scores",
+           "summary", "use"]
 
 
 def __getattr__(name: str) -> Any:
@@ -58,6 +64,8 @@ def __getattr__(name: str) -> Any:
     if name == "summary":
         from .inspect.summary import summary
         return summary
+    if name == "models":
+        return importlib.import_module(f"{__name__}.models")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,7 +1,8 @@
 """Initial weights of a layer: functions of its sizes and a NumPy Generator, for `Dense(..., initializer=...)`.
 
-A layer whose weights have another shape than (n_inputs, n_neurons), such as a convolution, passes it as `shape`; n_inputs
-and n_neurons are then the numbers of inputs that an output reads (fan-in) and of outputs that an input goes to (fan-out).
+A layer whose weights have another shape than (n_inputs, n_neurons), such as a convolution, passes it as `shape`;
+n_inputs is then the number of inputs that an output reads (fan-in), n_neurons that of outputs that an input goes to
+(fan-out).
 They are the same on every CPU. Uniform weights are the Generator's random bits with one product and one difference;
 normal ones come from the kernel `normal`, seeded by the Generator. The NumPy twin (`nn.use`) rounds these differently.
 """

@@ -144,6 +144,7 @@ GROUND, PARTS = ("ground",), ("ground", "layers", "losses", "metrics", "optimize
 ROOMS = {"ground": GROUND, "layers": PARTS, "losses": PARTS, "metrics": PARTS, "optimizers": PARTS,
          "data": ("ground", "data"), "training": (*PARTS, "training"), "inspect": (*PARTS, "training", "inspect"),
          "formats": (*PARTS, "training", "formats"), "nnfs": (*PARTS, "training", "formats"),
+         "models": (*PARTS, "training", "models"),
          "commands": (*PARTS, "data", "training", "inspect", "formats", "commands")}
 # imported at the call of save, load or summary, which that module is made for
 LATE = {("training.model", "formats.native"), ("training.model", "inspect.summary")}

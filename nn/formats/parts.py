@@ -66,7 +66,7 @@ def describe(part: Any) -> Any:
         return {"class": NAMES[type(part)], **part.arguments()}
     names = inspect.signature(type(part).__init__).parameters
     arguments = {name: describe(getattr(part, name)) for name in names if name != "self" and hasattr(part, name)}
-    if isinstance(part, layers.Dense):
+    if isinstance(part, layers.Dense):  # the book's does not take it
         arguments["dtype"] = part.dtype.name
     if isinstance(part, optimizers.SGD) and not part.momentum:
         arguments.pop("nesterov", None)  # without a momentum it has no effect, and is refused as an argument
@@ -127,6 +127,8 @@ def build(described: Any, kind: type | tuple[type, ...], what: str, depth: int =
         layer = found.__new__(found)
         layers.Dense.__init__(layer, **given, initializer="zeros")  # the book's would draw random numbers
         return layer
+    if issubclass(found, layers._Weighted):
+        given["initializer"] = "zeros"
     return found(**given)
 
 
@@ -143,8 +145,10 @@ def _class(described: Any, kind: type | tuple[type, ...], what: str) -> type:
 
 
 def _argument(value: Any, depth: int) -> Any:
-    if isinstance(value, list) and any(isinstance(each, (list, dict)) for each in value):
-        raise ValueError(f"it must be a list of numbers, got {shown(value)}")
+    if isinstance(value, list):
+        inner = [part for each in value for part in (each if isinstance(each, list) else [each])]
+        if any(isinstance(each, (list, dict)) for each in inner):
+            raise ValueError(f"it must be a list of numbers, or of pairs of them, got {shown(value)}")
     if not isinstance(value, dict):
         return value
     if "class" in value:  # nothing else is an argument: a Dense could claim any size
@@ -170,8 +174,7 @@ def build_layer(described: Any, name: str, arrays: dict[str, Array], depth: int 
             raise ValueError(f"layers are nested more than {DEPTH} times")
         found = _class(described, LAYERS, "a layer")
         if found not in CONTAINERS:
-            if issubclass(found, layers.Dense):
-                _check_size(described, name, arrays)
+            _check_size(found, described, name, arrays)
             return build(described, LAYERS, "a layer")
         row, *more = CONTAINERS[found]
         check_names(described, ["class", row, *more])
@@ -188,12 +191,21 @@ def build_layer(described: Any, name: str, arrays: dict[str, Array], depth: int 
         return found(*children, **given)
 
 
-def _check_size(described: dict[str, Any], name: str, arrays: dict[str, Array]) -> None:
-    # before a Dense takes the memory that the description claims
-    check_names(described, ["n_inputs", "n_neurons"], described)
-    shape = whole("n_inputs", described["n_inputs"]), whole("n_neurons", described["n_neurons"])
-    weights = f"layer{name}.weights"
-    if weights not in arrays:
-        raise ValueError(f"the file lacks {weights}")
-    if arrays[weights].shape != shape:
-        raise ValueError(f"{weights} must have shape {shown(shape)}, got {arrays[weights].shape}")
+def _check_size(kind: type, described: dict[str, Any], name: str, arrays: dict[str, Array]) -> None:
+    # before a layer takes the memory that the description claims
+    if issubclass(kind, layers.Dense):
+        check_names(described, ["n_inputs", "n_neurons"], described)
+        shape: tuple[int, ...] = whole("n_inputs", described["n_inputs"]), whole("n_neurons", described["n_neurons"])
+    elif issubclass(kind, (layers.Conv2d, layers.ConvTranspose2d)):
+        check_names(described, ["in_channels", "out_channels", "kernel_size"], described)
+        shape = kind.described_shape(**described)
+    elif issubclass(kind, (layers.BatchNorm, layers.LayerNorm)):
+        check_names(described, ["num_features"], described)
+        shape = (whole("num_features", described["num_features"]),)
+    else:
+        return
+    first = f"layer{name}.{'weights' if issubclass(kind, layers._Weighted) else 'gamma'}"
+    if first not in arrays:
+        raise ValueError(f"the file lacks {first}")
+    if arrays[first].shape != shape:
+        raise ValueError(f"{first} must have shape {shown(shape)}, got {arrays[first].shape}")

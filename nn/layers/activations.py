@@ -73,6 +73,12 @@ class ReLU(_Activation):
     operation = "relu"
 
 
+class ReLU6(_Activation):
+    """y = min(max(x, 0), 6), as MobileNet has it (Howard et al. 2017)."""
+
+    operation = "relu6"
+
+
 class LeakyReLU(_Activation):
     """y = x where x > 0, else negative_slope * x (Maas et al. 2013)."""
 

@@ -11,7 +11,8 @@ from .. import backend
 from ..arrays import Array, as_floats
 from ..checks import checked, flag, real, rename, whole, word
 from .activations import _Activation
-from .base import PASSED
+from .base import PASSED, Shape
+from .windows import check_images, image_shape
 
 
 def _share(rate: float) -> float:
@@ -86,3 +87,42 @@ class Dropout(_Activation):
             rename(error, dy="dvalues", mask="binary_mask")
             raise
         return dx
+
+
+class Dropout2d(Dropout):
+    """Dropout of whole channels of images (N, C, H, W): neighbouring elements are alike, so that dropping single ones
+    has little effect (Tompson et al. 2015). Arguments and seeds are those of `Dropout`; `binary_mask` is (N, C)."""
+
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The outputs for images: in training with channels dropped, otherwise a copy."""
+        training = flag("training", training)
+        self.inputs = inputs = as_floats(inputs)
+        check_images(inputs, None)
+        if training:
+            channels = inputs.shape[0] * inputs.shape[1]
+            # the mask does not depend on what it is made for
+            some = np.ascontiguousarray(inputs).reshape(-1)[:channels].reshape(inputs.shape[:2])
+            self.binary_mask = backend.ops.dropout.forward(some, rate=self.dropped, seed=self.seed,
+                                                           stream=self._calls)[1]
+            self._calls += 1
+            y = backend.ops.scale_channels.forward(inputs, self.binary_mask)
+        else:
+            y, self.binary_mask = backend.ops.linear.forward(inputs), None
+        self.output = y
+        return y
+
+    def backward(self, dvalues: ArrayLike) -> Array:
+        """The gradient of the loss with respect to the inputs, given that of the outputs, with the last call's mask."""
+        if self.output is None:
+            raise RuntimeError("call forward before backward")
+        dvalues = as_floats(dvalues, self.output.dtype, "dvalues", infinite=True)
+        if dvalues.shape != self.output.shape:
+            raise ValueError(f"dvalues must have shape {self.output.shape} to match the outputs, got {dvalues.shape}")
+        mask = self.binary_mask
+        self.dinputs = dx = (backend.ops.linear.forward(dvalues) if mask is None else
+                             backend.ops.scale_channels.forward(dvalues, mask))
+        return dx
+
+    def output_shape(self, shape: Shape | None) -> Shape | None:
+        """The same. Raises ValueError for samples that are no images."""
+        return None if shape is None else image_shape(shape, None)

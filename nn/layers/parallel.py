@@ -27,8 +27,9 @@ class Parallel(_Container):
     """Branches that get the same inputs, and whose outputs are joined.
 
     branches: layers, such as Sequential(...) or Identity().
-    join: "concatenate" joins the outputs along the last axis, "add" and "multiply" combine them element by element, in
-        the order of the branches.
+    join: "concatenate" joins the outputs along the last axis, images (N, C, H, W) along their channels; "add" and
+        "multiply" combine them element by element. Images times outputs (N, C) multiply each channel by a number, as
+        squeeze-and-excitation does. All in the order of the branches.
 
     The gradients of the branches with respect to the inputs are added in their order.
     Raises TypeError for anything that is not a layer, ValueError for no branches and another join.
@@ -53,11 +54,17 @@ class Parallel(_Container):
         found = [shape_of(branch, shape) for branch in self.layers]
         known = [each for each in found if each is not None]
         if self.join == "concatenate":
-            if len({each[:-1] for each in known}) > 1:
-                raise ValueError(f"cannot join outputs of shapes {known} along their last axis")
-            return None if len(known) < len(found) else (*known[0][:-1], sum(each[-1] for each in known))
-        if len(set(known)) > 1:
-            raise ValueError(f"has branches that give different shapes, {known}: {self.join} needs the same")
+            axis = 0 if known and len(known[0]) == 3 else -1
+            if len({len(each) for each in known}) > 1 or len({_without(each, axis) for each in known}) > 1:
+                raise ValueError(f"cannot join outputs of shapes {known} along their "
+                                 f"{'channels' if axis == 0 else 'last axis'}")
+            if len(known) < len(found):
+                return None
+            size = sum(each[axis] for each in known)
+            return (size, *known[0][1:]) if axis == 0 else (*known[0][:-1], size)
+        for each in known[1:]:
+            if each != known[0] and not (self.join == "multiply" and len(known[0]) == 3 and each == known[0][:1]):
+                raise ValueError(f"has branches that give different shapes, {known}: {self.join} needs the same")
         return known[0] if known else None
 
     def _entering(self, shape: Shape | None) -> dict[str, Shape | None]:
@@ -79,11 +86,17 @@ class Parallel(_Container):
 
     def _join(self, x: Array, y: Array) -> Array:
         if self.join == "concatenate":
-            if x.shape[:-1] != y.shape[:-1]:
+            axis = _axis(x)
+            if x.ndim != y.ndim or _without(x.shape, axis) != _without(y.shape, axis):
                 raise ValueError(f"{self} has branches that give {x.shape} and {y.shape}, which cannot be joined along "
-                                 "the last axis")
+                                 f"{'their channels' if axis == 1 else 'the last axis'}")
             rows = backend.ops.concatenate.forward(_rows(x), _rows(y))
+            if axis == 1:
+                return rows.reshape(len(x), x.shape[1] + y.shape[1], *x.shape[2:])
             return rows.reshape(*x.shape[:-1], rows.shape[1])
+        if self.join == "multiply" and x.ndim == 4 and y.shape == x.shape[:2]:
+            scaled: Array = backend.ops.scale_channels.forward(x, y)
+            return scaled
         if x.shape != y.shape:
             raise ValueError(f"{self} has branches that give {x.shape} and {y.shape}: {self.join} needs the same shape")
         found: Array = getattr(backend.ops, self.join).forward(x, y)
@@ -113,15 +126,27 @@ class Parallel(_Container):
         for before, each in zip(reversed(joined[:-1]), reversed(outputs[1:])):
             own = d
             if self.join == "multiply":
-                d, own = backend.ops.multiply.backward(d, before, each)
+                operation = backend.ops.multiply if before.shape == each.shape else backend.ops.scale_channels
+                d, own = operation.backward(d, before, each)
             elif self.join == "concatenate":
-                first, second = backend.ops.split.forward(_rows(d), columns=before.shape[-1])
+                first, second = backend.ops.split.forward(_rows(d), columns=_rows(before).shape[1])
                 d, own = first.reshape(before.shape), second.reshape(each.shape)
             found.append(own)
         return [d, *reversed(found)]
 
 
+def _axis(x: Array) -> int:
+    # along which outputs are joined: the channels of images
+    return 1 if x.ndim == 4 else x.ndim - 1
+
+
+def _without(shape: Shape, axis: int) -> Shape:
+    return tuple(size for place, size in enumerate(shape) if place != axis % len(shape))
+
+
 def _rows(x: Array) -> Array:
+    # what lies side by side after the join, in rows
     if not x.ndim:
         raise ValueError("inputs must have shape (N, ...), got ()")
-    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    axis = _axis(x)
+    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:axis]), math.prod(x.shape[axis:]))

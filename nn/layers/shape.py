@@ -64,10 +64,23 @@ class Input(_Layer):
         return dx
 
 
-class Flatten(_Layer):
-    """y (N, everything else) from x (N, ...): images become rows."""
-
+class _View(_Layer):
     _gives = PASSED
+
+    def backward(self, dvalues: ArrayLike) -> Array:
+        """The gradient in the shape of the inputs."""
+        if self.inputs is None:
+            raise RuntimeError("call forward before backward")
+        dtype = self.inputs.dtype if self.inputs.dtype.kind == "f" else None
+        dvalues = as_floats(dvalues, dtype, "dvalues", infinite=True)
+        if dvalues.size != self.inputs.size:
+            raise ValueError(f"dvalues must have as many elements as inputs {self.inputs.shape}, got {dvalues.shape}")
+        self.dinputs = dx = dvalues.reshape(self.inputs.shape)
+        return dx
+
+
+class Flatten(_View):
+    """y (N, everything else) from x (N, ...): images become rows."""
 
     def __repr__(self) -> str:
         return "Flatten()"
@@ -85,13 +98,32 @@ class Flatten(_Layer):
         """(everything,)."""
         return None if shape is None else (math.prod(shape),)
 
-    def backward(self, dvalues: ArrayLike) -> Array:
-        """The gradient in the shape of the inputs."""
-        if self.inputs is None:
-            raise RuntimeError("call forward before backward")
-        dtype = self.inputs.dtype if self.inputs.dtype.kind == "f" else None
-        dvalues = as_floats(dvalues, dtype, "dvalues", infinite=True)
-        if dvalues.size != self.inputs.size:
-            raise ValueError(f"dvalues must have as many elements as inputs {self.inputs.shape}, got {dvalues.shape}")
-        self.dinputs = dx = dvalues.reshape(self.inputs.shape)
-        return dx
+
+class Reshape(_View):
+    """Samples of another shape with as many elements: `Reshape((1, 28, 28))` makes images of rows of 784.
+
+    Raises TypeError or ValueError as `Input`.
+    """
+
+    def __init__(self, shape: int | Sequence[int]) -> None:
+        self.shape = as_shape("shape", shape)
+
+    def __repr__(self) -> str:
+        return f"Reshape({self.shape[0] if len(self.shape) == 1 else self.shape})"
+
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The samples (N, *shape) of inputs (N, ...), as floats or, of an array of integers, in its dtype."""
+        flag("training", training)
+        self.inputs = inputs = passed(inputs)
+        if not inputs.ndim or math.prod(inputs.shape[1:]) != math.prod(self.shape):
+            raise ValueError(f"inputs must have {math.prod(self.shape)} elements per sample for {self}, got shape "
+                             f"{inputs.shape}")
+        self.output = y = np.ascontiguousarray(inputs).reshape(len(inputs), *self.shape)
+        return y
+
+    def output_shape(self, shape: Shape | None) -> Shape | None:
+        """The shape that was given. Raises ValueError for samples of another number of elements."""
+        if shape is not None and math.prod(shape) != math.prod(self.shape):
+            raise ValueError(f"must accept samples of shape {shape}, which have {math.prod(shape)} elements, not "
+                             f"{math.prod(self.shape)}")
+        return self.shape

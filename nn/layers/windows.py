@@ -41,20 +41,27 @@ def as_padding(value: Any, kernel: Pair, stride: Pair, dilation: Pair) -> str | 
     return as_pair("padding", value, 0)
 
 
+def short(pair: Any) -> str:
+    """A pair as it may be given: one number where both are the same."""
+    return repr(pair[0] if isinstance(pair, tuple) and pair[0] == pair[1] else pair)
+
+
 def sides(padding: str | Pair | Sides, kernel: Pair, dilation: Pair) -> Sides:
     """The rows and columns that padding adds on each side; with "same" the odd one goes to the end."""
-    if padding == "same":
+    if isinstance(padding, str):
         rows, columns = (each * (size - 1) for each, size in zip(dilation, kernel))
         return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
-    rows, columns = padding  # type: ignore[misc, assignment]
-    return tuple(each if isinstance(each, tuple) else (each, each) for each in (rows, columns))  # type: ignore
+    first, second = padding
+    return (first if isinstance(first, tuple) else (first, first),
+            second if isinstance(second, tuple) else (second, second))
 
 
-def image_shape(shape: Shape, channels: int | None, layer: str) -> tuple[int, int, int]:
+def image_shape(shape: Shape, channels: int | None) -> tuple[int, int, int]:
     """(C, H, W) of images that a layer gets. Raises ValueError for samples of another shape, or other channels."""
     wish = f"({'C' if channels is None else channels}, H, W)"
     if len(shape) != 3:
-        remedy = f": add Reshape((1, {shape[0]}, {shape[1]})) before" if len(shape) == 2 and channels in (None, 1) else ""
+        alone = len(shape) == 2 and channels in (None, 1)
+        remedy = f": add Reshape((1, {shape[0]}, {shape[1]})) before" if alone else ""
         raise ValueError(f"must accept samples of shape {shape}, not {wish}{remedy}")
     if channels not in (None, shape[0]):
         remedy = ": channels come first, see nn.preparation.to_nchw" if shape[2] == channels else ""
