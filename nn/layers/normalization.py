@@ -25,6 +25,8 @@ class _Normalization(_Layer):
     _gives = NUMBERS
     dgamma: Array | None = None
     dbeta: Array | None = None
+    mean: Array | None = None  # of the last call, with 1 / sqrt(variance + eps)
+    scale: Array | None = None
     eps: float = checked(positive)
     num_features: int
     dtype: np.dtype[Any]
@@ -68,6 +70,22 @@ class _Normalization(_Layer):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.num_features})"
 
+    def _gradients(self, dvalues: Array) -> tuple[Array, Array, Array]:
+        # with respect to inputs, gamma and beta
+        raise NotImplementedError
+
+    def backward(self, dvalues: ArrayLike) -> Array:
+        """The gradient with respect to the inputs, given that of the outputs. Sets `dgamma` and `dbeta`."""
+        if self.inputs is None:
+            raise RuntimeError("call forward before backward")
+        dvalues = as_floats(dvalues, self.dtype, "dvalues", infinite=True)
+        try:
+            self.dinputs, self.dgamma, self.dbeta = self._gradients(dvalues)
+        except (TypeError, ValueError) as error:
+            rename(error, dy="dvalues", x="inputs", m="mean", r="scale")
+            raise
+        return self.dinputs
+
 
 class BatchNorm(_Normalization):
     """Batch normalization of each channel of images (N, C, H, W), or each feature of (N, C) (Ioffe, Szegedy 2015):
@@ -84,7 +102,7 @@ class BatchNorm(_Normalization):
 
     _kept = "gamma", "beta", "running_mean", "running_variance"
     momentum: float = checked(_momentum)
-    _saved: tuple[bool, Array, Array] | None = None
+    normalized_by_batch = False
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, *,
                  dtype: DTypeLike = np.float32) -> None:
@@ -130,24 +148,16 @@ class BatchNorm(_Normalization):
             raise ValueError(f"{self} got one element for each channel in training, inputs of shape {inputs.shape}, "
                              "whose variance is not defined: a last batch of one sample is the usual cause, which "
                              "train(..., drop_last=True) leaves out")
-        self.output, self.batch_mean, self.batch_scale = y, _, _ = backend.ops.batch_norm.forward(
+        self.output, self.mean, self.scale = y, _, _ = backend.ops.batch_norm.forward(
             inputs, self.gamma, self.beta, self.running_mean, self.running_variance, training=training,
             momentum=self.momentum, eps=self.eps)
-        self._of_batch = training
+        self.normalized_by_batch = training
         return y
 
-    def backward(self, dvalues: ArrayLike) -> Array:
-        """The gradient with respect to the inputs, given that of the outputs. Sets `dgamma` and `dbeta`."""
-        if self.inputs is None:
-            raise RuntimeError("call forward before backward")
-        dvalues = as_floats(dvalues, self.dtype, "dvalues", infinite=True)
-        try:
-            self.dinputs, self.dgamma, self.dbeta = backend.ops.batch_norm.backward(
-                dvalues, self.inputs, self.gamma, self.batch_mean, self.batch_scale, training=self._of_batch)
-        except (TypeError, ValueError) as error:
-            rename(error, dy="dvalues", x="inputs")
-            raise
-        return self.dinputs
+    def _gradients(self, dvalues: Array) -> tuple[Array, Array, Array]:
+        found: tuple[Array, Array, Array] = backend.ops.batch_norm.backward(
+            dvalues, self.inputs, self.gamma, self.mean, self.scale, training=self.normalized_by_batch)
+        return found
 
 
 class LayerNorm(_Normalization):
@@ -165,3 +175,18 @@ class LayerNorm(_Normalization):
         if shape is not None and shape[-1:] != (self.num_features,):
             raise ValueError(f"must accept samples of shape {shape}, not (..., {self.num_features})")
         return shape
+
+    def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
+        """The outputs, in the shape of the inputs (N, ..., num_features)."""
+        flag("training", training)
+        self.inputs = inputs = as_floats(inputs, self.dtype, infinite=True)
+        if inputs.ndim < 2 or inputs.shape[-1] != self.num_features:
+            raise ValueError(f"inputs must have shape (N, ..., {self.num_features}), got {inputs.shape}")
+        self.output, self.mean, self.scale = y, _, _ = backend.ops.layer_norm.forward(
+            inputs, self.gamma, self.beta, eps=self.eps)
+        return y
+
+    def _gradients(self, dvalues: Array) -> tuple[Array, Array, Array]:
+        found: tuple[Array, Array, Array] = backend.ops.layer_norm.backward(dvalues, self.inputs, self.gamma, self.mean,
+                                                                            self.scale)
+        return found
