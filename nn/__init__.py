@@ -17,7 +17,6 @@
 `nn.use("numpy")` runs the same on plain NumPy, `nn.use("numba")` on the compiled kernels, which is the default.
 """
 
-import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +64,8 @@ def __getattr__(name: str) -> Any:
         from .inspect.summary import summary
         return summary
     if name == "models":
-        return importlib.import_module(f"{__name__}.models")
+        from .models import lenet5  # noqa: F401: `from . import models` would ask this function
+        return sys.modules[f"{__name__}.models"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

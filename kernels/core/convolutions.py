@@ -1,0 +1,99 @@
+"""The arguments of convolutions: checked, and what follows from them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import check
+from .planes import REFLECT, REPLICATE, ZEROS
+
+MODES = {"zeros": ZEROS, "reflect": REFLECT, "replicate": REPLICATE}
+MOST = 2**31 - 1
+
+
+class Window(NamedTuple):
+    """How a kernel moves over an image: pairs are (of rows, of columns)."""
+
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    top: int
+    bottom: int
+    left: int
+    right: int
+    groups: int
+    mode: int
+
+    def extent(self, kernel):
+        """The height and width of what a kernel of this height and width covers."""
+        return tuple((k - 1) * d + 1 for k, d in zip(kernel, self.dilation))
+
+    def output(self, name, shape, w_name, kernel):
+        """The height and width of a convolution's output, for an image of this height and width."""
+        padded = shape[0] + self.top + self.bottom, shape[1] + self.left + self.right
+        covered = self.extent(kernel)
+        if padded[0] < covered[0] or padded[1] < covered[1]:
+            raise ValueError(f"{w_name} must not cover more than the padded {name}, {padded[0]} x {padded[1]}, got "
+                             f"{covered[0]} x {covered[1]}")
+        for size, most in ((shape[0], max(self.top, self.bottom)), (shape[1], max(self.left, self.right))):
+            if self.mode == REFLECT and most >= size or self.mode == REPLICATE and most and not size:
+                raise ValueError(f"padding must be less than the height and width of {name} to reflect it, got {most} "
+                                 f"for {size}" if self.mode == REFLECT else
+                                 f"{name} must have a pixel to replicate, got {shape[0]} x {shape[1]}")
+        return tuple((p - c) // s + 1 for p, c, s in zip(padded, covered, self.stride))
+
+
+def _whole(value):
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
+
+
+def groups_of(value):
+    """The number of groups, as an int."""
+    if not _whole(value):
+        raise TypeError(f"groups must be a whole number, got {check._shown(value)}")
+    value = int(value)
+    if not 1 <= value <= MOST:
+        raise ValueError(f"groups must be at least 1 and below 2^31, got {check._shown(value)}")
+    return value
+
+
+def window(stride, padding, dilation, groups, padding_mode):
+    """The Window of a convolution's arguments, and whether its padding is "same", which depends on the kernel."""
+    stride, dilation = check.pair("stride", stride, 1), check.pair("dilation", dilation, 1)
+    groups, mode = groups_of(groups), check.one_of("padding_mode", padding_mode, MODES)
+    same = isinstance(padding, str) and padding == "same"
+    if same:
+        if stride != (1, 1):
+            raise ValueError(f'padding must be numbers for a stride other than 1, got "same" for stride {stride}')
+        rows = columns = (0, 0)
+    elif isinstance(padding, (tuple, list)) and any(isinstance(each, (tuple, list)) for each in padding):
+        if len(padding) != 2 or not all(isinstance(each, (tuple, list)) for each in padding):
+            raise TypeError("padding must be a whole number, a pair of them, ((top, bottom), (left, right)) or \"same\", "
+                            f"got {check._shown(padding)}")
+        rows, columns = (check.pair("padding", each, 0) for each in padding)
+    else:
+        top, left = check.pair("padding", padding, 0)
+        rows, columns = (top, top), (left, left)
+    return Window(stride, dilation, *rows, *columns, groups, mode), same
+
+
+def same_padding(window, kernel):
+    """The Window with the padding that keeps an image's size; the odd row goes to the end."""
+    height, width = (covered - 1 for covered in window.extent(kernel))
+    return window._replace(top=height // 2, bottom=height - height // 2, left=width // 2, right=width - width // 2)
+
+
+def shapes(window, same, x, w, names=("x", "w")):
+    """The Window for checked arrays x and w, and the height and width of the output."""
+    x_name, w_name = names
+    if x.shape[1] % window.groups or w.shape[0] % window.groups:
+        raise ValueError(f"groups must divide the channels of {x_name} and {w_name}, {x.shape[1]} and {w.shape[0]}, got "
+                         f"{window.groups}")
+    if w.shape[1] != x.shape[1] // window.groups:
+        raise ValueError(f"{w_name} must have shape (o, {x.shape[1] // window.groups}, k, l) to match {x_name} "
+                         f"{x.shape}, got {w.shape}")
+    kernel = w.shape[2:]
+    if 0 in kernel:
+        raise ValueError(f"{w_name} must have at least one row and column, got shape {w.shape}")
+    if same:
+        window = same_padding(window, kernel)
+    return window, window.output(x_name, x.shape[2:], w_name, kernel)

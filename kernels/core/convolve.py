@@ -1,0 +1,153 @@
+"""Convolutions of images as they are defined, one chain an output: conv2d, and what conv_transpose2d shares with it.
+
+`correlate` is a convolution's output; `spread` its gradient with respect to x, which is a transposed convolution's
+output. Both copy an image's channels into planes and multiply them by `sweep`, for as many images at a time as fill a
+tile's vectors. core/kernel_gradient.py has the gradient with respect to w.
+"""
+
+import numpy as np
+from numba import prange
+
+from .compile import inline, loops, pick, shared
+from .memory import pointer, shift
+from .panels import ADD, ADD_RELU, NOTHING
+from .planes import COPY, LINE, SLACK, clear, fill, list_rows, put_copy
+from .sweep import RELU, activate, sweep
+from .taps import COUNT, PLACE, SOURCE, TARGET
+from .threads import team
+from .vectors import lanes
+
+FILLED = 85  # percent of the lanes that rows of pixels must fill, else the pixels of all rows are one run
+VECTORS = 6  # of pixels from which an image is enough for high tiles
+BIAS, ACTIVATION = 1, 2  # flags; the activation stands above
+PARALLEL_FROM = 500_000  # multiply-adds; bench/thresholds.py at 2 threads
+
+
+@inline
+def whole_lines(size, lines):
+    """An odd number of lines: planes begin at different places of the cache."""
+    return ((size + lines - 1) // lines | 1) * lines
+
+
+@inline
+def are_runs(columns, w):
+    return 100 * columns < FILLED * ((columns + w - 1) // w * w)
+
+
+@inline
+def count_places(rows, columns, runs, w):
+    return (rows * columns + w - 1) // w if runs else rows * ((columns + w - 1) // w)
+
+
+@shared
+def list_places(places, images, image_source, image_target, rows, columns, pitch, runs, w):
+    """The vectors of pixels of some images; in rows, or in one run."""
+    u = 0
+    for image in range(images):
+        for row in range(1 if runs else rows):
+            wide = rows * columns if runs else columns
+            for at in range(0, wide, w):
+                places[u + SOURCE] = image * image_source + row * pitch + at
+                places[u + TARGET] = image * image_target + row * columns + at
+                places[u + COUNT] = min(w, wide - at)
+                u += PLACE
+
+
+@shared
+def _list_taps(taps, copies, channels, plane, kernel_height, kernel_width, columns, padded_width, stride, x_stride,
+               dilation, x_dilation, phase_rows, pitch, apart, runs, left, width):
+    """Where each tap's pixels begin, and what the copies of the columns are."""
+    for kx in range(kernel_width if runs else x_stride):
+        if runs:
+            put_copy(copies, kx, kx * x_dilation, columns, x_stride, left, width)
+        else:
+            put_copy(copies, kx, kx, (padded_width - kx + x_stride - 1) // x_stride, x_stride, left, width)
+    area = kernel_height * kernel_width
+    for ky in range(kernel_height if channels else 0):
+        i = ky * dilation
+        row = (i % stride * phase_rows + i // stride) * pitch
+        for kx in range(kernel_width):
+            j = kx * x_dilation
+            taps[ky * kernel_width + kx] = row + (kx * apart if runs else j % x_stride * apart + j // x_stride)
+    for at in range(area, channels * area):  # divisions take as long as an image's fill
+        taps[at] = taps[at - area] + plane
+
+
+@shared
+def _correlate_images(x, w, bias, y, first, last, together, from_vector, to_vector, plane, size, lines, rows, left, mode,
+                      stride, apart, copies, count, taps, places, vectors, groups, flags):
+    """The vectors of pixels from `from_vector` on of some images; of all if there are several at a time."""
+    channels, area = x.shape[1], x.shape[2] * x.shape[3]
+    outputs, depth = w.shape[0], w.shape[1] * w.shape[2] * w.shape[3]
+    pixels = y.shape[2] * y.shape[3]
+    channels, outputs = channels // groups, outputs // groups
+    end = NOTHING if flags & BIAS == 0 else ADD_RELU if flags // ACTIVATION == RELU else ADD
+    for image in range(first, last, together):
+        images = min(together, last - image)
+        here = shift(places, from_vector * PLACE)
+        many = to_vector - from_vector if images == 1 else images * vectors
+        for g in range(groups):
+            for i in range(images):
+                fill(shift(pointer(x), ((image + i) * groups + g) * channels * area), channels, area, x.shape[3],
+                     shift(plane, i * channels * size), size, lines, rows, left, mode, stride, apart, copies, count)
+            target = shift(pointer(y), (image * groups + g) * outputs * pixels)
+            sweep(shift(pointer(w), g * outputs * depth), depth, plane, taps, depth, here, many, target, pixels,
+                  outputs, shift(pointer(bias), g * outputs), False, end)
+            if flags // ACTIVATION > RELU:
+                activate(target, pixels, outputs, here, many, flags // ACTIVATION)
+
+
+@inline
+def _share(n, vectors, tasks):
+    """(images at a time, images a task, tasks of images, parts of an image's vectors)"""
+    each = (n + tasks - 1) // tasks
+    parts = min((tasks + n - 1) // n, vectors)
+    together = 1 if vectors >= VECTORS or parts > 1 else min((VECTORS + vectors - 1) // vectors, each)
+    return together, each, (n + each - 1) // each, parts
+
+
+@loops(writes=("y",))
+def _correlate(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, groups, mode, flags, tasks):
+    """y = f(the convolution of x and w + bias)."""
+    n, height, width = x.shape[0], x.shape[2], x.shape[3]
+    channels, kernel_height, kernel_width = w.shape[1], w.shape[2], w.shape[3]
+    out_rows, out_columns, line = y.shape[2], y.shape[3], lanes(y)
+    runs = kernel_width <= x_stride or are_runs(out_columns, line)
+    rows = (out_rows - 1) * stride + (kernel_height - 1) * dilation + 1
+    padded_width = (out_columns - 1) * x_stride + (kernel_width - 1) * x_dilation + 1
+    phase_rows = (rows + stride - 1) // stride
+    pitch, count = (out_columns, kernel_width) if runs else ((padded_width + x_stride - 1) // x_stride, x_stride)
+    apart = phase_rows * stride * pitch
+    size = whole_lines(count * apart, line)
+    vectors = count_places(out_rows, out_columns, runs, line)
+    together, each, shares, parts = _share(n, vectors, tasks)
+    taps = np.empty(channels * kernel_height * kernel_width + 1, np.int64)
+    copies = np.empty(count * COPY, np.int64)
+    lines = np.empty(rows * LINE, np.int64)
+    places = np.empty(together * vectors * PLACE, np.int64)
+    _list_taps(pointer(taps), pointer(copies), channels, size, kernel_height, kernel_width, out_columns, padded_width,
+               stride, x_stride, dilation, x_dilation, phase_rows, pitch, apart, runs, left, width)
+    filled = list_rows(pointer(lines), rows, 1 if kernel_height == 1 else stride, height, top, mode, stride, phase_rows,
+                       pitch)
+    list_places(pointer(places), together, channels * size, y.shape[1] * out_rows * out_columns, out_rows, out_columns,
+                 pitch, runs, line)
+    for task in prange(shares * parts):
+        share, part = task // parts, task % parts
+        room = np.empty(together * channels * size + SLACK * line, x.dtype)
+        clear(pointer(room), room.size)
+        _correlate_images(x, w, bias, y, share * each, min(n, (share + 1) * each), together, vectors * part // parts,
+                          vectors * (part + 1) // parts, pointer(room), size, pointer(lines), filled, left, mode,
+                          x_stride, apart, pointer(copies), count, pointer(taps), pointer(places), vectors, groups, flags)
+
+
+def correlate(x, w, b, y, window, activation, parallel):
+    """y = f(conv2d of x and w + b) for checked arrays; b may be None where f is the identity."""
+    work = y.size * w[0].size
+    large = work >= PARALLEL_FROM
+    nest = pick(_correlate, large, parallel)
+    if y.size:
+        flags = (b is not None) * BIAS + activation * ACTIVATION
+        tasks = team() if parallel or large and parallel is None else 1
+        nest(x, w, w.reshape(-1) if b is None else b, y, window.top, window.left, *window.stride, *window.dilation,
+             window.groups, window.mode, flags, tasks)
+    return y

@@ -1,0 +1,202 @@
+"""The gradient of a convolution with respect to its images, which is a transposed convolution's output.
+
+    y[n, c, iy, ix] = f(chain over o, ky, kx of w[o, c, ky, kx] x[n, o, oy, ox] + bias[c])
+    with oy = (iy + top - ky d) / s and ox likewise, zeros outside of x; where s does not divide it, there is no term
+
+Pixels with the same remainders mod s meet the same taps: each such phase is a convolution with stride 1. Phases are
+computed one after another and then put together.
+"""
+
+import numpy as np
+from numba import prange
+
+from .compile import inline, loops, pick, shared
+from .convolve import ACTIVATION, BIAS, PARALLEL_FROM, VECTORS, are_runs, count_places, list_places, whole_lines
+from .memory import load, pointer, shift, store
+from .panels import ADD, ADD_RELU, NOTHING
+from .planes import COPY, LINE, SLACK, ZEROS, clear, fill, list_rows, put_copy
+from .sweep import RELU, activate, sweep
+from .taps import PLACE
+from .threads import team
+from .vectors import interleave, lanes
+
+LEAST, MOST = range(2)  # of a range
+
+
+@shared
+def _range(found, kernel, start, stride, dilation):
+    """The lowest and the highest number by which a tap's row of x lies before or behind the phase's own."""
+    least, most, any_ = 0, 0, False
+    for k in range(kernel):
+        at = (start - k * dilation) // stride
+        for e in (at, at + 1):  # of phases without and with a carry
+            phase = e * stride - start + k * dilation
+            if 0 <= phase < stride:
+                least, most = e if not any_ or e < least else least, e if not any_ or e > most else most
+                any_ = True
+    found[LEAST], found[MOST] = least, most
+
+
+@shared
+def _list_phase(taps, picks, kernel_height, kernel_width, start, x_start, stride, x_stride, dilation, x_dilation, pitch,
+                apart, up, before, runs):
+    """The taps of a phase that begins at (start, x_start), and their numbers in the kernel. Returns how many."""
+    count = 0
+    for ky in range(kernel_height):
+        row = start - ky * dilation
+        if row % stride == 0:
+            for kx in range(kernel_width):
+                column = x_start - kx * x_dilation
+                if column % x_stride == 0:
+                    e = column // x_stride + before
+                    taps[count] = (row // stride + up) * pitch + (e * apart if runs else e)
+                    picks[count] = ky * kernel_width + kx
+                    count += 1
+    return count
+
+
+@shared
+def _pack(w, packed, channels, outputs, area, picks, count):
+    """packed[c, (o, k)] = w[o, c, picks[k]]."""
+    at = 0
+    for c in range(outputs):
+        for o in range(channels):
+            for k in range(count):
+                packed[at] = w[(o * outputs + c) * area + picks[k]]
+                at += 1
+
+
+@shared
+def _join(room, rows, room_rows, room_columns, y, height, width, stride, x_stride):
+    """y's channels from their phases."""
+    area, w = room_rows * room_columns, lanes(y)
+    for c in range(rows):
+        for phase in range(min(stride, height)):
+            first = phase * x_stride * rows + c
+            for row in range((height - phase + stride - 1) // stride):
+                source, target = row * room_columns, (c * height + row * stride + phase) * width
+                if x_stride == 1:
+                    part = shift(room, first * area + source)
+                    for q in range(0, width, w):
+                        store(y, target + q, target + width, load(part, q, room_columns, 0.0))
+                elif x_stride == 2:
+                    even = shift(room, first * area + source)
+                    odd = shift(room, (first + rows) * area + source)
+                    for q in range(0, room_columns, w):
+                        both = interleave(load(even, q, room_columns, 0.0), load(odd, q, room_columns, 0.0), 1)
+                        store(y, target + 2 * q, target + width, both)
+                else:
+                    for x_phase in range(min(x_stride, width)):
+                        part = shift(room, (first + x_phase * rows) * area + source)
+                        for q in range((width - x_phase + x_stride - 1) // x_stride):
+                            y[target + q * x_stride + x_phase] = part[q]
+
+
+@shared
+def _spread_images(x, packed, bias, y, first, last, together, group, last_group, row, last_row, room, plane, size,
+                   lines, filled, before, apart, copies, count, taps, spans, places, vectors, phase_rows, phase_columns,
+                   stride, x_stride, groups, flags):
+    """Some output channels of some images."""
+    channels, outputs, area = x.shape[1] // groups, y.shape[1] // groups, x.shape[2] * x.shape[3]
+    pixels, phase_pixels, direct = y.shape[2] * y.shape[3], phase_rows * phase_columns, stride * x_stride == 1
+    end = NOTHING if flags & BIAS == 0 else ADD_RELU if flags // ACTIVATION == RELU else ADD
+    rows, block = last_row - row, outputs * spans[stride * x_stride]
+    for image in range(first, last, together):
+        images = min(together, last - image)
+        for g in range(group, last_group):
+            for i in range(images):
+                fill(shift(pointer(x), ((image + i) * groups + g) * channels * area), channels, area, x.shape[3],
+                     shift(plane, i * channels * size), size, lines, filled, before, ZEROS, 1, apart, copies, count)
+            target = shift(pointer(y), ((image * groups + g) * outputs + row) * pixels)
+            for phase in range(stride * x_stride):
+                to = target if direct else shift(room, phase * rows * phase_pixels)
+                depth = spans[phase + 1] - spans[phase]
+                sweep(shift(packed, g * block + outputs * spans[phase] + row * depth), depth, plane,
+                      shift(taps, spans[phase]), depth, places, images * vectors, to, phase_pixels, rows,
+                      shift(pointer(bias), g * outputs + row), False, end)
+                if flags // ACTIVATION > RELU:
+                    activate(to, phase_pixels, rows, places, images * vectors, flags // ACTIVATION)
+            if not direct:
+                for i in range(images):
+                    _join(shift(room, i * stride * x_stride * rows * phase_pixels), rows, phase_rows, phase_columns,
+                          shift(target, i * y.shape[1] * pixels), y.shape[2], y.shape[3], stride, x_stride)
+
+
+@inline
+def _shares(n, vectors, units, tasks):
+    """(images at a time, images a task, tasks of images, parts of the channels)"""
+    each = (n + tasks - 1) // tasks
+    together = 1 if vectors >= VECTORS else min((VECTORS + vectors - 1) // vectors, each)
+    return together, each, (n + each - 1) // each, min((tasks + n - 1) // n, units)
+
+
+@loops(writes=("y",))
+def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, groups, flags, tasks):
+    n, height, width, line = x.shape[0], x.shape[2], x.shape[3], lanes(y)
+    channels, outputs, kernel_height, kernel_width = w.shape[0] // groups, w.shape[1], w.shape[2], w.shape[3]
+    phase_rows, phase_columns = (y.shape[2] + stride - 1) // stride, (y.shape[3] + x_stride - 1) // x_stride
+    found, x_found = np.empty(2, np.int64), np.empty(2, np.int64)
+    _range(pointer(found), kernel_height, top, stride, dilation)
+    _range(pointer(x_found), kernel_width, left, x_stride, x_dilation)
+    up, before = max(0, -found[LEAST]), max(0, -x_found[LEAST])
+    runs = x_found[LEAST] == x_found[MOST] or are_runs(phase_columns, line)
+    rows = max(up + height, phase_rows + found[MOST] + up)
+    count = x_found[MOST] - x_found[LEAST] + 1 if runs else 1
+    pitch = phase_columns if runs else max(before + width, phase_columns + x_found[MOST] + before)
+    apart, lines, copies = rows * pitch, np.empty(rows * LINE, np.int64), np.empty(count * COPY, np.int64)
+    size = whole_lines(count * apart, line)
+    for k in range(count):
+        put_copy(pointer(copies), k, x_found[LEAST] + k + before if runs else 0, pitch, 1, before, width)
+    filled = list_rows(pointer(lines), rows, 1, height, up, ZEROS, 1, rows, pitch)
+    area = kernel_height * kernel_width
+    taps, picks = np.empty(max(channels, 1) * area + 1, np.int64), np.empty(area, np.int64)
+    spans, packed = np.empty(stride * x_stride + 1, np.int64), np.empty(w.size + 1, w.dtype)
+    spans[0] = 0
+    for phase in range(stride * x_stride):
+        at = spans[phase]
+        part = shift(pointer(taps), at)
+        number = _list_phase(part, pointer(picks), kernel_height, kernel_width, top + phase // x_stride,
+                             left + phase % x_stride, stride, x_stride, dilation, x_dilation, pitch, apart, up,
+                             -x_found[LEAST] if runs else before, runs)
+        for k in range(number, channels * number):
+            part[k] = part[k - number] + size
+        for g in range(groups):
+            _pack(shift(pointer(w), g * channels * outputs * area),
+                  shift(pointer(packed), (g * channels * area + at) * outputs), channels, outputs, area, pointer(picks),
+                  number)
+        spans[phase + 1] = at + (channels * number if channels else 0)
+    vectors = count_places(phase_rows, phase_columns, runs, line)
+    together, each, shares, parts = _shares(n, vectors, groups if groups > 1 else outputs, tasks)
+    direct = stride * x_stride == 1
+    places = np.empty(together * vectors * PLACE, np.int64)
+    target = y.shape[2] * y.shape[3] * y.shape[1]
+    if not direct:
+        target = stride * x_stride * ((outputs + parts - 1) // parts) * phase_rows * phase_columns
+    list_places(pointer(places), together, channels * size, target, phase_rows, phase_columns, pitch, runs, line)
+    for task in prange(shares * parts):
+        share, part_ = task // parts, task % parts
+        group, last_group, row, last_row = 0, groups, 0, outputs
+        if groups > 1:
+            group, last_group = groups * part_ // parts, groups * (part_ + 1) // parts
+        else:
+            row, last_row = outputs * part_ // parts, outputs * (part_ + 1) // parts
+        plane = np.empty(together * channels * size + SLACK * line, x.dtype)
+        room = np.empty(1 if direct else together * target, x.dtype)
+        clear(pointer(plane), plane.size)
+        _spread_images(x, pointer(packed), bias, y, share * each, min(n, (share + 1) * each), together, group,
+                       last_group, row, last_row, pointer(room), pointer(plane), size, pointer(lines), filled, before,
+                       apart, pointer(copies), count, pointer(taps), pointer(spans), pointer(places), vectors,
+                       phase_rows, phase_columns, stride, x_stride, groups, flags)
+
+
+def spread(x, w, b, y, start, window, activation, parallel):
+    """y = f(the sum + b) for checked arrays, with (top, left) = start; b may be None where f is the identity."""
+    work = x.size * w[0].size
+    large = work >= PARALLEL_FROM
+    nest = pick(_spread, large, parallel)
+    if y.size:
+        flags = (b is not None) * BIAS + activation * ACTIVATION
+        tasks = team() if parallel or large and parallel is None else 1
+        nest(x, w, w.reshape(-1) if b is None else b, y, *start, *window.stride, *window.dilation, window.groups, flags,
+             tasks)
+    return y

@@ -1,0 +1,137 @@
+"""A product of rows of numbers with vectors that lie anywhere, in tiles: what each convolution comes down to.
+
+    y[r, j] = chain over k of a[r * a_row + k] b[source of j + taps[k]]   (+ bias[r], relu)
+
+`places` lists the vectors j (taps.py). Tiles go down the rows for a few vectors, since these stay in the first-level
+cache meanwhile, and so many numbers k at a time that they do.
+"""
+
+from .compile import inline, shared
+from .elementary import sigmoid, tanh
+from .memory import load, shift, store
+from .panels import ADD, ADD_RELU, NOTHING
+from .taps import COUNT, PLACE, TARGET, lanes_fma, places_load, places_store, taps_fma, tile_add_column
+from .tiles import tile, tile_height, tile_relu
+from .vectors import REGISTER_BYTES, lanes
+
+DEPTH = 288  # numbers k at a time
+NO_ACTIVATION, RELU, SIGMOID, TANH = range(4)
+
+
+@inline
+def _step(acc, a, a_row, b, taps, depth, places, y, y_row, bias, resume, end):
+    if resume:
+        acc = places_load(acc, y, y_row, places)
+    acc = taps_fma(acc, a, a_row, 1, b, places, taps, depth)
+    if end >= ADD:
+        acc = tile_add_column(acc, bias)
+        if end == ADD_RELU:
+            acc = tile_relu(acc)
+    places_store(acc, y, y_row, places)
+
+
+@inline
+def _steps(acc, i, last, a, a_row, b, taps, depth, places, y, y_row, bias, resume, end):
+    """Tiles as high as acc from row i on, while there are enough rows. Returns the first row that is left."""
+    while i + tile_height(acc) <= last:
+        _step(acc, shift(a, i * a_row), a_row, b, taps, depth, places, shift(y, i * y_row), y_row, shift(bias, i),
+              resume, end)
+        i += tile_height(acc)
+    return i
+
+
+@inline
+def _wide(u, vectors, rows, a, a_row, b, taps, depth, places, y, y_row, bias, resume, end):
+    """For registers of 64 bytes: 8 x 3 vectors and 3 of b fill them."""
+    left, here = vectors - u, shift(places, u * PLACE)
+    ends = (rows, a, a_row, b, taps, depth, here, y, y_row, bias, resume, end)
+    if rows == 1 and left >= 4:  # a row alone has no other chains for its fma to wait for
+        if left >= 8:
+            _steps(tile(y, 1, 8), 0, *ends)
+            return 8
+        _steps(tile(y, 1, 4), 0, *ends)
+        return 4
+    if left == 1:
+        i = _steps(tile(y, 8, 1), 0, *ends)
+        _steps(tile(y, 1, 1), _steps(tile(y, 4, 1), i, *ends), *ends)
+        return 1
+    if left == 2 or left == 4:
+        i = _steps(tile(y, 8, 2), 0, *ends)
+        i = _steps(tile(y, 6, 2), i, *ends)
+        i = _steps(tile(y, 4, 2), i, *ends)
+        _steps(tile(y, 1, 2), _steps(tile(y, 2, 2), i, *ends), *ends)
+        return 2
+    i = _steps(tile(y, 8, 3), 0, *ends)
+    i = _steps(tile(y, 6, 3), i, *ends)
+    i = _steps(tile(y, 4, 3), i, *ends)
+    _steps(tile(y, 1, 3), _steps(tile(y, 2, 3), i, *ends), *ends)
+    return 3
+
+
+@inline
+def _narrow(u, vectors, rows, a, a_row, b, taps, depth, places, y, y_row, bias, resume, end):
+    """For smaller registers: a vector fills two or four of them."""
+    ends = (rows, a, a_row, b, taps, depth, shift(places, u * PLACE), y, y_row, bias, resume, end)
+    if rows == 1 and vectors - u >= 4:
+        _steps(tile(y, 1, 4), 0, *ends)
+        return 4
+    i = _steps(tile(y, 6, 1), 0, *ends)
+    i = _steps(tile(y, 4, 1), i, *ends)
+    _steps(tile(y, 1, 1), _steps(tile(y, 2, 1), i, *ends), *ends)
+    return 1
+
+
+_vectors = _wide if REGISTER_BYTES == 64 else _narrow
+
+
+@shared
+def _sweep(a, a_row, b, taps, depth, places, vectors, y, y_row, rows, bias, resume, end):
+    u = 0
+    while u < vectors:
+        u += _vectors(u, vectors, rows, a, a_row, b, taps, depth, places, y, y_row, bias, resume, end)
+
+
+@inline
+def sweep(a, a_row, b, taps, depth, places, vectors, y, y_row, rows, bias, resume, end):
+    """y = (resume ? y : 0) + the product (+ bias, relu). Of what is read, whole vectors must exist."""
+    for k in range(0, max(depth, 1), DEPTH):  # once for depth 0: the sums are empty, the bias is not
+        size = min(DEPTH, depth - k)
+        _sweep(shift(a, k), a_row, b, shift(taps, k), size, places, vectors, y, y_row, rows, bias, resume or k > 0,
+               end if k + size == depth else NOTHING)
+
+
+@shared
+def activate(y, y_row, rows, places, vectors, activation):
+    """y = sigmoid(y) or tanh(y) at these places, while they are in cache."""
+    w = lanes(y)
+    for r in range(rows):
+        for u in range(vectors):
+            at = r * y_row + places[u * PLACE + TARGET]
+            end = at + min(w, places[u * PLACE + COUNT])
+            v = load(y, at, end, 0.0)
+            store(y, at, end, sigmoid(v) if activation == SIGMOID else tanh(v))
+
+
+@shared
+def multiply_lanes(a, a_step, b, taps, depth, places, vectors, y, resume):
+    """y[target of j ...] = (resume ? y : 0) + chain over k of a[k * a_step + lane] b[source of j + taps[k] + lane]:
+    each lane has an a of its own."""
+    u = 0
+    while u < vectors:
+        here, left = shift(places, u * PLACE), vectors - u
+        if left >= 9:
+            _lane_step(tile(y, 1, 9), a, a_step, b, taps, depth, here, y, resume)
+            u += 9
+        elif left >= 4:
+            _lane_step(tile(y, 1, 4), a, a_step, b, taps, depth, here, y, resume)
+            u += 4
+        else:
+            _lane_step(tile(y, 1, 1), a, a_step, b, taps, depth, here, y, resume)
+            u += 1
+
+
+@inline
+def _lane_step(acc, a, a_step, b, taps, depth, places, y, resume):
+    if resume:
+        acc = places_load(acc, y, 0, places)
+    places_store(lanes_fma(acc, a, a_step, a_step, b, places, taps, depth), y, 0, places)

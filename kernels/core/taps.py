@@ -1,0 +1,115 @@
+"""Tiles whose vectors lie anywhere: what convolutions multiply.
+
+A vector of a tile has a place, three numbers in a table: where it begins in what is read, where in what is written, and
+how many of its lanes are written. A tap, a number k of the chains, moves all of them by an offset of another table.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .llvm import INT32, call, first_lanes, masked_store, offset, repeat, suffix
+from .tiles import NEAREST, _after, _filled, _load, _loop, _vectors
+
+SOURCE, TARGET, COUNT, PLACE = range(4)  # of a place; the last is its length
+
+
+def _part(builder, places, v, part):
+    return builder.load(builder.gep(places, [INT32(v * PLACE + part)]))
+
+
+def _targets(builder, acc, y, y_row, places):
+    """(position in the tile, pointer to its first lane, mask) of each vector of a tile in memory."""
+    targets = [_part(builder, places, v, TARGET) for v in range(acc.vectors)]
+    masks = [first_lanes(builder, _part(builder, places, v, COUNT), acc.vector.lanes) for v in range(acc.vectors)]
+    for r in range(acc.rows):
+        row = offset(builder, y, r, y_row)
+        for v in range(acc.vectors):
+            yield r * acc.vectors + v, builder.gep(row, [targets[v]]), masks[v]
+
+
+def _multiply(acc, a_lanes):
+    def emit(context, builder, sig, args):
+        tile_, a_, a_row_, a_column_, b_, places_, taps_, depth_ = args
+        rights = [builder.gep(b_, [_part(builder, places_, v, SOURCE)]) for v in range(acc.vectors)]
+
+        def advance(_, state):
+            taps, lefts, totals = state[0], state[1:pointers], state[pointers:]
+            tap = builder.load(taps)
+            factors = [_load(builder, acc.vector, builder.gep(right, [tap]), None) for right in rights]
+            for r in range(acc.rows):
+                nearest, steps = NEAREST[r]
+                place = offset(builder, lefts[nearest], steps, a_row_)
+                left = (_load(builder, acc.vector, place, None) if a_lanes else
+                        repeat(builder, builder.load(place), acc.vector.lanes))
+                for at, factor in enumerate(factors, r * acc.vectors):
+                    totals[at] = call(builder, f"llvm.fma.{suffix(acc.vector)}", acc.vector.llvm,
+                                      [left, factor, totals[at]])
+            following = [builder.gep(taps, [INT32(1)]), *(builder.gep(left, [a_column_]) for left in lefts)]
+            return [*_after(builder, totals[-1], *following), *totals]
+
+        starts = [offset(builder, a_, r, a_row_) for r in range(0, acc.rows, 3)]
+        pointers = 1 + len(starts)
+        state = _loop(builder, depth_, [taps_, *starts, *_vectors(builder, acc, tile_)], advance)
+        return _filled(builder, acc, state[pointers:])
+
+    return emit
+
+
+@intrinsic
+def taps_fma(typing, acc, a, a_row, a_column, b, places, taps, depth):
+    """acc[r, j] = fma(a[r * a_row + k * a_column], b[source of j + taps[k]], acc[r, j]) for k = 0, 1, ... depth - 1."""
+    return acc(acc, a, types.intp, types.intp, b, places, taps, types.intp), _multiply(acc, False)
+
+
+@intrinsic
+def lanes_fma(typing, acc, a, a_row, a_column, b, places, taps, depth):
+    """The same with a vector of a from there on, lane by lane, in the place of one number."""
+    return acc(acc, a, types.intp, types.intp, b, places, taps, types.intp), _multiply(acc, True)
+
+
+@intrinsic
+def places_load(typing, acc, y, y_row, places):
+    """The tile with row r at y[r * y_row + target ...], zeros where no lanes are written. acc only gives the shape."""
+
+    def emit(context, builder, sig, args):
+        return _filled(builder, acc, [_load(builder, acc.vector, place, mask)
+                                      for _, place, mask in _targets(builder, acc, *args[1:])])
+
+    return acc(acc, y, types.intp, places), emit
+
+
+@intrinsic
+def places_store(typing, acc, y, y_row, places):
+    """Write row r to y[r * y_row + target ...]."""
+
+    def emit(context, builder, sig, args):
+        for position, place, mask in _targets(builder, acc, *args[1:]):
+            masked_store(builder, acc.vector, place, mask, builder.extract_value(args[0], position))
+        return context.get_dummy_value()
+
+    return types.void(acc, y, types.intp, places), emit
+
+
+@intrinsic
+def tile_add_column(typing, acc, column):
+    """Add column[r] to each number of row r."""
+
+    def emit(context, builder, sig, args):
+        numbers = [repeat(builder, builder.load(builder.gep(args[1], [INT32(r)])), acc.vector.lanes)
+                   for r in range(acc.rows)]
+        return _filled(builder, acc, [builder.fadd(total, numbers[at // acc.vectors])
+                                      for at, total in enumerate(_vectors(builder, acc, args[0]))])
+
+    return acc(acc, column), emit
+
+
+@intrinsic
+def every_second(typing, v, w):
+    """Lanes 0, 2, 4, ... of v and then of w."""
+
+    def emit(context, builder, sig, args):
+        order = ir.Constant(ir.VectorType(INT32, v.lanes), list(range(0, 2 * v.lanes, 2)))
+        return builder.shuffle_vector(args[0], args[1], order)
+
+    return v(v, v), emit
