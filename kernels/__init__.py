@@ -30,12 +30,12 @@ from .core.threads import get_num_threads, set_num_threads
 
 OPERATIONS = (
     "adagrad", "adam", "add", "avg_pool2d", "batch_norm", "binary_accuracy", "binary_cross_entropy",
-    "categorical_accuracy", "categorical_cross_entropy", "clip_norm", "concatenate", "conv2d", "dense", "dropout",
-    "elu", "gelu", "global_avg_pool", "hardswish", "huber", "layer_norm", "leaky_relu", "linear", "log_softmax",
-    "matmul", "max_pool2d", "mean", "mean_absolute_error", "mean_squared_error", "multiply", "negative_log_likelihood",
-    "normal", "penalty", "regression_accuracy", "relu", "relu6", "rmsprop", "scale_channels", "scale_rows", "sgd",
-    "sigmoid", "sigmoid_cross_entropy", "silu", "softmax", "softmax_cross_entropy", "softplus", "split", "step",
-    "tanh", "upsample")
+    "categorical_accuracy", "categorical_cross_entropy", "clip_norm", "concatenate", "conv2d", "conv_transpose2d",
+    "dense", "dropout", "elu", "gelu", "global_avg_pool", "hardswish", "huber", "layer_norm", "leaky_relu", "linear",
+    "log_softmax", "matmul", "max_pool2d", "mean", "mean_absolute_error", "mean_squared_error", "multiply",
+    "negative_log_likelihood", "normal", "penalty", "regression_accuracy", "relu", "relu6", "rmsprop",
+    "scale_channels", "scale_rows", "sgd", "sigmoid", "sigmoid_cross_entropy", "silu", "softmax",
+    "softmax_cross_entropy", "softplus", "split", "step", "tanh", "upsample")
 
 __all__ = [*OPERATIONS, "Checked", "Replay", "address", "before_compiling", "capture", "get_num_threads", "info",
            "set_num_threads"]

@@ -1,107 +1,12 @@
-import itertools
-
 import numpy as np
 import pytest
-from scalar import LANES, assert_same_bits, block_sum, fma, gamma, lane_sum
+from convolutions import bias_gradient, correlate, input_gradient, kernel_gradient, output_size, padded
+from scalar import assert_same_bits, gamma
 
 from nnjit.kernels import conv2d, dense, matmul, reference, relu, sigmoid, tanh
 
 ACTIVATIONS = {None: None, "relu": relu, "sigmoid": sigmoid, "tanh": tanh}
 DTYPES = (np.float32, np.float64)
-OPTIONS = ("stride", "padding", "dilation", "groups", "padding_mode")
-
-
-def chain(a, b):
-    """Chains of fma over the first axis, of many numbers side by side."""
-    total = np.zeros(np.broadcast_shapes(a.shape[1:], b.shape[1:]), a.dtype)
-    for x, y in zip(a, b):
-        total = fma(x, y, total)
-    return total
-
-
-def padded(x, kernel, options):
-    around = reference.conv2d.paddings(options.get("padding", 0), kernel, options.get("dilation", 1))
-    mode = reference.conv2d.MODES[options.get("padding_mode", "zeros")]
-    return np.pad(x, ((0, 0), (0, 0), *around), mode), around
-
-
-def geometry(options):
-    return (*(reference.conv2d.pair(options.get(name, 1)) for name in ("stride", "dilation")), options.get("groups", 1))
-
-
-def size_of(X, w, options):
-    (sy, sx), (dy, dx), _ = geometry(options)
-    return (X.shape[2] - dy * (w.shape[2] - 1) - 1) // sy + 1, (X.shape[3] - dx * (w.shape[3] - 1) - 1) // sx + 1
-
-
-def windows(X, w, options):
-    """(C, KH, KW, N, P, Q): what each tap meets."""
-    (sy, sx), (dy, dx), _ = geometry(options)
-    height, width = size_of(X, w, options)
-    return np.array([[[X[:, c, ky * dy:ky * dy + (height - 1) * sy + 1:sy, kx * dx:kx * dx + (width - 1) * sx + 1:sx]
-                       for kx in range(w.shape[3])] for ky in range(w.shape[2])] for c in range(X.shape[1])])
-
-
-def scalar_forward(x, w, b, options):
-    X, _ = padded(x, w.shape[2:], options)
-    met, groups = windows(X, w, options), options.get("groups", 1)
-    o, channels = len(w) // groups, w.shape[1]
-    y = []
-    for k in range(len(w)):
-        g = k // o
-        part = met[g * channels:(g + 1) * channels].reshape(-1, *met.shape[3:])
-        y.append(chain(w[k].reshape(-1, 1, 1, 1), part) + (0 if b is None else b[k]))
-    return np.array(y).swapaxes(0, 1)
-
-
-def scalar_spread(dy, w, shape, start, options):
-    (sy, sx), (ky_step, kx_step), groups = geometry(options)
-    o, channels = len(w) // groups, w.shape[1]
-    dx = np.zeros(shape, dy.dtype)
-    for c, iy, ix in np.ndindex(shape[1:]):
-        g, total = c // channels, np.zeros(shape[0], dy.dtype)
-        for k, ky, kx in itertools.product(range(g * o, (g + 1) * o), range(w.shape[2]), range(w.shape[3])):
-            ty, tx = iy + start[0] - ky * ky_step, ix + start[1] - kx * kx_step
-            if ty % sy == 0 and tx % sx == 0:
-                there = 0 <= ty // sy < dy.shape[2] and 0 <= tx // sx < dy.shape[3]
-                v = dy[:, k, ty // sy, tx // sx] if there else np.zeros(shape[0], dy.dtype)
-                total = fma(w[k, c % channels, ky, kx], v, total)
-        dx[:, c, iy, ix] = total
-    return dx
-
-
-def scalar_input_gradient(dy, w, x, options):
-    X, ((top, _), (left, _)) = padded(x, w.shape[2:], options)
-    if options.get("padding_mode", "zeros") == "zeros":
-        return scalar_spread(dy, w, x.shape, (top, left), options)
-    copies = scalar_spread(dy, w, X.shape, (0, 0), options)
-    numbers, _ = padded(np.arange(x[0, 0].size).reshape(1, 1, *x.shape[2:]), w.shape[2:], options)
-    dx = np.full((*x.shape[:2], x[0, 0].size), -0.0, x.dtype)
-    for at, number in np.ndenumerate(numbers[0, 0]):
-        dx[:, :, number] = dx[:, :, number] + copies[:, :, at[0], at[1]]
-    return dx.reshape(x.shape)
-
-
-def scalar_kernel_gradient(dy, X, w, options):
-    met, groups = windows(X, w, options), options.get("groups", 1)
-    o, channels, pixels = len(w) // groups, w.shape[1], dy.shape[2] * dy.shape[3]
-    block, dw = -(-1024 // pixels), []
-    for k in range(len(w)):
-        g = k // o
-        part = met[g * channels:(g + 1) * channels]
-        sums = [chain(dy[first:first + block, k].reshape(-1, 1, 1, 1),
-                      np.moveaxis(part[:, :, :, first:first + block].reshape(*part.shape[:3], -1), -1, 0))
-                for first in range(0, len(dy), block)]
-        total = sums[0]
-        for each in sums[1:]:
-            total = total + each
-        dw.append(total)
-    return np.array(dw)
-
-
-def scalar_bias_gradient(dy):
-    return np.array([block_sum(np.array([lane_sum(image[k].ravel()) for image in dy]), 256)
-                     for k in range(dy.shape[1])])
 
 
 def arguments(shape, outputs, kernel, options, dtype, seed=0):
@@ -142,7 +47,7 @@ each_case = pytest.mark.parametrize("shape, outputs, kernel, options", CASES, id
 def test_outputs_are_chains(shape, outputs, kernel, options, dtype):
     x, w, b, _ = arguments(shape, outputs, kernel, options, dtype)
     for bias in (None, b):
-        z = scalar_forward(x, w, bias, options)
+        z = correlate(padded(x, kernel, options)[0], w, bias, options)
         for parallel in (False, True):
             assert_same_bits(conv2d.forward(x, w, bias, parallel=parallel, **options), z)
     for activation, f in ACTIVATIONS.items():
@@ -155,9 +60,8 @@ def test_outputs_are_chains(shape, outputs, kernel, options, dtype):
 def test_gradients_are_chains_and_sums_of_blocks(shape, outputs, kernel, options, dtype):
     x, w, _, rng = arguments(shape, outputs, kernel, options, dtype)
     X, _ = padded(x, kernel, options)
-    dy = rng.standard_normal((len(x), outputs, *size_of(X, w, options))).astype(dtype)
-    expected = (scalar_input_gradient(dy, w, x, options), scalar_kernel_gradient(dy, X, w, options),
-                scalar_bias_gradient(dy))
+    dy = rng.standard_normal((len(x), outputs, *output_size(X, kernel, options))).astype(dtype)
+    expected = input_gradient(dy, w, x, options), kernel_gradient(dy, X, w, options), bias_gradient(dy)
     for parallel in (False, True):
         found = conv2d.backward(dy, x, w, parallel=parallel, **options)
         for name, gradient, right in zip(("dx", "dw", "db"), found, expected):

@@ -97,3 +97,32 @@ def shapes(window, same, x, w, names=("x", "w")):
     if same:
         window = same_padding(window, kernel)
     return window, window.output(x_name, x.shape[2:], w_name, kernel)
+
+
+def transposed_window(stride, padding, output_padding, dilation, groups):
+    """The Window of a transposed convolution's arguments, and the output's additional rows and columns."""
+    stride, dilation = check.pair("stride", stride, 1), check.pair("dilation", dilation, 1)
+    (top, left), groups = check.pair("padding", padding, 0), groups_of(groups)
+    more = check.pair("output_padding", output_padding, 0)
+    if any(m >= max(s, d) for m, s, d in zip(more, stride, dilation)):
+        raise ValueError(f"output_padding must be less than stride or dilation, {stride} and {dilation}, got {more}")
+    return Window(stride, dilation, top, top, left, left, groups, ZEROS), more
+
+
+def transposed_shapes(window, more, x, w):
+    """The shape of the output for checked arrays x and w."""
+    if x.shape[1] % window.groups:
+        raise ValueError(f"groups must divide the channels of x, {x.shape[1]}, got {window.groups}")
+    if w.shape[0] != x.shape[1]:
+        raise ValueError(f"w must have shape ({x.shape[1]}, i, k, l) to match x {x.shape}, got {w.shape}")
+    if 0 in w.shape[2:]:
+        raise ValueError(f"w must have at least one row and column, got shape {w.shape}")
+    if 0 in x.shape[2:]:
+        raise ValueError(f"x must have at least one row and column, got shape {x.shape}")
+    starts = (window.top, window.left)
+    size = tuple((n - 1) * s - 2 * p + c + m for n, s, p, c, m in
+                 zip(x.shape[2:], window.stride, starts, window.extent(w.shape[2:]), more))
+    if min(size) < 1:
+        raise ValueError(f"padding must leave a row and a column of the output, got {starts}, which leaves {size[0]} x "
+                         f"{size[1]}")
+    return x.shape[0], w.shape[1] * window.groups, *size
