@@ -301,7 +301,7 @@ class Model(model.Model):
         self.input_layer.forward(X, training)
         return super().forward(X, training)
 
-    def train(self, X: ArrayLike, y: ArrayLike, *, print_every: int | None = 1, **more: Any) -> Any:
+    def train(self, X: Any, y: ArrayLike | None = None, *, print_every: int | None = 1, **more: Any) -> Any:
         """Train, and print every `print_every`-th epoch. With mini-batches, print each epoch and every `print_every`-th
         of its steps. None prints nothing.
 
@@ -313,9 +313,9 @@ class Model(model.Model):
         self.input_layer.output = getattr(self.layers[0], "inputs", None)
         return history
 
-    def evaluate(self, X_val: ArrayLike, y_val: ArrayLike, *, batch_size: int | None = None,
+    def evaluate(self, X_val: Any, y_val: ArrayLike | None = None, *, batch_size: int | None = None,
                  sample_weight: ArrayLike | None = None) -> Any:
-        """Print accuracy and loss on X_val and y_val, and return loss and accuracy."""
+        """Print accuracy and loss on X_val and y_val, or on an iterable of batches, and return loss and accuracy."""
         found = super().evaluate(X_val, y_val, batch_size=batch_size, sample_weight=sample_weight)
         self.input_layer.output = getattr(self.layers[0], "inputs", None)
         say_validation(*found)

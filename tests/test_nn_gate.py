@@ -76,7 +76,7 @@ def no_numbers(x):
     yield np.ma.array(x, mask=x == 1)
     for dtype in (np.complex64, complex, object, "S3", "U3", "M8[s]", "m8[s]", [("a", "f4")]):
         yield (x.astype(int).astype(dtype) if dtype in ("M8[s]", "m8[s]") else x.astype(dtype))
-    yield from ([["a"] * 3] * 4, {}, {1, 2}, object(), iter([1.0]), len, [[None] * 3] * 4, [[1j] * 3] * 4, "text",
+    yield from ([["a"] * 3] * 4, {}, {1, 2}, object(), iter(()), len, [[None] * 3] * 4, [[1j] * 3] * 4, "text",
                 b"ab")
 
 
@@ -556,7 +556,7 @@ declare("Model.train_step", lambda **given: network().train_step(**{"X": GRID.as
 declare("Model.step_from", lambda **given: forwarded().step_from(**{"gradient": unit.astype("f4"), **given}),
         gradient=Floats(unit, shapes=((5, 3), (2, 3))), input_gradient=FLAG)
 declare("Model.train", trained, **FIT, epochs=Whole(), batch_size=Whole(none=True), print_every=Whole(none=True),
-        shuffle=Flag(none=True), progress=Flag(none=True), seed=Seed(),
+        shuffle=Flag(none=True), progress=Flag(none=True), seed=Seed(), drop_last=FLAG,
         validation_data=OneOf((GRID.astype("f4"), CLASSES), [GRID, CLASSES], bad=(
             3, "ab", (GRID,), (GRID, CLASSES, None, None), {}, GRID, object())),
         callback=OneOf(print, [print], (), bad=(3, "ab", [3], {}, object(), [None], nn.StopTraining, lambda: None, [

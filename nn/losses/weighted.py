@@ -88,8 +88,9 @@ class _Weighted(Loss):
         if given == BALANCED:
             given = self.balanced
             if given is None:
-                raise RuntimeError('class_weights="balanced" are computed from the labels of a training: call train or '
-                                   "loss.prepare(y) before, or give nn.preparation.balanced_class_weights(y)")
+                raise RuntimeError('class_weights="balanced" are computed from all labels of a training: call train '
+                                   "with arrays or loss.prepare(y) before, or give "
+                                   "nn.preparation.balanced_class_weights(y)")
         found = weights_of(self._classes(y), given, dtype)  # type: ignore[arg-type]
         if weights is None:
             return found

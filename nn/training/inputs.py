@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..checks import shown
 from ..layers import Layer, Shape
 from ..parameters import children
 from . import endings
+from .batches import Batches, are_batches, check_iterable, is_array
 
 PASSING = (_layers.Input, _layers.Flatten, _layers.Identity, _layers.Sequential)  # which pass on what they get
 
@@ -78,16 +79,28 @@ def prepared(X: ArrayLike, name: str, layers: Sequence[Layer], taker: Any, wish:
     return X
 
 
-def validation(prepare: Callable[..., Any], given: Any) -> Any:
-    """What `prepare` makes of `validation_data`. Raises TypeError for anything but a pair or triple, and the errors of
-    `prepare`, which speak of X and y, with the argument's name."""
+def validation(prepare: Callable[..., Any], given: Any, epochs: int = 1) -> Any:
+    """What `prepare` makes of `validation_data`, or of each of its batches. Raises TypeError for anything but a pair,
+    triple or iterable of batches, and the errors of `prepare`, which speak of X and y, with the argument's name."""
+    if _are_batches(given):
+        check_iterable("validation_data", given, epochs)
+        return Batches("validation_data", given, lambda *data: prepare("validation", *data))
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         found = (f"a {type(given).__name__} of {len(given)}" if isinstance(given, (tuple, list)) else
                  shown(given) if isinstance(given, (str, int, float)) else type(given).__name__)
-        raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got {found}: to hold out a share "
-                        "of the samples, use nn.preparation.train_test_split")
+        raise TypeError("validation_data must be (X, y) or (X, y, sample_weight), or an iterable of batches, got "
+                        f"{found}: to hold out a share of the samples, use nn.preparation.train_test_split")
     try:
         return prepare("validation", *given)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"validation_data: {error}") from error
+
+
+def _are_batches(given: Any) -> bool:
+    # a list or tuple of pairs of arrays, or any other iterable
+    if isinstance(given, (list, tuple)):
+        return bool(given) and all(isinstance(each, (list, tuple)) and len(each) in (2, 3)
+                                   and getattr(each[0], "ndim", 0) > 1 for each in given)
+    return are_batches(given) or hasattr(given, "__getitem__") and not isinstance(given, (str, bytes, Mapping)) \
+        and not is_array(given)

@@ -10,17 +10,19 @@ from numpy.typing import ArrayLike
 
 from .. import layers as _layers
 from ..arrays import Array, as_floats
-from ..checks import Seed, as_seed, finite, flag, optional_flag, whole
+from ..checks import Seed, finite, flag, optional_flag, whole
 from ..losses import Loss
 from ..metrics import _Metric
 from . import endings, halves, inputs
+from .batches import Batches, check_batches
+from .feeds import feed
 from .guards import Part, by_one_thread, check_part
 from .history import History, note
 from .network import Network
 from .progress import say
 from .watching import ours
 from .step import Data, Step
-from .trainer import Order, StopTraining, Trainer, as_callbacks
+from .trainer import StopTraining, Trainer, as_callbacks
 
 __all__ = ["Model", "StopTraining"]
 
@@ -213,23 +215,25 @@ class Model(Network):
         return halves.step(self, self._steps, gradient.copy(), input_gradient)
 
     @by_one_thread
-    def train(self, X: ArrayLike, y: ArrayLike, *, epochs: int = 1, batch_size: int | None = None,
-              print_every: int | None = None, validation_data: tuple[ArrayLike, ArrayLike] | None = None,
-              shuffle: bool | None = None, seed: Seed = 0, progress: bool | None = None,
+    def train(self, X: Any, y: ArrayLike | None = None, *, epochs: int = 1, batch_size: int | None = None,
+              print_every: int | None = None, validation_data: Any = None, shuffle: bool | None = None, seed: Seed = 0,
+              progress: bool | None = None,
               callback: Callable[[int], Any] | Sequence[Callable[[int], Any]] | None = None,
-              sample_weight: ArrayLike | None = None
-              ) -> History:
-        """Train on inputs X (N, n_inputs) and labels y, and return `history`.
+              sample_weight: ArrayLike | None = None, drop_last: bool = False) -> History:
+        """Train on inputs X (N, n_inputs) and labels y, and return `history`. Without y, X is an iterable of batches
+        (X, y) or (X, y, sample_weight): a list, a loader, or an object whose `__iter__` begins anew in each epoch. It
+        gives the order and the sizes of the batches, of which one at a time is checked and converted.
 
         A second training continues the history, and the optimizer's state and decayed rate. Call `optimizer.reset()`
         to start the optimizer over.
 
         epochs: the number of passes over the data.
         batch_size: samples per step; the last batch of an epoch may be smaller. None takes all samples at once.
+        drop_last: True leaves out the last batch of an epoch if it is smaller.
         print_every: None prints nothing. If an epoch is one step, print the figures of every `print_every`-th epoch,
             and those of the last validation at the end. If it has more steps, print every epoch: every
             `print_every`-th of its steps, the last step, the means of the epoch and its validation.
-        validation_data: (X, y) or (X, y, sample_weight) to evaluate after each epoch.
+        validation_data: (X, y), (X, y, sample_weight) or an iterable of batches, to evaluate after each epoch.
         shuffle: True takes the samples of each epoch in a new random order, False in the order of X. None shuffles
             if an epoch has more than one batch.
         seed: for the order of the samples. With a whole number, the order of an epoch depends only on that number and
@@ -251,42 +255,37 @@ class Model(Network):
         self._check_ready("loss", "optimizer")
         epochs = whole("epochs", epochs)
         print_every = None if print_every is None else whole("print_every", print_every)
-        given = y
-        data = self._samples("training", X, y, sample_weight, prepare=True)
-        samples = len(data[0])
-        batch = samples if batch_size is None else min(whole("batch_size", batch_size), samples)
-        callbacks = as_callbacks(callback)
-        validation = None if validation_data is None else inputs.validation(self._samples, validation_data)
-        shuffle, progress = optional_flag("shuffle", shuffle), optional_flag("progress", progress)
-        shuffle = samples > batch if shuffle is None else shuffle
-        seed = as_seed("seed", seed)
+        fed = feed(self, X, y, sample_weight, epochs=epochs, batch_size=batch_size, shuffle=shuffle, seed=seed,
+                   drop_last=drop_last)
+        callbacks, steps = as_callbacks(callback), self._steps
+        validation = None if validation_data is None else inputs.validation(self._samples, validation_data, epochs)
+        progress = optional_flag("progress", progress)
         note(self.history, {name: [] for name in FIGURES})  # so that a wrong history is an error before the first step
-        order = Order(seed, len(self.history["loss"])) if shuffle else None
-        steps = self._steps  # a callback may finalize the model again, and y was checked for the outputs of now
+        before = len(self.history["loss"])
         for each in callbacks:
             if hasattr(each, "begin"):
                 each.begin(self)
-        if hasattr(self.accuracy, "prepare"):
-            self.accuracy.prepare(given)
-        steps.begin(data, batch, samples % batch)
-        data = steps.apart(data)
+        fed.begin(before)
         if validation is not None:
             validation = steps.evaluable(validation)
-        Trainer(self, steps, data, batch, order=order, validation=validation, batch_size=batch_size,
-                print_every=print_every, callbacks=callbacks, progress=progress).run(epochs)
+        Trainer(self, steps, fed, validation=validation, print_every=print_every, callbacks=callbacks,
+                progress=progress).run(epochs)
         return self.history
 
     @by_one_thread
-    def evaluate(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None,
+    def evaluate(self, X: Any, y: ArrayLike | None = None, *, batch_size: int | None = None,
                  sample_weight: ArrayLike | None = None) -> tuple[float, float | None]:
-        """Mean loss and accuracy (None if no accuracy is set) on inputs X and labels y, `batch_size` samples at a time.
+        """Mean loss and accuracy (None if no accuracy is set) on inputs X and labels y, `batch_size` samples at a time,
+        or on an iterable X of batches.
 
         `sample_weight` and errors are those of `train`.
         """
         self._check_ready("loss")
+        if y is None:
+            check_batches(X, 1, sample_weight, batch_size)
+            return self._steps.evaluate(Batches("X", X, lambda *data: self._samples("evaluation", *data)), None)
         batch_size = None if batch_size is None else whole("batch_size", batch_size)
-        data = self._samples("evaluation", X, y, sample_weight)
-        return self._steps.evaluate(data, batch_size)
+        return self._steps.evaluate(self._samples("evaluation", X, y, sample_weight), batch_size)
 
     def summary(self) -> None:
         """Print the layers with their shapes and numbers of parameters; `nn.summary(model)` returns them.

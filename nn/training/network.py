@@ -18,7 +18,7 @@ from ..files import read, write
 from ..layers import Shape
 from ..parameters import (Parameters, children, get_parameter, lacks_biases, named, parameters_of, set_parameter,
                           state_of, walk)
-from . import halves, inputs, nested
+from . import batches, halves, inputs, nested
 from .guards import TrainableLayers
 from .predictions import Predictions
 from .steps import Steps
@@ -212,13 +212,18 @@ class Network:
         steps.outputs = np.shape(found), getattr(found, "dtype", None)
         return found
 
-    def predict(self, X: ArrayLike, *, batch_size: int | None = None) -> Array:
-        """The last layer's outputs for inputs X (N, n_inputs), `batch_size` samples at a time. Needs no loss."""
+    def predict(self, X: Any, *, batch_size: int | None = None) -> Array:
+        """The last layer's outputs for inputs X (N, n_inputs), `batch_size` samples at a time, or for an iterable of
+        batches X or (X, y), whose labels do not matter. Needs no loss."""
         if type(X) is np.ndarray and batch_size is None and self._thread is None and self._takes_arrays:
             found = self._predictions.repeat(self, X)
             if found is not None:
                 return found
         self._check_ready()
+        if batches.are_batches(X):
+            batches.check_batches(X, 1, None, batch_size)
+            each = batches.Batches("X", X, self._inputs, batches.without_labels)
+            return batches.joined(map(self._predicted, each), np.concatenate)
         X = self._inputs(X)
         batch = max(1, len(X)) if batch_size is None else whole("batch_size", batch_size)
         parts = [self._predicted(X[start:start + batch]) for start in range(0, max(1, len(X)), batch)]

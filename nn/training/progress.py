@@ -12,8 +12,8 @@ def _shown(wanted: bool | None) -> bool:
     return sys.stderr is not None and sys.stderr.isatty() if wanted is None else wanted
 
 
-def bar(total: int, wanted: bool | None) -> Any:
-    """A tqdm bar of `total` steps, or None. `wanted`: show it; None means if stderr is a terminal."""
+def bar(total: int | None, wanted: bool | None) -> Any:
+    """A tqdm bar of `total` steps, if that is known, or None. `wanted`: show it; None means if stderr is a terminal."""
     if not _shown(wanted):
         return None
     from tqdm import tqdm  # not at the top: its import takes 50 ms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from .. import backend
@@ -27,25 +28,26 @@ class Scores:
         """All recordings."""
         return [score for score in self._known.values() if score is not None]
 
-    def evaluate(self, steps: Any, model: Any, data: Data, batch_size: int | None, soon: bool
-                 ) -> tuple[float, float | None]:
-        """Mean loss and accuracy of data, `batch_size` samples at a time. Batches are recorded when they come again, or
-        `soon`, as in a training: when they come first."""
-        step, samples = model._step, len(data[0])
-        batch = min(batch_size or samples, samples)
+    def evaluate(self, steps: Any, model: Any, batches: Iterable[Data], soon: bool) -> tuple[float, float | None]:
+        """Mean loss and accuracy of batches. They are recorded when they come again, or `soon`, as in a training: when
+        they come first."""
+        for number, data in enumerate(batches):
+            if not number:
+                soon = self._begin(steps, model, data[0].dtype, soon)
+            self._score(steps, model, data, soon)
+        if self._watch is not None and not any(self._known.values()) and not self._watch.same(model):
+            self._watch = Watch(model, self._parts(model))  # the first pass has given the layers their attributes
+        found: tuple[float, float | None] = model._step.means()
+        return found
+
+    def _begin(self, steps: Any, model: Any, dtype: Any, soon: bool) -> bool:
         # in a training nobody changes what its steps have seen to be unchanged, but a user's schedule may
         if (not soon or self._seen is None or self._seen is not steps.watch or backend.name != "numba"
                 or callable(model.optimizer.learning_rate)):
-            soon = self._look(model, data[0].dtype) and soon
+            soon = self._look(model, dtype) and soon
             self._seen = steps.watch
-        step.new_pass()
-        for start in range(0, samples, batch):
-            self._score(steps, model, data if batch == samples else tuple(
-                [each[start:start + batch] for each in data]), soon)
-        if self._watch is not None and not any(self._known.values()) and not self._watch.same(model):
-            self._watch = Watch(model, self._parts(model))  # the first pass has given the layers their attributes
-        found: tuple[float, float | None] = step.means()
-        return found
+        model._step.new_pass()
+        return soon
 
     def ready(self, model: Any, data: Data, batch_size: int | None) -> Score | None:
         """The recording for all of the data at once, if that is how it is evaluated."""

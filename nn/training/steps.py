@@ -9,6 +9,7 @@ from .. import backend
 from ..arrays import Array
 from ..layers import Layer
 from ..parameters import Parameters
+from .batches import Batches, parts
 from .plans import Plan, Score
 from .recording import Spans
 from .scores import Scores
@@ -136,8 +137,10 @@ class Steps:
         """Data apart from the memory that a step writes: it would write what it reads."""
         return tuple([each.copy() if self.shares(each) else each for each in data])
 
-    def evaluable(self, data: Data) -> Data:
+    def evaluable(self, data: Any) -> Any:
         """Data as recorded evaluations take it: kernels would copy inputs that are read-only or not aligned."""
+        if isinstance(data, Batches):
+            return data.then(self.evaluable)
         X, *more = data  # these are copies
         return X if X.flags.carray and not self.shares(X) else X.copy(), *more
 
@@ -282,14 +285,14 @@ class Steps:
             self.show(validation[0])
         return losses, penalties, numbers[:, 0].tolist(), *more
 
-    def validate(self, data: Data, batch_size: int | None) -> tuple[float, float | None]:
+    def validate(self, data: Data | Batches, batch_size: int | None) -> tuple[float, float | None]:
         """Mean loss and accuracy of data, after an epoch of a training."""
-        return self.scores.evaluate(self, self._model, data, batch_size, soon=True)
+        return self.scores.evaluate(self, self._model, parts(data, batch_size), soon=True)
 
-    def evaluate(self, data: Data, batch_size: int | None) -> tuple[float, float | None]:
+    def evaluate(self, data: Data | Batches, batch_size: int | None) -> tuple[float, float | None]:
         """Mean loss and accuracy of data."""
         try:
-            return self.scores.evaluate(self, self._model, self.evaluable(data), batch_size, soon=False)
+            return self.scores.evaluate(self, self._model, parts(self.evaluable(data), batch_size), soon=False)
         finally:
             self.release()
 

@@ -8,54 +8,33 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
-
-from ..arrays import Array
 from ..checks import function, shown
+from .batches import Batches
+from .feeds import ArrayFeed, BatchFeed
 from .history import note
-from .pace import Pace
 from .progress import bar, compiling, say
 from .step import Data
-from .steps import Figures, Steps
+from .steps import Steps
 
 
 class StopTraining(Exception):
     """Raised by a callback to end the training after this epoch."""
 
 
-class Order:
-    """The order of the samples in each epoch, from a seed as `Model.train` takes it."""
-
-    def __init__(self, seed: Any, before: int) -> None:
-        self._seed, self._before = seed, before  # epochs of earlier trainings
-        self._random = np.random.default_rng(seed)
-
-    def of(self, epoch: int, samples: int) -> Array:
-        """Of an epoch, from 1."""
-        if isinstance(self._seed, int):
-            self._random = np.random.default_rng([self._seed, self._before + epoch - 1])
-        return self._random.permutation(samples)
-
-
 class Trainer:
-    """One training of a model on data that is prepared: `run` makes its epochs.
+    """One training of a model on what it is fed with: `run` makes its epochs.
 
-    A batch goes from here to `Steps`, and on to a recorded step or layer by layer.
+    A batch goes from the feed to `Steps`, and on to a recorded step or layer by layer.
     """
 
-    def __init__(self, model: Any, steps: Steps, data: Data, batch: int, *, order: Order | None,
-                 validation: Data | None, batch_size: int | None, print_every: int | None, callbacks: Sequence[Any],
-                 progress: bool | None) -> None:
-        self._model, self._steps = model, steps
-        self._data, self._batch, self._order = data, batch, order
-        self._validation, self._batch_size = validation, batch_size
+    def __init__(self, model: Any, steps: Steps, feed: ArrayFeed | BatchFeed, *, validation: Data | Batches | None,
+                 print_every: int | None, callbacks: Sequence[Any], progress: bool | None) -> None:
+        self._model, self._steps, self._feed, self._validation = model, steps, feed, validation
         self._callbacks, self._progress = callbacks, progress
-        self._count = -(-len(data[0]) // batch)  # steps of an epoch
         # an epoch of one step has a line; one of several has a line for its steps, and more
-        self._by_step = print_every if self._count > 1 else None
-        self._by_epoch = None if self._count > 1 else print_every
-        self._at_once = self._count == 1 and order is None and not callbacks
-        self._pace = Pace(steps.pace(batch))
+        self._by_step = print_every if feed.several else None
+        self._by_epoch = None if feed.several else print_every
+        self._at_once = feed.at_once and not callbacks and not isinstance(validation, Batches)
         self._epoch = 0
         self._warned = False
         self._bar: Any = None
@@ -63,7 +42,8 @@ class Trainer:
 
     def run(self, epochs: int) -> None:
         """Make that many epochs, or as many as the callbacks let pass."""
-        self._bar, hint = bar(epochs * self._count, self._progress), ExitStack()
+        count = self._feed.count
+        self._bar, hint = bar(None if count is None else epochs * count, self._progress), ExitStack()
         try:
             hint.enter_context(compiling(self._progress))
             while self._epoch < epochs:
@@ -76,7 +56,7 @@ class Trainer:
             raise
         finally:
             try:
-                self._steps.end(self._batch, self._pace.steps)
+                self._feed.end()
             finally:  # of Ctrl-C in between, too
                 hint.close()
                 if self._bar is not None:
@@ -91,7 +71,7 @@ class Trainer:
         ahead, every = epochs - self._epoch, self._by_epoch
         if every is not None:
             ahead = min(ahead, every - self._epoch % every)
-        found = self._steps.epochs(self._data, self._pace.next(ahead), self._validation, self._batch_size)
+        found = self._feed.epochs(ahead, self._validation)  # type: ignore[union-attr]
         if found is None:
             return False
         passed, last = found
@@ -113,40 +93,29 @@ class Trainer:
         if self._by_step:
             say(f"epoch: {self._epoch}")
         self._model._step.new_pass()
-        order = None if self._order is None else self._order.of(self._epoch, len(self._data[0]))
-        step = 0
-        while step < self._count:
-            found = self._next_steps(step, order)
-            self._warn([figures[0] + figures[1] for figures in found], self._epoch, step)
+        step, figures = 0, None
+        for found in self._feed.steps(self._epoch):
+            self._warn([each[0] + each[1] for each in found], self._epoch, step)
             for step, figures in enumerate(found, step):
-                if self._by_step and (step % self._by_step == 0 or step == self._count - 1):
+                if self._by_step and step % self._by_step == 0:
                     say(f"step: {step}, {line(*figures)}")
             step += 1
             if self._bar is not None:
                 self._bar.update(len(found))
+        if self._by_step and figures and (step - 1) % self._by_step:
+            say(f"step: {step - 1}, {line(*figures)}")
         self._end()
-
-    def _next_steps(self, step: int, order: Array | None) -> list[Figures]:
-        # steps from this one on, as many as take a few ms
-        data, batch = self._data, self._batch
-        if self._count == 1 and order is None:
-            return [self._steps.step(*data)]
-        count = self._pace.next(len(data[0]) // batch - step) if self._count > 1 else 1
-        rows: Any = slice(step * batch, (step + count) * batch)
-        if order is not None:
-            rows = order[rows]
-        return self._steps.batches(tuple(each[rows] for each in data), batch)
 
     def _end(self) -> None:
         # of an epoch: its lines, its figures, its callbacks
         model, epoch = self._model, self._epoch
         loss, accuracy = model._step.means()
-        penalty, rate = model._step.penalty / len(self._data[0]), float(model.optimizer.current_learning_rate)
+        penalty, rate = model._step.penalty / self._feed.samples, float(model.optimizer.current_learning_rate)
         if self._by_step or self._by_epoch and epoch % self._by_epoch == 0:
             say(f"{'training' if self._by_step else f'epoch: {epoch}'}, {line(loss, penalty, accuracy, rate)}")
         found = {"loss": loss + penalty, "regularization_loss": penalty, "accuracy": accuracy, "learning_rate": rate}
         if self._validation is not None:
-            self._validated = self._steps.validate(self._validation, self._batch_size)
+            self._validated = self._steps.validate(self._validation, self._feed.batch_size)
             found["val_loss"], found["val_accuracy"] = self._validated
         note(model.history, {name: [value] for name, value in found.items() if value is not None})
         if self._by_step and self._validated:
@@ -154,7 +123,7 @@ class Trainer:
         if self._callbacks:
             for each in self._callbacks:
                 each(epoch)
-            self._steps.check(*self._data)
+            self._feed.check()
 
     def _warn(self, losses: list[float], epoch: int, step: int | None) -> None:
         # once, of the first loss that is not finite: of the steps from `step` on, or of epochs of one step

@@ -1,0 +1,127 @@
+"""Iterables of batches, which a training, an evaluation or a prediction takes in place of arrays: a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..checks import shown
+from .step import Data
+
+PAIR = "(X, y) or (X, y, sample_weight)"
+AGAIN = "give a list of batches, or an object whose __iter__ begins anew each time"
+
+
+def is_array(X: Any) -> bool:
+    """Whether it is an array, or an object that says how NumPy makes one of it, such as a DataFrame or a tensor."""
+    return any(hasattr(X, name) for name in ("__array__", "__array_interface__", "toarray"))
+
+
+def are_batches(X: Any) -> bool:
+    """Whether inputs without labels are an iterable of batches: NumPy takes lists and other sequences for arrays."""
+    return hasattr(type(X), "__iter__") and not hasattr(X, "__getitem__") and not is_array(X)
+
+
+def check_iterable(name: str, given: Any, passes: int = 1) -> None:
+    """Raise TypeError for what is no iterable of batches, ValueError for an iterator that cannot be passed again."""
+    if isinstance(given, (str, bytes, Mapping)) or is_array(given) or not (
+            hasattr(type(given), "__iter__") or hasattr(type(given), "__getitem__")):
+        raise TypeError(f"{name} must be an iterable of batches {PAIR}, got {shown(given)}")
+    iterator = isinstance(given, Generator) or (hasattr(given, "__next__")
+                                                and type(given).__module__ in ("builtins", "itertools"))
+    if passes > 1 and iterator:  # other iterators may begin anew
+        raise ValueError(f"{name} is a {type(given).__name__}, which gives its batches once, but {passes} epochs need "
+                         f"them again: {AGAIN}")
+
+
+def check_batches(X: Any, epochs: int, sample_weight: Any, batch_size: int | None) -> None:
+    """Raise TypeError or ValueError unless X, which comes without y, is an iterable of batches, and for arguments that
+    belong to arrays."""
+    if is_array(X):
+        raise TypeError(f"y must be given for an array X, got None: only an iterable X has batches {PAIR}")
+    check_iterable("X", X, epochs)
+    if sample_weight is not None:
+        raise ValueError("sample_weight must come with each batch of an iterable: (X, y, sample_weight)")
+    if batch_size is not None:
+        raise ValueError(f"batch_size must be None for an iterable X, whose batches have sizes of their own, got "
+                         f"{batch_size}")
+
+
+class Batches:
+    """The batches of a user's iterable as `prepare` makes them of their parts. An error names the batch."""
+
+    def __init__(self, name: str, given: Any, prepare: Callable[..., Any], parts: Callable[[Any], Any] | None = None
+                 ) -> None:
+        self._name, self._given, self._prepare, self._parts = name, given, prepare, parts or as_pair
+        self._passes = 0
+
+    @property
+    def count(self) -> int | None:
+        """How many there are, if the iterable says it."""
+        with suppress(Exception):  # a loader may have a length that is an error
+            return len(self._given)
+        return None
+
+    def then(self, take: Callable[[Any], Any]) -> Batches:
+        """The same batches, each as `take` makes it of what they are here."""
+        return Batches(self._name, self._given, lambda *parts: take(self._prepare(*parts)), self._parts)
+
+    def __iter__(self) -> Iterator[Any]:
+        self._passes += 1
+        number = -1
+        for number, batch in enumerate(self._given):
+            try:
+                found = self._prepare(*self._parts(batch))
+            except (TypeError, ValueError) as error:
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"batch {number} of {self._name}: {error}") from error
+            del batch
+            yield found
+        if number < 0:
+            more = f" in epoch {self._passes}, as it gave them all before: {AGAIN}" if self._passes > 1 else ""
+            raise ValueError(f"{self._name} has no batches{more}")
+
+
+def as_pair(batch: Any) -> Any:
+    """A batch with labels: a tuple or list of two or three. Raises TypeError for anything else."""
+    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+        found = f"{len(batch)} of them" if isinstance(batch, (tuple, list)) else shown(batch)
+        raise TypeError(f"a batch must be {PAIR}, got {found}")
+    return batch
+
+
+def without_labels(batch: Any) -> tuple[Any]:
+    """The inputs of a batch, which may have labels behind them: in a tuple, or in a list of arrays of different shapes,
+    as PyTorch's loaders give it."""
+    if isinstance(batch, tuple):
+        return (batch[0] if len(batch) == 1 else as_pair(batch)[0],)
+    pair = isinstance(batch, list) and len(batch) in (2, 3) and all(map(is_array, batch))
+    return (batch[0] if pair and len({np.shape(each) for each in batch}) > 1 else batch,)
+
+
+def joined(outputs: Iterator[Array], join: Callable[[list[Array]], Array]) -> Array:
+    """The outputs for all batches. Raises ValueError if their samples differ in shape."""
+    found: list[Array] = []
+    for number, each in enumerate(outputs):
+        if found and each.shape[1:] != found[0].shape[1:]:
+            raise ValueError(f"batch {number} of X gives outputs of shape {each.shape[1:]} a sample, but the first "
+                             f"{found[0].shape[1:]}: predict such batches one by one")
+        found.append(each)
+    return found[0] if len(found) == 1 else join(found)
+
+
+def parts(data: Data | Batches, batch_size: int | None) -> Iterator[Data]:
+    """The batches of data that are checked: arrays are cut into batches of that size, None takes them whole."""
+    if isinstance(data, Batches):
+        yield from data
+        return
+    samples = len(data[0])
+    if batch_size is None or batch_size >= samples:
+        yield data
+        return
+    for start in range(0, samples, batch_size):
+        yield tuple([each[start:start + batch_size] for each in data])
