@@ -30,7 +30,7 @@ SLOW = {"dropout", "dropout-model"}  # 10 and 75 s
 # rows agree.
 ROUNDING = {"adagrad", "rmsprop", "dropout", "dropout-model"}
 
-needs_fashion = pytest.mark.skipif(not nn.datasets.DEBIAN_FOLDER.is_dir(),
+needs_fashion = pytest.mark.skipif(not nn.data.mnist.FASHION.system.is_dir(),
                                    reason="needs Debian's package dataset-fashion-mnist")
 
 
@@ -41,7 +41,7 @@ def rows(*, slow):
 
 
 def available():
-    return [row for row in ROWS if row.name != "fashion-mnist" or nn.datasets.DEBIAN_FOLDER.is_dir()]
+    return [row for row in ROWS if row.name != "fashion-mnist" or nn.data.mnist.FASHION.system.is_dir()]
 
 
 # ---- the first prints that test_nn_nnfs.py does not have

@@ -16,7 +16,7 @@ from nnjit import __version__, kernels, nn
 from nnjit.kernels.core import cache
 from nnjit import cli
 from nnjit.nn.commands import predict, tasks
-from nnjit.nn.data import datasets
+from nnjit.nn.data import datasets, mnist
 from nnjit.nn.training.steps import Steps
 
 pytestmark = pytest.mark.usefixtures("compiling_quietly")
@@ -175,7 +175,7 @@ def test_compare(capsys, tmp_path, monkeypatch):
 
 def test_fashion_mnist_from_a_folder(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    for name, shape, largest in zip(datasets.FILES, ((300, 28, 28), (300,), (60, 28, 28), (60,)), (256, 10) * 2):
+    for name, shape, largest in zip(mnist.NAMES, ((300, 28, 28), (300,), (60, 28, 28), (60,)), (256, 10) * 2):
         header = bytes((0, 0, 8, len(shape))) + b"".join(n.to_bytes(4, "big") for n in shape)
         (tmp_path / name).write_bytes(header + rng.integers(0, largest, shape, np.uint8).tobytes())
     assert cli.main(["train", "fashion-mnist", "--data", str(tmp_path), "--epochs", "2", "--compare",
@@ -188,7 +188,7 @@ def test_fashion_mnist_from_a_folder(tmp_path, capsys):
     assert re.fullmatch(r"nnjit: error: .*t10k-labels-idx1-ubyte: not an IDX file: .*\n", capsys.readouterr().err)
 
 
-@pytest.mark.skipif(not datasets.DEBIAN_FOLDER.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
+@pytest.mark.skipif(not mnist.FASHION.system.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
 def test_an_epoch_of_fashion_mnist(monkeypatch, capsys):
     monkeypatch.delenv("NNJIT_DATA", raising=False)
     assert cli.main(["train", "fashion-mnist", "--epochs", "1"]) == 0

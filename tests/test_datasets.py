@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import functools
 import gzip
@@ -13,9 +14,9 @@ import numpy as np
 import pytest
 
 from nnjit import cli
-from nnjit.nn.data import datasets
+from nnjit.nn.data import datasets, mnist
 
-NAMES = list(datasets.FILES)
+NAMES = mnist.NAMES
 
 
 # ---- the nnfs package's points
@@ -167,13 +168,17 @@ def test_an_idx_file_that_is_not_there(tmp_path):
             datasets.load_idx(path)
 
 
+def change(monkeypatch, **more):
+    """Other places of Fashion-MNIST."""
+    monkeypatch.setattr(mnist, "FASHION", dataclasses.replace(mnist.FASHION, **more))
+
+
 @pytest.fixture
 def nowhere(monkeypatch, tmp_path):
     """No data on this machine, an empty cache, and a server that is not there."""
     monkeypatch.delenv("NNJIT_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(datasets, "DEBIAN_FOLDER", tmp_path / "debian")
-    monkeypatch.setattr(datasets, "BASE_URL", "http://127.0.0.1:9/")
+    change(monkeypatch, url="http://127.0.0.1:9/", system=tmp_path / "debian")
     return tmp_path
 
 
@@ -345,8 +350,8 @@ def test_counts_and_labels_that_do_not_fit(tmp_path):
 def server(nowhere, monkeypatch):
     """A web server with a small set, whose checksums are the expected ones. Yields its folder and requested paths."""
     write(nowhere / "www", small_set())
-    digests = {name: hashlib.sha256((nowhere / "www" / f"{name}.gz").read_bytes()).hexdigest() for name in NAMES}
-    monkeypatch.setattr(datasets, "FILES", digests)
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (nowhere / "www").iterdir()}
+    files = {f"{name}.gz": digests[f"{name}.gz"] for name in NAMES}
     asked = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -355,7 +360,7 @@ def server(nowhere, monkeypatch):
 
     handler = functools.partial(Handler, directory=nowhere / "www")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        monkeypatch.setattr(datasets, "BASE_URL", f"http://127.0.0.1:{running.server_port}/")
+        change(monkeypatch, url=f"http://127.0.0.1:{running.server_port}/", files=files)
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         yield nowhere / "www", asked
@@ -391,7 +396,7 @@ def test_a_download_of_other_bytes_is_thrown_away(server, nowhere):
 
 
 def test_an_endless_download_ends(server, nowhere, monkeypatch):
-    monkeypatch.setattr(datasets, "DOWNLOAD", 1000)
+    change(monkeypatch, most=1000)
     with pytest.raises(FileNotFoundError, match=f"{NAMES[0]}.gz has more than 1000 bytes"):
         datasets.fashion_mnist()
     assert list((nowhere / "cache" / "nnjit" / "fashion-mnist").iterdir()) == []
@@ -416,11 +421,11 @@ def test_a_missing_file_on_the_server(server):
 # ---- the real one
 
 
-@pytest.mark.skipif(not datasets.DEBIAN_FOLDER.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
+@pytest.mark.skipif(not mnist.FASHION.system.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
 def test_fashion_mnist_itself(monkeypatch):
     monkeypatch.delenv("NNJIT_DATA", raising=False)
-    for name, digest in datasets.FILES.items():
-        assert hashlib.sha256((datasets.DEBIAN_FOLDER / f"{name}.gz").read_bytes()).hexdigest() == digest
+    for name, digest in mnist.FASHION.files.items():
+        assert hashlib.sha256((mnist.FASHION.system / name).read_bytes()).hexdigest() == digest
     (X, y), (X_test, y_test) = datasets.fashion_mnist()
     assert (X.shape, X_test.shape, y.shape, y_test.shape) == ((60000, 784), (10000, 784), (60000,), (10000,))
     assert (X.min(), X.max(), X.dtype, y.dtype) == (-1, 1, np.float32, np.int64)

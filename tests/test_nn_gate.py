@@ -1,8 +1,12 @@
 """The gate of nnjit.nn: for whatever is handed in, the result is that of the plain array or number, or an error of the
 declared type that names the argument. Every public class, function and method has a declaration here."""
 
+import atexit
+import functools
 import inspect
 import re
+import shutil
+import tempfile
 import warnings
 from decimal import Decimal
 from fractions import Fraction
@@ -11,10 +15,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from test_datasets import small_set, write
 from test_nn_activations import ACTIVATIONS
+from test_nn_datasets import letters
 
 from nnjit import kernels, nn
 from nnjit.nn import nnfs
+from nnjit.nn.data import cifar
 
 TYPE, VALUE, EITHER = TypeError, ValueError, (TypeError, ValueError)
 GRID = np.array([[0, 1, 2], [1, 0, 1], [2, 1, 0], [1, 1, 3]], np.float64)  # whole numbers: every dtype holds them
@@ -604,14 +611,33 @@ for name in ("EarlyStopping", "Checkpoint", "CSVLog", "TerminateOnNaN"):
     declare(f"callbacks.{name}.begin", lambda model, name=name: getattr(nn.callbacks, name)(
         network(), *["a"] * (name in ("Checkpoint", "CSVLog"))).begin(model), model=OneOf(bad=(network(), None)))
 
+
+@functools.cache
+def sets():
+    """A folder with a small set of each of these."""
+    folder = Path(tempfile.mkdtemp(prefix="sets-"))
+    atexit.register(shutil.rmtree, folder)
+    write(folder, small_set())
+    write(folder, letters("digits", 0, 10))
+    for names, kinds in ((cifar.TEN, 1), (cifar.HUNDRED, 2)):
+        for name in names:
+            (folder / f"{name}.bin").write_bytes(bytes(3072 + kinds))
+    return folder
+
+
 SAMPLES = Whole(most=None)
 for name in ("spiral", "vertical"):
     declare(f"datasets.{name}", lambda name=name, **given: getattr(nn.datasets, name)(**{
         "samples": 3, "classes": 2, "seed": 0, **given}), samples=Whole(most=2**62), classes=Whole(most=10**30),
         seed=Whole(least=0, most=2**32, none=True))
 declare("datasets.sine", nn.datasets.sine, samples=Whole(most=2**62))
-declare("datasets.fashion_mnist", nn.datasets.fashion_mnist, folder=OneOf(
-    bad=("no", "", "\0", "setup.cfg"), errors=(OSError, ValueError), named="Fashion-MNIST|null"))
+for name, more in (("fashion_mnist", {"images": FLAG}), ("mnist", {"images": FLAG}), ("cifar10", {}),
+                   ("cifar100", {"coarse": FLAG}), ("emnist", {"images": FLAG, "split": OneOf(
+                       bad=("letter", 3, None, [], b"digits"))})):
+    declare(f"datasets.{name}", lambda name=name, **given: [each.shape for pair in getattr(nn.datasets, name)(**{
+        "folder": sets(), **({"split": "digits"} if name == "emnist" else {}), **given}) for each in pair], scale=FLAG,
+        folder=OneOf(bad=("no", "", "\0", "setup.cfg"), errors=(OSError, ValueError), named="E?MNIST|CIFAR-100?|null"),
+        **more)
 declare("datasets.load_idx", nn.datasets.load_idx, path=File())
 for name in ("image_folder", "train_test_images"):
     declare(f"datasets.{name}", lambda name=name, **given: getattr(nn.datasets, name)(**{"path": "no", **given}),

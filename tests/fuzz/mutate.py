@@ -233,7 +233,18 @@ def npz(random, data):
     return found
 
 
-MUTATIONS = {"model": npz, "parameters": npz, "idx": idx, "load_idx": idx, "csv": csv, "npy": npy, "npz": npz}
+def cifar(random, data):
+    """An archive's content, packed again, or a file as it is."""
+    if data[:2] != b"\x1f\x8b":
+        return raw(random, data)
+    try:
+        return gzip.compress(raw(random, gzip.decompress(data)), 1, mtime=0)
+    except Exception:
+        return raw(random, data)
+
+
+MUTATIONS = {"model": npz, "parameters": npz, "idx": idx, "load_idx": idx, "cifar": cifar, "csv": csv, "npy": npy,
+             "npz": npz}
 
 
 def mutate(random, name, data):

@@ -137,6 +137,28 @@ def load_idx(data, folder):
     return ""
 
 
+def cifar(data, folder):
+    """datasets.cifar10 with this file: the archive, a binary file, or a pickle as its last batch."""
+    zipped, binary = data[:2] == b"\x1f\x8b", data[:1] < b"\x0a"
+    for name in ("cifar-10-python.tar.gz", "test_batch", "test_batch.bin"):
+        (folder / name).unlink(missing_ok=True)
+    for number in range(1, 6):
+        row = bytes([number]) + bytes(3072)
+        (folder / f"data_batch_{number}.bin").write_bytes(row)
+        (folder / f"data_batch_{number}").write_bytes(PICKLE)
+    last = folder / ("cifar-10-python.tar.gz" if zipped else "test_batch.bin" if binary else "test_batch")
+    last.write_bytes(data)
+    try:
+        _, (X, y) = datasets.cifar10(folder)
+    except Exception as error:
+        return text_of(error, last)
+    assert X.shape == (len(y), 3, 32, 32) and abs(X).max() <= 1 and 0 <= y.min() <= y.max() < 10
+    return ""
+
+
+PICKLE = (CORPUS / "cifar" / "good-python-3").read_bytes()
+
+
 def _samples(suffix):
     def read(data, folder):
         path = folder / f"a{suffix}"
@@ -152,8 +174,8 @@ def _samples(suffix):
     return read
 
 
-TARGETS = {"model": model, "parameters": parameters, "idx": idx, "load_idx": load_idx, "csv": _samples(".csv"),
-           "npy": _samples(".npy"), "npz": _samples(".npz")}
+TARGETS = {"model": model, "parameters": parameters, "idx": idx, "load_idx": load_idx, "cifar": cifar,
+           "csv": _samples(".csv"), "npy": _samples(".npy"), "npz": _samples(".npz")}
 
 
 def peak():
