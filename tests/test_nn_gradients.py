@@ -18,7 +18,12 @@ CLASSES = rng.integers(0, 3, N)
 ONE_HOT = np.eye(3)[CLASSES]
 SHARES = rng.random((N, 3)) + 0.05
 SHARES /= SHARES.sum(axis=1, keepdims=True)
-ARGUMENTS = {"Dense": (4, 3), "Dropout": (0.4,), "Input": (4,)}  # of constructors that need some
+ARGUMENTS = {"Dense": (4, 3), "Dropout": (0.4,), "Input": (4,), "Conv2d": (2, 3, (1, 2)), "BatchNorm": (4,),
+             "ConvTranspose2d": (2, 3, (1, 2)), "Dropout2d": (0.4,), "MaxPool2d": ((1, 2),), "AvgPool2d": ((1, 2),),
+             "LayerNorm": (4,), "Reshape": ((2, 2),)}  # of constructors that need some
+WIDTHS = {"Dense": 3, "Conv2d": 3, "ConvTranspose2d": 9, "MaxPool2d": 2, "AvgPool2d": 2, "GlobalAvgPool2d": 2,
+          "Upsample": 16}  # of the outputs, where they are not 4
+IMAGES = {"Conv2d", "ConvTranspose2d", "Dropout2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Upsample"}
 
 pytestmark = pytest.mark.usefixtures("twin")
 
@@ -64,13 +69,15 @@ def test_the_exports_are_found():
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
 def test_every_layer_passes(name, dtype):
     layer = getattr(nn, name)(*ARGUMENTS.get(name, ()))
-    found = check(model_of(nn.Dense(4, 4, rng=0, dtype=dtype), layer, nn.Dense(3 if name == "Dense" else 4, 3, rng=1,
-                                                                               dtype=dtype)))
+    before, after = ([nn.Reshape((2, 1, 2))], [nn.Flatten()]) if name in IMAGES else ([], [nn.Flatten()])
+    found = check(model_of(nn.Dense(4, 4, rng=0, dtype=dtype), *before, layer, *after,
+                           nn.Dense(WIDTHS.get(name, 4), 3, rng=1, dtype=dtype)))
     assert found, str(found)
-    rows = [row for row in found.rows if row.layer == f"2 {layer!r}"]
-    assert [row.name for row in rows] == ["inputs", "weights", "biases"][:3 if hasattr(layer, "weights") else 1]
+    rows = [row for row in found.rows if row.layer == f"{2 + len(before)} {layer!r}"]
+    assert [row.name for row in rows] == ["inputs", *getattr(layer, "parameters", ())]
+    most = 1e-6 if name == "BatchNorm" else 1e-9  # biases before it have no effect: their gradient is rounding
     for row in found.rows:
-        assert row.checked == math.prod(row.shape) and row.skipped == 0 and row.error < 1e-9 and row.note == ""
+        assert row.checked == math.prod(row.shape) and row.skipped == 0 and row.error < most and row.note == ""
 
 
 @pytest.mark.parametrize("activation", (None, "relu", "sigmoid", "tanh"))

@@ -50,7 +50,7 @@ def test_the_two_networks_of_a_dcgan():
     assert images.shape == (5, 1, 28, 28) and np.abs(images).max() <= 1
     assert discriminator.predict(images).shape == (5, 1)
     assert nn.summary(nn.models.dcgan_generator(rng=0)).total == 3_576_704
-    for size in (27, 8, 5, 36):
+    for size in (27, 9, 5, 36):
         with pytest.raises(ValueError, match="size must be 4, 5, 6 or 7 times a power of 2"):
             nn.models.dcgan_generator(size=size)
 

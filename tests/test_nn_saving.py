@@ -69,6 +69,10 @@ def test_a_training_goes_on_with_the_same_bits(tmp_path, name, dtype):
 
 def parts():
     found = [nn.Dense(2, 3, activation="relu", dtype=np.float64, weight_regularizer_l1=0.5), nn.Dropout(0.25, seed=9),
+             nn.Conv2d(4, 6, (3, 2), 2, ((1, 0), (0, 2)), groups=2, padding_mode="replicate", activation="relu"),
+             nn.Conv2d(1, 2, 3, padding="same", bias=False, dtype=np.float64), nn.Dropout2d(0.5, seed=3),
+             nn.ConvTranspose2d(2, 3, 4, 3, 1, 2), nn.BatchNorm(3, 1e-3, 0.5), nn.LayerNorm(4, dtype=np.float64),
+             nn.MaxPool2d(3, 2, (1, 0)), nn.AvgPool2d(2, count_include_pad=False), nn.Reshape((2, 3)),
              nn.LeakyReLU(0.3), nn.ELU(0.5), nn.Huber(2.5), nn.RegressionAccuracy(0.25), nn.BinaryAccuracy(0.75),
              nnfs.Layer_Dense(2, 3, 0, 0.5), nnfs.Layer_Dropout(0.25), nnfs.Accuracy_Categorical(binary=True),
              nn.Adam(nn.schedules.Step(0.5, every=3, factor=0.25), epsilon=0.5, weight_decay=0.125)]
@@ -95,8 +99,10 @@ def test_every_part_comes_back_with_its_arguments(part):
 
 
 COPIES = {"pickle": lambda part: pickle.loads(pickle.dumps(part)), "deepcopy": copy.deepcopy, "copy": copy.copy}
-ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask")
-GIVEN = {"Dense": (5, 5), "Layer_Dense": (5, 5), "Dropout": (0.5,), "Layer_Dropout": (0.5,), "Input": (5,),
+ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask", "dgamma", "dbeta", "mean", "scale")
+IMAGES = {"Conv2d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Upsample", "Dropout2d"}
+GIVEN = {"Conv2d": (5, 4, 1), "ConvTranspose2d": (5, 4, 1), "MaxPool2d": (1,), "AvgPool2d": (1,), "Dropout2d": (0.5,),
+         "BatchNorm": (5,), "LayerNorm": (5,), "Reshape": ((5, 1),), "Dense": (5, 5), "Layer_Dense": (5, 5), "Dropout": (0.5,), "Layer_Dropout": (0.5,), "Input": (5,),
          "Sequential": (nn.Dense(5, 5, activation="relu"), nn.Dropout(0.5), nn.Softplus())}
 CALLED = [pytest.param(kind, GIVEN.get(name, ()), id=f"{module.__name__}.{name}")
           for module in (nn, nnfs) for name, kind in ((name, getattr(module, name)) for name in module.__all__)
@@ -111,8 +117,10 @@ def call(part, samples):
         y = np.arange(samples) % 5 if isinstance(part, nn.losses._Categorical) else x[::-1]
         part.forward(x, y)
         return part.backward(part.output, y)
-    part.forward(x, True)
-    return part.backward(x) if hasattr(part, "backward") else None
+    if type(part).__name__ in IMAGES:
+        x = x[:, :, None, None]
+    y = part.forward(x, True)
+    return part.backward(x if y is None else np.ones_like(y)) if hasattr(part, "backward") else None
 
 
 def held(part):
@@ -802,7 +810,7 @@ def warm(described, count):
     (lambda d, a: d.update(precision_given=False), "precision_given must be null for an accuracy without"),
     (lambda d, a: a.update({"layer7.weights": np.ones(2)}), "it has layer7.weights, which belongs to no layer"),
     (lambda d, a: d["calls"].__setitem__(3, None), "layer 3: calls must be a whole number .*, got None"),
-    (lambda d, a: d["loss"].update(class_weights=[[1.0], 2.0]), "class_weights: it must be a list of numbers, got"),
+    (lambda d, a: d["loss"].update(class_weights=[[[1.0]], 2.0]), "class_weights: it must be a list of numbers, or of pairs of them, got"),
     (lambda d, a: a.update({"layer0.biases": np.zeros(8, complex)}), "layer0.biases must contain real numbers, got"),
     (lambda d, a: a.update({"layer0.biases": np.zeros(8, "U0")}), "layer0.biases must contain real numbers, got"),
 ))
