@@ -7,7 +7,6 @@ They are the same on every CPU. Uniform weights are the Generator's random bits 
 normal ones come from the kernel `normal`, seeded by the Generator. The NumPy twin (`nn.use`) rounds these differently.
 """
 
-import inspect
 import math
 import sys
 from collections.abc import Callable
@@ -97,20 +96,3 @@ def find(initializer: str | Initializer) -> Initializer:
         raise (ValueError if isinstance(initializer, str) else TypeError)(
             f"initializer must be a function or one of {', '.join(map(repr, BY_NAME))}, got {shown(initializer)}")
     return BY_NAME[initializer]
-
-
-def draw(initializer: str | Initializer, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Initial weights of a convolution, of shape (outputs, inputs, rows, columns) of its windows.
-
-    An initializer of a user's own that takes no `shape` gives weights (n_inputs, n_neurons), with a neuron for each
-    channel of the outputs. Raises as `find`.
-    """
-    create = find(initializer)
-    size = math.prod(shape[2:])
-    if "shape" in inspect.signature(create).parameters:
-        return create(shape[1] * size, shape[0] * size, rng, shape=shape)
-    found = np.asarray(create(shape[1] * size, shape[0], rng))
-    wish = shape[1] * size, shape[0]
-    if found.shape != wish:
-        raise ValueError(f"initializer must return an array of shape {wish}, got {found.shape}")
-    return found.T.reshape(shape)

@@ -21,11 +21,13 @@ from test_nn_datasets import letters
 
 from nnjit import kernels, nn
 from nnjit.nn import nnfs
+from nnjit.nn.parameters import state_of
 from nnjit.nn.data import cifar
 
 TYPE, VALUE, EITHER = TypeError, ValueError, (TypeError, ValueError)
 GRID = np.array([[0, 1, 2], [1, 0, 1], [2, 1, 0], [1, 1, 3]], np.float64)  # whole numbers: every dtype holds them
 SINGLE, COLUMN, CLASSES = GRID.astype("f4"), GRID[:, :1], np.array([0, 2, 1, 2])
+PIXELS = np.arange(96.0).reshape(2, 3, 4, 4) % 5
 SHAPES = ((), (0,), (3,), (4,), (0, 3), (4, 0), (4, 2), (3, 3), (5, 3), (1, 4, 3), (4, 3, 1), (2, 2, 1, 3),
           (1, 1, 1, 4, 3))
 
@@ -221,6 +223,23 @@ class Whole:
                 yield value, Bad(self.wrong, pattern)
 
 
+class Pair:
+    """A whole number of at least `least`, or two of them, of rows and of columns."""
+
+    def __init__(self, least=1, also=()):
+        self.least, self.also = least, also
+
+    def cases(self, name, folder):
+        for value in (np.int8(2), np.uint64(2), np.array(2), [2, 2], (2, np.int64(2))):
+            yield value, (2, 2)
+        for value in (self.least - 1, (2, self.least - 1), 2**31, -10**5000, 10**5000):
+            yield value, Bad(VALUE, rf"\b{name}\b")
+        for value in (2.0, np.nan, True, "2", b"2", [2], (1, 2, 3), (2, 2.5), np.array([2, 2]), {}, object(), (True, 1),
+                      None):
+            if not any(value is each for each in self.also):
+                yield value, Bad(EITHER, rf"\b{name}\b")
+
+
 class OneOf:
     """Any of these values, given as they are; others are wrong."""
 
@@ -350,6 +369,11 @@ def gradients(layer, dvalues, **more):
     return found, getattr(layer, "dweights", None)
 
 
+def gradients_of_images(layer, dvalues=PIXELS, **more):
+    layer.forward(PIXELS.astype("f4"))
+    return layer.backward(dvalues, **more), getattr(layer, "dweights", None)
+
+
 def optimized(optimizer):
     layer = nn.Dense(3, 2, rng=0)
     gradients(layer, np.ones((4, 2), "f4"))
@@ -433,6 +457,63 @@ declare("Dense.backward", lambda **given: gradients(nn.Dense(3, 3, rng=0), **{"d
 declare("Dense.weights", lambda weights: assigned("weights", weights),
         weights=Floats())
 declare("Dense.biases", lambda biases: assigned("biases", biases), biases=Floats(np.array([0.0, 1, 2])))
+WEIGHTED = {name: DECLARED["Dense"][1][name] for name in ("activation", "rng", "initializer", "dtype", *(
+    f"{part}_regularizer_{kind}" for part in ("weight", "bias") for kind in ("l1", "l2")))}
+for name, more in (("Conv2d", {"padding_mode": OneOf("zeros", "reflect", "replicate", bad=("circular", 3, None, [], {}))}),
+                   ("ConvTranspose2d", {"output_padding": Pair(0)})):
+    kind = getattr(nn, name)
+    declare(name, lambda kind=kind, **given: state(kind(**{
+        "in_channels": 4, "out_channels": 2, "kernel_size": 3, "stride": 4,
+        "rng": 0, **given})),
+        in_channels=Whole(most=2**62), out_channels=Whole(most=2**62), kernel_size=Pair(), stride=Pair(),
+        dilation=Pair(), padding=Pair(0), groups=Whole(), bias=FLAG, **WEIGHTED, **more)
+    declare(f"{name}.weights", lambda weights, kind=kind: setattr(layer := kind(3, 3, 1), "weights", weights)
+            or layer.weights, weights=Floats(np.arange(9.0).reshape(3, 3, 1, 1)))
+    declare(f"{name}.biases", lambda biases, kind=kind: setattr(layer := kind(2, 3, 1), "biases", biases)
+            or layer.biases, biases=Floats(np.array([0.0, 1, 2]), none=True))
+for name, make in {"Conv2d": lambda: nn.Conv2d(3, 3, 1, rng=0), "ConvTranspose2d": lambda: nn.ConvTranspose2d(
+        3, 3, 1, rng=0), "MaxPool2d": lambda: nn.MaxPool2d(1), "AvgPool2d": lambda: nn.AvgPool2d(1), "GlobalAvgPool2d":
+        nn.GlobalAvgPool2d, "Upsample": lambda: nn.Upsample(1), "Dropout2d": lambda: nn.Dropout2d(0.5, seed=1)}.items():
+    of_channels = name.startswith("Conv")
+    declare(f"{name}.forward", lambda make=make, **given: make().forward(**{"inputs": PIXELS.astype("f4"), **given}),
+            training=FLAG, inputs=Floats(PIXELS, named="inputs", shapes=() if of_channels else ((2, 2, 1, 3),)))
+    declare(f"{name}.backward", lambda make=make, **given: gradients_of_images(make(), **given),
+            **({"input_gradient": FLAG} if of_channels else {}),
+            dvalues=Floats(PIXELS[..., 0, 0] if name == "GlobalAvgPool2d" else PIXELS, named="dvalues"))
+declare("Dropout2d", DECLARED["Dropout"][0], **DECLARED["Dropout"][1])
+for name in ("calls", "seed", "rate"):
+    declare(f"Dropout2d.{name}", *DECLARED[f"Dropout.{name}"][:1], **DECLARED[f"Dropout.{name}"][1])
+declare("Dropout2d.predictions", DUCK, outputs=DUCK)
+declare("GlobalAvgPool2d", DUCK)
+declare("Upsample", lambda scale_factor: state(nn.Upsample(scale_factor)), scale_factor=Pair())
+for name, more in (("MaxPool2d", {}), ("AvgPool2d", {"count_include_pad": FLAG})):
+    declare(name, lambda kind=getattr(nn, name), **given: state(kind(**{"kernel_size": 4, **given})),
+            kernel_size=Pair(), stride=Pair(also=(None,)), padding=Pair(0), **more)
+for name, kind in (("BatchNorm", nn.BatchNorm), ("LayerNorm", nn.LayerNorm)):
+    more = {"momentum": Number(below=1.5)} if name == "BatchNorm" else {}
+    declare(name, lambda kind=kind, **given: state(kind(**{"num_features": 2, **given})),
+            num_features=Whole(most=2**62), eps=Number(zero=False), dtype=WEIGHTED["dtype"], **more)
+    declare(f"{name}.forward", lambda kind=kind, **given: kind(3).forward(**{"inputs": SINGLE, **given}), training=FLAG,
+            inputs=Floats(named="inputs", shapes=((0, 3), (3, 3), (5, 3)) + ((1, 4, 3), (2, 2, 1, 3), (
+                1, 1, 1, 4, 3)) * (name == "LayerNorm")))
+    declare(f"{name}.backward", lambda dvalues, kind=kind: behind(kind(3)).backward(dvalues), dvalues=Floats(
+        named="dvalues"))
+    for each in ("gamma", "beta", "running_mean", "running_variance")[:4 if more else 2]:
+        declare(f"{name}.{each}", lambda kind=kind, **given: [setattr(layer := kind(3), *next(iter(given.items()))),
+                                                             state_of(layer)], **{each: Floats(np.array([0.0, 1, 2]))})
+OF_MODELS = {"latent": Whole(), "classes": Whole(), "channels": Whole(), "size": DUCK, "filters": Whole(),
+             "width": Number(zero=False), "dropout": DUCK, "blocks": DUCK, "rng": Seed(), "dtype": WEIGHTED["dtype"]}
+for name in nn.models.__all__:
+    function = getattr(nn.models, name)
+    small = name in ("lenet5", "dcgan_generator", "dcgan_discriminator")
+    declare(f"models.{name}", (lambda function=function, **given: [
+        row.shape for row in nn.summary(function(**{"size": 28, "rng": 0, **given})).rows]) if small else DUCK, **{
+            each: OF_MODELS[each] if small else DUCK for each in inspect.signature(function).parameters})
+declare("Reshape", lambda shape: nn.Reshape(shape).shape, shape=Whole(also=([2],)))
+declare("Reshape.forward", lambda **given: nn.Reshape((3, 1)).forward(**{"inputs": SINGLE, **given}), training=FLAG,
+        inputs=Floats(named="inputs", shapes=((0, 3), (3, 3), (5, 3), (4, 3, 1)), passed=True))
+declare("Reshape.backward", lambda dvalues: behind(nn.Reshape((3, 1))).backward(dvalues), dvalues=Floats(
+    named="dvalues", shapes=((1, 4, 3), (4, 3, 1), (2, 2, 1, 3), (1, 1, 1, 4, 3))))
 declare("Input", lambda shape: nn.Input(shape).shape, shape=Whole(also=([2],)))
 declare("Input.forward", lambda **given: nn.Input(3).forward(**{"inputs": SINGLE, **given}), training=FLAG,
         inputs=Floats(shapes=((0, 3), (3, 3), (5, 3)), passed=True))
@@ -648,7 +729,7 @@ for name in ("image_folder", "train_test_images"):
 for name in ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "zeros"):
     declare(f"initializers.{name}", lambda name=name, **given: getattr(nn.initializers, name)(**{
         "n_inputs": 2, "n_neurons": 3, "rng": np.random.default_rng(0), **given}),
-        n_inputs=Whole(most=2**62, named="n_inputs"), n_neurons=Whole(most=10**30, named="n_neurons"), rng=Seed())
+        n_inputs=Whole(most=2**62, named="n_inputs"), n_neurons=Whole(most=10**30, named="n_neurons"), rng=Seed(), shape=DUCK)
 declare("initializers.uniform", lambda limit: nn.initializers.uniform(limit)(2, 3, np.random.default_rng(0)),
         limit=Number())
 declare("initializers.normal", lambda deviation: nn.initializers.normal(deviation)(2, 3, np.random.default_rng(0)),

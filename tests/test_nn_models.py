@@ -14,7 +14,7 @@ PUBLISHED = {"lenet5": 61_706, "alexnet": 61_100_840, "vgg11": 132_863_336, "vgg
 @pytest.mark.parametrize("name, parameters", PUBLISHED.items())
 def test_published_size(name, parameters, monkeypatch):
     # zeros take no memory before they are written
-    monkeypatch.setattr(nn.initializers, "draw", lambda create, shape, rng: np.zeros(shape, np.float32))
+    monkeypatch.setattr(nn.layers.conv, "draw", lambda create, shape, rng: np.zeros(shape, np.float32))
     monkeypatch.setattr(nn.initializers, "find", lambda create: lambda n, m, rng: np.zeros((n, m), np.float32))
     assert nn.summary(getattr(nn.models, name)()).total == parameters
 

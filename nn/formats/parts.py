@@ -198,7 +198,7 @@ def _check_size(kind: type, described: dict[str, Any], name: str, arrays: dict[s
         shape: tuple[int, ...] = whole("n_inputs", described["n_inputs"]), whole("n_neurons", described["n_neurons"])
     elif issubclass(kind, (layers.Conv2d, layers.ConvTranspose2d)):
         check_names(described, ["in_channels", "out_channels", "kernel_size"], described)
-        shape = kind.described_shape(**described)
+        shape = kind._described_shape(**described)
     elif issubclass(kind, (layers.BatchNorm, layers.LayerNorm)):
         check_names(described, ["num_features"], described)
         shape = (whole("num_features", described["num_features"]),)

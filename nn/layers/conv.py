@@ -11,7 +11,7 @@ from .. import backend, initializers
 from ..arrays import Array, as_floats, float_dtype, room
 from ..checks import Seed, flag, generator, rename, shown, whole
 from .base import Shape, add_penalty_gradients
-from .weighted import _Weighted
+from .weighted import _Weighted, draw
 from .windows import Padding, Pair, Size, as_padding, as_pair, check_images, convolved, image_shape, short, sides
 
 MODES = ("zeros", "reflect", "replicate")
@@ -44,7 +44,7 @@ class _Convolution(_Weighted):
         initializers.find(initializer)
         random = generator("rng", rng)
         with room(WEIGHTS, self.weight_shape):
-            self.weights = initializers.draw(initializer, self.weight_shape, random)
+            self.weights = draw(initializer, self.weight_shape, random)
         self._biases = np.zeros(self.out_channels, dtype=self.dtype) if self.bias else None
 
     @staticmethod
@@ -57,7 +57,7 @@ class _Convolution(_Weighted):
         return self._shape(self.in_channels, self.out_channels, self.groups, self.kernel_size)
 
     @classmethod
-    def described_shape(cls, *, in_channels: Any, out_channels: Any, kernel_size: Any, groups: Any = 1,
+    def _described_shape(cls, *, in_channels: Any, out_channels: Any, kernel_size: Any, groups: Any = 1,
                         **others: Any) -> tuple[int, ...]:
         """The shape of the weights of a layer with these arguments."""
         return cls._shape(whole("in_channels", in_channels), whole("out_channels", out_channels),
@@ -71,7 +71,13 @@ class _Convolution(_Weighted):
     def biases(self, values: ArrayLike | None) -> None:
         if not self.bias and values is not None:
             raise ValueError("biases must be None for a layer with bias=False")
-        self._biases = None if values is None else self._parameter(values, "biases", (self.out_channels,))
+        self._biases = None if values is None else self._of_channels(values)
+
+    def _of_channels(self, values: ArrayLike) -> Array:
+        found = as_floats(values, self.dtype, "biases")
+        if found.shape != (self.out_channels,):
+            raise ValueError(f"biases must have shape ({self.out_channels},), got {found.shape}")
+        return self._parameter(found, "biases", found.shape)
 
     @property
     def parameters(self) -> dict[str, Array]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .. import backend
-from ..arrays import Array, as_floats, float_dtype
+from ..arrays import Array, as_floats, float_dtype, room
 from ..checks import checked, flag, positive, real, rename, whole
 from .base import NUMBERS, Shape, _Layer
 
@@ -34,9 +34,10 @@ class _Normalization(_Layer):
 
     def _begin(self, num_features: int, eps: float, dtype: DTypeLike) -> None:
         self.num_features, self.eps, self.dtype = whole("num_features", num_features), eps, float_dtype(dtype)
-        for name in self._kept:
-            fill = np.ones if name in ("gamma", "running_variance") else np.zeros
-            vars(self)[f"_{name}"] = fill(self.num_features, dtype=self.dtype)
+        with room("gamma (num_features,)", (self.num_features,)):
+            for name in self._kept:
+                fill = np.ones if name in ("gamma", "running_variance") else np.zeros
+                vars(self)[f"_{name}"] = fill(self.num_features, dtype=self.dtype)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

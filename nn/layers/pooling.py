@@ -39,6 +39,8 @@ class _OfImages(_Layer):
         if self.inputs is None:
             raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, self.inputs.dtype, "dvalues", infinite=True)
+        if self.output is not None and dvalues.shape != self.output.shape:
+            raise ValueError(f"dvalues must have shape {self.output.shape} to match the outputs, got {dvalues.shape}")
         try:
             self.dinputs = dx = getattr(backend.ops, self.operation).backward(
                 dvalues, *[getattr(self, name) for name in self._arguments], **self._options)

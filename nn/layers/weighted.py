@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import initializers
 from ..arrays import Array, as_floats, float_dtype
 from ..checks import checked, finite, shown
 from .base import NUMBERS, PROBABILITIES, _Layer
@@ -19,6 +22,23 @@ def _activation(name: str, value: Any) -> str | None:
         raise (ValueError if isinstance(value, str) else TypeError)(
             f"{name} must be None, 'relu', 'sigmoid' or 'tanh', got {shown(value)}")
     return value
+
+
+def draw(initializer: str | initializers.Initializer, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Initial weights of a convolution, of shape (outputs, inputs, rows, columns).
+
+    An initializer of a user's own that takes no `shape` gives weights (n_inputs, n_neurons), with a neuron for each
+    output. Raises TypeError or ValueError for what is no initializer, ValueError for weights of another shape.
+    """
+    create = initializers.find(initializer)
+    size = math.prod(shape[2:])
+    if "shape" in inspect.signature(create).parameters:
+        return create(shape[1] * size, shape[0] * size, rng, shape=shape)
+    found = np.asarray(create(shape[1] * size, shape[0], rng))
+    wish = shape[1] * size, shape[0]
+    if found.shape != wish:
+        raise ValueError(f"initializer must return an array of shape {wish}, got {found.shape}")
+    return found.T.reshape(shape)
 
 
 class _Weighted(_Layer):
