@@ -23,7 +23,7 @@ import pytest
 
 from .. import kernels, nn
 from ..kernels import reference
-from . import machine, peers
+from . import contract, machine, peers
 
 TWINS = {"numpy": reference, "nnjit": kernels}
 BACKENDS = {"numpy": "numpy", "nnjit": "numba"}
@@ -37,6 +37,7 @@ PAIRS, PAIRS_SECONDS = 5, 1.5  # of trainings on one thread and on all, for that
 PEAK_SECONDS = 0.002
 # so small that thousands of steps on one batch leave the numbers what they are in a training
 LEARNING_RATE = 1e-6
+UNREAD = {"linear": 1, "step": 1, "avg_pool2d": 1, "global_avg_pool": 1, "max_pool2d": 2}  # of backward: y, or x
 DTYPES = {"f32": np.float32, "f64": np.float64}
 
 
@@ -92,7 +93,7 @@ class Kernel:
     def prepare(self, contender: str) -> tuple[Callable[[], Any] | None, Work]:
         cases = [case for case in _inputs(self.op, self.shape, self.dtype) if case[0] == self.verb]
         _, args, options = cases[self.entry]
-        if self.verb == "step":
+        if contract.updated(self.op, self.verb, options):
             args = tuple(x.copy() for x in args)
         call = None
         if contender in peers.NAMES:
@@ -107,8 +108,8 @@ class Kernel:
             read -= args[0].nbytes - len(args[0]) * args[0].itemsize
         if self.verb == "backward" and self.op == "dense" and not self.note:
             read -= _size(args[3])  # without an activation y is not needed
-        if self.verb == "backward" and self.op in ("linear", "step"):
-            read -= _size(args[1])  # y is never needed
+        if self.verb == "backward" and self.op in UNREAD:
+            read -= _size(args[UNREAD[self.op]])
         made = _size(result)
         updated = read - _size(args[1:2]) if self.verb == "step" else 0  # all but a gradient, the second
         return call, Work(self.flops, read + made + updated, read + made)

@@ -33,10 +33,13 @@ SHAPES = {  # around 3, 10, 16, 17 columns, over each block and each switch of m
     3: ((0, 3, 2), (3, 0, 2), (1, 1, 1), (3, 5, 3), (7, 17, 10), (33, 20, 16), (64, 64, 64), (17, 100, 17),
         (350, 31, 3), (400, 90, 10), (40, 400, 100), (200, 410, 170),
         (1, 30, 300), (30, 256, 7), (20, 0, 3), (40, 7, 1)),
+    4: ((0, 3, 4, 5), (2, 0, 4, 5), (1, 1, 1, 1), (2, 3, 5, 7), (3, 2, 8, 16), (1, 5, 9, 33), (2, 17, 6, 6),
+        (9, 3, 28, 28), (1, 2, 40, 100), (300, 1, 2, 3)),
 }
-SPECIAL_SHAPES = {1: ((200,),), 2: ((40, 18),), 3: ((33, 12, 19), (40, 5, 3))}
-SMALL = {1: (19,), 2: (19, 10), 3: (9, 7, 5)}  # another length for each letter, so that no mistake fits by chance
-LARGE = {1: (2**20 + 77,), 2: (1030, 1021), 3: (410, 300, 411)}  # a million elements
+SPECIAL_SHAPES = {1: ((200,),), 2: ((40, 18),), 3: ((33, 12, 19), (40, 5, 3)), 4: ((3, 4, 10, 9),)}
+# another length for each letter, so that no mistake fits by chance
+SMALL = {1: (19,), 2: (19, 10), 3: (9, 7, 5), 4: (2, 3, 6, 5)}
+LARGE = {1: (2**20 + 77,), 2: (1030, 1021), 3: (410, 300, 411), 4: (31, 33, 32, 32)}  # a million elements
 SPECIALS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-40, -5e-324, 3e38, -1e-30)
 STEPS = 200
 MOST_PROCESSES = 8  # a compiling process takes 300 MB
@@ -121,6 +124,8 @@ def cases(operation, shape, dtype, specials=False):
             y = call(kernel, *forward, parallel=False)[-1]  # type: ignore[misc]
             assert y.shape == args["y"].shape, f"{operation}.backward: y must be the last result of forward"
             args["y"] = y
+        if function == "backward" and hasattr(twin, "SAVED"):
+            args |= zip(twin.SAVED, call(kernel, *forward, parallel=False)[1:], strict=True)  # type: ignore[misc]
         # a power of an option is libm's: keep 20 bits of it
         options = {name: round(value * 2**20) / 2**20 if isinstance(value, float) else value
                    for name, value in options.items()}
@@ -130,13 +135,36 @@ def cases(operation, shape, dtype, specials=False):
     return found
 
 
+def updated(operation, function, options=None):
+    """The names of the arguments that a call updates in place with these options, or with some: for a step, all arrays
+    but the gradients."""
+    twin = twins(operation)[1]
+    if function == "step":
+        return [name for name in inspect.signature(twin.step).parameters if not name.startswith("d")]
+    trains = function == "forward" and (options is None or options.get("training"))
+    return getattr(twin, "UPDATED", ()) if trains else ()
+
+
 def call(module, function, args, options, **more):
     """The results of a call as a list of arrays: what it returns or, for a step in place, copies of its arguments."""
     if function == "step":
         args = [np.array(x) for x in args]
         getattr(module, function)(*args, **options, **more)
         return args
+    return outcome(module, function, args, options, **more)[0]
+
+
+def outcome(module, function, args, options, **more):
+    """The results of a call that is no step, and what it updated: copies of arguments."""
+    names = [*inspect.signature(getattr(module, function)).parameters]
+    changing = updated(module.__name__.rpartition(".")[2], function, options)
+    args = [np.array(x) if name in changing else x for name, x in zip(names, args)]
     result = getattr(module, function)(*args, **options, **more)
+    found = [x for name, x in zip(names, args) if name in changing]
+    return _arrays(result), found
+
+
+def _arrays(result):
     return [np.asarray(x) for x in (result if isinstance(result, tuple) else (result,))]
 
 
@@ -168,7 +196,11 @@ def operation_digest(operation, parallel=False):
     """The digest of all results of an operation."""
     kernel, state = twins(operation)[0], hashlib.sha256()
     for _, case in every_case(operation):
-        feed(state, call(kernel, *case, parallel=parallel))
+        if case[0] == "step":
+            feed(state, call(kernel, *case, parallel=parallel))
+        else:
+            results, changed = outcome(kernel, *case, parallel=parallel)
+            feed(state, results + changed)
     return state.hexdigest()
 
 

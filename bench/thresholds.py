@@ -38,6 +38,8 @@ def shape(op: str, size: float) -> tuple[int, ...]:
     if op == "matmul":
         return (max(1, round(size ** (1 / 3))),) * 3
     rows = max(1, round(size / COLUMNS))
+    if dimensions == 4:
+        return (rows, 4, 4, COLUMNS // 16)
     return (rows, COLUMNS) if dimensions == 2 else (max(1, round(size)),)
 
 

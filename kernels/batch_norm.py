@@ -93,7 +93,7 @@ def _forward(x, gamma, beta, mean, variance, training, momentum, eps, y, m, r, s
     else:
         for vector in range(vectors):
             _running(mean, variance, eps, m, r, vector * lanes(x))
-    for row in prange(rows if n > 1 else images):
+    for row in prange(rows if n != 1 else images):
         _normalize(x, gamma, beta, m, r, y, row)
 
 
@@ -112,9 +112,9 @@ def forward(x, gamma, beta, mean, variance, *, training, momentum=0.1, eps=1e-5,
     parallel : None decides by size; True or False overrides
 
     Returns (y, m, r): y = fma(x - m, gamma r, beta), shape and dtype of x, and for `backward` m (C,), the mean, and r
-    (C,) = 1 / sqrt(v + eps) with the biased variance v. In training they are of the M = N H W numbers of a channel: sums
-    along the rows of H W numbers, blocks of 256 images added in order, and squares within images and between them. Then
-    mean = (1 - momentum) mean + momentum m, and variance likewise with v M / (M - 1).
+    (C,) = 1 / sqrt(v + eps) with the biased variance v. In training they are of the M = N H W numbers of a channel:
+    sums along the rows of H W numbers, blocks of 256 images added in order, and squares within images and between them.
+    Then mean = (1 - momentum) mean + momentum m, and variance likewise with v M / (M - 1).
     Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit, and in training for M < 2,
     as in a last batch of one sample. NaN propagates within its channel.
     Formula and source: kernels/reference/batch_norm.py
@@ -122,7 +122,7 @@ def forward(x, gamma, beta, mean, variance, *, training, momentum=0.1, eps=1e-5,
     training = check.flag("training", training)
     momentum, eps = check.number("momentum", momentum), check.not_negative("eps", eps)
     y, m, r = check.outs(out, 3)
-    x, images = _images("x", x)
+    x, images = _images(x, training)
     channels = x.shape[1]
     gamma, beta = _of_channels("gamma", gamma, x), _of_channels("beta", beta, x)
     if training:
@@ -130,9 +130,6 @@ def forward(x, gamma, beta, mean, variance, *, training, momentum=0.1, eps=1e-5,
     mean, variance = _of_channels("mean", mean, x), _of_channels("variance", variance, x)
     if training:
         check.apart(("mean", "variance", "x", "gamma", "beta"), (mean, variance, x, gamma, beta), 2)
-        if images.shape[0] * images.shape[2] < 2:
-            raise ValueError(f"x must have at least two numbers a channel in training, got shape {x.shape}: one number "
-                             "has no variance; a last batch of one sample is the usual cause")
     read = (x, gamma, beta, mean, variance)
     y = check.out("out[0]", y, x.shape, x.dtype, *read)
     m = check.out("out[1]", m, (channels,), x.dtype, *read, y)
@@ -143,12 +140,16 @@ def forward(x, gamma, beta, mean, variance, *, training, momentum=0.1, eps=1e-5,
     return y, m, r
 
 
-def _images(name, x):
+def _images(x, training):
     """The array, and as (N, C, H W)."""
-    x = check.array(name, x)
+    x = check.array("x", x)
     if x.ndim not in (2, 4):
-        raise ValueError(f"{name} must have shape (N, C, H, W) or (N, C), got shape {x.shape}")
-    return x, x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+        raise ValueError(f"x must have shape (N, C, H, W) or (N, C), got shape {x.shape}")
+    numbers = math.prod(x.shape[2:])
+    if training and x.shape[0] * numbers < 2:
+        raise ValueError(f"x must have at least two numbers a channel in training, got shape {x.shape}: one number has "
+                         "no variance; a last batch of one sample is the usual cause")
+    return x, x.reshape(*x.shape[:2], numbers)
 
 
 def _of_channels(name, given, x):
@@ -248,12 +249,12 @@ def _input_gradient(dy, x, gamma, m, r, training, dx, dgamma, dbeta, row):
 def _backward(dy, x, gamma, m, r, training, dx, dgamma, dbeta, sums, products):
     images, channels, n = x.shape
     rows = images * channels
-    if n > 1:
+    if n != 1:
         for group in prange((rows + FOUR - 1) // FOUR):
             _row_gradients(dy, x, n, group * FOUR, rows, m, r, pointer(sums), pointer(products))
     for vector in prange((channels + lanes(x) - 1) // lanes(x)):
         _channel_gradients(dy, x, n, m, r, sums, products, dgamma, dbeta, vector * lanes(x))
-    for row in prange(rows if n > 1 else images):
+    for row in prange(rows if n != 1 else images):
         _input_gradient(dy, x, gamma, m, r, training, dx, dgamma, dbeta, row)
 
 
@@ -272,12 +273,13 @@ def backward(dy, x, gamma, m, r, *, training, out=None, parallel=None):
     Returns (dx, dgamma, dbeta), dtype of x. With u = (x - m) r, dbeta and dgamma are the sums of dy and dy u, in the
     order of `forward`, and dx = gamma r ((dy - dbeta / M) - u dgamma / M); without training, by statistics that do not
     depend on x, dx = dy gamma r.
-    Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit. NaN propagates.
+    Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit, and in training for M < 2.
+    NaN propagates.
     Formula and source: kernels/reference/batch_norm.py
     """
     training = check.flag("training", training)
     dx, dgamma, dbeta = check.outs(out, 3)
-    x, images = _images("x", x)
+    x, images = _images(x, training)
     dy = check.same("dy", dy, "x", x)
     gamma, m, r = _of_channels("gamma", gamma, x), _of_channels("m", m, x), _of_channels("r", r, x)
     read = (dy, x, gamma, m, r)

@@ -180,5 +180,6 @@ def backward(dy, x, gamma, m, r, *, out=None, parallel=None):
     blocks = (rows.shape[0] + SUM_ROWS - 1) // SUM_ROWS
     sums, products = np.empty((2, blocks, rows.shape[1]), x.dtype)
     nest = pick(_backward, x.size >= PARALLEL_FROM, parallel)
-    nest(dy.reshape(rows.shape), rows, gamma, m.ravel(), r.ravel(), dx.reshape(rows.shape), dgamma, dbeta, sums, products)
+    given, wanted = dy.reshape(rows.shape), dx.reshape(rows.shape)
+    nest(given, rows, gamma, m.ravel(), r.ravel(), wanted, dgamma, dbeta, sums, products)
     return dx, dgamma, dbeta

@@ -45,14 +45,14 @@ def call_as_given(operation, function, args, options, **more):
     """As `call`, but of a step's arguments only those in place are copied."""
     if function != "step":
         return call(operation, function, args, options, **more)
-    args = {name: x.copy() if in_place(function, name) else x for name, x in args.items()}
+    args = {name: x.copy() if in_place(operation, function, name) else x for name, x in args.items()}
     getattr(contract.twins(operation)[0], function)(*args.values(), **options, **more)
     return list(args.values())
 
 
-def in_place(function, name):
-    """A step updates all its arrays but the gradients."""
-    return function == "step" and not name.startswith("d")
+def in_place(operation, function, name, options=None):
+    """Whether a call with these options, or with some, updates an argument."""
+    return name in contract.updated(operation, function, options)
 
 
 def same_as(results, others, where):

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from scalar import assert_same_bits, block_sum, depth, fma, gamma, lane_sum
@@ -12,7 +14,7 @@ SHAPES = ((2, 1), (7, 3), (16, 17), (300, 5), (3, 40), (2, 3, 1, 1), (1, 2, 1, 2
 
 
 def planes(x):
-    return x.reshape(*x.shape[:2], -1)
+    return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
 def row_sums(x):
@@ -64,7 +66,7 @@ def arguments(shape, dtype, seed=0):
 def bound(function, u, expected, *args, training, **options):
     x, count = args[function == "backward"], args[0].size // max(args[0].shape[1], 1)
     over = (0, *range(2, x.ndim))
-    roundings = depth(planes(x).shape[2] if x.ndim == 4 else 1, u) + x.shape[0] + 8
+    roundings = depth(planes(x).shape[2], u) + x.shape[0] + 8
     if function == "forward":
         _, weights, beta, mean, variance = args
         y, m, r = expected

@@ -14,7 +14,7 @@ def test_every_operation_that_chooses_is_measured():
     assert thresholds.thresholds("adam") == {"step": kernels.adam.PARALLEL_FROM}
 
 
-@pytest.mark.parametrize("op", ("matmul", "mean", "softmax"))
+@pytest.mark.parametrize("op", ("matmul", "mean", "softmax", "max_pool2d"))
 def test_shapes_have_the_size_that_is_counted(op):
     for size in (1000, 1_000_000):
         product = 1

@@ -10,7 +10,7 @@ def bound(function, u, expected, *args):
     if function == "backward":
         return [gamma(2, u) * np.abs(expected[0])]
     x, = args
-    return [gamma(depth(x[0, 0].size, u) + 2, u) * np.mean(np.abs(x), axis=(2, 3))]
+    return [gamma(depth(x.shape[2] * x.shape[3], u) + 2, u) * np.mean(np.abs(x), axis=(2, 3))]
 
 
 def numbers(shape, dtype, seed=0):

@@ -51,7 +51,8 @@ def forms(text):
     """The shapes that a description allows: letters, or ANY."""
     if "any shape" in text or "shape and dtype" in text:
         return [ANY]
-    return [tuple(re.findall("[A-Z]", letters)) for letters in re.findall(r"\(([A-Z],(?: [A-Z])*(?:, [A-Z])*)\)", text)]
+    found = re.findall(r"\((\.\.\.(?:, [A-Z])*|[A-Z],(?: [A-Z])*(?:, [A-Z])*)\)", text)
+    return list(dict.fromkeys(tuple(re.findall(r"\.\.\.|[A-Z]", letters)) for letters in found))
 
 
 def array_names(operation, function):
@@ -69,7 +70,13 @@ def lengths(declared, shapes):
     """The length of each letter if shapes by name fit what is declared, else None; all of ANY shape have one shape."""
     for choice in itertools.product(*(declared[name] for name in shapes)):
         found, fits = {}, True
+        if any(declared[a] == declared[b] and choice[i] != choice[j] for i, a in enumerate(shapes)
+               for j, b in enumerate(shapes) if i < j):
+            continue  # of two that may be images or rows, both are
         for form, shape in zip(choice, shapes.values()):
+            if form[0] == "..." and len(shape) >= len(form) - 1:
+                before = len(shape) - len(form) + 1
+                shape = (shape[:before], *shape[before:])
             pairs = [(ANY, shape)] if form == ANY else zip(form, shape)
             fits = fits and (form == ANY or len(form) == len(shape)) and all(
                 found.setdefault(letter, length) == length for letter, length in pairs)
@@ -78,8 +85,8 @@ def lengths(declared, shapes):
     return None
 
 
-def fits(operation, function, args):
-    """Whether these arrays are of shapes, and labels of numbers, that the docstring allows."""
+def fits(operation, function, args, options):
+    """Whether these arrays are of shapes, and labels of numbers, that the docstring allows with these options."""
     text = descriptions(operation, function)
     declared = {name: forms(text[name]) for name in args}
     if "labels" in args:
@@ -87,6 +94,9 @@ def fits(operation, function, args):
         declared["labels"] = [form for form in declared["labels"] if len(form) == 2 or labels.dtype.kind in "iu"]
     found = lengths(declared, {name: x.shape for name, x in args.items()})
     if found is None or any(found.get(letter) == 0 for letter in never_zero(operation, function)):
+        return False
+    twin = contract.twins(operation)[1]
+    if hasattr(twin, "_fits") and not twin._fits(found, **options):
         return False
     if "labels" in args and labels.ndim == 1:
         return bool(((labels >= 0) & (labels < found["C"])).all())
@@ -113,16 +123,25 @@ class Case:
                 del self.args[name]
         self.where = f"{operation}.{function}, case {number}"
 
+    def updates(self, name, options=None):
+        return in_place(self.operation, self.function, name, options or self.options)
+
+    def returned(self):
+        """What is returned."""
+        found = self.run(self.fresh(), self.options)
+        return found[:len(found) - sum(map(self.updates, self.args))]
+
     def run(self, args, options):
         """What is returned and what was updated in place."""
         result = getattr(contract.twins(self.operation)[0], self.function)(*args.values(), **options)
         returned = result if isinstance(result, tuple) else (result,)
         return [np.asarray(x) for x in returned if x is not None] + [
-            x for name, x in args.items() if in_place(self.function, name)]
+            x for name, x in args.items() if self.updates(name, options)]
 
     def fresh(self, **others):
         """The arguments, of those in place copies, with others for some."""
-        return {name: others[name] if name in others else x.copy() if in_place(self.function, name) else x
+        changing = contract.updated(self.operation, self.function)
+        return {name: others[name] if name in others else x.copy() if name in changing else x
                 for name, x in self.args.items()}
 
     def floats(self):
@@ -135,7 +154,7 @@ class Case:
         dtypes = {name: args[self.floats()[0] if name == "labels" else name].dtype for name in args}
         plain = {name: plainly(x, dtypes[name]) for name, x in args.items()}
         expected = self.run(plain, {**options, **(like or {})})
-        written = (*(x for name, x in args.items() if in_place(self.function, name)), *(out or ()))
+        written = (*(x for name, x in args.items() if self.updates(name, options)), *(out or ()))
         read = {name: x.view(np.ndarray) for name, x in args.items()}
         read = {name: x for name, x in read.items() if not any(np.may_share_memory(x, y) for y in written)}
         look = np.ndarray.tobytes if written else memory  # what lies around may be what is written
@@ -213,7 +232,7 @@ def test_every_argument_is_described():
                 assert kind, f"{operation}.{function}: what may {name} be? {text[name]}"
                 kinds[kind] += 1
     assert kinds["array"] >= 90 and kinds["out"] >= 35 and kinds["switch"] >= 57
-    assert min(kinds.values()) >= 1 and len(kinds) == 14, kinds
+    assert min(kinds.values()) >= 1 and len(kinds) == 16, kinds
 
 
 # ---- kinds
@@ -347,14 +366,14 @@ def test_layouts(operation, dtype):
         for name, x in case.args.items():
             for what, layout in LAYOUTS.items():
                 view, where = layout(x), f"{name} {what}"
-                if not in_place(case.function, name) or is_plain(view):
+                if not case.updates(name) or is_plain(view):
                     case.right(case.fresh(**{name: view}), where)
                 else:
                     error = ValueError if type(view) is np.ndarray else TypeError
                     case.refused(case.fresh(**{name: view}), where, error, named(name))
                 seen[case.function, name] += 1
         for what, layout in LAYOUTS.items():  # and all at once
-            if case.function != "step":
+            if not any(map(case.updates, case.args)):
                 case.right({name: layout(x) for name, x in case.args.items()}, f"all {what}")
     covered(operation, seen, len(LAYOUTS))
 
@@ -371,7 +390,7 @@ def other_shapes(shape):
 
 
 def judge_shapes(case, args, where):
-    if not fits(case.operation, case.function, args):
+    if not fits(case.operation, case.function, args, case.options):
         # labels of neither form may be called a wrong kind or a wrong shape
         errors = (TypeError, ValueError) if "labels" in args else ValueError
         case.refused(args, where, errors, named(f"({'|'.join(args)})"))
@@ -388,6 +407,11 @@ def judge_shapes(case, args, where):
     for x, r in zip(found, expected, strict=True):
         assert x.shape == r.shape, f"{case.where}: {where}"
         np.testing.assert_allclose(x, r, rtol=1e-9, atol=1e-12, err_msg=f"{case.where}: {where}")
+
+
+def shape_of(form, lengths):
+    parts = [lengths[letter] for letter in form]
+    return tuple(itertools.chain.from_iterable(part if isinstance(part, tuple) else (part,) for part in parts))
 
 
 def of_shape(x, shape):
@@ -414,13 +438,13 @@ def test_lengths_of_zero_and_one(operation):
     for case in cases(operation):
         declared = {name: forms(case.text[name]) for name in case.args}
         now = lengths(declared, {name: x.shape for name, x in case.args.items()})
-        letters = [letter for letter in now if letter != ANY]
+        letters = [letter for letter in now if letter not in (ANY, "...")]
         for some in itertools.product((None, 0, 1), repeat=len(letters)):
             changed = {**now, **{letter: length for letter, length in zip(letters, some) if length is not None}}
             args = {}
             for name, x in case.args.items():
-                form = next(form for form in declared[name] if form == ANY or len(form) == x.ndim)
-                args[name] = of_shape(x, x.shape if form == ANY else tuple(changed[letter] for letter in form))
+                form = next(form for form in declared[name] if form[0] in (ANY[0], "...") or len(form) == x.ndim)
+                args[name] = of_shape(x, x.shape if form == ANY else shape_of(form, changed))
                 if name == "labels" and x.ndim == 1:
                     args[name] %= max(changed["C"], 1)
             judge_shapes(case, args, f"lengths {changed}")
@@ -490,6 +514,8 @@ NO_SHAPES = [None, "3", 3.0, True, (3, None), (3, 2.0), (3, True), np.array([3, 
 WRONG_SHAPES = [-1, (3, -1), [-5], 2**64, 2**62, (2**62, 4), (2**40, 2**40), (1,) * 65, 10**5000, (2, -10**5000)]
 KINDS = ["float32", "f4", np.float32, np.dtype(np.float32), "<f4" if np.little_endian else ">f4", "float64", float, "d",
          np.float64, np.dtype("f8")]
+NO_PAIRS = [*NO_SHAPES[1:], None, (1, 2, 3), (2,), (), [[1, 2]], np.array([2, 2])]
+WRONG_PAIRS = [-1, (2, -1), 2**31, (1, 2**31), 10**5000, (10**5000, 1)]
 NO_KINDS = [None, "float16", ">f4" if np.little_endian else "<f4", np.int64, int, 32, "nothing", "", ",", "(2,f4",
             "f4,f4", [("a", "f4"), ("a", "f4")], ("f4", -1), np.longdouble, object(), object, ..., 1.5, 10**5000,
             {"names": ["a"], "formats": []}]
@@ -500,7 +526,7 @@ CHOICES = ["Relu", "", "relu ", 0, 1.5, nan, b"relu", True, [], {}, ["relu"], ("
 DOMAINS = {  # what a description that gives no shape says of an argument; the first counts
     "None decides by size; True or False overrides": "switch", "^True": "flag", r"0 <= \w+ < 2\^64": "word",
     r"0 <= \w+ < 1": "share", "^a whole number or a tuple": "shape", "^float32 or float64": "dtype",
-    '^None, "': "choice",
+    "^a whole number or a pair": "pair", "^None takes size": "stride", '^None, "': "choice",
     "^None .* else a number, at least 0, infinite and NaN included": "norm",
     "^a finite number,? (greater than|>) 0": "positive", "^a finite number, at least 0": "not negative",
     "^finite numbers, not 0": "not zero", "^a finite number|^finite numbers": "finite",
@@ -518,8 +544,14 @@ WITHIN = {  # of a float
 }
 
 
-def values(kind, text):
-    """(value, the plain value it means) of valid ones, then (value, errors) of those that are refused."""
+def values(kind, text, now=None):
+    """(value, the plain value it means) of valid ones, then (value, errors) of those that are refused. Of windows only
+    other spellings of what they are `now` fit the arrays."""
+    if kind in ("pair", "stride"):
+        rows, columns = now if isinstance(now, tuple) else (now, now)
+        valid = [(value, now) for value in (now, (rows, columns), [rows, columns], (np.int64(rows), np.uint8(columns)))]
+        wrong = [(value, TypeError) for value in NO_PAIRS if value is not None or kind == "pair"]
+        return valid, wrong + [(value, ValueError) for value in WRONG_PAIRS + [0] * ("at least 1" in text)]
     if kind in WITHIN:
         valid = [(value, number) for value, number in REALS if WITHIN[kind](number)]
         wrong = [(value, ValueError) for value, number in REALS if not WITHIN[kind](number)]
@@ -558,10 +590,11 @@ def test_numbers_and_choices(operation, dtype):
         for name in signature(operation, case.function):
             if name in arrays or name == "out":
                 continue
-            if name in ("momentum", "nesterov") and "v" not in case.args:
+            if name in ("momentum", "nesterov") and "v" in arrays and "v" not in case.args:
                 continue  # they need it: tests/test_sgd.py
             kind = domain(case.text[name])
-            valid, wrong = values(kind, case.text[name])
+            now = case.options.get(name, case.options.get("size") if kind == "stride" else 0)
+            valid, wrong = values(kind, case.text[name], now)
             if kind == "choice" and len(case.args) < len(arrays):
                 valid = [(None, None)]  # an activation needs y: tests/test_dense.py
             for value, plain in valid:
@@ -582,7 +615,7 @@ def with_outputs(operation, dtype):
     for case in cases(operation, dtype):
         if "out" not in signature(operation, case.function):
             continue
-        results = case.run(case.fresh(), case.options)
+        results = case.returned()
         for number, result in enumerate(results):
             alone = len(results) == 1
 
@@ -677,7 +710,7 @@ def case_count(operation):
 @each
 def test_outs_over_each_other(operation, dtype):
     for case, first, number, _, out in with_outputs(operation, dtype):
-        results = case.run(case.fresh(), case.options)
+        results = case.returned()
         for other, second in enumerate(results):
             if other == number:
                 continue
@@ -756,6 +789,8 @@ def spies(kind, value, hook):
         return [type("Kind", (spying(object, hook),), {"dtype": value})()]
     if kind == "choice":
         return [spying(str, hook)(value)] if value else []
+    if kind in ("pair", "stride"):
+        return [] if value is None else [spying(tuple, hook)(value if isinstance(value, tuple) else (value, value))]
     return [pretender(kind, bool(value), hook) for kind in (bool, np.bool_)]
 
 

@@ -89,7 +89,7 @@ def outcome(twin, case, args, options):
     except Exception as error:
         return type(error), str(error)
     return [*(found if isinstance(found, tuple) else (found,)),
-            *(x for name, x in args.items() if gate.in_place(case.function, name))]
+            *(x for name, x in args.items() if case.updates(name))]
 
 
 def compare(case, args, options=None):

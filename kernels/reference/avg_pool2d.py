@@ -8,8 +8,9 @@ Each number of the window gets the gradient of y over their count.
 import numpy as np
 
 from . import max_pool2d
-from .max_pool2d import _fits as _fits, _inside, _lengths, _pair, _taps, _window
+from .max_pool2d import _inside, _lengths, _pair, _taps, _window
 
+_fits = max_pool2d._fits
 DIMENSIONS = max_pool2d.DIMENSIONS
 SHAPES = max_pool2d.SHAPES
 OPTIONS = ({"size": 2}, {"size": 3, "stride": 2, "padding": 1},
