@@ -25,7 +25,7 @@ from . import contract, peers
 from .figures import NAMES, Report, Row, microseconds
 
 OPERATIONS = contract.operations()
-TINY = {1: (4,), 2: (4, 4), 3: (4, 4, 4), 4: (4, 4, 4, 4)}  # by the number of dimensions
+TINY = {1: (4,), 2: (4, 4), 3: (4, 4, 4), 4: (4, 4, 4, 4), 5: (1, 1, 4, 4, 1)}  # by the number of dimensions
 MORE = (("relu", "forward", (128, 10)),)
 GOALS = {"matmul.forward 4x4x4": 0.25e-6, "relu.forward 128x10": 0.4e-6}  # of the whole call, in seconds
 OUT = " out="

@@ -27,9 +27,10 @@ COLUMNS = 64
 
 
 def operations() -> list[str]:
-    """All that choose between serial and parallel by size; a dense layer does so for its products, as `matmul`."""
+    """All that choose between serial and parallel by size; a dense layer does so for its products, as
+    `matmul`, a convolution by its multiply-adds."""
     return sorted(name for name in kernels.OPERATIONS if hasattr(getattr(kernels, name), "PARALLEL_FROM")
-                  and name != "dense")
+                  and name not in ("dense", "conv2d"))
 
 
 def shape(op: str, size: float) -> tuple[int, ...]:

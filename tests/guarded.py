@@ -104,6 +104,12 @@ def shapes(operation, which):
         found |= {shape for n in every for shape in ((n, 1, 3, 2), (1, n, 2, 3), (1, 2, n, 3), (2, 1, 2, n))}
         found |= {shape for n in BLOCKS if n < 1100
                   for shape in ((n, 1, 2, 2), (1, n, 2, 2), (1, 1, n, 3), (1, 1, 3, n))}
+    elif dimensions == 5:
+        usual = (2, 2, 5, 4, 3)
+        found = {(*usual[:at], n, *usual[at + 1:]) for at in range(dimensions)
+                 for n in (*every, *(n for n in BLOCKS if n < 1100))}
+        if which == "all":
+            found |= set(itertools.product((0, 1, 3, 17), repeat=dimensions))
     else:
         some = sorted({*EDGES, *HEIGHTS}) if which == "all" else (0, 1, 5, 17)
         found = set(itertools.product(some, repeat=3))

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from convolutions import bias_gradient, correlate, kernel_gradient, padded, spread
@@ -7,6 +9,22 @@ from nnjit.kernels import conv_transpose2d, reference, relu, sigmoid, tanh
 
 ACTIVATIONS = {None: None, "relu": relu, "sigmoid": sigmoid, "tanh": tanh}
 DTYPES = (np.float32, np.float64)
+
+
+def bound(function, u, expected, *args, activation=None, output_padding=0, **options):
+    """As in conv2d, with the two directions in each other's place."""
+    twin = reference.conv_transpose2d
+    if function == "forward":
+        x, w, b = args
+        sizes = twin.forward(np.abs(x), np.abs(w), np.abs(b), output_padding=output_padding, **options)
+        slope, own = {None: (1, 0), "relu": (1, 0), "sigmoid": (0.25, 2 * u), "tanh": (1, 2.1 * u)}[activation]
+        return [slope * gamma(w.size // max(w.shape[1], 1) + 1, u) * sizes + own * np.abs(expected[0])]
+    dy, x, w, y = args
+    roundings = {None: 0, "relu": 0, "sigmoid": 3, "tanh": 4}[activation]
+    factor = {None: 1, "relu": ~(y <= 0), "sigmoid": y * (1 - y), "tanh": (1 - y) * (1 + y)}[activation]
+    terms = (w.size // max(len(w), 1), x.shape[2] * x.shape[3] * len(x), dy[:, :1].size + len(dy))
+    sizes = twin.backward(np.abs(dy * factor), np.abs(x), np.abs(w), output_padding=output_padding, **options)
+    return [gamma(count + roundings, u) * size for count, size in zip(terms, sizes)]
 
 
 def arguments(shape, outputs, kernel, options, dtype, seed=0):
@@ -59,3 +77,47 @@ def test_gradients_are_those_of_a_convolution(shape, outputs, kernel, options, d
         found = conv_transpose2d.backward(dy, x, w, parallel=parallel, **options)
         for name, gradient, right in zip(("dx", "dw", "db"), found, expected):
             assert_same_bits(gradient, right, f"{name}, parallel {parallel}")
+
+
+def test_mistakes_are_named():
+    x, w, b, dy = arguments((2, 4, 5, 6), 6, (3, 3), {}, np.float32)
+    for pattern, options in (
+            (r"output_padding must be less than stride or dilation, \(2, 2\) and \(1, 1\), got \(2, 0\)",
+             {"stride": 2, "output_padding": (2, 0)}),
+            ("groups must divide the channels of x, 4, got 3", {"groups": 3}),
+            ("padding must be at least 0 and below 2\\^31, got -1", {"padding": -1}),
+            (r"padding must leave a row and a column of the output, got \(4, 4\), which leaves -1 x 0", {"padding": 4})):
+        for call in (lambda: conv_transpose2d.forward(x, w, **options),
+                     lambda: conv_transpose2d.backward(dy, x, w, **options)):
+            with pytest.raises(ValueError, match=pattern):
+                call()
+    with pytest.raises(ValueError, match=r"w must have shape \(4, i, k, l\) to match x \(2, 4, 5, 6\), got \(3, 6, 3, 3\)"):
+        conv_transpose2d.forward(x, w[:3])
+    with pytest.raises(ValueError, match=r"b must have shape \(6,\) to match w, got \(5,\)"):
+        conv_transpose2d.forward(x, w, b[:5])
+    with pytest.raises(ValueError, match=r"x must have at least one row and column, got shape \(2, 4, 0, 6\)"):
+        conv_transpose2d.forward(x[:, :, :0], w)
+
+
+TORCH = [dict(zip(("kernel", "stride", "padding", "output_padding", "dilation", "groups"), values))
+         for values in itertools.product(((1, 1), (3, 4), (5, 5)), (1, 2, (1, 3)), (0, 1), (0, (1, 0)), (1, (2, 1)),
+                                         (1, 2, 6))]
+
+
+@pytest.mark.parametrize("activation", (None, "relu", "sigmoid", "tanh"))
+@pytest.mark.parametrize("options", TORCH, ids=lambda options: " ".join(map(str, options.values())))
+def test_torch_agrees(torch, options, activation):
+    options = {**options}
+    kernel = options.pop("kernel")
+    if options["output_padding"] and options["stride"] != 2:
+        options["output_padding"] = (0, 1) if options["stride"] == (1, 3) else 0
+    x, w, b, dy = arguments((3, 6, 7, 5), 12, kernel, options, np.float64)
+    w /= 10
+    leaves = [torch.tensor(v, requires_grad=True) for v in (x, w, b)]
+    z = torch.nn.functional.conv_transpose2d(*leaves, **options)
+    z = z if activation is None else getattr(torch, activation)(z)
+    z.backward(torch.tensor(dy))
+    y = conv_transpose2d.forward(x, w, b, activation=activation, **options)
+    np.testing.assert_allclose(y, z.detach().numpy(), rtol=0, atol=1e-13)
+    for found, leaf in zip(conv_transpose2d.backward(dy, x, w, y, activation=activation, **options), leaves):
+        np.testing.assert_allclose(found, leaf.grad.numpy(), rtol=0, atol=1e-11)

@@ -142,7 +142,7 @@ def _correlate(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation,
 
 def correlate(x, w, b, y, window, activation, parallel):
     """y = f(conv2d of x and w + b) for checked arrays; b may be None where f is the identity."""
-    work = y.size * w[0].size
+    work = y.size * (w.size // max(w.shape[0], 1))
     large = work >= PARALLEL_FROM
     nest = pick(_correlate, large, parallel)
     if y.size:

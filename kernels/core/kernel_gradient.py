@@ -168,7 +168,7 @@ def _scatter(dw, total, positions, depth, step, alone):
 
 def kernel_gradient(dy, x, dw, window, parallel):
     """dw for checked arrays."""
-    work = dy.size * dw[0].size if len(dw) else 0
+    work = dy.size * (dw.size // max(dw.shape[0], 1))
     large = work >= PARALLEL_FROM
     nest = pick(_kernel_gradient, large, parallel)
     if dw.size:

@@ -191,7 +191,7 @@ def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, gr
 
 def spread(x, w, b, y, start, window, activation, parallel):
     """y = f(the sum + b) for checked arrays, with (top, left) = start; b may be None where f is the identity."""
-    work = x.size * w[0].size
+    work = x.size * (w.size // max(w.shape[0], 1))
     large = work >= PARALLEL_FROM
     nest = pick(_spread, large, parallel)
     if y.size:
