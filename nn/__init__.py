@@ -26,8 +26,8 @@ from .data import datasets, preparation
 from .inspect import scores
 from .layers import (ELU, GELU, AvgPool2d, BatchNorm, Conv2d, ConvTranspose2d, Dense, Dropout, Dropout2d, Flatten,
                      GlobalAvgPool2d, Hardswish, Identity, Input, LayerNorm, LeakyReLU, Linear, LogSoftmax, MaxPool2d,
-                     Parallel, ReLU, ReLU6, Reshape, Residual, Sequential, SiLU, Sigmoid, Softmax, Softplus, Step, Tanh,
-                     Upsample)
+                     Parallel, ReLU, ReLU6, Rescale, Reshape, Residual, Sequential, SiLU, Sigmoid, Softmax, Softplus, Step,
+                     Tanh, Upsample)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
                      NegativeLogLikelihood, SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy)
 from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy, TopKAccuracy
@@ -48,11 +48,11 @@ __all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "AvgPoo
            "BinaryCrossentropy", "CategoricalCrossentropy", "Conv2d", "ConvTranspose2d", "Dense", "Dropout",
            "Dropout2d", "Flatten", "GlobalAvgPool2d", "Hardswish", "History", "Huber", "Identity", "Input", "LayerNorm",
            "LeakyReLU", "Linear", "LogSoftmax", "MaxPool2d", "MeanAbsoluteError", "MeanSquaredError", "Model",
-           "NegativeLogLikelihood", "Parallel", "RMSprop", "ReLU", "ReLU6", "RegressionAccuracy", "Reshape", "Residual",
-           "Sequential", "SiLU", "Sigmoid", "SigmoidBinaryCrossentropy", "Softmax", "SoftmaxCategoricalCrossentropy",
-           "Softplus", "Step", "StopTraining", "Tanh", "TopKAccuracy", "Upsample", "callbacks", "check_gradients",
-           "clip_gradients", "datasets", "initializers", "models", "nnfs", "preparation", "schedules", "scores",
-           "summary", "use"]
+           "NegativeLogLikelihood", "Parallel", "RMSprop", "ReLU", "ReLU6", "RegressionAccuracy", "Rescale", "Reshape",
+           "Residual", "Sequential", "SiLU", "Sigmoid", "SigmoidBinaryCrossentropy", "Softmax",
+           "SoftmaxCategoricalCrossentropy", "Softplus", "Step", "StopTraining", "Tanh", "TopKAccuracy", "Upsample",
+           "callbacks", "check_gradients", "clip_gradients", "datasets", "initializers", "models", "nnfs",
+           "preparation", "schedules", "scores", "summary", "use"]
 
 
 def __getattr__(name: str) -> Any:

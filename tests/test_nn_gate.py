@@ -538,6 +538,11 @@ declare("Parallel", lambda **given: repr(nn.Parallel(given.get("branches", nn.Re
     key: value for key, value in given.items() if key != "branches"})), branches=OneOf(
         bad=(3, None, "Dense", nn.Dense, {}), named="Parallel"),
     join=OneOf("concatenate", "add", "multiply", bad=("sum", 3, None, [], {}, nn.ReLU)))
+declare("Rescale", lambda **given: state(nn.Rescale(**given)), scale=Number(least=None), offset=Number(least=None),
+        dtype=OneOf("f4", float, bad=("f2", int, "text", complex, 3)))
+declare("Rescale.forward", lambda **given: nn.Rescale(0.5, 1).forward(**{"inputs": SINGLE, **given}), training=FLAG,
+        inputs=Floats(named="inputs", shapes=ANY_SHAPE))
+declare("Rescale.backward", lambda dvalues: behind(nn.Rescale(0.5)).backward(dvalues), dvalues=Floats(named="dvalues"))
 declare("Identity", DUCK)
 declare("Identity.forward", lambda **given: nn.Identity().forward(**{"inputs": SINGLE, **given}), training=FLAG,
         inputs=Floats(named="inputs", shapes=ANY_SHAPE, passed=True))
@@ -762,6 +767,11 @@ declare("preparation.one_hot", lambda **given: nn.preparation.one_hot(**{"labels
         labels=Labels(rows=False, columns=False), classes=Whole(4, most=10**30, none=True, named="classes|labels"),
         dtype=OneOf("f4", float, bad=("f2", int, "text", complex, 3)))
 declare("preparation.from_one_hot", nn.preparation.from_one_hot, rows=Floats(shapes=ROWS))
+for name in ("to_nchw", "to_nhwc"):
+    valid = np.arange(24).reshape(2, 3, 4, 1)
+    declare(f"preparation.{name}", getattr(nn.preparation, name), images=OneOf(valid, valid.tolist(), valid > 3, bad=(
+        3, None, "ab", GRID, [[1], [1, 2]], valid[None], np.ma.array(valid), valid.astype(str), valid.astype(complex),
+        valid.astype(object), {}, iter(()))))
 declare("preparation.balanced_class_weights", lambda **given: nn.preparation.balanced_class_weights(**{
     "labels": CLASSES, **given}), labels=Labels(rows=False, columns=False),
     classes=Whole(3, most=2**62, none=True, named="classes|labels"))

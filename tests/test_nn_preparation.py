@@ -421,3 +421,21 @@ def test_labels_that_the_encoder_has_not_seen():
         encoder.inverse_transform([[0.2, 0.8]])
     with pytest.raises(ValueError, match="numbers must be whole numbers, got 0.5 at index 0"):
         encoder.inverse_transform([0.5])
+
+
+# ---- axes of images
+
+
+@pytest.mark.parametrize("dtype", (np.uint8, np.float32, ">f8", bool))
+def test_axes_of_images(dtype):
+    images = np.random.default_rng(0).integers(0, 2, (5, 4, 3, 2)).astype(dtype)
+    for given in (images, images.tolist(), np.asfortranarray(images)):
+        found = nn.preparation.to_nchw(given)
+        assert found.shape == (5, 2, 4, 3) and found.flags.c_contiguous and found.flags.owndata
+        for channel in range(2):
+            np.testing.assert_array_equal(found[:, channel], images[..., channel])
+        np.testing.assert_array_equal(nn.preparation.to_nhwc(found), images)
+    assert nn.preparation.to_nchw(images).dtype == nn.preparation.to_nhwc(images).dtype == np.dtype(dtype)
+    grey = nn.preparation.to_nchw(images[..., 0])
+    np.testing.assert_array_equal(grey, images[..., 0][:, None], strict=True)
+    assert not np.shares_memory(grey, images) and nn.preparation.to_nchw(images[:0]).shape == (0, 2, 4, 3)

@@ -1,4 +1,4 @@
-"""Preparing data: scaling, text labels, one-hot labels, splits, mini-batches."""
+"""Preparing data: scaling, text labels, one-hot labels, splits, mini-batches, the axes of images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .labels import LabelEncoder, balanced_class_weights, from_one_hot, one_hot
 from .scalers import MinMaxScaler, StandardScaler
 
 __all__ = ["LabelEncoder", "MinMaxScaler", "StandardScaler", "balanced_class_weights", "batches", "from_one_hot",
-           "one_hot", "train_test_split"]
+           "one_hot", "to_nchw", "to_nhwc", "train_test_split"]
 
 
 def train_test_split(X: ArrayLike, y: ArrayLike, *, test: float | int = 0.25, shuffle: bool = True,
@@ -60,6 +60,37 @@ def batches(X: ArrayLike, y: ArrayLike, batch_size: int, *, shuffle: bool = Fals
     order: Any = random.permutation(count) if flag("shuffle", shuffle) else None
     parts = [slice(start, start + batch_size) for start in range(0, count, batch_size)]
     return ((X[part], y[part]) if order is None else (X[order[part]], y[order[part]]) for part in parts)
+
+
+def to_nchw(images: ArrayLike) -> Array:
+    """Images (N, H, W, C), as Pillow and TensorFlow have them, or grey ones (N, H, W), as (N, C, H, W) with C = 1 for
+    grey: a new array of the same dtype.
+
+    Raises TypeError for what are no numbers, ValueError for another number of dimensions.
+    """
+    found = _numbers(images)
+    if found.ndim not in (3, 4):
+        raise ValueError(f"images must have shape (N, H, W, C) or (N, H, W), got {found.shape}")
+    return np.array(found[:, None] if found.ndim == 3 else found.transpose(0, 3, 1, 2), order="C")
+
+
+def to_nhwc(images: ArrayLike) -> Array:
+    """Images (N, C, H, W) as (N, H, W, C), as Pillow, TensorFlow and Matplotlib take them: a new array of the same
+    dtype.
+
+    Raises TypeError for what are no numbers, ValueError for another number of dimensions.
+    """
+    found = _numbers(images)
+    if found.ndim != 4:
+        raise ValueError(f"images must have shape (N, C, H, W), got {found.shape}")
+    return np.array(found.transpose(0, 2, 3, 1), order="C")
+
+
+def _numbers(images: ArrayLike) -> Array:
+    found = as_plain(images, "images")
+    if found.dtype.kind not in "fiub":
+        raise TypeError(f"images must contain real numbers, got dtype {found.dtype}")
+    return found
 
 
 def _same_length(X: Array, y: Array) -> int:

@@ -18,13 +18,14 @@ from .dropout import Dropout, Dropout2d
 from .normalization import BatchNorm, LayerNorm
 from .parallel import Parallel
 from .pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d, Upsample
+from .rescale import Rescale
 from .shape import Flatten, Input, Reshape, as_shape
 from .weighted import _Weighted
 
 __all__ = ["AvgPool2d", "BatchNorm", "Conv2d", "ConvTranspose2d", "Dense", "Dropout", "Dropout2d", "ELU", "Flatten",
            "GELU", "GlobalAvgPool2d", "Hardswish", "Identity", "Input", "LOGARITHMS", "Layer", "LayerNorm", "LeakyReLU",
            "Linear", "LogSoftmax", "MaxPool2d", "NUMBERS", "PASSED", "PROBABILITIES", "Parallel", "ReLU", "ReLU6",
-           "Reshape", "Residual", "SHARES", "Sequential", "Shape", "SiLU", "Sigmoid", "Softmax", "Softplus", "Step",
-           "Tanh", "Upsample", "_Container", "_Layer", "_Weighted", "add_penalty_gradients", "as_shape", "backward",
-           "check_use", "entering", "forward", "is_trainable", "penalties_of", "prepares", "result", "shape_of",
-           "shape_through", "stand_in", "trained", "unfolded", "with_parameters"]
+           "Rescale", "Reshape", "Residual", "SHARES", "Sequential", "Shape", "SiLU", "Sigmoid", "Softmax", "Softplus",
+           "Step", "Tanh", "Upsample", "_Container", "_Layer", "_Weighted", "add_penalty_gradients", "as_shape",
+           "backward", "check_use", "entering", "forward", "is_trainable", "penalties_of", "prepares", "result",
+           "shape_of", "shape_through", "stand_in", "trained", "unfolded", "with_parameters"]

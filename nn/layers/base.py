@@ -27,6 +27,7 @@ class _Layer(Calling):
     # those with a d
     parameter_names: tuple[str, ...] = ()
     _skips_input_gradient = False  # whether `backward` takes `input_gradient=False`
+    _wants_small = False  # whether it learns badly from the levels of images as they are
     _model: Any = None  # a weak reference to the model that was finalized with it last
     inputs: Array | None = None
     output: Array | None = None
@@ -56,6 +57,11 @@ class _Layer(Calling):
                 if pair != NO_PENALTY:
                     found.append(_penalty(self, name, pair, parameters))
         return found
+
+    @property
+    def _constants(self) -> list[Array]:
+        # arrays that kernels read besides parameters and buffers, and that follow from the layer's arguments
+        return []
 
     @property
     def buffers(self) -> dict[str, Array]:

@@ -44,6 +44,7 @@ def draw(initializer: str | initializers.Initializer, shape: tuple[int, ...], rn
 class _Weighted(_Layer):
     parameter_names = ("weights", "biases")
     _skips_input_gradient = True
+    _wants_small = True
     dtype: np.dtype[Any]
     dweights: Array | None = None
     dbiases: Array | None = None

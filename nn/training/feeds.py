@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from ..arrays import Array
 from ..checks import Seed, as_seed, flag, optional_flag, whole
 from .batches import Batches, check_batches
+from .inputs import warn_of_levels
 from .pace import Pace
 from .step import Data
 from .steps import Figures
@@ -39,6 +40,7 @@ class ArrayFeed:
         self._model, self._y = model, y
         self._steps = model._steps  # a callback may finalize the model again, and y was checked for the outputs of now
         self._data: Data = model._samples("training", X, y, sample_weight, prepare=True)
+        warn_of_levels(X, self._data[0], model._taker, 5)
         all_samples = len(self._data[0])
         self.batch_size = None if batch_size is None else whole("batch_size", batch_size)
         self._batch = batch = min(self.batch_size or all_samples, all_samples)
@@ -133,6 +135,7 @@ class BatchFeed:
         model._check_ready("loss", "optimizer")
         data: Data = model._samples("training", X, y, sample_weight)
         if self.batch_size is None:
+            warn_of_levels(X, data[0], model._taker, 9)
             self.batch_size = len(data[0])
             if hasattr(model.accuracy, "prepare"):
                 model.accuracy.prepare(y)

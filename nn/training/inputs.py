@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..parameters import children
 from . import endings
 from .batches import Batches, are_batches, check_iterable, is_array
 
+SEEN, FEATURES, SMALL = 32, 64, 32  # samples that are looked at; features of an image; a level that is none of counts
 PASSING = (_layers.Input, _layers.Flatten, _layers.Identity, _layers.Sequential)  # which pass on what they get
 
 
@@ -77,6 +79,19 @@ def prepared(X: ArrayLike, name: str, layers: Sequence[Layer], taker: Any, wish:
         if not passed:
             break
     return X
+
+
+def warn_of_levels(given: Any, X: Array, taker: Any, stacklevel: int) -> None:
+    """A UserWarning if X, what was made of the inputs `given`, has the levels 0 to 255 of images, and a layer with
+    weights takes them as they are."""
+    if not getattr(taker, "_wants_small", False):
+        return
+    part = X[:SEEN]
+    if getattr(given, "dtype", None) != np.uint8 and math.prod(X.shape[1:]) < FEATURES or not part.size:
+        return
+    if SMALL < part.max() <= 255 and part.min() >= 0 and (part == np.rint(part)).all():
+        warnings.warn(f"X has whole numbers from 0 to 255, as images do, from which {taker} learns badly: put "
+                      "Rescale(1 / 255) before it, or scale X", UserWarning, stacklevel=stacklevel + 1)
 
 
 def validation(prepare: Callable[..., Any], given: Any, epochs: int = 1) -> Any:

@@ -71,8 +71,8 @@ def _comparable(value: Any) -> bool:
 
 
 def arrays_of(layer: Any) -> list[Any]:
-    """The arrays that a layer keeps: parameters and buffers."""
-    return [*state_of(layer).values()]
+    """The arrays that a layer keeps: parameters, buffers and constants."""
+    return [*state_of(layer).values(), *getattr(layer, "_constants", ())]
 
 
 def writeable(layers: list[Any]) -> bool:
