@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -439,3 +440,41 @@ def test_axes_of_images(dtype):
     grey = nn.preparation.to_nchw(images[..., 0])
     np.testing.assert_array_equal(grey, images[..., 0][:, None], strict=True)
     assert not np.shares_memory(grey, images) and nn.preparation.to_nchw(images[:0]).shape == (0, 2, 4, 3)
+
+
+# ---- images as bytes
+
+
+@pytest.mark.parametrize("scaler", (StandardScaler(), MinMaxScaler(-1, 1)))
+@pytest.mark.parametrize("shape", ((300, 3, 17, 31), (1, 2, 1, 1), (50, 4), (5, 2, 3)))
+def test_bytes_are_scaled_as_floats_are(scaler, shape):
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    images[:, 0] = 7  # a constant channel
+    axes = (0, 2, 3) if len(shape) == 4 else (0,)
+    scaled = scaler.fit_transform(images)
+    bounds = [each.copy() for each in (scaler.offset, scaler.divisor)]
+    wish = scaler.fit(images.astype(np.float64))
+    for found, other in zip(bounds, (wish.offset, wish.divisor)):
+        np.testing.assert_allclose(found, other, rtol=1e-14)
+    assert scaled.dtype == np.float32
+    if type(scaler) is StandardScaler:
+        np.testing.assert_allclose(bounds[0], images.mean(axes, np.float64, keepdims=True), rtol=1e-14)
+        spread = images.std(axes, np.float64, keepdims=True)
+        np.testing.assert_allclose(bounds[1], np.where(spread == 0, 1, spread), rtol=1e-14)
+    np.testing.assert_array_equal(scaled, ((images - bounds[0]) / bounds[1]).astype(np.float32))
+    np.testing.assert_allclose(scaler.inverse_transform(scaled), images, atol=1e-4)
+    for same in (np.asfortranarray(images), images[::-1][::-1], images.tolist()):
+        np.testing.assert_allclose(scaler.fit_transform(same), scaled, atol=1e-6)
+
+
+def test_bytes_are_not_copied_as_floats():
+    images = np.random.default_rng(0).integers(0, 256, (2000, 3, 32, 32), np.uint8)
+    scaler = StandardScaler()
+    tracemalloc.start()
+    scaler.fit(images)
+    assert tracemalloc.get_traced_memory()[1] < images.nbytes
+    tracemalloc.reset_peak()
+    scaled = scaler.transform(images)
+    assert tracemalloc.get_traced_memory()[1] < scaled.nbytes + 1.5 * images.nbytes
+    tracemalloc.stop()
+    np.testing.assert_allclose([scaled.mean((0, 2, 3)), scaled.std((0, 2, 3))], [[0] * 3, [1] * 3], atol=1e-4)

@@ -3,20 +3,25 @@
 A scaler learns from the training data with `fit` and scales any data with `transform`; `inverse_transform` reverses it.
 NaN stands for missing values: `fit` ignores it, and `transform` keeps it. A network cannot learn from NaN, so replace
 it first, for example by `np.nan_to_num` after a StandardScaler, which puts the mean of the feature there.
-The sums here are NumPy's, in float64, so the last bit may differ on another CPU; the training then depends on it.
+The sums here are NumPy's, in float64, so the last bit may differ on another CPU; the training then depends on it. Those
+of images as uint8 are of whole numbers, and exact. Such images are read in blocks: no copy of all of them is made but
+the result of `transform`.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import FLOAT64, Array, as_floats, kept_dtype
+from ..arrays import FLOAT64, INT64, Array, as_floats, as_plain, kept_dtype
 from ..checks import real
 
 Self = TypeVar("Self", bound="_Scaler")
+BLOCK = 1 << 17  # elements that are converted at a time
 
 
 class _Scaler:
@@ -34,31 +39,31 @@ class _Scaler:
         A feature of only NaN stays NaN, as in scikit-learn. Raises ValueError for empty data, for data without a
         dimension of features, for infinity, and for a feature whose range overflows float64.
         """
-        X = as_floats(X, FLOAT64, "X")
+        X = _numbers(X)
         if X.ndim < 2 or not X.size:
             raise ValueError(f"X must have shape (N, features) or (N, C, H, W), none of them 0, got {X.shape}")
         _not_infinite(X)
         with np.errstate(all="ignore"):  # 0 / 0 is the mean of NaN alone
             offset, divisor = self._learn(X, (0, 2, 3) if X.ndim == 4 else (0,))
-        wrong = ~np.isnan(X) & ~(np.isfinite(offset) & np.isfinite(divisor))
-        if wrong.any():
+        possible = np.isfinite(offset) & np.isfinite(divisor)
+        if not possible.all() and (wrong := ~np.isnan(X) & ~possible).any():
             place = np.unravel_index(np.where(wrong, abs(X), -1).argmax(), X.shape)
             raise ValueError(f"X contains numbers too large to scale, such as {X[place]:g} at {_at(place)}")
         self.offset, self.divisor = offset, divisor
         return self
 
-    def _fitting(self, X: ArrayLike) -> tuple[Array, Array, Array, np.dtype[Any]]:
-        # X, offset and divisor in float64, in which float32's range does not overflow, and the dtype of the result
+    def _fitting(self, X: ArrayLike) -> tuple[Array, Array, Array, Array]:
+        # X, offset and divisor in float64, in which float32's range does not overflow, and room for the result
         if self.offset is None or self.divisor is None:
             raise RuntimeError("the scaler is not fitted: call fit first")
         dtype = kept_dtype(X)
-        X = as_floats(X, FLOAT64, "X")
+        X = _numbers(X)
         learned = self.offset.shape[1:]
         if X.ndim != len(learned) + 1 or any(a not in (b, 1) for a, b in zip(learned, X.shape[1:])):
             raise ValueError(f"X of shape {X.shape} does not fit what the scaler learned from: (N, "
                              f"{', '.join('any' if X.ndim == 4 and size == 1 else str(size) for size in learned)})")
         _not_infinite(X)
-        return X, self.offset, self.divisor, dtype
+        return X, self.offset, self.divisor, np.empty(X.shape, dtype)
 
     def transform(self, X: ArrayLike) -> Array:
         """X scaled, in its own dtype if that is float32 or float64, else float32.
@@ -66,11 +71,13 @@ class _Scaler:
         Raises RuntimeError before `fit`, ValueError for another shape than that of `fit`, for infinity, and for what
         would become infinity.
         """
-        X, offset, divisor, dtype = self._fitting(X)
+        X, offset, divisor, found = self._fitting(X)
         with np.errstate(over="ignore"):
-            scaled = X - offset
-            scaled /= divisor
-            return _held(scaled.astype(dtype, copy=False), X)
+            for rows, block in _blocks(X):
+                scaled = block - offset
+                scaled /= divisor
+                found[rows] = scaled
+        return _held(found, X)
 
     def fit_transform(self, X: ArrayLike) -> Array:
         """`fit`, then `transform` of the same data."""
@@ -78,11 +85,13 @@ class _Scaler:
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Scaled X in the original units. Errors are those of `transform`."""
-        X, offset, divisor, dtype = self._fitting(X)
+        X, offset, divisor, found = self._fitting(X)
         with np.errstate(over="ignore"):
-            found = X * divisor
-            found += offset
-            return _held(found.astype(dtype, copy=False), X)
+            for rows, block in _blocks(X):
+                scaled = block * divisor
+                scaled += offset
+                found[rows] = scaled
+        return _held(found, X)
 
 
 class MinMaxScaler(_Scaler):
@@ -106,6 +115,9 @@ class StandardScaler(_Scaler):
 
     def _learn(self, X: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
         least, largest = _range(X, axes)
+        if X.dtype == np.uint8:
+            mean, deviation = _moments(X, axes)
+            return mean, _not_0(deviation)
         constant = least == largest  # the mean of equal numbers can differ from them in the last bit
         known = ~np.isnan(X)
         where: Any = True if known.all() else known  # sums with a mask are added in another order
@@ -115,10 +127,39 @@ class StandardScaler(_Scaler):
         return np.where(constant, least, mean), np.where(constant, 1.0, _not_0(deviation))
 
 
+def _numbers(X: ArrayLike) -> Array:
+    # as float64, but bytes as they are
+    if isinstance(X, np.ndarray) and X.dtype == np.uint8:
+        return as_plain(X, "X")
+    return as_floats(X, FLOAT64, "X")
+
+
+def _blocks(X: Array, dtype: np.dtype[Any] = FLOAT64) -> Iterator[tuple[slice, Array]]:
+    # of samples
+    rows = max(1, BLOCK // max(1, math.prod(X.shape[1:])))
+    for start in range(0, len(X), rows):
+        part = slice(start, start + rows)
+        yield part, X[part].astype(dtype, copy=False)
+
+
+def _moments(X: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    # mean and deviation of bytes, from sums of whole numbers, each rounded once or twice
+    count = math.prod(X.shape[axis] for axis in axes)
+    total = X.sum(axes, dtype=INT64, keepdims=True)
+    squares = np.zeros_like(total)
+    for _, block in _blocks(X, INT64):
+        squares += np.square(block).sum(axes, keepdims=True)
+    spread = [math.sqrt((count * square - each * each) / (count * count)) for each, square in zip(
+        total.ravel().tolist(), squares.ravel().tolist())]
+    return total / count, np.array(spread).reshape(total.shape)
+
+
 def _range(X: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
     # NaN only where there is nothing else. Of 0 and -0 NumPy's minimum and fmin may take either
-    least, largest = (np.fmin, np.fmax) if np.isnan(X).any() else (np.minimum, np.maximum)
-    return least.reduce(X, axes, keepdims=True), largest.reduce(X, axes, keepdims=True)
+    some = X.dtype != np.uint8 and np.isnan(X).any()
+    least, largest = (np.fmin, np.fmax) if some else (np.minimum, np.maximum)
+    found = [each.reduce(X, axes, keepdims=True).astype(FLOAT64, copy=False) for each in (least, largest)]
+    return found[0], found[1]
 
 
 def _not_0(divisor: Array) -> Array:
@@ -135,6 +176,8 @@ def _held(scaled: Array, X: Array) -> Array:
 
 
 def _not_infinite(X: Array) -> None:
+    if X.dtype == np.uint8:
+        return
     wrong = np.isinf(X)
     if wrong.any():
         place = np.unravel_index(wrong.argmax(), X.shape)
