@@ -13,14 +13,9 @@ Every kernel keeps these promises:
   decides by size, True and False override.
 
 Letters of shapes: N rows (the batch), C features or channels or classes, K features summed over; M, K, N in a matrix
-<<<<<<< HEAD
-product a (M, K) b (K, N); H and W rows and columns of images (N, C, H, W), P and Q of images that windows give. x is
-an input, y an output, p probabilities, w weights, b bias, d<name> the gradient of the loss with respect to <name>.
-=======
-product a (M, K) b (K, N). Of images H, W and outputs P, Q rows and columns, O channels out, I channels in a group, and
-K, L rows and columns of a kernel. x is an input, y an output, p probabilities, w weights, b bias, d<name> the gradient of the
-loss with respect to <name>.
->>>>>>> 25338a3 (Test conv2d and conv_transpose2d against scalar loops and PyTorch)
+product a (M, K) b (K, N). Of images (N, C, H, W) H and W are rows and columns, of outputs (N, O, P, Q) P and Q; O are
+channels out, I those of a group, K and L rows and columns of a window of weights. x is an input, y an output, p
+probabilities, w weights, b bias, d<name> the gradient of the loss with respect to <name>.
 """
 
 from importlib import import_module
