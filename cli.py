@@ -15,7 +15,6 @@ import numpy as np
 
 from .nn.arrays import Array
 from .nn.commands import tasks
-from .nn.commands.tasks import TASKS
 from .nn.files import naming
 from .nn.training.model import Model
 from .nn.training.progress import compiling, note
@@ -86,7 +85,9 @@ def _fail(reason: Exception) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    task = TASKS[options.dataset]
+    task = tasks.task_of(options)
+    if options.model != "dense" and options.dataset != "fashion-mnist":
+        raise Mistake(f"--model {options.model} goes with fashion-mnist, {options.dataset} has no images")
     if options.data is not None and options.dataset != "fashion-mnist":
         raise Mistake(f"--data goes with fashion-mnist, {options.dataset} is computed")
     if options.compare and options.backend and not (options.save or options.plot):

@@ -111,7 +111,8 @@ def as_samples(model: Model, X: Array, source: str) -> Array:
         raise ValueError(f"{source} contains no samples")
     first = model.layers[0]
     dense = [layer for layer in model.layers if hasattr(layer, "n_inputs")]
-    shape = first.shape if isinstance(first, Input) else (dense[0].n_inputs,) if dense else X.shape[1:]
+    shape = (first.shape if isinstance(first, Input) else model._input_shape or
+             ((dense[0].n_inputs,) if dense else X.shape[1:]))
     if math.prod(X.shape[1:]) != math.prod(shape):
         found = count(X.shape[1], "column") if X.ndim == 2 else f"samples of {_size(X.shape[1:])}"
         raise ValueError(f"{source} has {found}, the model takes {_size(shape)} per sample"

@@ -41,7 +41,8 @@ class Data:
 class Task:
     """A data set, and the network and training that suit it.
 
-    load: the data for a seed and a folder; output: the last activation, None for a linear output.
+    load: the data for a seed and a folder; output: the last activation, None for a linear output; network: the name of
+    one of nn.models, in place of dense layers of these sizes.
     """
 
     load: Callable[[int, str | None], Data]
@@ -53,18 +54,30 @@ class Task:
     output: Callable[[], Layer] | None = Softmax
     loss: Callable[[], Loss] = CategoricalCrossentropy
     accuracy: Callable[[], object] = Accuracy
+    network: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The network in words."""
+        return self.network or "-".join(map(str, self.sizes))
 
     def model(self, options: argparse.Namespace) -> Model:
         rng = np.random.default_rng(options.seed)
-        model = Model()
-        for inputs, neurons in zip(self.sizes[:-2], self.sizes[1:-1]):
-            model.add(Dense(inputs, neurons, activation="relu", rng=rng))
-        model.add(Dense(*self.sizes[-2:], rng=rng))
-        if self.output:
-            model.add(self.output())
+        model = self._network(rng) if self.network else Model(self._layers(rng))
         model.set(loss=self.loss(), optimizer=Adam(options.learning_rate, decay=self.decay), accuracy=self.accuracy())
         model.finalize()
         return model
+
+    def _network(self, rng: np.random.Generator) -> Model:
+        from .. import models  # 5 ms that the others need not wait for
+        found: Model = getattr(models, self.network or "")(rng=rng)
+        return found
+
+    def _layers(self, rng: np.random.Generator) -> list[Layer]:
+        found: list[Layer] = [Dense(inputs, neurons, activation="relu", rng=rng)
+                              for inputs, neurons in zip(self.sizes[:-2], self.sizes[1:-1])]
+        found.append(Dense(*self.sizes[-2:], rng=rng))
+        return [*found, self.output()] if self.output else found
 
 
 def _points(create: Callable[..., datasets.Pair], classes: int) -> Callable[[int, str | None], Data]:
@@ -84,15 +97,25 @@ TASKS = {
                           0.001, 1e-3),
 }
 
+# other networks for a data set; "dense" is that of TASKS
+NETWORKS = {
+    "lenet5": Task(lambda seed, folder: Data(*datasets.fashion_mnist(folder, images=True)), (), 5, 32, 0.001, 0.0,
+                   network="lenet5"),
+}
+
+
+def task_of(options: argparse.Namespace) -> Task:
+    """The task that the options ask for."""
+    return TASKS[options.dataset] if options.model == "dense" else NETWORKS[options.model]
+
 
 def train(options: argparse.Namespace, data: Data) -> None:
-    """Train the task `options.dataset` on its data, print the progress, and save and plot according to the options."""
-    task = TASKS[options.dataset]
+    """Train the task of the options on its data, print the progress, and save and plot according to the options."""
+    task = task_of(options)
     samples = len(data.train[0])
     options.batch_size = min(options.batch_size or samples, samples)
     batch = f"batches of {options.batch_size}" if options.batch_size < samples else "all in one batch"
-    network = "-".join(map(str, task.sizes))
-    print(f"{options.dataset}: {samples} samples, {batch}; network {network}, Adam at "
+    print(f"{options.dataset}: {samples} samples, {batch}; network {task.title}, Adam at "
           f"{options.learning_rate:g}, {options.epochs} epoch{'s' * (options.epochs > 1)}")
     model = task.model(options)
     trained = False
@@ -133,10 +156,9 @@ def _sound(model: Model) -> bool:
 
 def _draw(options: argparse.Namespace, data: Data, model: Model) -> None:
     from ..inspect.plot import plot
-    sizes = "-".join(map(str, TASKS[options.dataset].sizes))
     with backend.use(options.backend), compiling(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of figures that are not finite
-        plot(options.plot, model, *data.train, title=f"{options.dataset}, {sizes}")
+        plot(options.plot, model, *(data.validation if task_of(options).network else data.train), title=f"{options.dataset}, {task_of(options).title}")
 
 
 def _rescue(options: argparse.Namespace, data: Data, model: Model) -> str:

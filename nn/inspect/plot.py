@@ -1,5 +1,6 @@
 """Plots of a training: loss and accuracy by epoch, and the decisions in the plane or the fitted curve."""
 
+import math
 import os
 from typing import Any
 
@@ -8,23 +9,52 @@ import numpy as np
 from ..arrays import Array
 from ..training.history import STYLES, draw, save
 from ..training.model import Model
+from .images import feature_maps, grid, wrong_predictions
 
+WRONG, MAPPED = 25, 6  # images that are shown, and those whose feature maps are
 CELLS = 300  # of the decision boundary's grid, each way
 
 
 def plot(path: str | os.PathLike[str], model: Model, X: Array, y: Array, *, title: str = "") -> None:
     """Draw the history of `model` into `path`. For X (N, 2), draw beside it the decisions and the samples of classes
-    y (N,), 0 and 1 for a model with one output; for X (N, 1), the outputs as curves and the samples y (N, C).
+    y (N,), 0 and 1 for a model with one output; for X (N, 1), the outputs as curves and the samples y (N, C); for images
+    X (N, C, H, W), those that the model is wrong about, and the feature maps of its first layer.
 
     The suffix of `path` chooses the format. Raises ImportError without matplotlib, OSError when it cannot be written.
     """
-    beside = {1: _curve, 2: _decisions}.get(X.shape[1]) if X.ndim == 2 else None
-    figure, spare = draw(model.history, more=int(beside is not None))
+    beside: list[Any] = []
+    if X.ndim == 4:
+        beside = [_wrong, _maps]
+    elif X.ndim == 2 and X.shape[1] in (1, 2):
+        beside = [_curve if X.shape[1] == 1 else _decisions]
+    figure, spare = draw(model.history, more=len(beside))
     if title:
         figure.suptitle(title)
-    if beside is not None:
-        beside(spare[0], model, X, y)
+    for axes, drawn in zip(spare, beside):
+        drawn(axes, model, X, y)
     save(figure, path)
+
+
+def _wrong(axes: Any, model: Model, X: Array, y: Array) -> None:
+    indices, chosen = wrong_predictions(model, X, y, WRONG)
+    _show(axes, X[indices] if len(indices) else X[:1], f"{len(indices)} wrong predictions, the surest first")
+    for number, (index, label) in enumerate(zip(indices, chosen)):
+        columns = math.ceil(math.sqrt(len(indices)))
+        row, column = divmod(number, columns)
+        axes.text(column * (X.shape[3] + 1) + 1, row * (X.shape[2] + 1) + 6, f"{label}, not {y[index]}", fontsize=6,
+                  color="white", backgroundcolor="#00000080")
+
+
+def _maps(axes: Any, model: Model, X: Array, y: Array) -> None:
+    maps = feature_maps(model, X[:MAPPED])
+    if maps.ndim == 4:
+        _show(axes, maps.reshape(-1, *maps.shape[2:]), "feature maps of the first layer", maps.shape[1])
+
+
+def _show(axes: Any, images: Array, title: str, columns: int | None = None) -> None:
+    axes.imshow(grid(images, columns), cmap="gray", interpolation="nearest")
+    axes.set_title(title, loc="left")
+    axes.axis("off")
 
 
 def _curve(axes: Any, model: Model, X: Array, y: Array) -> None:
