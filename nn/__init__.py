@@ -20,7 +20,7 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import initializers, nnfs, schedules
+from . import data, initializers, nnfs, schedules
 from .backend import use
 from .data import datasets, preparation
 from .inspect import scores
@@ -51,7 +51,7 @@ __all__ = ["ELU", "GELU", "SGD", "Accuracy", "Adagrad", "Adam", "AdamW", "AvgPoo
            "NegativeLogLikelihood", "Parallel", "RMSprop", "ReLU", "ReLU6", "RegressionAccuracy", "Rescale", "Reshape",
            "Residual", "Sequential", "SiLU", "Sigmoid", "SigmoidBinaryCrossentropy", "Softmax",
            "SoftmaxCategoricalCrossentropy", "Softplus", "Step", "StopTraining", "Tanh", "TopKAccuracy", "Upsample",
-           "callbacks", "check_gradients", "clip_gradients", "datasets", "initializers", "models", "nnfs",
+           "callbacks", "check_gradients", "clip_gradients", "data", "datasets", "initializers", "models", "nnfs",
            "preparation", "schedules", "scores", "summary", "use"]
 
 

@@ -129,7 +129,7 @@ INNER = {"find", "History"}  # not for users: what Dense calls, and what train r
 
 
 def test_the_page_of_nn_has_all_names():
-    modules = (nn.callbacks, nn.schedules, nn.initializers, nn.preparation, nn.datasets, nn.scores)
+    modules = (nn.callbacks, nn.schedules, nn.initializers, nn.preparation, nn.datasets, nn.data, nn.scores)
     names = {*nn.__all__, *(name for module in modules for name in public(module))} - INNER
     assert len(names) > 80 and names - code("docs/nn.md") == set()
     methods = {name for name, _ in inspect.getmembers(nn.Model, inspect.isfunction) if not name.startswith("_")}

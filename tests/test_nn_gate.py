@@ -699,6 +699,17 @@ for name in ("EarlyStopping", "Checkpoint", "CSVLog", "TerminateOnNaN"):
 
 
 @functools.cache
+def pictures():
+    """A folder of three images with two labels."""
+    folder = Path(tempfile.mkdtemp(prefix="pictures-"))
+    atexit.register(shutil.rmtree, folder)
+    for name in ("a/1", "a/2", "b/1"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / f"{name}.pgm").write_bytes(b"P5 2 2 255\n\1\2\3\4")
+    return folder
+
+
+@functools.cache
 def sets():
     """A folder with a small set of each of these."""
     folder = Path(tempfile.mkdtemp(prefix="sets-"))
@@ -730,6 +741,12 @@ for name in ("image_folder", "train_test_images"):
             color=DUCK, background=DUCK,
             path=OneOf(bad=("no", "/dev/null", "\0", 3, None), errors=(OSError, ValueError, TypeError),
                        named="no|null|NoneType|int"))
+
+declare("data.ImageFolder", lambda **given: len(nn.data.ImageFolder(**{"path": pictures(), "batch_size": 2, **given})),
+        path=OneOf(bad=("no", "/dev/null", "\0", 3, None), errors=(OSError, ValueError, TypeError),
+                   named="no|null|NoneType|int"), batch_size=Whole(), color=FLAG, scale=FLAG, shuffle=FLAG, seed=Seed(),
+        drop_last=FLAG, background=OneOf(0, (1, 2, 3), bad=("red", -1, 256, None, (1, 2))),
+        size=OneOf(None, 3, (2, 3), [2, 3], bad=(0, -1, "ab", (1, 2, 3), 2.5, (2, 2.5), {})))
 
 for name in ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "zeros"):
     declare(f"initializers.{name}", lambda name=name, **given: getattr(nn.initializers, name)(**{
@@ -837,7 +854,7 @@ for name in ("r2_score", "root_mean_squared_error"):
 # ---- the tests
 
 # what calls no kernel
-TWINLESS = ("callbacks.", "datasets.", "preparation.", "schedules.", "scores.", "History", "use", "Model.save",
+TWINLESS = ("callbacks.", "data.", "datasets.", "preparation.", "schedules.", "scores.", "History", "use", "Model.save",
             "Model.load")
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from optional import needs
 
-from nnjit.nn.data import datasets, images
+from nnjit import nn
+from nnjit.nn.data import ImageFolder, datasets, images
 
 Image = needs("PIL.Image")
 rng = np.random.default_rng(3)
@@ -392,3 +393,103 @@ def test_other_colours_become_red_green_and_blue(tmp_path):
     assert abs(X - np.array([255, 0, 0])).max() <= 5
     X, _, _ = datasets.image_folder(tmp_path, color=False)
     assert abs(X - 76.0).max() <= 2
+
+
+# ---- a batch at a time
+
+
+@pytest.fixture
+def animals(tmp_path):
+    """11 images in colour of 4 x 6 pixels, whose first is their number, in three subfolders."""
+    for number in range(11):
+        pixels = rng.integers(0, 256, (4, 6, 3), np.uint8)
+        pixels[0, 0] = number
+        save(tmp_path / ("10", "9", "cat")[number % 3] / f"{number}.png", pixels)
+    return tmp_path
+
+
+def test_a_folder_gives_its_images_in_batches(animals):
+    X, y, classes = datasets.image_folder(animals)
+    for path in (animals, str(animals)):
+        given = ImageFolder(path, batch_size=4, shuffle=False, scale=False)
+        assert (len(given), given.classes, len(given.paths)) == (3, ("9", "10", "cat"), 11) and given.classes == classes
+        for _ in range(2):
+            batches = list(given)
+            assert [x.shape for x, _ in batches] == [(4, 3, 4, 6), (4, 3, 4, 6), (3, 3, 4, 6)]
+            np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), X.transpose(0, 3, 1, 2), strict=True)
+            np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches]), y, strict=True)
+    scaled = np.concatenate([x for x, _ in ImageFolder(animals, batch_size=5, shuffle=False)])
+    np.testing.assert_array_equal(scaled, ((X.transpose(0, 3, 1, 2) - 127.5) / 127.5).astype(np.float32), strict=True)
+    grey = next(iter(ImageFolder(animals, batch_size=11, shuffle=False, color=False, scale=False)))[0]
+    np.testing.assert_array_equal(grey[:, 0], datasets.image_folder(animals, color=False)[0])
+
+
+def test_each_pass_has_another_order(animals):
+    def numbers(given):
+        return [(int(image[0, 0, 0]), int(label)) for x, y in given for image, label in zip(x, y)]
+
+    given, same, other = (ImageFolder(animals, batch_size=4, scale=False, seed=seed) for seed in (1, 1, 2))
+    passes = [numbers(given) for _ in range(3)]
+    assert passes == [numbers(same) for _ in range(3)] and numbers(other) != passes[0]
+    assert len({tuple(each) for each in passes}) == 3
+    labels = {number: (1, 0, 2)[number % 3] for number in range(11)}
+    assert all(sorted(each) == sorted(labels.items()) for each in passes)
+    assert len(numbers(ImageFolder(animals, batch_size=4, drop_last=True))) == 8
+    for seed in (None, np.random.default_rng(0)):
+        assert len(numbers(ImageFolder(animals, batch_size=4, seed=seed))) == 11
+
+
+@pytest.mark.parametrize("size, shape", (((2, 3), (2, 3)), (5, (5, 5)), ((4, 6), (4, 6))))
+def test_images_are_resized(animals, size, shape):
+    save(animals / "cat" / "wide.png", rng.integers(0, 256, (4, 30, 3), np.uint8))
+    x, _ = next(iter(ImageFolder(animals, batch_size=20, size=size, shuffle=False, scale=False)))
+    assert x.shape == (12, 3, *shape)
+    for image, path in zip(x, ImageFolder(animals, batch_size=1).paths):
+        with Image.open(path) as opened:
+            wish = np.asarray(opened.resize(shape[::-1], Image.Resampling.BILINEAR))
+        np.testing.assert_array_equal(image, wish.transpose(2, 0, 1))
+    with pytest.raises(ValueError, match="cat/wide.png: it has 30 x 4 pixels, but .*9/1.png has 6 x 4"):
+        list(ImageFolder(animals, batch_size=4, shuffle=False))
+
+
+def test_only_a_batch_is_read_and_a_broken_image_is_named(animals):
+    (animals / "cat" / "11.png").write_bytes(b"hello")
+    batches = iter(ImageFolder(animals, batch_size=4, shuffle=False))
+    next(batches)
+    next(batches)
+    with pytest.raises(ValueError, match="cat/11.png: it is damaged, or not a PNG image"):
+        next(batches)
+    given = ImageFolder(animals, batch_size=4, shuffle=False)
+    (animals / "9" / "4.png").unlink()
+    with pytest.raises(FileNotFoundError, match="9/4.png"):
+        next(iter(given))
+
+
+@pytest.mark.parametrize("more, error, text", (
+    ({"size": (2, 3, 4)}, TypeError, r"size must be \(height, width\) or a number for both, got \(2, 3, 4\)"),
+    ({"size": 0}, ValueError, "size must be at least 1, got 0"),
+    ({"size": "ab"}, TypeError, r"size must be \(height, width\) or a number for both, got 'ab'"),
+    ({"batch_size": 12, "drop_last": True}, ValueError, "drop_last=True leaves no batch: .* has 11 images, and batch_"),
+    ({"background": "red"}, TypeError, "background must be a grey level or")))
+def test_wrong_arguments_of_a_folder(animals, more, error, text):
+    with pytest.raises(error, match=f"^{text}"):
+        ImageFolder(animals, **{"batch_size": 4, **more})
+    with pytest.raises(FileNotFoundError, match="has no subfolders: it must have one for each label"):
+        ImageFolder(animals / "cat", batch_size=4)
+
+
+def test_models_train_on_folders(animals):
+    X, y, _ = datasets.image_folder(animals)
+    X = (X.transpose(0, 3, 1, 2) - np.float32(127.5)) / np.float32(127.5)
+    models = []
+    for _ in range(2):
+        model = nn.Model([nn.Flatten(), nn.Dense(72, 3, rng=0), nn.Softmax()])
+        model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(0.01), accuracy=nn.Accuracy())
+        model.finalize()
+        models.append(model)
+    given = ImageFolder(animals, batch_size=4, shuffle=False)
+    models[0].train(given, epochs=3, validation_data=given)
+    models[1].train(X, y, epochs=3, batch_size=4, shuffle=False, validation_data=(X, y))
+    assert models[0].history == models[1].history and len(models[0].history["val_loss"]) == 3
+    np.testing.assert_array_equal(models[0].predict(given), models[1].predict(X, batch_size=4))
+    assert models[0].evaluate(given) == models[1].evaluate(X, y, batch_size=4)

@@ -47,7 +47,7 @@ def image_folder(path: str | os.PathLike[str], *, color: bool | None = None, bac
     subfolders or a subfolder without images, ValueError that names the file for one that is damaged, of another size
     than the first, of more than 8 bits a channel or so large that Pillow warns of it.
     """
-    paths, y, classes = _labelled(Path(path))
+    paths, y, classes = labelled(Path(path))
     return read_images(paths, color=color, background=background), y, classes
 
 
@@ -57,8 +57,8 @@ def train_test_images(path: str | os.PathLike[str], *, color: bool | None = None
 
     See `image_folder`. All images must have the same size. Also raises ValueError if the labels of the two differ.
     """
-    train, y_train, classes = _labelled(Path(path) / "train")
-    test, y_test, others = _labelled(Path(path) / "test")
+    train, y_train, classes = labelled(Path(path) / "train")
+    test, y_test, others = labelled(Path(path) / "test")
     if classes != others:
         raise ValueError(f"train and test in {os.fspath(path)} must have the same labels, got "
                          f"{', '.join(classes)} and {', '.join(others)}")
@@ -72,8 +72,10 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     return files + [path for each in folders for path in _entries(each)[0]]
 
 
-def read_images(paths: Sequence[Path], *, color: bool | None = None, background: Background = WHITE) -> Array:
-    """Images of the same size as X (N, height, width) or (N, height, width, 3), uint8. See `image_folder`.
+def read_images(paths: Sequence[Path], *, color: bool | None = None, background: Background = WHITE,
+                size: tuple[int, int] | None = None, first: Path | None = None) -> Array:
+    """Images as X (N, height, width) or (N, height, width, 3), uint8, resized to a `size` (height, width) if that is
+    given. Otherwise all must have the same size, also that of the image `first`. See `image_folder`.
 
     Reads the sizes of all images before it decodes the second.
     """
@@ -86,8 +88,9 @@ def read_images(paths: Sequence[Path], *, color: bool | None = None, background:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        grey, size = True, None
-        for path in paths:
+        grey, wish = True, None if size is None else size[::-1]
+        alike = [*paths] if first is None or size is not None else [first, *paths]
+        for path in alike:
             with _opened(path) as image:
                 if image.mode[0] in "IF":
                     raise ValueError(f"it has mode {image.mode}, but must have 8 bits a channel")
@@ -95,17 +98,22 @@ def read_images(paths: Sequence[Path], *, color: bool | None = None, background:
                     raise ValueError("it has more than 8 bits a channel")
                 seen = image.has_transparency_data and len(set(behind)) > 1
                 grey = grey and image.mode in GREY and not seen
-                if image.format in ("PNG", "TIFF") and image.size != size:
+                if size is not None:
+                    continue
+                if image.format in ("PNG", "TIFF") and image.size != wish:
                     image.load()  # the orientation may follow the pixels, and a tiff is rotated only now
-                size = size or _size(image)
-                _same_size(_size(image), size, paths)
+                wish = wish or _size(image)
+                _same_size(_size(image), wish, alike)
         color = not grey if color is None else color
-        width, height = size or (0, 0)
+        width, height = wish or (0, 0)
         X = np.empty((len(paths), height, width, 3)[:4 if color else 3], np.uint8)
         for place, path in enumerate(paths):
             with _opened(path) as image:
-                pixels = np.asarray(_upright(image, behind).convert("RGB" if color else "L"))
-                _same_size(pixels.shape[1::-1], size, paths)
+                upright = _upright(image, behind).convert("RGB" if color else "L")
+                if size is not None and upright.size != wish:
+                    upright = upright.resize(wish, Image.Resampling.BILINEAR)
+                pixels = np.asarray(upright)
+                _same_size(pixels.shape[1::-1], wish, alike)
                 X[place] = pixels
     return X
 
@@ -183,7 +191,9 @@ def _opened(path: Path) -> Iterator[Any]:
         raise ValueError(f"{path}: {error or 'it is damaged'}") from error
 
 
-def _labelled(folder: Path) -> tuple[list[Path], Array, tuple[str, ...]]:
+def labelled(folder: Path) -> tuple[list[Path], Array, tuple[str, ...]]:
+    """The images in the subfolders of a folder, their labels, and the names of the subfolders. Raises OSError as
+    `image_folder`."""
     folders = _entries(folder)[1]
     if not folders:
         raise FileNotFoundError(f"{folder} has no subfolders: it must have one for each label, with its images")
