@@ -18,7 +18,8 @@ from .. import kernels
 from ..kernels import Checked, Replay, address, before_compiling, get_num_threads
 from .checks import shown
 
-__all__ = ["Replay", "TWINS", "address", "before_compiling", "capture", "get_num_threads", "name", "ops", "use"]
+__all__ = ["Replay", "TWINS", "address", "before_compiling", "capture", "get_num_threads", "name", "ops",
+           "random_words", "use"]
 
 
 def _array(value: Any) -> Any:
@@ -96,6 +97,13 @@ def _switch(twin: str) -> None:
         raise ValueError(f'backend must be "numba" or "numpy", got {shown(twin)}')
     name, ops = twin, TWINS[twin]
     _switches += 1
+
+
+def random_words(counters: Any, seed: int, stream: int) -> Any:
+    """The four words of 32 bits of each counter (M,) as (M, 4) uint64: Philox 4x32-10, of which kernels make their
+    random numbers, by NumPy's whole numbers. The same on every machine."""
+    from ..kernels.reference.dropout import _philox
+    return _philox(counters, seed, stream)
 
 
 class capture(kernels.capture):

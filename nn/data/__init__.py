@@ -1,5 +1,6 @@
-"""Data: sets to learn from, images, and what prepares them."""
+"""Data: sets to learn from, images, and what prepares and augments them."""
 
+from .augment import Augment, RandomCrop, RandomHorizontalFlip, RandomRotation, RandomVerticalFlip
 from .folder import ImageFolder
 
-__all__ = ["ImageFolder"]
+__all__ = ["Augment", "ImageFolder", "RandomCrop", "RandomHorizontalFlip", "RandomRotation", "RandomVerticalFlip"]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import Array
-from ..checks import Seed, as_seed, flag, optional_flag, whole
+from ..arrays import Array, as_floats
+from ..checks import Seed, as_seed, flag, function, optional_flag, shown, whole
 from .batches import Batches, check_batches
 from .inputs import warn_of_levels
 from .pace import Pace
@@ -31,13 +31,22 @@ class Order:
         return self._random.permutation(samples)
 
 
+def augmented(augment: Any, X: ArrayLike, epoch: int, samples: Array) -> Any:
+    """What a user's function makes of images. Its errors of values name it."""
+    try:
+        return augment(X, epoch, samples)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"augment: {error}") from error
+
+
 class ArrayFeed:
     """Arrays, which are checked and converted as a whole. `begin` comes before the first epoch, `end` after the last.
     """
 
     def __init__(self, model: Any, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, *,
-                 batch_size: int | None, shuffle: bool | None, seed: Seed, drop_last: bool) -> None:
-        self._model, self._y = model, y
+                 batch_size: int | None, shuffle: bool | None, seed: Seed, drop_last: bool, augment: Any) -> None:
+        self._model, self._y, self._augment, self._before = model, y, augment, 0
         self._steps = model._steps  # a callback may finalize the model again, and y was checked for the outputs of now
         self._data: Data = model._samples("training", X, y, sample_weight, prepare=True)
         warn_of_levels(X, self._data[0], model._taker, 5)
@@ -57,6 +66,7 @@ class ArrayFeed:
 
     def begin(self, before: int) -> None:
         """After so many epochs of earlier trainings."""
+        self._before = before
         if self._shuffle:
             self._order = Order(self._seed, before)
         if hasattr(self._model.accuracy, "prepare"):
@@ -68,7 +78,7 @@ class ArrayFeed:
     @property
     def at_once(self) -> bool:
         """Whether each epoch is the same step."""
-        return not self.several and self._order is None
+        return not self.several and self._order is None and self._augment is None
 
     def epochs(self, most: int, validation: Data | None) -> Any:
         """Some epochs of one step each, and what `Steps.epochs` returns for them; None if they must be made by
@@ -85,19 +95,27 @@ class ArrayFeed:
         order = None if self._order is None else self._order.of(epoch, len(self._data[0]))
         step = 0
         while step < self.count:
-            found = self._next(step, order)
+            found = self._next(epoch, step, order)
             step += len(found)
             yield found
 
-    def _next(self, step: int, order: Array | None) -> list[Figures]:
+    def _next(self, epoch: int, step: int, order: Array | None) -> list[Figures]:
         batch = self._batch
-        if not self.several and order is None:
+        if not self.several and order is None and self._augment is None:
             return [self._steps.step(*self._whole)]
         count = self._pace.next(self.samples // batch - step) if self.several else 1
         rows: Any = slice(step * batch, (step + count) * batch)
         if order is not None:
             rows = order[rows]
-        return self._steps.batches(tuple(each[rows] for each in self._data), batch)
+        X, *more = (each[rows] for each in self._data)
+        if self._augment is not None:
+            numbers = np.arange(len(self._data[0]))[rows]
+            found = as_floats(augmented(self._augment, X, self._before + epoch - 1, numbers), X.dtype, "X")
+            if found.shape != X.shape:
+                raise ValueError(f"augment must keep the shape of X, {X.shape}, got {found.shape}: images may become "
+                                 "smaller in an iterable of batches")
+            X = np.ascontiguousarray(found)
+        return self._steps.batches((X, *more), batch)
 
     def check(self) -> None:
         """After callbacks, which may have changed anything."""
@@ -114,8 +132,9 @@ class BatchFeed:
     at_once = False
     several = True  # as far as is known
 
-    def __init__(self, model: Any, batches: Any, drop_last: bool) -> None:
-        self._model, self._drop_last = model, drop_last
+    def __init__(self, model: Any, batches: Any, drop_last: bool, augment: Any) -> None:
+        self._model, self._drop_last, self._augment = model, drop_last, augment
+        self._before = self._epoch = self._taken = 0  # epochs before, this one, and its samples that were taken
         self._batches = Batches("X", batches, self._prepared)
         self.batch_size: int | None = None  # that of the first batch
         self.samples = 0  # of this epoch
@@ -129,10 +148,15 @@ class BatchFeed:
 
     def begin(self, before: int) -> None:
         """After so many epochs of earlier trainings."""
+        self._before = before
 
     def _prepared(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Data:
         model = self._model
         model._check_ready("loss", "optimizer")
+        if self._augment is not None:
+            numbers = np.arange(self._taken, self._taken + len(X))  # type: ignore[arg-type]
+            X = augmented(self._augment, X, self._before + self._epoch - 1, numbers)
+            self._taken += len(numbers)
         data: Data = model._samples("training", X, y, sample_weight)
         if self.batch_size is None:
             warn_of_levels(X, data[0], model._taker, 9)
@@ -144,7 +168,7 @@ class BatchFeed:
 
     def steps(self, epoch: int) -> Iterator[list[Figures]]:
         """The steps of an epoch, from 1, one at a time."""
-        self.samples = 0
+        self.samples, self._epoch, self._taken = 0, epoch, 0
         for data in self._kept():
             steps = self._model._steps
             found = steps.single(*data)
@@ -177,15 +201,21 @@ class BatchFeed:
 
 
 def feed(model: Any, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None, *, epochs: int,
-         batch_size: int | None, shuffle: bool | None, seed: Seed, drop_last: bool) -> ArrayFeed | BatchFeed:
+         batch_size: int | None, shuffle: bool | None, seed: Seed, drop_last: bool, augment: Any
+         ) -> ArrayFeed | BatchFeed:
     """What `Model.train` was given. Raises TypeError or ValueError that says what is wrong with it."""
     drop_last = flag("drop_last", drop_last)
+    if augment is not None:
+        if not callable(augment):
+            raise TypeError("augment must be a function such as nn.data.Augment(RandomHorizontalFlip()), got "
+                            f"{shown(augment)}")
+        function("augment", augment, "images, an epoch and the numbers of the images", None, 0, None)
     if y is not None:
         return ArrayFeed(model, X, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed,
-                         drop_last=drop_last)
+                         drop_last=drop_last, augment=augment)
     check_batches(X, epochs, sample_weight, batch_size)
     as_seed("seed", seed)
     if optional_flag("shuffle", shuffle):
         raise ValueError("shuffle=True needs arrays X and y: let an iterable give its batches in another order each "
                          "time")
-    return BatchFeed(model, X, drop_last)
+    return BatchFeed(model, X, drop_last, augment)

@@ -219,7 +219,7 @@ class Model(Network):
               print_every: int | None = None, validation_data: Any = None, shuffle: bool | None = None, seed: Seed = 0,
               progress: bool | None = None,
               callback: Callable[[int], Any] | Sequence[Callable[[int], Any]] | None = None,
-              sample_weight: ArrayLike | None = None, drop_last: bool = False) -> History:
+              sample_weight: ArrayLike | None = None, drop_last: bool = False, augment: Any = None) -> History:
         """Train on inputs X (N, n_inputs) and labels y, and return `history`. Without y, X is an iterable of batches
         (X, y) or (X, y, sample_weight): a list, a loader, or an object whose `__iter__` begins anew in each epoch. It
         gives the order and the sizes of the batches, of which one at a time is checked and converted.
@@ -246,6 +246,8 @@ class Model(Network):
             ends. A method `begin`, if any, is called before the first epoch with the model, a method `finish` at the
             end, also after Ctrl-C.
         sample_weight: (N,) weights of the samples in the loss, but not in the accuracy; see `nnjit.nn.losses`.
+        augment: an `nn.data.Augment`, or a function of images, epoch (from 0, all trainings counted) and the numbers
+            of the images in X, which changes them for a step.
 
         The same arguments give the same weights, to the bit. After Ctrl-C (KeyboardInterrupt) the model can still be
         used and trained. A RuntimeWarning names the first epoch and step whose loss is NaN or infinite;
@@ -256,7 +258,7 @@ class Model(Network):
         epochs = whole("epochs", epochs)
         print_every = None if print_every is None else whole("print_every", print_every)
         fed = feed(self, X, y, sample_weight, epochs=epochs, batch_size=batch_size, shuffle=shuffle, seed=seed,
-                   drop_last=drop_last)
+                   drop_last=drop_last, augment=augment)
         callbacks, steps = as_callbacks(callback), self._steps
         validation = None if validation_data is None else inputs.validation(self._samples, validation_data, epochs)
         progress = optional_flag("progress", progress)
