@@ -91,8 +91,9 @@ class RandomCrop(_Transform):
 
     def _apply(self, images: Array, words: Array) -> Array:
         border, (height, width) = self.padding, self.size
-        more: dict[str, Any] = {"constant_values": _filling(images, self.fill)} if self.padding_mode != "edge" else {}
-        wide = np.pad(images, ((0, 0), (0, 0), (border, border), (border, border)), self.padding_mode, **more)
+        pads = (0, 0), (0, 0), (border, border), (border, border)
+        wide = np.pad(images, pads, "edge") if self.padding_mode == "edge" else np.pad(
+            images, pads, constant_values=_filling(images, self.fill))
         rows, columns = wide.shape[2] - height + 1, wide.shape[3] - width + 1
         if rows < 1 or columns < 1:
             raise ValueError(f"images must have at least {height} x {width} pixels with their padding, got "
@@ -121,7 +122,7 @@ class RandomRotation(_Transform):
                 raise ValueError(f"degrees must be a number or (low, high), got {shown(degrees)}")
             low, high = (real("degrees", each) for each in degrees)
         else:
-            high = finite("degrees", degrees)
+            high = finite("degrees", degrees)  # type: ignore[arg-type]
             low = -high
         if not -360 <= low <= high <= 360:
             raise ValueError(f"degrees must be in -360..360, the lower first, got {shown(degrees)}")

@@ -101,7 +101,8 @@ def _files(base: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
 
 def _members(archive: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
     # of a tar.gz; tarfile knows many kinds more, some of which take any memory
-    wanted, seen, total = set(names), set(), 0
+    seen: set[str] = set()
+    wanted, total = set(names), 0
     try:
         with reading(archive, pipes=False) as stream, gzip.open(stream) as file:
             while len(header := file.read(512)) == 512 and header.strip(b"\0"):

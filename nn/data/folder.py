@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def as_size(name: str, size: int | Sequence[int] | None) -> tuple[int, int] | No
     """(height, width) of a size given so, or as a number for both. Raises TypeError or ValueError for anything else."""
     if size is None:
         return None
-    both = (size, size) if is_whole(size) else size
+    both: Any = (size, size) if is_whole(size) else size
     if not isinstance(both, (tuple, list)) or len(both) != 2:
         raise TypeError(f"{name} must be (height, width) or a number for both, got {shown(size)}")
     height, width = (whole(name, each) for each in both)

@@ -7,7 +7,6 @@ that names anything else is refused.
 from __future__ import annotations
 
 import io
-import pickletools
 from typing import Any
 
 import numpy as np
@@ -48,6 +47,7 @@ class _Rebuilt:
 def load(content: bytes) -> Any:
     """What a pickle holds: a dict, list or tuple, bytes, text, a whole number, True, False or None, or an array of
     uint8, within each other. Raises ValueError that says where in the pickle something is wrong."""
+    import pickletools  # not at the top: its import takes 6 ms
     place, stream = 0, io.BytesIO(content)
     try:
         machine = _Machine()

@@ -71,7 +71,7 @@ class Trainer:
         ahead, every = epochs - self._epoch, self._by_epoch
         if every is not None:
             ahead = min(ahead, every - self._epoch % every)
-        found = self._feed.epochs(ahead, self._validation)  # type: ignore[union-attr]
+        found = self._feed.epochs(ahead, self._validation)  # type: ignore[union-attr, arg-type]
         if found is None:
             return False
         passed, last = found
