@@ -7,7 +7,8 @@ from .core import check, windows
 from .core.compile import inline, loops, pick, shared
 from .core.memory import load, load_between, store
 from .core.public import public
-from .core.vectors import even_lanes, interleave, lane_numbers, lanes, odd_lanes, select, splat, to_float
+from .core.vectors import (even_lanes, halves, high_lanes, interleave, lane_numbers, lanes, odd_lanes, select, splat,
+                           to_float)
 from .core.windows import PARALLEL_FROM, gather_rows, inside, load_spaced
 
 
@@ -57,6 +58,11 @@ def _forward_halves_of(x, y, plane):
     # vectors may reach into the next rows, which are stored after
     for i in range(rows):
         at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
+        if width <= w:  # both rows in a vector
+            a, b = load(x, at, x.size, 0.0), load(x, at + width, x.size, 0.0)
+            a, b = even_lanes(a, b), odd_lanes(a, b)
+            store(y, to, end, (a + b + high_lanes(a, a) + high_lanes(b, b)) * 0.25)
+            continue
         for j in range(0, columns, w):
             a, b = load(x, at + 2 * j, x.size, 0.0), load(x, at + 2 * j + w, x.size, 0.0)
             c, d = load(x, at + width + 2 * j, x.size, 0.0), load(x, at + width + 2 * j + w, x.size, 0.0)
@@ -131,6 +137,12 @@ def _backward_halves_of(dy, dx, plane):
     # vectors may reach into the next rows, which are stored after
     for i in range(rows):
         at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
+        if width <= w:
+            g = select(lane_numbers(dx) < columns, load(dy, to, dy.size, 0.0) * 0.25 + 0.0, 0.0)
+            both, _ = halves(interleave(g, g, 1))
+            store(dx, at, end, both)
+            store(dx, at + width, end, both)
+            continue
         upper_end = end if width <= 2 * w else at + width
         for j in range(0, (width + 1) // 2, w):
             g = load(dy, to + j, to + columns, 0.0) * 0.25 + 0.0

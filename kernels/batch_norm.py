@@ -13,19 +13,19 @@ from .core.moments import four_rows, known, row_moments
 from .core.public import public
 from .core.vectors import fma, fold_sum, lanes, splat, sqrt
 
-FOUR = 4  # rows at a time
+FOUR = 4  # channels at a time
 PARALLEL_FROM = 65_536  # elements
 
 
 @inline
-def _block_sum(term, a, b, c, d, j):
-    """The sum over the images of `term(a, b, at, end, c, d)`, of a vector of channels from channel j on, by blocks."""
+def _block_sum(term, a, b, c, d, first, last):
+    """The sum over the images of `term(a, b, at, end, c, d)`, of a vector of channels, by blocks."""
     images, channels = a.shape[0], a.shape[1]
     total = splat(a, -0.0 if images else 0.0)
-    for first in range(0, images, SUM_ROWS):
+    for start in range(0, images, SUM_ROWS):
         block = splat(a, -0.0)
-        for i in range(first, min(first + SUM_ROWS, images)):
-            block = block + term(a, b, i * channels + j, (i + 1) * channels, c, d)
+        for i in range(start, min(start + SUM_ROWS, images)):
+            block = block + term(a, b, i * channels + first, i * channels + last, c, d)
         total = total + block
     return total
 
@@ -43,58 +43,70 @@ def _spread(sums, squares, at, end, m, n):
 
 
 @shared
-def _statistics(sums, squares, n, mean, variance, momentum, eps, m, r, j):
-    """Mean and 1 / deviation of a vector of channels from channel j on, and the running statistics."""
-    channels = m.size
+def _statistics(sums, squares, n, mean, variance, momentum, eps, m, r, first, last):
+    """Mean and 1 / deviation of a vector of channels, and the running statistics."""
     count = sums.shape[0] * n
-    center = _block_sum(_sum, sums, squares, 0.0, n, j) / count
-    spread = _block_sum(_spread, sums, squares, center, n, j) / count
-    store(m, j, channels, center)
-    store(r, j, channels, 1.0 / sqrt(spread + eps))
-    store(mean, j, channels, load(mean, j, channels, 0.0) * (1.0 - momentum) + center * momentum)
+    center = _block_sum(_sum, sums, squares, 0.0, n, first, last) / count
+    spread = _block_sum(_spread, sums, squares, center, n, first, last) / count
+    store(m, first, last, center)
+    store(r, first, last, 1.0 / sqrt(spread + eps))
+    store(mean, first, last, load(mean, first, last, 0.0) * (1.0 - momentum) + center * momentum)
     unbiased = spread * count / (count - 1)
-    store(variance, j, channels, load(variance, j, channels, 0.0) * (1.0 - momentum) + unbiased * momentum)
+    store(variance, first, last, load(variance, first, last, 0.0) * (1.0 - momentum) + unbiased * momentum)
 
 
 @shared
-def _running(mean, variance, eps, m, r, j):
-    store(m, j, m.size, load(mean, j, m.size, 0.0))
-    store(r, j, m.size, 1.0 / sqrt(load(variance, j, m.size, 0.0) + eps))
-
-
-@shared
-def _normalize(x, gamma, beta, m, r, y, row):
-    """A plane or, where these are single numbers, all channels of an image."""
+def _normalize(x, gamma, beta, m, r, y, i, first, last):
+    """Some channels of image i."""
     channels, n = x.shape[1], x.shape[2]
+    start = i * channels
     if n == 1:
-        start = row * channels
-        for j in range(0, channels, lanes(x)):
-            scale = load(gamma, j, channels, 0.0) * load(r, j, channels, 0.0)
-            v = load(x, start + j, start + channels, 0.0) - load(m, j, channels, 0.0)
-            store(y, start + j, start + channels, fma(v, scale, load(beta, j, channels, 0.0)))
+        for j in range(first, last, lanes(x)):
+            scale = load(gamma, j, last, 0.0) * load(r, j, last, 0.0)
+            v = load(x, start + j, start + last, 0.0) - load(m, j, last, 0.0)
+            store(y, start + j, start + last, fma(v, scale, load(beta, j, last, 0.0)))
     else:
-        j, start, end = row % channels, row * n, (row + 1) * n
-        center, scale, shift = splat(x, m[j]), splat(x, gamma[j]) * splat(x, r[j]), splat(x, beta[j])
-        for at in range(start, end, lanes(x)):
-            store(y, at, end, fma(load(x, at, end, 0.0) - center, scale, shift))
+        for j in range(first, last):
+            center, scale, shift = splat(x, m[j]), splat(x, gamma[j]) * splat(x, r[j]), splat(x, beta[j])
+            end = (start + j + 1) * n
+            for at in range((start + j) * n, end, lanes(x)):
+                store(y, at, end, fma(load(x, at, end, 0.0) - center, scale, shift))
+
+
+@shared
+def _train(x, gamma, beta, mean, variance, momentum, eps, y, m, r, sums, squares, first, last):
+    images, channels, n = x.shape
+    if n == 1:
+        _statistics(x, squares, n, mean, variance, momentum, eps, m, r, first, last)
+    else:
+        for i in range(images):
+            row_moments(x, n, i * channels + first, i * channels + last, pointer(sums), pointer(squares))
+        _statistics(sums, squares, n, mean, variance, momentum, eps, m, r, first, last)
+    for i in range(images):
+        _normalize(x, gamma, beta, m, r, y, i, first, last)
+
+
+@shared
+def _infer(mean, variance, eps, m, r):
+    for j in range(0, m.size, lanes(m)):
+        store(m, j, m.size, load(mean, j, m.size, 0.0))
+        store(r, j, m.size, 1.0 / sqrt(load(variance, j, m.size, 0.0) + eps))
 
 
 @loops(writes=("y", "m", "r", "sums", "squares"), updates=("mean", "variance"))
 def _forward(x, gamma, beta, mean, variance, training, momentum, eps, y, m, r, sums, squares):
     """x and y (N, C, H W); sums and squares (N, C, 1) are room, unless H W = 1."""
     images, channels, n = x.shape
-    rows, vectors = images * channels, (channels + lanes(x) - 1) // lanes(x)
     if training:
-        if n > 1:
-            for group in prange((rows + FOUR - 1) // FOUR):
-                row_moments(x, n, group * FOUR, rows, pointer(sums), pointer(squares))
-        for vector in prange(vectors):
-            _statistics(x if n == 1 else sums, squares, n, mean, variance, momentum, eps, m, r, vector * lanes(x))
+        # a few channels at a time, which are still in the second-level cache when they are read again
+        width = lanes(x) if n == 1 else FOUR
+        for group in prange((channels + width - 1) // width):
+            _train(x, gamma, beta, mean, variance, momentum, eps, y, m, r, sums, squares, group * width,
+                   min((group + 1) * width, channels))
     else:
-        for vector in range(vectors):
-            _running(mean, variance, eps, m, r, vector * lanes(x))
-    for row in prange(rows if n != 1 else images):
-        _normalize(x, gamma, beta, m, r, y, row)
+        _infer(mean, variance, eps, m, r)
+        for i in prange(images):
+            _normalize(x, gamma, beta, m, r, y, i, 0, channels)
 
 
 @public
@@ -200,62 +212,66 @@ def _product(dy, x, at, end, m, r):
 
 
 @shared
-def _channel_gradients(dy, x, n, m, r, sums, products, dgamma, dbeta, j):
-    """dgamma and dbeta of a vector of channels from channel j on."""
-    channels = dbeta.size
+def _channel_gradients(dy, x, n, m, r, sums, products, dgamma, dbeta, first, last):
+    """dgamma and dbeta of a vector of channels."""
     if n == 1:
-        a = _block_sum(_sum, dy, x, 0.0, n, j)
-        b = _block_sum(_product, dy, x, load(m, j, channels, 0.0), load(r, j, channels, 0.0), j)
+        center, inverse = load(m, first, last, 0.0), load(r, first, last, 0.0)
+        a = _block_sum(_sum, dy, x, 0.0, n, first, last)
+        b = _block_sum(_product, dy, x, center, inverse, first, last)
     else:
-        a = _block_sum(_sum, sums, products, 0.0, n, j)
-        b = _block_sum(_sum, products, sums, 0.0, n, j)
-    store(dbeta, j, channels, a)
-    store(dgamma, j, channels, b)
+        a = _block_sum(_sum, sums, products, 0.0, n, first, last)
+        b = _block_sum(_sum, products, sums, 0.0, n, first, last)
+    store(dbeta, first, last, a)
+    store(dgamma, first, last, b)
 
 
 @inline
-def _gradient(dy, x, at, end, m, r, scale, a, b):
-    return scale * ((load(dy, at, end, 0.0) - a) - _unit(x, at, end, m, r) * b)
+def _gradient(dy, x, at, end, m, r, scale, a, b, training):
+    if training:
+        return scale * ((load(dy, at, end, 0.0) - a) - _unit(x, at, end, m, r) * b)
+    return load(dy, at, end, 0.0) * scale
 
 
 @shared
-def _input_gradient(dy, x, gamma, m, r, training, dx, dgamma, dbeta, row):
-    """A plane or, where these are single numbers, all channels of an image."""
+def _input_gradient(dy, x, gamma, m, r, training, dx, dgamma, dbeta, i, first, last):
+    """Of some channels of image i."""
     images, channels, n = x.shape
-    count = images * n
+    count, start = images * n, i * channels
     if n == 1:
-        for j in range(0, channels, lanes(x)):
-            at, end = row * channels + j, (row + 1) * channels
-            scale = load(gamma, j, channels, 0.0) * load(r, j, channels, 0.0)
-            if training:
-                a, b = load(dbeta, j, channels, 0.0) / count, load(dgamma, j, channels, 0.0) / count
-                center, inverse = load(m, j, channels, 0.0), load(r, j, channels, 0.0)
-                store(dx, at, end, _gradient(dy, x, at, end, center, inverse, scale, a, b))
-            else:
-                store(dx, at, end, load(dy, at, end, 0.0) * scale)
+        for j in range(first, last, lanes(x)):
+            center, inverse = load(m, j, last, 0.0), load(r, j, last, 0.0)
+            a, b = load(dbeta, j, last, 0.0) / count, load(dgamma, j, last, 0.0) / count
+            scale = load(gamma, j, last, 0.0) * inverse
+            store(dx, start + j, start + last,
+                  _gradient(dy, x, start + j, start + last, center, inverse, scale, a, b, training))
     else:
-        j, end = row % channels, (row + 1) * n
-        scale = splat(x, gamma[j]) * splat(x, r[j])
-        if training:
+        for j in range(first, last):
+            center, inverse = splat(x, m[j]), splat(x, r[j])
             a, b = splat(x, dbeta[j]) / count, splat(x, dgamma[j]) / count
-            for at in range(row * n, end, lanes(x)):
-                store(dx, at, end, _gradient(dy, x, at, end, splat(x, m[j]), splat(x, r[j]), scale, a, b))
-        else:
-            for at in range(row * n, end, lanes(x)):
-                store(dx, at, end, load(dy, at, end, 0.0) * scale)
+            scale, end = splat(x, gamma[j]) * inverse, (start + j + 1) * n
+            for at in range((start + j) * n, end, lanes(x)):
+                store(dx, at, end, _gradient(dy, x, at, end, center, inverse, scale, a, b, training))
+
+
+@shared
+def _gradients(dy, x, gamma, m, r, training, dx, dgamma, dbeta, sums, products, first, last):
+    images, channels, n = x.shape
+    if n != 1:
+        for i in range(images):
+            row, end = i * channels + first, i * channels + last
+            _row_gradients(dy, x, n, row, end, m, r, pointer(sums), pointer(products))
+    _channel_gradients(dy, x, n, m, r, sums, products, dgamma, dbeta, first, last)
+    for i in range(images):
+        _input_gradient(dy, x, gamma, m, r, training, dx, dgamma, dbeta, i, first, last)
 
 
 @loops(writes=("dx", "dgamma", "dbeta", "sums", "products"))
 def _backward(dy, x, gamma, m, r, training, dx, dgamma, dbeta, sums, products):
-    images, channels, n = x.shape
-    rows = images * channels
-    if n != 1:
-        for group in prange((rows + FOUR - 1) // FOUR):
-            _row_gradients(dy, x, n, group * FOUR, rows, m, r, pointer(sums), pointer(products))
-    for vector in prange((channels + lanes(x) - 1) // lanes(x)):
-        _channel_gradients(dy, x, n, m, r, sums, products, dgamma, dbeta, vector * lanes(x))
-    for row in prange(rows if n != 1 else images):
-        _input_gradient(dy, x, gamma, m, r, training, dx, dgamma, dbeta, row)
+    channels = x.shape[1]
+    width = lanes(x) if x.shape[2] == 1 else FOUR
+    for group in prange((channels + width - 1) // width):
+        _gradients(dy, x, gamma, m, r, training, dx, dgamma, dbeta, sums, products, group * width,
+                   min((group + 1) * width, channels))
 
 
 @public

@@ -7,7 +7,8 @@ from .core import check, windows
 from .core.compile import inline, loops, pick, shared
 from .core.memory import load, load_between, store
 from .core.public import public
-from .core.vectors import (bits, even_lanes, from_bits, interleave, lane_numbers, lanes, odd_lanes, select, splat)
+from .core.vectors import (bits, even_lanes, from_bits, halves, high_lanes, interleave, lane_numbers, lanes, low_lanes,
+                           odd_lanes, select, splat)
 from .core.windows import PARALLEL_FROM, gather_rows, inside, load_spaced
 
 
@@ -55,6 +56,11 @@ def _forward_halves_of(x, y, plane):
     # vectors may reach into the next rows, which are stored after
     for i in range(rows):
         at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
+        if width <= w:  # both rows in a vector
+            a, b = load(x, at, x.size, 0.0), load(x, at + width, x.size, 0.0)
+            both = _better(odd_lanes(a, b), even_lanes(a, b))
+            store(y, to, end, _better(high_lanes(both, both), both))
+            continue
         for j in range(0, columns, w):
             a, b = load(x, at + 2 * j, x.size, 0.0), load(x, at + 2 * j + w, x.size, 0.0)
             upper = _better(odd_lanes(a, b), even_lanes(a, b))
@@ -144,6 +150,17 @@ def _backward_halves_of(dy, x, dx, plane):
     # vectors may reach into the next rows, which are stored after
     for i in range(rows):
         at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
+        if width <= w:  # both rows in a vector
+            a, b = load(x, at, x.size, 0.0), load(x, at + width, x.size, 0.0)
+            a, b = even_lanes(a, b), odd_lanes(a, b)
+            g = select(lane_numbers(x) < columns, load(dy, to, dy.size, 0.0) + 0.0, 0.0)
+            upper = _better(b, a)
+            lower = high_lanes(upper, upper)
+            g = low_lanes(_replaces(lower, upper, 0.0, g), _replaces(lower, upper, g, 0.0))
+            upper, lower = halves(interleave(_replaces(b, a, 0.0, g), _replaces(b, a, g, 0.0), 1))
+            store(dx, at, end, upper)
+            store(dx, at + width, end, lower)
+            continue
         upper_end = end if width <= 2 * w else at + width
         for j in range(0, (width + 1) // 2, w):
             a, b = load(x, at + 2 * j, x.size, 0.0), load(x, at + 2 * j + w, x.size, 0.0)

@@ -102,27 +102,34 @@ def gather_rows(given, winners, shares, dx, plane, kh, kw, sh, sw, ph, pw):
     rows, columns = shares.shape[1], shares.shape[2]
     w = lanes(dx)
     phases = scratch(dx, 2)
+    # number y of the plane and its padding is number ky + sh t of window i - t for t = 0, 1, ...; columns likewise
+    i, ky = ph // sh, ph % sh
+    more_rows, more_columns = kh % sh, kw % sw
     for row in range(height):
         to = (plane * height + row) * width
-        top, bottom = max(0, (row + ph - kh) // sh + 1), min(rows, (row + ph) // sh + 1)
+        last_row = min(kh // sh + (ky < more_rows) - 1, i)
         for column in range(0, width, sw * w):
+            j, kx = column // sw + pw // sw, pw % sw
             for phase in range(min(sw, width - column)):
-                x = column + phase + pw  # from the edge of the padding on
-                first = min(kw - 1, x + (w - 1) * sw)
-                first -= (first - x) % sw
-                last = max(0, x - (columns - 1) * sw)
+                first = min(kw // sw + (kx < more_columns) - 1, j + w - 1)
                 total = splat(dx, 0.0)
-                for i in range(top, bottom):
-                    begin = (plane * rows + i) * columns
-                    tap = (row + ph - i * sh) * kw
-                    for kx in range(first, last - 1, -sw):
-                        total = total + given(winners, shares, begin + (x - kx) // sw, begin, begin + columns, tap + kx)
+                for t in range(last_row, max(-1, i - rows), -1):
+                    begin = (plane * rows + i - t) * columns
+                    for u in range(first, max(-1, j - columns), -1):
+                        total = total + given(winners, shares, begin + j - u, begin, begin + columns,
+                                              (ky + t * sh) * kw + kx + u * sw)
                 if sw > 2:
                     store_spaced(dx, to + column + phase, sw, to + width, total)
                 else:
                     store(phases, phase * w, 2 * w, total)
+                kx += 1
+                if kx == sw:
+                    j, kx = j + 1, 0
             if sw == 1:
                 store(dx, to + column, to + width, load(phases, 0, w, 0.0))
             elif sw == 2:
                 both = interleave(load(phases, 0, w, 0.0), load(phases, w, 2 * w, 0.0), 1)
                 store(dx, to + column, to + width, both)
+        ky += 1
+        if ky == sh:
+            i, ky = i + 1, 0
