@@ -77,6 +77,8 @@ def _list_taps(taps, copies, channels, plane, kernel_height, kernel_width, colum
 def _correlate_images(x, w, bias, y, first, last, together, from_vector, to_vector, plane, size, lines, rows, left, mode,
                       stride, apart, copies, count, taps, places, vectors, groups, flags):
     """The vectors of pixels from `from_vector` on of some images; of all if there are several at a time."""
+    plane, lines, copies = pointer(plane), pointer(lines), pointer(copies)  # arrays, so that they stay alive
+    taps, places = pointer(taps), pointer(places)
     channels, area = x.shape[1], x.shape[2] * x.shape[3]
     outputs, depth = w.shape[0], w.shape[1] * w.shape[2] * w.shape[3]
     pixels = y.shape[2] * y.shape[3]
@@ -125,19 +127,19 @@ def _correlate(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation,
     copies = np.empty(count * COPY, np.int64)
     lines = np.empty(rows * LINE, np.int64)
     places = np.empty(together * vectors * PLACE, np.int64)
-    _list_taps(pointer(taps), pointer(copies), channels, size, kernel_height, kernel_width, out_columns, padded_width,
+    _list_taps(taps, copies, channels, size, kernel_height, kernel_width, out_columns, padded_width,
                stride, x_stride, dilation, x_dilation, phase_rows, pitch, apart, runs, left, width)
-    filled = list_rows(pointer(lines), rows, 1 if kernel_height == 1 else stride, height, top, mode, stride, phase_rows,
+    filled = list_rows(lines, rows, 1 if kernel_height == 1 else stride, height, top, mode, stride, phase_rows,
                        pitch)
-    list_places(pointer(places), together, channels * size, y.shape[1] * out_rows * out_columns, out_rows, out_columns,
+    list_places(places, together, channels * size, y.shape[1] * out_rows * out_columns, out_rows, out_columns,
                  pitch, runs, line)
     for task in prange(shares * parts):
         share, part = task // parts, task % parts
         room = np.empty(together * channels * size + SLACK * line, x.dtype)
-        clear(pointer(room), room.size)
+        clear(room, room.size)
         _correlate_images(x, w, bias, y, share * each, min(n, (share + 1) * each), together, vectors * part // parts,
-                          vectors * (part + 1) // parts, pointer(room), size, pointer(lines), filled, left, mode,
-                          x_stride, apart, pointer(copies), count, pointer(taps), pointer(places), vectors, groups, flags)
+                          vectors * (part + 1) // parts, room, size, lines, filled, left, mode, x_stride, apart,
+                          copies, count, taps, places, vectors, groups, flags)
 
 
 def correlate(x, w, b, y, window, activation, parallel):

@@ -64,9 +64,11 @@ def _list_pixels(taps, rows, columns, row, column):
 
 
 @shared
-def _block(dy, x, part, first, last, group, groups, row, rows, room, dy_room, padded, lines, filled, copies, turned, top,
+def _block(dy, x, part, target, first, last, group, groups, row, rows, room, dy_room, padded, lines, filled, copies, turned, top,
            left, mode, stride, dilation, kernel, pitch, taps, places, vectors, step, high, wide):
     """The chains of a block of images, for some channels of a group of dy; for a group of one, those of its lanes."""
+    part, room, dy_room, padded = shift(pointer(part), target), pointer(room), pointer(dy_room), pointer(padded)
+    lines, copies, taps, places = pointer(lines), pointer(copies), pointer(taps), pointer(places)
     channels, area, pixels = x.shape[1] // groups, x.shape[2] * x.shape[3], dy.shape[2] * dy.shape[3]
     outputs, w, width = dy.shape[1] // groups, lanes(x), x.shape[3]
     count = channels if rows else min(w, x.shape[1] - group)
@@ -87,10 +89,10 @@ def _block(dy, x, part, first, last, group, groups, row, rows, room, dy_room, pa
 
 
 @shared
-def _add(total, part, size, first):
-    """total = part, or that added."""
+def _add(total, part, start, size, first):
+    """total = part[start:], or that added."""
     for at in range(0, size, lanes(total)):
-        v = load(part, at, size, 0.0)
+        v = load(part, start + at, start + size, 0.0)
         store(total, at, size, v if first else load(total, at, size, 0.0) + v)
 
 
@@ -115,11 +117,11 @@ def _kernel_gradient(dy, x, dw, top, bottom, left, right, stride, x_stride, dila
     high, wide = height + top + bottom, width + left + right
     turned = out_rows if folded else (out_rows - 1) * stride + (kernel_height - 1) * dilation + 1
     taps, positions = np.empty(out_rows * out_columns, np.int64), np.empty(depth + 1, np.int64)
-    _list_pixels(pointer(taps), out_rows, out_columns, (1 if folded else stride) * wide * side * kernel,
+    _list_pixels(taps, out_rows, out_columns, (1 if folded else stride) * wide * side * kernel,
                  x_stride * side * kernel)
     most = area * (_vectors_of(channels, line) + _vectors_of(depth, line)) + 1
     places = np.empty(most * PLACE, np.int64)
-    vectors = _list_places(pointer(places), pointer(positions), side, kernel_height, kernel_width, wide * side,
+    vectors = _list_places(places, positions, side, kernel_height, kernel_width, wide * side,
                            x_dilation, dilation, folded, alone, line)
     step = vectors * line
     block = (PIXELS + out_rows * out_columns - 1) // (out_rows * out_columns)
@@ -132,8 +134,8 @@ def _kernel_gradient(dy, x, dw, top, bottom, left, right, stride, x_stride, dila
     size = (units if alone else dw.shape[0]) * step
     part, total = np.empty(max(kept, 1) * size, dw.dtype), np.empty(size, dw.dtype)
     lines, copies = np.empty(high * LINE, np.int64), np.empty(COPY, np.int64)
-    put_copy(pointer(copies), 0, 0, wide, 1, left, width)
-    filled = list_rows(pointer(lines), high, 1, height, top, mode, 1, high, wide)
+    put_copy(copies, 0, 0, wide, 1, left, width)
+    filled = list_rows(lines, high, 1, height, top, mode, 1, high, wide)
     for base in range(0, blocks, max(kept, 1)):
         now = min(kept, blocks - base)
         for task in prange(now * units * parts):
@@ -141,19 +143,19 @@ def _kernel_gradient(dy, x, dw, top, bottom, left, right, stride, x_stride, dila
             room = np.empty(turned * wide * side * kernel + SLACK * line, x.dtype)
             dy_room = np.empty(out_rows * out_columns * line if alone else 1, x.dtype)
             padded = np.empty(1 if mode == ZEROS else side * high * wide + SLACK * line, x.dtype)
-            clear(pointer(room), room.size)
+            clear(room, room.size)
             row, last_row = outputs * slice_ // parts, outputs * (slice_ + 1) // parts
             first = (base + number) * block
             target = number * size + (unit * step if alone else (unit * outputs + row) * step)
-            _block(dy, x, shift(pointer(part), target), first, min(n, first + block), unit * line if alone else unit,
-                   groups, row, 0 if alone else last_row - row, pointer(room), pointer(dy_room), pointer(padded),
-                   pointer(lines), filled, pointer(copies), turned, top, left, mode, stride, dilation, kernel, wide,
-                   pointer(taps), pointer(places), vectors, step, high, wide)
+            _block(dy, x, part, target, first, min(n, first + block), unit * line if alone else unit,
+                   groups, row, 0 if alone else last_row - row, room, dy_room, padded, lines, filled,
+                   copies, turned, top, left, mode, stride, dilation, kernel, wide,
+                   taps, places, vectors, step, high, wide)
         for number in range(now):
-            _add(pointer(total), shift(pointer(part), number * size), size, base + number == 0)
+            _add(total, part, number * size, size, base + number == 0)
     if blocks == 0:
-        clear(pointer(total), size)
-    _scatter(dw, pointer(total), pointer(positions), depth, step, alone)
+        clear(total, size)
+    _scatter(dw, total, positions, depth, step, alone)
 
 
 @shared

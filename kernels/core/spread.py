@@ -38,9 +38,10 @@ def _range(found, kernel, start, stride, dilation):
 
 
 @shared
-def _list_phase(taps, picks, kernel_height, kernel_width, start, x_start, stride, x_stride, dilation, x_dilation, pitch,
+def _list_phase(taps, first, picks, kernel_height, kernel_width, start, x_start, stride, x_stride, dilation, x_dilation, pitch,
                 apart, up, before, runs):
-    """The taps of a phase that begins at (start, x_start), and their numbers in the kernel. Returns how many."""
+    """The taps of a phase that begins at (start, x_start), from taps[first] on, and their numbers in the kernel. Returns
+    how many."""
     count = 0
     for ky in range(kernel_height):
         row = start - ky * dilation
@@ -49,16 +50,16 @@ def _list_phase(taps, picks, kernel_height, kernel_width, start, x_start, stride
                 column = x_start - kx * x_dilation
                 if column % x_stride == 0:
                     e = column // x_stride + before
-                    taps[count] = (row // stride + up) * pitch + (e * apart if runs else e)
+                    taps[first + count] = (row // stride + up) * pitch + (e * apart if runs else e)
                     picks[count] = ky * kernel_width + kx
                     count += 1
     return count
 
 
 @shared
-def _pack(w, packed, channels, outputs, area, picks, count):
-    """packed[c, (o, k)] = w[o, c, picks[k]]."""
-    at = 0
+def _pack(w, first, packed, at, channels, outputs, area, picks, count):
+    """packed[c, (o, k)] = w[o, c, picks[k]], from packed[at] and w[first] on."""
+    w, packed = shift(pointer(w), first), pointer(packed)
     for c in range(outputs):
         for o in range(channels):
             for k in range(count):
@@ -97,6 +98,8 @@ def _spread_images(x, packed, bias, y, first, last, together, group, last_group,
                    lines, filled, before, apart, copies, count, taps, spans, places, vectors, phase_rows, phase_columns,
                    stride, x_stride, groups, flags):
     """Some output channels of some images."""
+    packed, room, plane, lines = pointer(packed), pointer(room), pointer(plane), pointer(lines)
+    copies, taps, places = pointer(copies), pointer(taps), pointer(places)
     channels, outputs, area = x.shape[1] // groups, y.shape[1] // groups, x.shape[2] * x.shape[3]
     pixels, phase_pixels, direct = y.shape[2] * y.shape[3], phase_rows * phase_columns, stride * x_stride == 1
     end = NOTHING if flags & BIAS == 0 else ADD_RELU if flags // ACTIVATION == RELU else ADD
@@ -136,8 +139,8 @@ def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, gr
     channels, outputs, kernel_height, kernel_width = w.shape[0] // groups, w.shape[1], w.shape[2], w.shape[3]
     phase_rows, phase_columns = (y.shape[2] + stride - 1) // stride, (y.shape[3] + x_stride - 1) // x_stride
     found, x_found = np.empty(2, np.int64), np.empty(2, np.int64)
-    _range(pointer(found), kernel_height, top, stride, dilation)
-    _range(pointer(x_found), kernel_width, left, x_stride, x_dilation)
+    _range(found, kernel_height, top, stride, dilation)
+    _range(x_found, kernel_width, left, x_stride, x_dilation)
     up, before = max(0, -found[LEAST]), max(0, -x_found[LEAST])
     runs = x_found[LEAST] == x_found[MOST] or are_runs(phase_columns, line)
     rows = max(up + height, phase_rows + found[MOST] + up)
@@ -146,24 +149,22 @@ def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, gr
     apart, lines, copies = rows * pitch, np.empty(rows * LINE, np.int64), np.empty(count * COPY, np.int64)
     size = whole_lines(count * apart, line)
     for k in range(count):
-        put_copy(pointer(copies), k, x_found[LEAST] + k + before if runs else 0, pitch, 1, before, width)
-    filled = list_rows(pointer(lines), rows, 1, height, up, ZEROS, 1, rows, pitch)
+        put_copy(copies, k, x_found[LEAST] + k + before if runs else 0, pitch, 1, before, width)
+    filled = list_rows(lines, rows, 1, height, up, ZEROS, 1, rows, pitch)
     area = kernel_height * kernel_width
     taps, picks = np.empty(max(channels, 1) * area + 1, np.int64), np.empty(area, np.int64)
     spans, packed = np.empty(stride * x_stride + 1, np.int64), np.empty(w.size + 1, w.dtype)
     spans[0] = 0
     for phase in range(stride * x_stride):
         at = spans[phase]
-        part = shift(pointer(taps), at)
-        number = _list_phase(part, pointer(picks), kernel_height, kernel_width, top + phase // x_stride,
+        number = _list_phase(taps, at, picks, kernel_height, kernel_width, top + phase // x_stride,
                              left + phase % x_stride, stride, x_stride, dilation, x_dilation, pitch, apart, up,
                              -x_found[LEAST] if runs else before, runs)
         for k in range(number, channels * number):
-            part[k] = part[k - number] + size
+            taps[at + k] = taps[at + k - number] + size
         for g in range(groups):
-            _pack(shift(pointer(w), g * channels * outputs * area),
-                  shift(pointer(packed), (g * channels * area + at) * outputs), channels, outputs, area, pointer(picks),
-                  number)
+            _pack(w, g * channels * outputs * area, packed, (g * channels * area + at) * outputs, channels, outputs,
+                  area, picks, number)
         spans[phase + 1] = at + (channels * number if channels else 0)
     vectors = count_places(phase_rows, phase_columns, runs, line)
     together, each, shares, parts = _shares(n, vectors, groups if groups > 1 else outputs, tasks)
@@ -171,8 +172,9 @@ def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, gr
     places = np.empty(together * vectors * PLACE, np.int64)
     target = y.shape[2] * y.shape[3] * y.shape[1]
     if not direct:
-        target = stride * x_stride * ((outputs + parts - 1) // parts) * phase_rows * phase_columns
-    list_places(pointer(places), together, channels * size, target, phase_rows, phase_columns, pitch, runs, line)
+        most = outputs if groups > 1 else (outputs + parts - 1) // parts
+        target = stride * x_stride * most * phase_rows * phase_columns
+    list_places(places, together, channels * size, target, phase_rows, phase_columns, pitch, runs, line)
     for task in prange(shares * parts):
         share, part_ = task // parts, task % parts
         group, last_group, row, last_row = 0, groups, 0, outputs
@@ -182,11 +184,10 @@ def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, gr
             row, last_row = outputs * part_ // parts, outputs * (part_ + 1) // parts
         plane = np.empty(together * channels * size + SLACK * line, x.dtype)
         room = np.empty(1 if direct else together * target, x.dtype)
-        clear(pointer(plane), plane.size)
-        _spread_images(x, pointer(packed), bias, y, share * each, min(n, (share + 1) * each), together, group,
-                       last_group, row, last_row, pointer(room), pointer(plane), size, pointer(lines), filled, before,
-                       apart, pointer(copies), count, pointer(taps), pointer(spans), pointer(places), vectors,
-                       phase_rows, phase_columns, stride, x_stride, groups, flags)
+        clear(plane, plane.size)
+        _spread_images(x, packed, bias, y, share * each, min(n, (share + 1) * each), together, group,
+                       last_group, row, last_row, room, plane, size, lines, filled, before, apart, copies, count, taps,
+                       spans, places, vectors, phase_rows, phase_columns, stride, x_stride, groups, flags)
 
 
 def spread(x, w, b, y, start, window, activation, parallel):

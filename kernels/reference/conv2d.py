@@ -110,12 +110,12 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, pad
 
 def kernel_gradient(dy, X, shape, stride, dilation, groups, out=None):
     dw = np.empty(shape, X.dtype) if out is None else out
-    outputs, channels = shape[0] // groups, shape[1]
+    outputs, channels, pixels = shape[0] // groups, shape[1], len(dy) * dy.shape[2] * dy.shape[3]
     for g in range(groups):
         of, part = slice(g * outputs, (g + 1) * outputs), X[:, g * channels:(g + 1) * channels]
         for ky, kx, met in taps(shape[2:], dilation, stride, dy.shape[2:]):
-            rows = dy[:, of].swapaxes(0, 1).reshape(outputs, -1)
-            dw[of, :, ky, kx] = np.matmul(rows, part[met].swapaxes(0, 1).reshape(channels, -1).T)
+            rows = dy[:, of].swapaxes(0, 1).reshape(outputs, pixels)
+            dw[of, :, ky, kx] = np.matmul(rows, part[met].swapaxes(0, 1).reshape(channels, pixels).T)
     return dw
 
 
