@@ -43,7 +43,7 @@ SPECIAL_SHAPES = {1: ((200,),), 2: ((40, 18),), 3: ((33, 12, 19), (40, 5, 3)), 4
 # another length for each letter, so that no mistake fits by chance
 SMALL = {1: (19,), 2: (19, 10), 3: (9, 7, 5), 4: (2, 3, 6, 5), 5: (2, 4, 6, 5, 3)}
 LARGE = {1: (2**20 + 77,), 2: (1030, 1021), 3: (410, 300, 411), 4: (31, 33, 32, 32),  # a million elements
-         5: (17, 8, 91, 87, 9)}
+         5: (17, 4, 126, 125, 3)}
 SPECIALS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-40, -5e-324, 3e38, -1e-30)
 STEPS = 200
 MOST_PROCESSES = 8  # a compiling process takes 300 MB

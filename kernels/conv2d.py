@@ -57,9 +57,9 @@ def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1, padding_
     return correlate(x, w, b, y, how, function, parallel)
 
 
-def _images(x, w, names=("x", "w")):
-    x, w = check.array(names[0], x, 4), check.array(names[1], w, 4)
-    check.dtype_of(names[1], w, names[0], x)
+def _images(x, w):
+    x, w = check.array("x", x, 4), check.array("w", w, 4)
+    check.dtype_of("w", w, "x", x)
     return x, w
 
 

@@ -20,12 +20,12 @@ def chain(a, b):
 
 def padded(x, kernel, options):
     """x with its padding, and how much that is."""
-    around = conv2d.paddings(options.get("padding", 0), kernel, options.get("dilation", 1))
+    around = conv2d._paddings(options.get("padding", 0), kernel, options.get("dilation", 1))
     return np.pad(x, ((0, 0), (0, 0), *around), conv2d.MODES[options.get("padding_mode", "zeros")]), around
 
 
 def geometry(options):
-    return (*(conv2d.pair(options.get(name, 1)) for name in ("stride", "dilation")), options.get("groups", 1))
+    return (*(conv2d._pair(options.get(name, 1)) for name in ("stride", "dilation")), options.get("groups", 1))
 
 
 def output_size(X, kernel, options):

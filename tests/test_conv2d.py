@@ -170,11 +170,11 @@ def test_mistakes_are_named():
             (r'padding must be a whole number, a pair of them, \(\(top, bottom\), \(left, right\)\) or "same", got '
              r"\(\(1, 1\), 2\)", {"padding": ((1, 1), 2)}),
             ("padding must be a whole number or a pair of them, got 'valid'", {"padding": "valid"}),
-            ("groups must divide the channels of x and w, 4 and 6, got 3", {"groups": 3}),
+            ("x must have a multiple of 3 channels, one for each of the groups, got 4", {"groups": 3}),
             (r"w must have shape \(o, 2, k, l\) to match x \(2, 4, 5, 6\), got \(6, 4, 3, 3\)", {"groups": 2}),
             ("padding_mode must be one of 'zeros', 'reflect', 'replicate', got 'circular'", {"padding_mode": "circular"}),
             ("w must not cover more than the padded x, 5 x 6, got 7 x 7", {"dilation": 3}),
-            ("padding must be less than the height and width of x to reflect it, got 5 for 5",
+            ("x must be higher and wider than what is reflected or replicated of it, 5, got 5",
              {"padding": 5, "padding_mode": "reflect"})):
         for call in (lambda: conv2d.forward(x, w, b, **options), lambda: conv2d.backward(y, x, w, **options)):
             with pytest.raises((TypeError, ValueError), match=pattern):

@@ -100,6 +100,13 @@ def fits(operation, function, args, options):
         return False
     if "labels" in args and labels.ndim == 1:
         return bool(((labels >= 0) & (labels < found["C"])).all())
+    windows = getattr(contract.twins(operation)[1], "_output_shape", None)  # of a convolution
+    if windows is not None:
+        shape = windows(args["x"].shape, args["w"].shape, **{
+            name: value for name, value in options.items() if name != "activation"})
+        outputs = [args[name].shape for name in ("dy", "y") if name in args]
+        return shape is not None and all(x == shape for x in outputs) and (
+            "b" not in args or args["b"].shape == (shape[1],))
     return True
 
 
@@ -232,7 +239,7 @@ def test_every_argument_is_described():
                 assert kind, f"{operation}.{function}: what may {name} be? {text[name]}"
                 kinds[kind] += 1
     assert kinds["array"] >= 90 and kinds["out"] >= 35 and kinds["switch"] >= 57
-    assert min(kinds.values()) >= 1 and len(kinds) == 16, kinds
+    assert min(kinds.values()) >= 1 and len(kinds) == 19, kinds
 
 
 # ---- kinds
@@ -289,11 +296,14 @@ def test_kinds(operation, dtype):
             masked = np.ma.masked_array(x, np.zeros(x.shape, bool))
             for what, other in {**NO_ARRAYS, "masked": masked, "masked in part": np.ma.masked_less(x, 1)}.items():
                 case.refused(case.fresh(**{name: other}), f"{name} is {what}", TypeError, named(name))
+            seen[case.function, name] += len(NO_ARRAYS) + 3
+            if case.text[name].startswith("None, or"):
+                case.right({other: x for other, x in case.fresh().items() if other != name}, f"without {name}")
+                continue
             # what may be left out may be needed all the same
             needed = signature(operation, case.function)[name].default is inspect.Parameter.empty
             error = TypeError if needed else ValueError
             case.refused(case.fresh(**{name: None}), f"{name} is None", error, named(name))
-            seen[case.function, name] += len(NO_ARRAYS) + 3
     covered(operation, seen, 2 * len(np.typecodes["All"]) // 2 + len(NO_ARRAYS))
 
 
@@ -431,6 +441,13 @@ def test_shapes(operation):
     covered(operation, seen, 25)
 
 
+def few_or_all(count):
+    """None, 0 or 1 for each letter: all, or where there are many letters, those with at most two lengths."""
+    for some in itertools.product((None, 0, 1), repeat=count):
+        if count <= 5 or sum(length is not None for length in some) <= 2:
+            yield some
+
+
 @each
 def test_lengths_of_zero_and_one(operation):
     """All arrays together, with each letter's length changed."""
@@ -439,7 +456,7 @@ def test_lengths_of_zero_and_one(operation):
         declared = {name: forms(case.text[name]) for name in case.args}
         now = lengths(declared, {name: x.shape for name, x in case.args.items()})
         letters = [letter for letter in now if letter not in (ANY, "...")]
-        for some in itertools.product((None, 0, 1), repeat=len(letters)):
+        for some in few_or_all(len(letters)):
             changed = {**now, **{letter: length for letter, length in zip(letters, some) if length is not None}}
             args = {}
             for name, x in case.args.items():
@@ -514,8 +531,6 @@ NO_SHAPES = [None, "3", 3.0, True, (3, None), (3, 2.0), (3, True), np.array([3, 
 WRONG_SHAPES = [-1, (3, -1), [-5], 2**64, 2**62, (2**62, 4), (2**40, 2**40), (1,) * 65, 10**5000, (2, -10**5000)]
 KINDS = ["float32", "f4", np.float32, np.dtype(np.float32), "<f4" if np.little_endian else ">f4", "float64", float, "d",
          np.float64, np.dtype("f8")]
-NO_PAIRS = [*NO_SHAPES[1:], None, (1, 2, 3), (2,), (), [[1, 2]], np.array([2, 2])]
-WRONG_PAIRS = [-1, (2, -1), 2**31, (1, 2**31), 10**5000, (10**5000, 1)]
 NO_KINDS = [None, "float16", ">f4" if np.little_endian else "<f4", np.int64, int, 32, "nothing", "", ",", "(2,f4",
             "f4,f4", [("a", "f4"), ("a", "f4")], ("f4", -1), np.longdouble, object(), object, ..., 1.5, 10**5000,
             {"names": ["a"], "formats": []}]
@@ -526,7 +541,10 @@ CHOICES = ["Relu", "", "relu ", 0, 1.5, nan, b"relu", True, [], {}, ["relu"], ("
 DOMAINS = {  # what a description that gives no shape says of an argument; the first counts
     "None decides by size; True or False overrides": "switch", "^True": "flag", r"0 <= \w+ < 2\^64": "word",
     r"0 <= \w+ < 1": "share", "^a whole number or a tuple": "shape", "^float32 or float64": "dtype",
-    "^a whole number or a pair": "pair", "^None takes size": "stride", '^None, "': "choice",
+    "^a whole number or a pair": "pair", "^None takes size": "stride",
+    '^None, "|^"': "choice", "^a whole number, at least 1, that divides": "count",
+    r"^a whole number, at least 0, or a pair of them, \(\(top": "padding",
+    "^a whole number, at least [01], or a pair": "windows",
     "^None .* else a number, at least 0, infinite and NaN included": "norm",
     "^a finite number,? (greater than|>) 0": "positive", "^a finite number, at least 0": "not negative",
     "^finite numbers, not 0": "not zero", "^a finite number|^finite numbers": "finite",
@@ -542,6 +560,33 @@ WITHIN = {  # of a float
     "not negative": lambda x: isfinite(x) and x >= 0, "not zero": lambda x: isfinite(x) and x != 0, "finite": isfinite,
     "norm": lambda x: not x < 0,
 }
+
+
+NO_PAIRS = [None, "3", 3.0, True, (3, None), (3, 2.0), (3, True), (1, 2, 3), (1,), (), np.array([3, 2]), np.array(3), {3},
+            b"3", (x for x in (3,)), ...]
+WRONG_PAIRS = [-1, (3, -1), [-5, 1], 2**31, 10**400, (2**40, 1), 10**5000, (2, -10**5000)]
+
+
+def whole(kind, text, given):
+    """The same of numbers of a convolution: the one given, in other ways, and others."""
+    valid, wrong = [given], [(value, ValueError) for value in WRONG_PAIRS]
+    if kind == "count":
+        valid += [np.int64(given), Whole(given)]
+        wrong = [(value, ValueError) for value in (0, -1, 2**31, 10**400, 10**5000)] + [((1, 1), TypeError)]
+    elif isinstance(given, str):
+        valid += [np.str_(given)]
+    elif isinstance(given, int):
+        valid += [(given, given), [given, Whole(given)], np.uint8(given), (np.int64(given), given)]
+    elif isinstance(given[0], int):
+        valid += [[*given], tuple(map(np.int64, given))]
+    if kind == "padding" and not isinstance(given, str):
+        rows, columns = ((n, n) if isinstance(n, int) else n for n in (given if isinstance(given, tuple) else (given,) * 2))
+        valid += [(rows, columns), [[*rows], list(map(np.int8, columns))]]
+        wrong += [(value, TypeError) for value in (((1, 2), 3), ((1,), (2,)), ((1, 2), (3, 4), (5, 6)), ((1, 2), (3, 4.0)))]
+        wrong += [(((1, 2), (3, -1)), ValueError), ("SAME", TypeError)]
+    if "at least 1" in text and kind == "windows":
+        wrong += [(0, ValueError), ((1, 0), ValueError)]
+    return [(value, given) for value in valid], wrong + [(value, TypeError) for value in NO_PAIRS]
 
 
 def values(kind, text, now=None):
@@ -567,7 +612,7 @@ def values(kind, text, now=None):
     if kind == "dtype":
         return [(value, np.dtype(value)) for value in KINDS], [(value, TypeError) for value in NO_KINDS]
     if kind == "choice":
-        valid = [None, *re.findall('"(.*?)"', text)]
+        valid = [None] * text.startswith("None") + re.findall('"(.*?)"', text)
         return ([*zip(valid, valid), *((np.str_(value), value) for value in valid if value)],
                 [(value, ValueError) for value in CHOICES])
     return ([(value, bool(value)) for value in FLAGS] + [(None, False)] * (kind == "switch"),
@@ -593,9 +638,13 @@ def test_numbers_and_choices(operation, dtype):
             if name in ("momentum", "nesterov") and "v" in arrays and "v" not in case.args:
                 continue  # they need it: tests/test_sgd.py
             kind = domain(case.text[name])
-            now = case.options.get(name, case.options.get("size") if kind == "stride" else 0)
-            valid, wrong = values(kind, case.text[name], now)
-            if kind == "choice" and len(case.args) < len(arrays):
+            if kind in ("windows", "padding", "count"):
+                default = signature(operation, case.function)[name].default
+                valid, wrong = whole(kind, case.text[name], case.options.get(name, default))
+            else:
+                now = case.options.get(name, case.options.get("size") if kind == "stride" else 0)
+                valid, wrong = values(kind, case.text[name], now)
+            if kind == "choice" and None in dict(valid) and len(case.args) < len(arrays):
                 valid = [(None, None)]  # an activation needs y: tests/test_dense.py
             for value, plain in valid:
                 case.right(case.fresh(), f"{name} is {shown(value)}", {name: value}, {name: plain})
@@ -780,14 +829,16 @@ def spies(kind, value, hook):
     if kind in WITHIN:
         value = 0.5 if value is None else value
         return [spying(number, hook)(value) for number in (float, Fraction, Decimal)] + [pretender(float, value, hook)]
-    if kind in ("word", "shape"):
+    if kind in ("word", "shape", "windows", "padding", "count") and not isinstance(value, str):
         number = spying(int, hook)
-        if kind == "word":
-            return [number(value), pretender(int, value, hook)]
+        if not isinstance(value, tuple) or isinstance(value[0], tuple):
+            value = value[0] if isinstance(value, tuple) else value
+            many = [] if kind in ("word", "count") else [spying(tuple, hook)((value, value)), spying(list, hook)([value] * 2)]
+            return [*map(number, [value] * isinstance(value, int)), pretender(int, 1, hook), *many]
         return [spying(tuple, hook)(map(number, value)), spying(list, hook)(value), number(value[0])]
     if kind == "dtype":
         return [type("Kind", (spying(object, hook),), {"dtype": value})()]
-    if kind == "choice":
+    if kind == "choice" or isinstance(value, str):
         return [spying(str, hook)(value)] if value else []
     if kind in ("pair", "stride"):
         return [] if value is None else [spying(tuple, hook)(value if isinstance(value, tuple) else (value, value))]

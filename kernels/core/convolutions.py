@@ -27,18 +27,17 @@ class Window(NamedTuple):
         """The height and width of what a kernel of this height and width covers."""
         return tuple((k - 1) * d + 1 for k, d in zip(kernel, self.dilation))
 
-    def output(self, name, shape, w_name, kernel):
+    def output(self, shape, kernel):
         """The height and width of a convolution's output, for an image of this height and width."""
         padded = shape[0] + self.top + self.bottom, shape[1] + self.left + self.right
         covered = self.extent(kernel)
         if padded[0] < covered[0] or padded[1] < covered[1]:
-            raise ValueError(f"{w_name} must not cover more than the padded {name}, {padded[0]} x {padded[1]}, got "
+            raise ValueError(f"w must not cover more than the padded x, {padded[0]} x {padded[1]}, got "
                              f"{covered[0]} x {covered[1]}")
         for size, most in ((shape[0], max(self.top, self.bottom)), (shape[1], max(self.left, self.right))):
             if self.mode == REFLECT and most >= size or self.mode == REPLICATE and most and not size:
-                raise ValueError(f"padding must be less than the height and width of {name} to reflect it, got {most} "
-                                 f"for {size}" if self.mode == REFLECT else
-                                 f"{name} must have a pixel to replicate, got {shape[0]} x {shape[1]}")
+                raise ValueError(f"x must be higher and wider than what is reflected or replicated of it, {most}, "
+                                 f"got {size}")
         return tuple((p - c) // s + 1 for p, c, s in zip(padded, covered, self.stride))
 
 
@@ -82,21 +81,21 @@ def same_padding(window, kernel):
     return window._replace(top=height // 2, bottom=height - height // 2, left=width // 2, right=width - width // 2)
 
 
-def shapes(window, same, x, w, names=("x", "w")):
+def shapes(window, same, x, w):
     """The Window for checked arrays x and w, and the height and width of the output."""
-    x_name, w_name = names
-    if x.shape[1] % window.groups or w.shape[0] % window.groups:
-        raise ValueError(f"groups must divide the channels of {x_name} and {w_name}, {x.shape[1]} and {w.shape[0]}, got "
-                         f"{window.groups}")
+    for name, channels in (("x", x.shape[1]), ("w", w.shape[0])):
+        if channels % window.groups:
+            raise ValueError(f"{name} must have a multiple of {window.groups} channels, one for each of the groups, got "
+                             f"{channels}")
     if w.shape[1] != x.shape[1] // window.groups:
-        raise ValueError(f"{w_name} must have shape (o, {x.shape[1] // window.groups}, k, l) to match {x_name} "
+        raise ValueError(f"w must have shape (o, {x.shape[1] // window.groups}, k, l) to match x "
                          f"{x.shape}, got {w.shape}")
     kernel = w.shape[2:]
     if 0 in kernel:
-        raise ValueError(f"{w_name} must have at least one row and column, got shape {w.shape}")
+        raise ValueError(f"w must have at least one row and column, got shape {w.shape}")
     if same:
         window = same_padding(window, kernel)
-    return window, window.output(x_name, x.shape[2:], w_name, kernel)
+    return window, window.output(x.shape[2:], kernel)
 
 
 def transposed_window(stride, padding, output_padding, dilation, groups):
@@ -112,7 +111,8 @@ def transposed_window(stride, padding, output_padding, dilation, groups):
 def transposed_shapes(window, more, x, w):
     """The shape of the output for checked arrays x and w."""
     if x.shape[1] % window.groups:
-        raise ValueError(f"groups must divide the channels of x, {x.shape[1]}, got {window.groups}")
+        raise ValueError(f"x must have a multiple of {window.groups} channels, one for each of the groups, got "
+                         f"{x.shape[1]}")
     if w.shape[0] != x.shape[1]:
         raise ValueError(f"w must have shape ({x.shape[1]}, i, k, l) to match x {x.shape}, got {w.shape}")
     if 0 in w.shape[2:]:
@@ -123,6 +123,6 @@ def transposed_shapes(window, more, x, w):
     size = tuple((n - 1) * s - 2 * p + c + m for n, s, p, c, m in
                  zip(x.shape[2:], window.stride, starts, window.extent(w.shape[2:]), more))
     if min(size) < 1:
-        raise ValueError(f"padding must leave a row and a column of the output, got {starts}, which leaves {size[0]} x "
+        raise ValueError(f"x and w must leave a row and a column of the output with padding {starts}, got {size[0]} x "
                          f"{size[1]}")
     return x.shape[0], w.shape[1] * window.groups, *size

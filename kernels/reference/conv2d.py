@@ -42,21 +42,33 @@ def inputs(rng, shape, dtype):
     return cases
 
 
-def pair(value):
+def _pair(value):
     return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
 
 
-def paddings(padding, kernel, dilation):
+def _paddings(padding, kernel, dilation):
     """((top, bottom), (left, right))."""
     if isinstance(padding, str):
-        sizes = [(k - 1) * d for k, d in zip(kernel, pair(dilation))]
+        sizes = [(k - 1) * d for k, d in zip(kernel, _pair(dilation))]
         return tuple((size // 2, size - size // 2) for size in sizes)
-    return tuple(pair(each) for each in pair(padding))
+    return tuple(_pair(each) for each in _pair(padding))
 
 
-def taps(kernel, dilation, stride, size):
+def _output_shape(x, w, *, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros"):
+    """The shape of y for the shapes of x and w; None where they do not fit."""
+    around = _paddings(padding, w[2:], dilation)
+    if x[1] % groups or w[0] % groups or w[1] != x[1] // groups or 0 in w[2:]:
+        return None
+    size = [n + sum(p) - (k - 1) * d for n, p, k, d in zip(x[2:], around, w[2:], _pair(dilation))]
+    short = {"zeros": lambda n, p: False, "reflect": lambda n, p: max(p) >= n, "replicate": lambda n, p: max(p) and not n}
+    if min(size) < 1 or any(map(short[padding_mode], x[2:], around)):
+        return None
+    return x[0], w[0], *((n - 1) // s + 1 for n, s in zip(size, _pair(stride)))
+
+
+def _taps(kernel, dilation, stride, size):
     """(ky, kx, the part of the padded image that this tap meets)."""
-    (dy, dx), (sy, sx), (height, width) = pair(dilation), pair(stride), size
+    (dy, dx), (sy, sx), (height, width) = _pair(dilation), _pair(stride), size
     for ky in range(kernel[0]):
         for kx in range(kernel[1]):
             rows = slice(ky * dy, ky * dy + (height - 1) * sy + 1, sy)
@@ -66,15 +78,15 @@ def taps(kernel, dilation, stride, size):
 
 def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros", activation=None, out=None,
             parallel=None):
-    X = np.pad(x, ((0, 0), (0, 0), *paddings(padding, w.shape[2:], dilation)), MODES[padding_mode])
+    X = np.pad(x, ((0, 0), (0, 0), *_paddings(padding, w.shape[2:], dilation)), MODES[padding_mode])
     size = [(length - (k - 1) * d - 1) // s + 1 for length, k, d, s in
-            zip(X.shape[2:], w.shape[2:], pair(dilation), pair(stride))]
+            zip(X.shape[2:], w.shape[2:], _pair(dilation), _pair(stride))]
     y = np.empty((len(x), len(w), *size), x.dtype) if out is None else out
     y[...] = 0 if b is None else b[:, None, None]
     outputs, channels = len(w) // groups, w.shape[1]
     for g in range(groups):
         of, part = slice(g * outputs, (g + 1) * outputs), X[:, g * channels:(g + 1) * channels]
-        for ky, kx, met in taps(w.shape[2:], dilation, stride, size):
+        for ky, kx, met in _taps(w.shape[2:], dilation, stride, size):
             y[:, of] += _product(w[of, :, ky, kx], part[met])
     return y if activation is None else dense.ACTIVATIONS[activation].forward(y, out=y)
 
@@ -88,13 +100,13 @@ def _product(matrix, images):
 def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros", activation=None,
              input_gradient=True, out=(None, None, None), parallel=None):
     dz = dy if activation is None else dense.ACTIVATIONS[activation].backward(dy, y)
-    around = paddings(padding, w.shape[2:], dilation)
+    around = _paddings(padding, w.shape[2:], dilation)
     X = np.pad(x, ((0, 0), (0, 0), *around), MODES[padding_mode])
-    dw = kernel_gradient(dz, X, w.shape, stride, dilation, groups, out[1])
+    dw = _kernel_gradient(dz, X, w.shape, stride, dilation, groups, out[1])
     db = np.sum(dz, axis=(0, 2, 3), out=out[2])
     if not input_gradient:
         return None, dw, db
-    dX = spread(dz, w, X.shape, (0, 0), stride, dilation, groups)
+    dX = _spread(dz, w, X.shape, (0, 0), stride, dilation, groups)
     (top, _), (left, _) = around
     if padding_mode == "zeros":
         dx = dX[:, :, top:top + x.shape[2], left:left + x.shape[3]]
@@ -108,21 +120,21 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, pad
     return out[0], dw, db
 
 
-def kernel_gradient(dy, X, shape, stride, dilation, groups, out=None):
+def _kernel_gradient(dy, X, shape, stride, dilation, groups, out=None):
     dw = np.empty(shape, X.dtype) if out is None else out
     outputs, channels, pixels = shape[0] // groups, shape[1], len(dy) * dy.shape[2] * dy.shape[3]
     for g in range(groups):
         of, part = slice(g * outputs, (g + 1) * outputs), X[:, g * channels:(g + 1) * channels]
-        for ky, kx, met in taps(shape[2:], dilation, stride, dy.shape[2:]):
+        for ky, kx, met in _taps(shape[2:], dilation, stride, dy.shape[2:]):
             rows = dy[:, of].swapaxes(0, 1).reshape(outputs, pixels)
             dw[of, :, ky, kx] = np.matmul(rows, part[met].swapaxes(0, 1).reshape(channels, pixels).T)
     return dw
 
 
-def spread(dy, w, shape, start, stride, dilation, groups):
+def _spread(dy, w, shape, start, stride, dilation, groups):
     """The sums of w times dy over what passed x[iy, ix] on: for each tap, dy at ((iy, ix) + start - (ky, kx) d) / s where
     that is whole, zeros outside of it."""
-    (sy, sx), (ky_step, kx_step), (height, width) = pair(stride), pair(dilation), shape[2:]
+    (sy, sx), (ky_step, kx_step), (height, width) = _pair(stride), _pair(dilation), shape[2:]
     kernel_height, kernel_width = w.shape[2:]
     up, before = kernel_height * ky_step, kernel_width * kx_step
     around = ((up, up + height + start[0]), (before, before + width + start[1]))

@@ -9,7 +9,7 @@ kernel gradient.
 import numpy as np
 
 from . import conv2d, dense
-from .conv2d import pair
+from .conv2d import _kernel_gradient, _pair, _paddings, _spread
 
 DIMENSIONS = ("N", "C", "H", "W", "O")
 SHAPES = ((1, 1, 1, 1, 1), (3, 2, 5, 4, 3), (2, 4, 8, 8, 17), (1, 3, 20, 19, 8), (9, 6, 4, 4, 6), (2, 16, 3, 17, 16))
@@ -38,11 +38,19 @@ def inputs(rng, shape, dtype):
     return cases
 
 
+def _output_shape(x, w, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
+    """The shape of y for the shapes of x and w; None where they do not fit."""
+    size = [(n - 1) * s - 2 * p + (k - 1) * d + m + 1 for n, s, p, k, d, m in
+            zip(x[2:], _pair(stride), _pair(padding), w[2:], _pair(dilation), _pair(output_padding))]
+    fits = x[1] == w[0] and x[1] % groups == 0 and 0 not in (*x[2:], *w[2:]) and min(size) > 0
+    return (x[0], w[1] * groups, *size) if fits else None
+
+
 def forward(x, w, b=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1, activation=None, out=None,
             parallel=None):
-    size = [(n - 1) * s - 2 * p + (k - 1) * d + m + 1 for n, s, p, k, d, m in
-            zip(x.shape[2:], pair(stride), pair(padding), w.shape[2:], pair(dilation), pair(output_padding))]
-    sums = conv2d.spread(x, w, (len(x), w.shape[1] * groups, *size), pair(padding), stride, dilation, groups)
+    shape = _output_shape(x.shape, w.shape, stride=stride, padding=padding, output_padding=output_padding,
+                          dilation=dilation, groups=groups)
+    sums = _spread(x, w, shape, _pair(padding), stride, dilation, groups)
     y = np.add(sums, 0 if b is None else b[:, None, None], out=out)
     return y if activation is None else dense.ACTIVATIONS[activation].forward(y, out=y)
 
@@ -50,12 +58,12 @@ def forward(x, w, b=None, *, stride=1, padding=0, output_padding=0, dilation=1, 
 def backward(dy, x, w, y=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1, activation=None,
              input_gradient=True, out=(None, None, None), parallel=None):
     dz = dy if activation is None else dense.ACTIVATIONS[activation].backward(dy, y)
-    padded = np.pad(dz, ((0, 0), (0, 0), *conv2d.paddings(padding, w.shape[2:], dilation)))
-    dw = conv2d.kernel_gradient(x, padded, w.shape, stride, dilation, groups, out[1])
+    padded = np.pad(dz, ((0, 0), (0, 0), *_paddings(padding, w.shape[2:], dilation)))
+    dw = _kernel_gradient(x, padded, w.shape, stride, dilation, groups, out[1])
     db = np.sum(dz, axis=(0, 2, 3), out=out[2])
     if not input_gradient:
         return None, dw, db
-    (dy_step, dx_step), (sy, sx) = pair(dilation), pair(stride)
+    (dy_step, dx_step), (sy, sx) = _pair(dilation), _pair(stride)
     # what output_padding added meets no tap
     rows, columns = ((n - 1) * s + (k - 1) * d + 1 for n, s, k, d in
                      zip(x.shape[2:], (sy, sx), w.shape[2:], (dy_step, dx_step)))
