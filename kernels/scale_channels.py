@@ -87,7 +87,7 @@ def forward(x, scale, *, out=None, parallel=None):
 def backward(dy, x, scale, *, out=None, parallel=None):
     """The gradients with respect to x and scale, from the gradient dy and the arguments of `forward`.
 
-    dy, x : (N, C, H, W) one shape and dtype, float32 or float64, any strides; not modified
+    dy, x : (N, C, H, W) float32 or float64, both the same, any strides; not modified
     scale : (N, C) dtype of x, any strides; not modified
     out : a tuple of arrays to write, (dx, dscale), C-contiguous, None for those to be made; the first may be dy itself
     parallel : None decides by size; True or False overrides

@@ -69,7 +69,7 @@ def forward(x, *, size, out=None, parallel=None):
     """Repeat each element of images in a block of rows and columns.
 
     x : (N, C, H, W) float32 or float64, any strides; not modified
-    size : rows and columns of a block: a whole number from 1 on, or a pair of them
+    size : a whole number or a pair, at least 1: rows and columns of a block
     out : (N, C, H * rows, W * columns) dtype of x, C-contiguous, written and returned
     parallel : None decides by size; True or False overrides
 
@@ -90,13 +90,13 @@ def forward(x, *, size, out=None, parallel=None):
 def backward(dy, *, size, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy: the sum over each block, its elements row by row.
 
-    dy : (N, C, H, W) float32 or float64, H a multiple of the rows of a block and W of its columns, any strides; not
+    dy : (N, C, P, Q) float32 or float64, P a multiple of the rows of a block and Q of its columns, any strides; not
         modified
     size : as in `forward`
-    out : (N, C, H / rows, W / columns) dtype of dy, C-contiguous, written and returned
+    out : (N, C, P / rows, Q / columns) dtype of dy, C-contiguous, written and returned
     parallel : None decides by size; True or False overrides
 
-    Returns dx (N, C, H / rows, W / columns), dtype of dy.
+    Returns dx (N, C, P / rows, Q / columns), dtype of dy.
     Raises TypeError for another dtype or size, ValueError for a size below 1 and another shape.
     Size 0 gives an empty array; NaN propagates.
     Formula and source: kernels/reference/upsample.py

@@ -19,6 +19,12 @@ def inputs(rng, shape, dtype):
     return cases
 
 
+def _fits(lengths, size):
+    """Whether lengths by letters are those of whole blocks."""
+    rows, columns = _pair(size)
+    return lengths.get("P", 0) % rows == 0 and lengths.get("Q", 0) % columns == 0
+
+
 def _pair(size):
     return size if isinstance(size, (tuple, list)) else (size, size)
 
