@@ -71,6 +71,7 @@ def test_batches_are_taken_by_recorded_steps():
     read_only = cut(X, Y)
     for x, _ in read_only:
         x.flags.writeable = False
+    model = network()
     model.train(read_only, epochs=2)
     assert model.why_not_recorded is None
 
