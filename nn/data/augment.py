@@ -135,14 +135,18 @@ class RandomRotation(_Transform):
         height, width = images.shape[2:]
         low, high = self.degrees
         y, x = np.arange(height)[:, None] - (height - 1) / 2, np.arange(width) - (width - 1) / 2
-        found = np.full_like(images, _filling(images, self.fill))
+        # a pixel more, for places outside
+        flat = np.full((*images.shape[:2], height * width + 1), _filling(images, self.fill))
+        flat[..., :-1] = images.reshape(*images.shape[:2], height * width)
+        found = np.empty_like(images, order="C")
         for place, share in enumerate((words[:, 0] / WORDS).tolist()):
             cosine, sine = _turn(low + (high - low) * share)
             # where each pixel comes from; a product and a sum at a time, which all machines round alike
-            row, column = ((y * cosine + x * sine) + (height - 1) / 2, (x * cosine - y * sine) + (width - 1) / 2)
-            row, column = np.floor(row + 0.5).astype(np.int64), np.floor(column + 0.5).astype(np.int64)
-            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            found[place][:, inside] = images[place][:, row[inside], column[inside]]
+            row = np.floor((y * cosine + x * sine) + (height - 1) / 2 + 0.5)
+            column = np.floor((x * cosine - y * sine) + (width - 1) / 2 + 0.5)
+            at = (row * width + column).astype(np.int64)
+            at[(row < 0) | (row >= height) | (column < 0) | (column >= width)] = height * width
+            found[place] = flat[place].take(at, axis=1)
         return found
 
 
