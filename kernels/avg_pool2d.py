@@ -9,7 +9,7 @@ from .core.memory import load, load_between, store
 from .core.public import public
 from .core.vectors import (even_lanes, halves, high_lanes, interleave, lane_numbers, lanes, odd_lanes, select, splat,
                            to_float)
-from .core.windows import PARALLEL_FROM, gather_rows, inside, load_spaced
+from .core.windows import PARALLEL_FROM, gather_rows, inside, load_spaced, planes_together
 
 
 @inline
@@ -51,28 +51,30 @@ def _forward_planes(x, y, kh, kw, sh, sw, ph, pw, include_pad):
 
 
 @shared
-def _forward_halves_of(x, y, plane):
+def _forward_halves_of(x, y, first, last):
     height, width = x.shape[1], x.shape[2]
     rows, columns = y.shape[1], y.shape[2]
-    w, end = lanes(x), (plane + 1) * rows * columns
+    w, end = lanes(x), last * rows * columns
     # vectors may reach into the next rows, which are stored after
-    for i in range(rows):
-        at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
-        if width <= w:  # both rows in a vector
-            a, b = load(x, at, x.size, 0.0), load(x, at + width, x.size, 0.0)
-            a, b = even_lanes(a, b), odd_lanes(a, b)
-            store(y, to, end, (a + b + high_lanes(a, a) + high_lanes(b, b)) * 0.25)
-            continue
-        for j in range(0, columns, w):
-            a, b = load(x, at + 2 * j, x.size, 0.0), load(x, at + 2 * j + w, x.size, 0.0)
-            c, d = load(x, at + width + 2 * j, x.size, 0.0), load(x, at + width + 2 * j + w, x.size, 0.0)
-            store(y, to + j, end, (even_lanes(a, b) + odd_lanes(a, b) + even_lanes(c, d) + odd_lanes(c, d)) * 0.25)
+    for plane in range(first, last):
+        for i in range(rows):
+            at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
+            if width <= w:  # both rows in a vector
+                a, b = load(x, at, x.size, 0.0), load(x, at + width, x.size, 0.0)
+                a, b = even_lanes(a, b), odd_lanes(a, b)
+                store(y, to, end, (a + b + high_lanes(a, a) + high_lanes(b, b)) * 0.25)
+                continue
+            for j in range(0, columns, w):
+                a, b = load(x, at + 2 * j, x.size, 0.0), load(x, at + 2 * j + w, x.size, 0.0)
+                c, d = load(x, at + width + 2 * j, x.size, 0.0), load(x, at + width + 2 * j + w, x.size, 0.0)
+                store(y, to + j, end, (even_lanes(a, b) + odd_lanes(a, b) + even_lanes(c, d) + odd_lanes(c, d)) * 0.25)
 
 
 @loops(writes=("y",), rows=True)
 def _forward_halves(x, y):
-    for plane in prange(x.shape[0]):
-        _forward_halves_of(x, y, plane)
+    together = planes_together(x)
+    for block in prange((x.shape[0] + together - 1) // together):
+        _forward_halves_of(x, y, block * together, min((block + 1) * together, x.shape[0]))
 
 
 @public
@@ -130,33 +132,35 @@ def _backward_planes(dy, shares, dx, kh, kw, sh, sw, ph, pw, include_pad):
 
 
 @shared
-def _backward_halves_of(dy, dx, plane):
+def _backward_halves_of(dy, dx, first, last):
     height, width = dx.shape[1], dx.shape[2]
     rows, columns = dy.shape[1], dy.shape[2]
-    w, end = lanes(dx), (plane + 1) * height * width
+    w, end = lanes(dx), last * height * width
     # vectors may reach into the next rows, which are stored after
-    for i in range(rows):
-        at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
-        if width <= w:
-            g = select(lane_numbers(dx) < columns, load(dy, to, dy.size, 0.0) * 0.25 + 0.0, 0.0)
-            both, _ = halves(interleave(g, g, 1))
-            store(dx, at, end, both)
-            store(dx, at + width, end, both)
-            continue
-        upper_end = end if width <= 2 * w else at + width
-        for j in range(0, (width + 1) // 2, w):
-            g = load(dy, to + j, to + columns, 0.0) * 0.25 + 0.0
-            both = interleave(g, g, 1)
-            store(dx, at + 2 * j, upper_end, both)
-            store(dx, at + width + 2 * j, end, both)
-    for at in range((plane * height + 2 * rows) * width, end, w):
-        store(dx, at, end, splat(dx, 0.0))
+    for plane in range(first, last):
+        for i in range(rows):
+            at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
+            if width <= w:
+                g = select(lane_numbers(dx) < columns, load(dy, to, dy.size, 0.0) * 0.25 + 0.0, 0.0)
+                both, _ = halves(interleave(g, g, 1))
+                store(dx, at, end, both)
+                store(dx, at + width, end, both)
+                continue
+            upper_end = end if width <= 2 * w else at + width
+            for j in range(0, (width + 1) // 2, w):
+                g = load(dy, to + j, to + columns, 0.0) * 0.25 + 0.0
+                both = interleave(g, g, 1)
+                store(dx, at + 2 * j, upper_end, both)
+                store(dx, at + width + 2 * j, end, both)
+        for at in range((plane * height + 2 * rows) * width, (plane + 1) * height * width, w):
+            store(dx, at, end, splat(dx, 0.0))
 
 
 @loops(writes=("dx",), rows=True)
 def _backward_halves(dy, dx):
-    for plane in prange(dx.shape[0]):
-        _backward_halves_of(dy, dx, plane)
+    together = planes_together(dx)
+    for block in prange((dx.shape[0] + together - 1) // together):
+        _backward_halves_of(dy, dx, block * together, min((block + 1) * together, dx.shape[0]))
 
 
 @public

@@ -13,7 +13,7 @@ from .core.moments import four_rows, known, row_moments
 from .core.public import public
 from .core.vectors import fma, fold_sum, lanes, splat, sqrt
 
-FOUR = 4  # channels at a time
+FOUR, WIDE = 4, 8  # channels at a time, and vectors of them where images are single numbers
 PARALLEL_FROM = 65_536  # elements
 
 
@@ -77,7 +77,8 @@ def _normalize(x, gamma, beta, m, r, y, i, first, last):
 def _train(x, gamma, beta, mean, variance, momentum, eps, y, m, r, sums, squares, first, last):
     images, channels, n = x.shape
     if n == 1:
-        _statistics(x, squares, n, mean, variance, momentum, eps, m, r, first, last)
+        for j in range(first, last, lanes(x)):
+            _statistics(x, squares, n, mean, variance, momentum, eps, m, r, j, min(j + lanes(x), last))
     else:
         for i in range(images):
             row_moments(x, n, i * channels + first, i * channels + last, pointer(sums), pointer(squares))
@@ -99,7 +100,7 @@ def _forward(x, gamma, beta, mean, variance, training, momentum, eps, y, m, r, s
     images, channels, n = x.shape
     if training:
         # a few channels at a time, which are still in the second-level cache when they are read again
-        width = lanes(x) if n == 1 else FOUR
+        width = WIDE * lanes(x) if n == 1 else FOUR
         for group in prange((channels + width - 1) // width):
             _train(x, gamma, beta, mean, variance, momentum, eps, y, m, r, sums, squares, group * width,
                    min((group + 1) * width, channels))
@@ -260,7 +261,8 @@ def _gradients(dy, x, gamma, m, r, training, dx, dgamma, dbeta, sums, products, 
         for i in range(images):
             row, end = i * channels + first, i * channels + last
             _row_gradients(dy, x, n, row, end, m, r, pointer(sums), pointer(products))
-    _channel_gradients(dy, x, n, m, r, sums, products, dgamma, dbeta, first, last)
+    for j in range(first, last, lanes(x)):
+        _channel_gradients(dy, x, n, m, r, sums, products, dgamma, dbeta, j, min(j + lanes(x), last))
     for i in range(images):
         _input_gradient(dy, x, gamma, m, r, training, dx, dgamma, dbeta, i, first, last)
 
@@ -268,7 +270,7 @@ def _gradients(dy, x, gamma, m, r, training, dx, dgamma, dbeta, sums, products, 
 @loops(writes=("dx", "dgamma", "dbeta", "sums", "products"))
 def _backward(dy, x, gamma, m, r, training, dx, dgamma, dbeta, sums, products):
     channels = x.shape[1]
-    width = lanes(x) if x.shape[2] == 1 else FOUR
+    width = WIDE * lanes(x) if x.shape[2] == 1 else FOUR
     for group in prange((channels + width - 1) // width):
         _gradients(dy, x, gamma, m, r, training, dx, dgamma, dbeta, sums, products, group * width,
                    min((group + 1) * width, channels))

@@ -9,7 +9,7 @@ from .core.memory import load, load_between, store
 from .core.public import public
 from .core.vectors import (bits, even_lanes, from_bits, halves, high_lanes, interleave, lane_numbers, lanes, low_lanes,
                            odd_lanes, select, splat)
-from .core.windows import PARALLEL_FROM, gather_rows, inside, load_spaced
+from .core.windows import PARALLEL_FROM, gather_rows, inside, load_spaced, planes_together
 
 
 @inline
@@ -49,30 +49,32 @@ def _forward_planes(x, y, kh, kw, sh, sw, ph, pw):
 
 
 @shared
-def _forward_halves_of(x, y, plane):
+def _forward_halves_of(x, y, first, last):
     height, width = x.shape[1], x.shape[2]
     rows, columns = y.shape[1], y.shape[2]
-    w, end = lanes(x), (plane + 1) * rows * columns
+    w, end = lanes(x), last * rows * columns
     # vectors may reach into the next rows, which are stored after
-    for i in range(rows):
-        at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
-        if width <= w:  # both rows in a vector
-            a, b = load(x, at, x.size, 0.0), load(x, at + width, x.size, 0.0)
-            both = _better(odd_lanes(a, b), even_lanes(a, b))
-            store(y, to, end, _better(high_lanes(both, both), both))
-            continue
-        for j in range(0, columns, w):
-            a, b = load(x, at + 2 * j, x.size, 0.0), load(x, at + 2 * j + w, x.size, 0.0)
-            upper = _better(odd_lanes(a, b), even_lanes(a, b))
-            a, b = load(x, at + width + 2 * j, x.size, 0.0), load(x, at + width + 2 * j + w, x.size, 0.0)
-            lower = _better(odd_lanes(a, b), even_lanes(a, b))
-            store(y, to + j, end, _better(lower, upper))
+    for plane in range(first, last):
+        for i in range(rows):
+            at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
+            if width <= w:  # both rows in a vector
+                a, b = load(x, at, x.size, 0.0), load(x, at + width, x.size, 0.0)
+                both = _better(odd_lanes(a, b), even_lanes(a, b))
+                store(y, to, end, _better(high_lanes(both, both), both))
+                continue
+            for j in range(0, columns, w):
+                a, b = load(x, at + 2 * j, x.size, 0.0), load(x, at + 2 * j + w, x.size, 0.0)
+                upper = _better(odd_lanes(a, b), even_lanes(a, b))
+                a, b = load(x, at + width + 2 * j, x.size, 0.0), load(x, at + width + 2 * j + w, x.size, 0.0)
+                lower = _better(odd_lanes(a, b), even_lanes(a, b))
+                store(y, to + j, end, _better(lower, upper))
 
 
 @loops(writes=("y",), rows=True)
 def _forward_halves(x, y):
-    for plane in prange(x.shape[0]):
-        _forward_halves_of(x, y, plane)
+    together = planes_together(x)
+    for block in prange((x.shape[0] + together - 1) // together):
+        _forward_halves_of(x, y, block * together, min((block + 1) * together, x.shape[0]))
 
 
 @public
@@ -143,45 +145,47 @@ def _backward_planes(dy, x, winners, dx, kh, kw, sh, sw, ph, pw):
 
 
 @shared
-def _backward_halves_of(dy, x, dx, plane):
+def _backward_halves_of(dy, x, dx, first, last):
     height, width = x.shape[1], x.shape[2]
     rows, columns = dy.shape[1], dy.shape[2]
-    w, end = lanes(x), (plane + 1) * height * width
+    w, end = lanes(x), last * height * width
     # vectors may reach into the next rows, which are stored after
-    for i in range(rows):
-        at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
-        if width <= w:  # both rows in a vector
-            a, b = load(x, at, x.size, 0.0), load(x, at + width, x.size, 0.0)
-            a, b = even_lanes(a, b), odd_lanes(a, b)
-            g = select(lane_numbers(x) < columns, load(dy, to, dy.size, 0.0) + 0.0, 0.0)
-            upper = _better(b, a)
-            lower = high_lanes(upper, upper)
-            g = low_lanes(_replaces(lower, upper, 0.0, g), _replaces(lower, upper, g, 0.0))
-            upper, lower = halves(interleave(_replaces(b, a, 0.0, g), _replaces(b, a, g, 0.0), 1))
-            store(dx, at, end, upper)
-            store(dx, at + width, end, lower)
-            continue
-        upper_end = end if width <= 2 * w else at + width
-        for j in range(0, (width + 1) // 2, w):
-            a, b = load(x, at + 2 * j, x.size, 0.0), load(x, at + 2 * j + w, x.size, 0.0)
-            c, d = load(x, at + width + 2 * j, x.size, 0.0), load(x, at + width + 2 * j + w, x.size, 0.0)
-            a, b = even_lanes(a, b), odd_lanes(a, b)
-            c, d = even_lanes(c, d), odd_lanes(c, d)
-            g = load(dy, to + j, to + columns, 0.0) + 0.0
-            upper, lower = _better(b, a), _better(d, c)
-            first, second = _replaces(lower, upper, 0.0, g), _replaces(lower, upper, g, 0.0)
-            a, b = _replaces(b, a, 0.0, first), _replaces(b, a, first, 0.0)
-            c, d = _replaces(d, c, 0.0, second), _replaces(d, c, second, 0.0)
-            store(dx, at + 2 * j, upper_end, interleave(a, b, 1))
-            store(dx, at + width + 2 * j, end, interleave(c, d, 1))
-    for at in range((plane * height + 2 * rows) * width, end, w):
-        store(dx, at, end, splat(dx, 0.0))
+    for plane in range(first, last):
+        for i in range(rows):
+            at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
+            if width <= w:  # both rows in a vector
+                a, b = load(x, at, x.size, 0.0), load(x, at + width, x.size, 0.0)
+                a, b = even_lanes(a, b), odd_lanes(a, b)
+                g = select(lane_numbers(x) < columns, load(dy, to, dy.size, 0.0) + 0.0, 0.0)
+                upper = _better(b, a)
+                lower = high_lanes(upper, upper)
+                g = low_lanes(_replaces(lower, upper, 0.0, g), _replaces(lower, upper, g, 0.0))
+                upper, lower = halves(interleave(_replaces(b, a, 0.0, g), _replaces(b, a, g, 0.0), 1))
+                store(dx, at, end, upper)
+                store(dx, at + width, end, lower)
+                continue
+            upper_end = end if width <= 2 * w else at + width
+            for j in range(0, (width + 1) // 2, w):
+                a, b = load(x, at + 2 * j, x.size, 0.0), load(x, at + 2 * j + w, x.size, 0.0)
+                c, d = load(x, at + width + 2 * j, x.size, 0.0), load(x, at + width + 2 * j + w, x.size, 0.0)
+                a, b = even_lanes(a, b), odd_lanes(a, b)
+                c, d = even_lanes(c, d), odd_lanes(c, d)
+                g = load(dy, to + j, to + columns, 0.0) + 0.0
+                upper, lower = _better(b, a), _better(d, c)
+                above, below = _replaces(lower, upper, 0.0, g), _replaces(lower, upper, g, 0.0)
+                a, b = _replaces(b, a, 0.0, above), _replaces(b, a, above, 0.0)
+                c, d = _replaces(d, c, 0.0, below), _replaces(d, c, below, 0.0)
+                store(dx, at + 2 * j, upper_end, interleave(a, b, 1))
+                store(dx, at + width + 2 * j, end, interleave(c, d, 1))
+        for at in range((plane * height + 2 * rows) * width, (plane + 1) * height * width, w):
+            store(dx, at, end, splat(dx, 0.0))
 
 
 @loops(writes=("dx",), rows=True)
 def _backward_halves(dy, x, dx):
-    for plane in prange(x.shape[0]):
-        _backward_halves_of(dy, x, dx, plane)
+    together = planes_together(x)
+    for block in prange((x.shape[0] + together - 1) // together):
+        _backward_halves_of(dy, x, dx, block * together, min((block + 1) * together, x.shape[0]))
 
 
 @public
