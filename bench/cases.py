@@ -38,6 +38,7 @@ PEAK_SECONDS = 0.002
 # so small that thousands of steps on one batch leave the numbers what they are in a training
 LEARNING_RATE = 1e-6
 UNREAD = {"linear": 1, "step": 1, "avg_pool2d": 1, "global_avg_pool": 1, "max_pool2d": 2}  # of backward: y, or x
+WITH_ACTIVATIONS = ("dense", "conv2d", "conv_transpose2d")  # their y is needed with one only
 DTYPES = {"f32": np.float32, "f64": np.float64}
 
 
@@ -90,8 +91,12 @@ class Kernel:
         parts = [f"{self.op}.{self.verb}", "x".join(map(str, self.shape)), self.dtype, self.note]
         return " ".join(part for part in [*parts, "out=" * self.out] if part)
 
+    def inputs(self) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+        """Calls to choose from, as a twin lists them."""
+        return _inputs(self.op, self.shape, self.dtype)
+
     def prepare(self, contender: str) -> tuple[Callable[[], Any] | None, Work]:
-        cases = [case for case in _inputs(self.op, self.shape, self.dtype) if case[0] == self.verb]
+        cases = [case for case in self.inputs() if case[0] == self.verb]
         _, args, options = cases[self.entry]
         if contract.updated(self.op, self.verb, options):
             args = tuple(x.copy() for x in args)
@@ -106,8 +111,8 @@ class Kernel:
         read = sum(_size(x) for x in args)
         if self.gathered:
             read -= args[0].nbytes - len(args[0]) * args[0].itemsize
-        if self.verb == "backward" and self.op == "dense" and not self.note:
-            read -= _size(args[3])  # without an activation y is not needed
+        if self.verb == "backward" and self.op in WITH_ACTIVATIONS and not self.note:
+            read -= _size(args[3])
         if self.verb == "backward" and self.op in UNREAD:
             read -= _size(args[UNREAD[self.op]])
         made = _size(result)
