@@ -7,8 +7,8 @@ from .core import check, windows
 from .core.compile import inline, loops, pick, shared
 from .core.memory import load, load_between, store
 from .core.public import public
-from .core.vectors import (even_lanes, halves, high_lanes, interleave, lane_numbers, lanes, odd_lanes, select, splat,
-                           to_float)
+from .core.shuffles import even_lanes, halves, high_lanes, interleave, odd_lanes
+from .core.vectors import lane_numbers, lanes, select, splat, to_float
 from .core.windows import PARALLEL_FROM, gather_rows, inside, load_spaced, planes_together
 
 

@@ -7,8 +7,8 @@ from .core import check, windows
 from .core.compile import inline, loops, pick, shared
 from .core.memory import load, load_between, store
 from .core.public import public
-from .core.vectors import (bits, even_lanes, from_bits, halves, high_lanes, interleave, lane_numbers, lanes, low_lanes,
-                           odd_lanes, select, splat)
+from .core.shuffles import even_lanes, halves, high_lanes, interleave, low_lanes, odd_lanes
+from .core.vectors import bits, from_bits, lane_numbers, lanes, select, splat
 from .core.windows import PARALLEL_FROM, gather_rows, inside, load_spaced, planes_together
 
 

@@ -31,6 +31,9 @@ def backward(layer):
     return entry
 
 
+predict = network().predict  # takes iterables of batches
+LABELLED = (lambda bad: network().train(GRID, bad), lambda bad: network().evaluate(GRID, bad),  # None: X has batches
+            lambda bad: network(loss=nn.BinaryCrossentropy).train(GRID, bad))
 ENTRIES = {  # by the argument's name in the error
     "inputs": (nn.Dense(2, 2).forward, nn.ReLU().forward, nn.Dropout(0.5).forward, nn.Flatten().forward,
                nn.Input(2).forward, nn.Sequential(nn.Dense(2, 2)).forward, nn.Sequential().forward,
@@ -42,12 +45,12 @@ ENTRIES = {  # by the argument's name in the error
                     nn.Accuracy, nn.TopKAccuracy, nn.BinaryAccuracy, nn.RegressionAccuracy)),
                 lambda bad: nn.scores.r2_score(bad, GRID)),
     "X": (lambda bad: network().train(bad, CLASSES), lambda bad: network().evaluate(bad, CLASSES),
-          lambda bad: network().train_step(bad, CLASSES), network().predict, network().forward,
+          lambda bad: network().train_step(bad, CLASSES), predict, network().forward,
           lambda bad: nn.check_gradients(network(), bad, CLASSES), lambda bad: network(nnfs).train(bad, CLASSES),
           nn.preparation.StandardScaler().fit, nn.preparation.MinMaxScaler().fit(GRID).transform),
     "validation_data: X": (lambda bad: network().train(GRID, CLASSES, validation_data=(bad, CLASSES)),),
     "validation_data: labels": (lambda bad: network().train(GRID, CLASSES, validation_data=(GRID, bad)),),
-    "labels": (lambda bad: network().train(GRID, bad), lambda bad: network().evaluate(GRID, bad),
+    "labels": (*LABELLED[:2],
                lambda bad: network().backward(GRID, bad),
                lambda bad: nn.Accuracy().calculate(GRID, bad), lambda bad: nn.TopKAccuracy().calculate(GRID, bad),
                lambda bad: nn.CategoricalCrossentropy().forward(GRID, bad),
@@ -55,7 +58,7 @@ ENTRIES = {  # by the argument's name in the error
                lambda bad: nn.scores.confusion_matrix(CLASSES, bad),
                nn.preparation.one_hot, nn.preparation.balanced_class_weights),
     "y": (lambda bad: nn.MeanSquaredError().forward(GRID, bad), lambda bad: nn.BinaryAccuracy().calculate(GRID, bad),
-          nn.RegressionAccuracy().prepare, lambda bad: network(loss=nn.BinaryCrossentropy).train(GRID, bad),
+          nn.RegressionAccuracy().prepare, LABELLED[2],
           lambda bad: nn.scores.r2_score(GRID, bad)),
     "predictions": (lambda bad: nn.scores.confusion_matrix(bad, CLASSES),
                     lambda bad: nnfs.Accuracy_Regression(1).calculate(bad, GRID),
@@ -74,9 +77,9 @@ SPLITS = {"X": (lambda bad: nn.preparation.train_test_split(bad, CLASSES),
           "y": (lambda bad: nn.preparation.train_test_split(GRID, bad),)}
 
 
-def refused(entries, make, text):
+def refused(entries, make, text, but=()):
     for name, calls in entries.items():
-        for place, call in enumerate(calls):
+        for place, call in enumerate(each for each in calls if each not in but):
             with pytest.raises(TypeError) as caught:
                 call(make())
             assert re.fullmatch(f"{name} {text}", str(caught.value)), f"{place}: {caught.value}"
@@ -91,13 +94,14 @@ def refused(entries, make, text):
     (lambda: "data.csv", "must be an array, got 'data.csv'"),
     (lambda: len, "must be an array, got builtin_function_or_method")))
 def test_what_is_no_array(make, text):
-    refused(ENTRIES, make, text)
+    refused(ENTRIES, make, text, [predict] if "make it a list" in text else [])
     refused(SPLITS, make, text)
 
 
 def test_none_is_no_array():
     refused({name: calls for name, calls in ENTRIES.items() if name != "sample_weight"},
-            lambda: None, "must be an array, got None")
+            lambda: None, "must be an array, got None", LABELLED)
+    refused({"y": LABELLED}, lambda: None, "must be given for an array X, got None: .*")
 
 
 @pytest.mark.parametrize("kind", ("csr_matrix", "csr_array", "coo_matrix", "csc_array"))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scalar import LANES, assert_same_bits, fma
 
-from nnjit.kernels.core import memory, tiles, vectors
+from nnjit.kernels.core import memory, shuffles, tiles, vectors
 from nnjit.kernels.core.compile import OPTIONS
 
 DTYPES = (np.float32, np.float64)
@@ -400,9 +400,9 @@ def test_low_halves_stand_in_turn():
 @kernel
 def _interleave(x, y, ones, twos, longest):
     v, w = memory.load(x, 0, x.size, 0.0), memory.load(y, 0, y.size, 0.0)
-    memory.store(ones, 0, ones.size, vectors.interleave(v, w, 1))
-    memory.store(twos, 0, twos.size, vectors.interleave(v, w, 2))
-    memory.store(longest, 0, longest.size, vectors.interleave(v, w, 8))
+    memory.store(ones, 0, ones.size, shuffles.interleave(v, w, 1))
+    memory.store(twos, 0, twos.size, shuffles.interleave(v, w, 2))
+    memory.store(longest, 0, longest.size, shuffles.interleave(v, w, 8))
 
 
 @each_dtype

@@ -265,64 +265,6 @@ def low_halves(typing, a, b):
     return vector(a, a), emit
 
 
-@intrinsic(prefer_literal=True)
-def interleave(typing, x, y, run):
-    """`run` lanes of x, as many of y, the next of x, ...; run is a constant."""
-    vector = Vector(x.scalar, 2 * x.width)
-    run_ = run.literal_value
-
-    def emit(context, builder, sig, args):
-        order = [lane // (2 * run_) * run_ + lane % run_ + lane // run_ % 2 * x.lanes for lane in range(vector.lanes)]
-        return builder.shuffle_vector(args[0], args[1], ir.Constant(ir.VectorType(INT32, len(order)), order))
-
-    return vector(x, x, run), emit
-
-
-def _lanes_of_two(x, order):
-    def emit(context, builder, sig, args):
-        return builder.shuffle_vector(*args, ir.Constant(ir.VectorType(INT32, x.lanes), list(order)))
-
-    return x(x, x), emit
-
-
-@intrinsic
-def even_lanes(typing, x, y):
-    """Lanes 0, 2, 4, ... of x, then those of y."""
-    return _lanes_of_two(x, range(0, 2 * x.lanes, 2))
-
-
-@intrinsic
-def odd_lanes(typing, x, y):
-    """Lanes 1, 3, 5, ... of x, then those of y."""
-    return _lanes_of_two(x, range(1, 2 * x.lanes, 2))
-
-
-@intrinsic
-def low_lanes(typing, x, y):
-    """The lower half of the lanes of x, then that of y."""
-    return _lanes_of_two(x, [*range(x.lanes // 2), *range(x.lanes, x.lanes * 3 // 2)])
-
-
-@intrinsic
-def high_lanes(typing, x, y):
-    """The upper half of the lanes of x, then that of y."""
-    return _lanes_of_two(x, [*range(x.lanes // 2, x.lanes), *range(x.lanes * 3 // 2, 2 * x.lanes)])
-
-
-@intrinsic
-def halves(typing, x):
-    """The lower and the upper half of the lanes of a vector that is wider than one, each a vector."""
-    vector = Vector(x.scalar, x.width // 2)
-    pair = types.UniTuple(vector, 2)
-
-    def emit(context, builder, sig, args):
-        parts = [builder.shuffle_vector(args[0], args[0], ir.Constant(ir.VectorType(INT32, vector.lanes), [*range(
-            start, start + vector.lanes)])) for start in (0, vector.lanes)]
-        return context.make_tuple(builder, pair, parts)
-
-    return pair(x), emit
-
-
 @intrinsic
 def reinterpret(typing, like, v):
     """The bits of v as lanes of the dtype of the array `like`."""

@@ -8,7 +8,8 @@ kh, kw, sh, sw, ph, pw. The lanes of a vector are windows side by side, or colum
 from . import check
 from .compile import inline
 from .memory import load, load_between, pointer, scratch, store
-from .vectors import even_lanes, interleave, lanes, splat
+from .shuffles import even_lanes, interleave
+from .vectors import lanes, splat
 
 PARALLEL_FROM = 65_536  # elements
 MOST = 2**31  # elements of a window: they have numbers of 32 bits
