@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from optional import needs
 
-from nnjit.nn.data.datasets import DEBIAN_FOLDER
+from nnjit.nn.data.mnist import FASHION
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "examples.md").read_text()
 NAMES = sorted(path.stem for path in (DOCS / "examples").glob("*.py"))
+CLOTHES = {"fashion_mnist", "lenet", "dcgan", "autoencoder", "overfitting"}  # which need Fashion-MNIST
 LARGEST = 60_000  # bytes of an image
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -27,8 +28,8 @@ def run(tmp_path_factory):
     folder, printed = tmp_path_factory.mktemp("images"), {}
 
     def once(name):
-        if name == "fashion_mnist" and not DEBIAN_FOLDER.is_dir():
-            pytest.skip(f"no data in {DEBIAN_FOLDER}")
+        if name in CLOTHES and not FASHION.system.is_dir():
+            pytest.skip(f"no data in {FASHION.system}")
         if name not in printed:
             image = folder / f"{name}.png"
             done = subprocess.run([sys.executable, "-W", "error", DOCS / "examples" / f"{name}.py", image],

@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 from nnjit import nn
 
 (X, y), (X_test, y_test) = nn.datasets.fashion_mnist(images=True)
-X, y, X_test, y_test = X[:300], y[:300], X_test[:1000], y_test[:1000]
-EPOCHS = 40
+X, y, X_test, y_test = X[:300], y[:300], X_test[:500], y_test[:500]
+EPOCHS = 60
 
 
 def network(dropout=0.0):
@@ -21,12 +21,14 @@ def network(dropout=0.0):
     return model
 
 
-figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained", sharey=True)
 stopped = network()
 stop = nn.callbacks.EarlyStopping(stopped, patience=5)
-for axes, (title, model, callback) in zip(panels, (
-        ("as it is", network(), None), ("dropout", network(0.5), None), ("early stopping", stopped, stop))):
-    history = model.train(X, y, epochs=EPOCHS, batch_size=30, validation_data=(X_test, y_test), callback=callback)
+augment = nn.data.Augment(nn.data.RandomHorizontalFlip(), seed=5)
+figure, panels = plt.subplots(1, 4, figsize=(10, 2.8), layout="constrained", sharey=True)
+for axes, (title, model, options) in zip(panels, (
+        ("as it is", network(), {}), ("dropout", network(0.4), {}), ("augmentation", network(), {"augment": augment}),
+        ("early stopping", stopped, {"callback": stop}))):
+    history = model.train(X, y, epochs=EPOCHS, batch_size=30, validation_data=(X_test, y_test), **options)
     loss, accuracy = model.evaluate(X_test, y_test)
     print(f"{title:15} training loss {history['loss'][-1]:.3f}, validation loss {loss:.3f}, accuracy {accuracy:.3f}")
     axes.plot(history["loss"], label="training")

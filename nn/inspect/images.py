@@ -17,7 +17,7 @@ from ..parameters import named
 from ..training.history import save
 from ..training.model import Model
 
-SIDE = 1.0  # inches of an image
+SIDE = 0.56  # inches of 28 pixels: each becomes two by two
 
 
 def feature_maps(model: Model, X: ArrayLike, layer: int | str = 0) -> Array:
@@ -83,7 +83,7 @@ def save_grid(path: str | os.PathLike[str], images: ArrayLike, columns: int | No
         axes.imshow(scaled, cmap="gray", interpolation="nearest")
         axes.axis("off")
     else:
-        figure = Figure(figsize=(1.3 * SIDE * wide, 1.6 * SIDE * math.ceil(count / wide)), dpi=120,
+        figure = Figure(figsize=(2 * SIDE * wide, 2.6 * SIDE * math.ceil(count / wide)), dpi=120,
                         layout="constrained")
         for number, (each, title) in enumerate(zip(images, titles)):
             axes = figure.add_subplot(math.ceil(count / wide), wide, number + 1)
