@@ -50,6 +50,12 @@ def test_images_and_bytes_of_mnist(nowhere):
         assert raw.dtype == np.uint8 and load(nowhere / "set", images=True, scale=False)[1][0].shape == (3, 1, 28, 28)
 
 
+def test_images_of_mnist_have_28_rows_and_columns(nowhere):
+    write(nowhere, {**small_set(), NAMES[2]: np.zeros((3, 14, 56))})
+    with pytest.raises(ValueError, match=f"{NAMES[2]}.gz must contain images of 28 x 28 pixels, got 3 of 14 x 56$"):
+        datasets.mnist(nowhere, images=True)
+
+
 def test_mnist_is_not_taken_from_the_files_of_fashion_mnist(nowhere, monkeypatch):
     monkeypatch.setenv("NNJIT_DATA", str(nowhere / "set"))
     write(nowhere / "set", small_set())

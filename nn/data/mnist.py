@@ -4,7 +4,6 @@ EMNIST (Cohen, Afshar, Tapson, van Schaik 2017)."""
 from __future__ import annotations
 
 import gzip
-import math
 import os
 import zipfile
 from pathlib import Path
@@ -112,9 +111,9 @@ def _sets(paths: list[Path], classes: int, images: bool, scale: bool, first: int
     for place in (0, 2):
         of_images, of_labels = paths[place:place + 2]
         X, y = _bytes(of_images, 3), _labels(of_labels, first, classes)
-        if not len(X) or math.prod(X.shape[1:]) != 784:
+        if not len(X) or X.shape[1:] != (28, 28):
             raise ValueError(f"{of_images} must contain images of 28 x 28 pixels, got {len(X)} of "
-                             f"{math.prod(X.shape[1:])}")
+                             f"{' x '.join(map(str, X.shape[1:]))}")
         if len(X) != len(y):
             raise ValueError(f"{of_images} has {len(X)} images, but {of_labels} has {len(y)} labels")
         if turned:
