@@ -103,7 +103,7 @@ class ArrayFeed:
         batch = self._batch
         if not self.several and order is None and self._augment is None:
             return [self._steps.step(*self._whole)]
-        count = self._pace.next(self.samples // batch - step) if self.several else 1
+        count = self._pace.next(max(1, self.samples // batch - step)) if self.several else 1  # the last may be smaller
         rows: Any = slice(step * batch, (step + count) * batch)
         if order is not None:
             rows = order[rows]
