@@ -1,15 +1,14 @@
 """Average pooling: y[n, c, i, j] = the mean of window (i, j) of image x[n, c]."""
 
-import numpy as np
 from numba import prange
 
 from .core import check, windows
 from .core.compile import inline, loops, pick, shared
-from .core.memory import load, load_between, store
+from .core.memory import load, pointer, shift, store
 from .core.public import public
 from .core.shuffles import even_lanes, halves, high_lanes, interleave, odd_lanes
 from .core.vectors import lane_numbers, lanes, select, splat, to_float
-from .core.windows import PARALLEL_FROM, gather_rows, inside, load_spaced, planes_together
+from .core.windows import PARALLEL_FROM, clear, gather_rows, inside, load_spaced, planes_together
 
 
 @inline
@@ -109,26 +108,31 @@ def forward(x, *, size, stride=None, padding=0, count_include_pad=True, out=None
 
 
 @inline
-def _given(shares, dy, at, begin, end, tap):
-    return load_between(shares, at, begin, end, 0.0)
+def _given(shares, _, at, tap):
+    return load(shares, at, at + lanes(shares), 0.0)
 
 
 @shared
-def _backward_plane(dy, shares, dx, plane, kh, kw, sh, sw, ph, pw, include_pad):
+def _backward_block(dy, room, dx, task, first, last, kh, kw, sh, sw, ph, pw, include_pad):
     height, width = dx.shape[1], dx.shape[2]
-    rows, columns = dy.shape[1], dy.shape[2]
-    for i in range(rows):
-        to = (plane * rows + i) * columns
-        for j in range(0, columns, lanes(dx)):
-            counts = _counts(dx, height, width, i, j, kh, kw, sh, sw, ph, pw, include_pad)
-            store(shares, to + j, to + columns, load(dy, to + j, to + columns, 0.0) / counts)
-    gather_rows(_given, shares, dy, dx, plane, kh, kw, sh, sw, ph, pw)
+    rows, columns, step = dy.shape[1], dy.shape[2], room.shape[3]
+    shares = shift(pointer(room), task * rows * step)
+    clear(shares, 0.0, rows * step)
+    for plane in range(first, last):
+        for i in range(rows):
+            at, to = (plane * rows + i) * columns, i * step + lanes(dx)
+            for j in range(0, columns, lanes(dx)):
+                counts = _counts(dx, height, width, i, j, kh, kw, sh, sw, ph, pw, include_pad)
+                store(shares, to + j, to + columns, load(dy, at + j, at + columns, 0.0) / counts)
+        gather_rows(_given, shares, shares, step, rows, columns, dx, plane, kh, kw, sh, sw, ph, pw)
 
 
-@loops(writes=("shares", "dx"), rows=True)
-def _backward_planes(dy, shares, dx, kh, kw, sh, sw, ph, pw, include_pad):
-    for plane in prange(dx.shape[0]):
-        _backward_plane(dy, shares, dx, plane, kh, kw, sh, sw, ph, pw, include_pad)
+@loops(writes=("room", "dx"))
+def _backward_planes(dy, room, dx, kh, kw, sh, sw, ph, pw, include_pad):
+    tasks, planes = room.shape[0], dx.shape[0]
+    for task in prange(tasks):
+        _backward_block(dy, room, dx, task, task * planes // tasks, (task + 1) * planes // tasks, kh, kw, sh, sw, ph,
+                        pw, include_pad)
 
 
 @shared
@@ -187,7 +191,6 @@ def backward(dy, x, *, size, stride=None, padding=0, count_include_pad=True, out
     if windows.are_halves(window):
         pick(_backward_halves, large, parallel)(windows.planes(dy), windows.planes(dx))
     else:
-        shares = np.empty((shape[0] * shape[1], *shape[2:]), x.dtype)
         nest = pick(_backward_planes, large, parallel)
-        nest(windows.planes(dy), shares, windows.planes(dx), *window, include_pad)
+        nest(windows.planes(dy), windows.room(shape, x.dtype, 1), windows.planes(dx), *window, include_pad)
     return dx

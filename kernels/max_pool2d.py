@@ -1,15 +1,14 @@
 """Max pooling: y[n, c, i, j] = the largest number of window (i, j) of image x[n, c]."""
 
-import numpy as np
 from numba import prange
 
 from .core import check, windows
 from .core.compile import inline, loops, pick, shared
-from .core.memory import load, load_between, store
+from .core.memory import load, pointer, shift, store
 from .core.public import public
 from .core.shuffles import even_lanes, halves, high_lanes, interleave, low_lanes, odd_lanes
 from .core.vectors import bits, from_bits, lane_numbers, lanes, select, splat
-from .core.windows import PARALLEL_FROM, gather_rows, inside, load_spaced, planes_together
+from .core.windows import PARALLEL_FROM, clear, gather_rows, inside, load_spaced, planes_together
 
 
 @inline
@@ -106,12 +105,12 @@ def forward(x, *, size, stride=None, padding=0, out=None, parallel=None):
 
 
 @inline
-def _find_winners(x, winners, plane, kh, kw, sh, sw, ph, pw):
-    """The number of the largest element of each window, ky * kw + kx, as the bits of integers."""
+def _find_winners(dy, x, winners, shares, step, plane, kh, kw, sh, sw, ph, pw):
+    """The number of the largest element of each window, ky * kw + kx, as the bits of integers, and a copy of dy."""
     height, width = x.shape[1], x.shape[2]
-    rows, columns = winners.shape[1], winners.shape[2]
+    rows, columns = dy.shape[1], dy.shape[2]
     for i in range(rows):
-        to = (plane * rows + i) * columns
+        at, end = i * step + lanes(x), i * step + lanes(x) + columns
         top, bottom = inside(i * sh - ph, kh, height)
         for j in range(0, columns, lanes(x)):
             start = j * sw - pw
@@ -123,25 +122,34 @@ def _find_winners(x, winners, plane, kh, kw, sh, sw, ph, pw):
                     v = load_spaced(x, begin + start + kx, sw, begin, begin + width, float("-inf"))
                     winner = _replaces(v, best, bits(splat(x, 0.0)) + (ky * kw + kx), winner)
                     best = _better(v, best)
-            store(winners, to + j, to + columns, from_bits(winner))
+            store(winners, at + j, end, from_bits(winner))
+            given = (plane * rows + i) * columns
+            store(shares, at + j, end, load(dy, given + j, given + columns, 0.0))
 
 
 @inline
-def _given(winners, dy, at, begin, end, tap):
-    winner = bits(load_between(winners, at, begin, end, -1.0))
-    return select(winner == tap, load_between(dy, at, begin, end, 0.0), 0.0)
+def _given(winners, shares, at, tap):
+    winner = bits(load(winners, at, at + lanes(winners), 0.0))
+    return select(winner == tap, load(shares, at, at + lanes(shares), 0.0), 0.0)
 
 
 @shared
-def _backward_plane(dy, x, winners, dx, plane, kh, kw, sh, sw, ph, pw):
-    _find_winners(x, winners, plane, kh, kw, sh, sw, ph, pw)
-    gather_rows(_given, winners, dy, dx, plane, kh, kw, sh, sw, ph, pw)
+def _backward_block(dy, x, room, dx, task, first, last, kh, kw, sh, sw, ph, pw):
+    rows, columns, step = dy.shape[1], dy.shape[2], room.shape[3]
+    winners = shift(pointer(room), 2 * task * rows * step)
+    shares = shift(winners, rows * step)
+    clear(winners, -1.0, 2 * rows * step)  # as integers less than any number of an element
+    for plane in range(first, last):
+        _find_winners(dy, x, winners, shares, step, plane, kh, kw, sh, sw, ph, pw)
+        gather_rows(_given, winners, shares, step, rows, columns, dx, plane, kh, kw, sh, sw, ph, pw)
 
 
-@loops(writes=("winners", "dx"), rows=True)
-def _backward_planes(dy, x, winners, dx, kh, kw, sh, sw, ph, pw):
-    for plane in prange(x.shape[0]):
-        _backward_plane(dy, x, winners, dx, plane, kh, kw, sh, sw, ph, pw)
+@loops(writes=("room", "dx"))
+def _backward_planes(dy, x, room, dx, kh, kw, sh, sw, ph, pw):
+    tasks, planes = room.shape[0], x.shape[0]
+    for task in prange(tasks):
+        _backward_block(dy, x, room, dx, task, task * planes // tasks, (task + 1) * planes // tasks, kh, kw, sh, sw, ph,
+                        pw)
 
 
 @shared
@@ -212,7 +220,6 @@ def backward(dy, x, y, *, size, stride=None, padding=0, out=None, parallel=None)
     if windows.are_halves(window):
         pick(_backward_halves, large, parallel)(windows.planes(dy), windows.planes(x), windows.planes(dx))
     else:
-        winners = np.empty((shape[0] * shape[1], *shape[2:]), x.dtype)
         nest = pick(_backward_planes, large, parallel)
-        nest(windows.planes(dy), windows.planes(x), winners, windows.planes(dx), *window)
+        nest(windows.planes(dy), windows.planes(x), windows.room(shape, x.dtype, 2), windows.planes(dx), *window)
     return dx

@@ -5,13 +5,17 @@ what lies outside of the plane is padding. All these numbers follow each other i
 kh, kw, sh, sw, ph, pw. The lanes of a vector are windows side by side, or columns of one phase: every sw-th.
 """
 
+import numpy as np
+
 from . import check
 from .compile import inline
+from .llvm import BYTES
 from .memory import load, load_between, pointer, scratch, store
 from .shuffles import even_lanes, interleave
 from .vectors import lanes, splat
 
 PARALLEL_FROM = 65_536  # elements
+TASKS = 16  # that need room of their own
 MOST = 2**31  # elements of a window: they have numbers of 32 bits
 
 
@@ -57,6 +61,12 @@ def planes(x):
     return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
+def room(shape, dtype, arrays):
+    """Room for `arrays` numbers of each window of a plane, with margins, for a few tasks."""
+    n, c, rows, columns = shape
+    return np.empty((min(TASKS, n * c), arrays, rows, columns + 2 * BYTES // dtype.itemsize), dtype)
+
+
 def are_halves(window):
     """Whether windows of 2 x 2 lie side by side: they have loops of their own, several times as fast."""
     return window == (2, 2, 2, 2, 0, 0)
@@ -100,30 +110,37 @@ def store_spaced(x, at, step, end, v):
 
 
 @inline
-def gather_rows(given, winners, shares, dx, plane, kh, kw, sh, sw, ph, pw):
+def clear(room, fill, size):
+    """Write `fill` to the first numbers of a room."""
+    for at in range(0, size, lanes(room)):
+        store(room, at, size, splat(room, fill))
+
+
+@inline
+def gather_rows(given, winners, shares, step, rows, columns, dx, plane, kh, kw, sh, sw, ph, pw):
     """dx of a plane: for each number 0 and what its windows give it, added with the windows ascending.
 
-    `given(winners, shares, at, begin, end, tap)` is what the windows from `at` on give number `tap` of their own.
+    `given(winners, shares, at, tap)` is what the windows from `at` on give number `tap` of their own. In both window
+    (i, j) stands at i * step + lanes + j; those beside a row, as many as lanes, give nothing.
     """
     height, width = dx.shape[1], dx.shape[2]
-    rows, columns = shares.shape[1], shares.shape[2]
     w = lanes(dx)
     phases = scratch(dx, 2)
     # number y of the plane and its padding is number ky + sh t of window i - t for t = 0, 1, ...; columns likewise
     i, ky = ph // sh, ph % sh
     more_rows, more_columns = kh % sh, kw % sw
+    most_rows, most_columns, left, start = kh // sh, kw // sw, pw // sw, pw % sw
     for row in range(height):
         to = (plane * height + row) * width
-        last_row = min(kh // sh + (ky < more_rows) - 1, i)
-        for column in range(0, width, sw * w):
-            j, kx = column // sw + pw // sw, pw % sw
+        last_row = min(most_rows + (ky < more_rows) - 1, i)
+        for block in range(0, (width + sw - 1) // sw, w):
+            j, kx, column = left + block, start, sw * block
             for phase in range(min(sw, width - column)):
-                first = min(kw // sw + (kx < more_columns) - 1, j + w - 1)
+                first = min(most_columns + (kx < more_columns) - 1, j + w - 1)
                 total = splat(dx, 0.0)
                 for t in range(last_row, max(-1, i - rows), -1):
-                    begin = (plane * rows + i - t) * columns
                     for u in range(first, max(-1, j - columns), -1):
-                        total = total + given(winners, shares, begin + j - u, begin, begin + columns,
+                        total = total + given(winners, shares, (i - t) * step + w + j - u,
                                               (ky + t * sh) * kw + kx + u * sw)
                 if sw > 2:
                     store_spaced(dx, to + column + phase, sw, to + width, total)
