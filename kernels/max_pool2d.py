@@ -6,8 +6,8 @@ from .core import check, windows
 from .core.compile import inline, loops, pick, shared
 from .core.memory import load, pointer, shift, store
 from .core.public import public
-from .core.shuffles import even_lanes, halves, high_lanes, interleave, low_lanes, odd_lanes
-from .core.vectors import bits, from_bits, lane_numbers, lanes, select, splat
+from .core.shuffles import even_lanes, halves, high_lanes, lane_numbers, low_lanes, odd_lanes
+from .core.vectors import bits, from_bits, interleave, lanes, select, splat
 from .core.windows import PARALLEL_FROM, clear, gather_rows, inside, load_spaced, planes_together
 
 

@@ -7,8 +7,8 @@ from .core.elementary import cos_sin, log
 from .core.compile import inline, loops, pick
 from .core.memory import store
 from .core.public import public
-from .core.shuffles import interleave
-from .core.vectors import bits, fma, from_bits, lanes, low_halves, reinterpret, single, splat, sqrt, to_float
+from .core.vectors import (bits, fma, from_bits, interleave, lanes, low_halves, reinterpret, single, splat, sqrt,
+                           to_float)
 
 BLOCK = 4096  # numbers per task, a multiple of philox.WORDS
 PARALLEL_FROM = 32_768  # numbers; bench/thresholds.py at 2 threads

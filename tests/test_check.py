@@ -559,6 +559,28 @@ def test_a_shape_that_no_array_has_is_named(value):
     assert check.shape("shape", (2**30, 2**29)) == (2**30, 2**29) and check.shape("shape", [1] * 64) == (1,) * 64
 
 
+@pytest.mark.parametrize("value, expected", [(3, (3, 3)), ((2, 3), (2, 3)), ([2, 3], (2, 3)),
+                                             ((np.uint8(2), np.int64(5)), (2, 5)), (2**31 - 1, (2**31 - 1,) * 2)],
+                         ids=repr)
+def test_pairs_are_two_ints(value, expected):
+    found = check.pair("size", value, 1)
+    assert found == expected and {type(n) for n in found} == {int}
+
+
+@pytest.mark.parametrize("value", [None, "3", 3.0, True, (2, 3.0), (2,), (2, 3, 4), (), np.array([2, 3]), {2, 3}],
+                         ids=repr)
+def test_what_is_no_pair_is_refused(value):
+    with exactly(TypeError, f"size must be a whole number or a pair of them, got {value!r}"):
+        check.pair("size", value, 1)
+
+
+@pytest.mark.parametrize("value", [0, (3, 0), [-5, 2], 2**31, (2, 2**40)], ids=repr)
+def test_pairs_lie_in_a_range(value):
+    with exactly(ValueError, f"size must be at least 1 and below 2^31, got {value!r}"):
+        check.pair("size", value, 1)
+    assert check.pair("padding", 0, 0) == (0, 0)
+
+
 @pytest.mark.parametrize("value", ["float32", "f4", np.float32, np.dtype(np.float32), float, "d", np.float64], ids=repr)
 def test_dtypes_are_taken_in_any_way(value):
     found = check.dtype("dtype", value)

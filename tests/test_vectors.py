@@ -281,7 +281,7 @@ def test_fma_of_special_numbers(dtype):
 def _compare(x, y, out):
     for at in range(0, x.size, vectors.lanes(x)):
         a, b = memory.load(x, at, x.size, 0.0), memory.load(y, at, x.size, 0.0)
-        for i, mask in enumerate((a < b, a <= b, a > b, a >= b)):
+        for i, mask in enumerate((a < b, a <= b, a > b, a >= b, a == b)):
             memory.store(out, i * x.size + at, (i + 1) * x.size, vectors.select(mask, 1.0, a * 0.0 + 2.0))
 
 
@@ -295,10 +295,10 @@ def _select(x, y, out):
 @each_dtype
 def test_comparisons_with_nan_do_not_hold(dtype):
     x, y = pairs(dtype)
-    out = np.empty((4, x.size), dtype)
+    out = np.empty((5, x.size), dtype)
     x_finite = np.where(np.isfinite(x), x, 0)
     _compare(x, y, out)
-    for compare, found in zip((operator.lt, operator.le, operator.gt, operator.ge), out):
+    for compare, found in zip((operator.lt, operator.le, operator.gt, operator.ge, operator.eq), out):
         holds = compare(x, y)
         assert not holds[np.isnan(x) | np.isnan(y)].any() and holds.any()
         assert ((found == 1) == holds).all(), compare.__name__
@@ -363,7 +363,7 @@ def test_integer_lanes_are_numpys(dtype):
 def _compare_integers(x, y, out):
     for at in range(0, x.size, vectors.lanes(x)):
         i, j = vectors.bits(memory.load(x, at, x.size, 0.0)), vectors.bits(memory.load(y, at, x.size, 0.0))
-        for row, mask in enumerate((i < j, i <= j, i > j, i >= j, i < 7, i <= -2**31)):
+        for row, mask in enumerate((i < j, i <= j, i > j, i >= j, i < 7, i <= -2**31, i == j)):
             memory.store(out, row * x.size + at, (row + 1) * x.size, vectors.select(mask, vectors.splat(x, 1.0), 2.0))
 
 
@@ -372,10 +372,10 @@ def test_integer_lanes_are_compared_as_signed(dtype):
     kind = np.int32 if dtype is np.float32 else np.int64
     edges = np.array([0, 1, -1, 7, 8, np.iinfo(kind).min, np.iinfo(kind).max, -2**31, 2**31 - 1], kind)
     i, j = (v.ravel() for v in np.meshgrid(edges, edges))
-    out = np.empty((6, i.size), dtype)
+    out = np.empty((7, i.size), dtype)
     _compare_integers(i.view(dtype), j.view(dtype), out)
-    expected = i < j, i <= j, i > j, i >= j, i < 7, i <= -2**31
-    for name, found, right in zip(("<", "<=", ">", ">=", "< 7", "<= -2^31"), out, expected, strict=True):
+    expected = i < j, i <= j, i > j, i >= j, i < 7, i <= -2**31, i == j
+    for name, found, right in zip(("<", "<=", ">", ">=", "< 7", "<= -2^31", "=="), out, expected, strict=True):
         assert ((found == 1) == right).all(), name
 
 
@@ -400,9 +400,9 @@ def test_low_halves_stand_in_turn():
 @kernel
 def _interleave(x, y, ones, twos, longest):
     v, w = memory.load(x, 0, x.size, 0.0), memory.load(y, 0, y.size, 0.0)
-    memory.store(ones, 0, ones.size, shuffles.interleave(v, w, 1))
-    memory.store(twos, 0, twos.size, shuffles.interleave(v, w, 2))
-    memory.store(longest, 0, longest.size, shuffles.interleave(v, w, 8))
+    memory.store(ones, 0, ones.size, vectors.interleave(v, w, 1))
+    memory.store(twos, 0, twos.size, vectors.interleave(v, w, 2))
+    memory.store(longest, 0, longest.size, vectors.interleave(v, w, 8))
 
 
 @each_dtype
@@ -414,6 +414,46 @@ def test_interleave_takes_lanes_in_turn(dtype):
     for out, run in zip(found, (1, 2, 8)):
         expected = [v for at in range(0, lanes, run) for v in (*x[at:at + run], *y[at:at + run])]
         assert out.tolist() == expected, run
+
+
+@kernel
+def _lanes_of_two(x, y, out):
+    v, w = memory.load(x, 0, x.size, 0.0), memory.load(y, 0, y.size, 0.0)
+    first, second = shuffles.halves(vectors.interleave(v, w, 1))
+    found = (shuffles.even_lanes(v, w), shuffles.odd_lanes(v, w), shuffles.low_lanes(v, w), shuffles.high_lanes(v, w),
+             first, second, vectors.to_float(shuffles.lane_numbers(x)))
+    for row, each in enumerate(found):
+        memory.store(out, row * x.size, (row + 1) * x.size, each)
+
+
+@each_dtype
+def test_lanes_of_two_vectors_are_chosen(dtype):
+    lanes = width(dtype)
+    x, y = np.arange(lanes, dtype=dtype), 100 + np.arange(lanes, dtype=dtype)
+    out = np.empty((7, lanes), dtype)
+    _lanes_of_two(x, y, out)
+    both, half = np.concatenate([x, y]), lanes // 2
+    in_turn = np.stack([x, y], axis=1).ravel()
+    expected = (both[::2], both[1::2], np.concatenate([x[:half], y[:half]]), np.concatenate([x[half:], y[half:]]),
+                in_turn[:lanes], in_turn[lanes:], x)
+    for found, right in zip(out, expected, strict=True):
+        assert found.tolist() == right.tolist()
+
+
+@kernel
+def _load_between(x, at, begin, end, out):
+    memory.store(out, 0, out.size, memory.load_between(x, at, begin, end, -7.0))
+
+
+@each_dtype
+def test_load_between_fills_on_both_sides(dtype):
+    lanes = width(dtype)
+    x, out = np.arange(5 * lanes, dtype=dtype), np.empty(lanes, dtype)
+    for begin, end in ((0, 5 * lanes), (lanes, lanes + 3), (2 * lanes - 1, 4 * lanes + 1), (3, 3)):
+        for at in range(begin - lanes - 2, end + 2):
+            _load_between(x, at, begin, end, out)
+            expected = [x[i] if begin <= i < end else -7 for i in range(at, at + lanes)]
+            assert out.tolist() == expected, (at, begin, end)
 
 
 @kernel
@@ -840,6 +880,8 @@ def last(values):
 w, ones = 16, np.ones(400, "f4")
 for size in range(1, w + 1):
     t._copy_all(last(ones[:size]), last(ones[:size]))
+    for at in range(-w, size + 1):
+        t._load_between(last(ones[:size]), at, 0, size, np.empty(w, "f4"))
     t._prefetch(last(ones[:size]), size + 16)
     for rows in (1, 3, w - 1, w):
         t._transpose(last(ones[:rows * size]), 0, size, rows, size, last(ones[:rows * size]), 0, rows)

@@ -3,7 +3,8 @@ for the one before. Where there are fewer than four, the last row takes the plac
 
 from .compile import inline, shared
 from .memory import load
-from .vectors import fold_sum, lane_numbers, lanes, select, splat
+from .shuffles import lane_numbers
+from .vectors import fold_sum, lanes, select, splat
 
 
 @inline

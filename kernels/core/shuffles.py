@@ -1,23 +1,10 @@
-"""Lanes of vectors in another order: side by side, every second, halves."""
+"""Lanes of vectors in another order: every other one, and halves; and their numbers."""
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .llvm import INT32, Vector
-
-
-@intrinsic(prefer_literal=True)
-def interleave(typing, x, y, run):
-    """`run` lanes of x, as many of y, the next of x, ...; run is a constant."""
-    vector = Vector(x.scalar, 2 * x.width)
-    run_ = run.literal_value
-
-    def emit(context, builder, sig, args):
-        order = [lane // (2 * run_) * run_ + lane % run_ + lane // run_ % 2 * x.lanes for lane in range(vector.lanes)]
-        return builder.shuffle_vector(args[0], args[1], ir.Constant(ir.VectorType(INT32, len(order)), order))
-
-    return vector(x, x, run), emit
+from .llvm import INT32, INTEGERS, Vector
 
 
 def _lanes_of_two(x, order):
@@ -63,3 +50,14 @@ def halves(typing, x):
         return context.make_tuple(builder, pair, parts)
 
     return pair(x), emit
+
+
+@intrinsic
+def lane_numbers(typing, like):
+    """0, 1, 2, ... as integer lanes as wide as those of `like`'s dtype."""
+    vector = Vector(INTEGERS[like.dtype])
+
+    def emit(context, builder, sig, args):
+        return ir.Constant(vector.llvm, list(range(vector.lanes)))
+
+    return vector(like), emit

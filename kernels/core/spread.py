@@ -18,8 +18,7 @@ from .planes import COPY, LINE, SLACK, ZEROS, clear, fill, list_rows, put_copy
 from .sweep import RELU, activate, sweep
 from .taps import PLACE
 from .threads import team
-from .shuffles import interleave
-from .vectors import lanes
+from .vectors import interleave, lanes
 
 LEAST, MOST = range(2)  # of a range
 

@@ -228,17 +228,6 @@ def to_float(typing, i):
     return vector(i), emit
 
 
-@intrinsic
-def lane_numbers(typing, like):
-    """0, 1, 2, ... as integer lanes as wide as those of `like`'s dtype."""
-    vector = Vector(INTEGERS[like.dtype])
-
-    def emit(context, builder, sig, args):
-        return ir.Constant(vector.llvm, list(range(vector.lanes)))
-
-    return vector(like), emit
-
-
 @intrinsic(prefer_literal=True)
 def count_from(typing, n, width):
     """n, n + 1, n + 2, ... as int64 lanes; width is a constant."""
@@ -263,6 +252,19 @@ def low_halves(typing, a, b):
         return builder.shuffle_vector(a_, b_, ir.Constant(ir.VectorType(INT32, len(order)), order))
 
     return vector(a, a), emit
+
+
+@intrinsic(prefer_literal=True)
+def interleave(typing, x, y, run):
+    """`run` lanes of x, as many of y, the next of x, ...; run is a constant."""
+    vector = Vector(x.scalar, 2 * x.width)
+    run_ = run.literal_value
+
+    def emit(context, builder, sig, args):
+        order = [lane // (2 * run_) * run_ + lane % run_ + lane // run_ % 2 * x.lanes for lane in range(vector.lanes)]
+        return builder.shuffle_vector(args[0], args[1], ir.Constant(ir.VectorType(INT32, len(order)), order))
+
+    return vector(x, x, run), emit
 
 
 @intrinsic

@@ -11,8 +11,8 @@ from . import check
 from .compile import inline
 from .llvm import BYTES
 from .memory import load, load_between, pointer, scratch, store
-from .shuffles import even_lanes, interleave
-from .vectors import lanes, splat
+from .shuffles import even_lanes
+from .vectors import interleave, lanes, splat
 
 PARALLEL_FROM = 65_536  # elements
 TASKS = 16  # that need room of their own
