@@ -12,7 +12,7 @@ from .compile import inline, loops, pick, shared
 from .memory import pointer, shift
 from .panels import ADD, ADD_RELU, NOTHING
 from .planes import COPY, LINE, SLACK, clear, fill, list_rows, put_copy
-from .sweep import RELU, activate, sweep
+from .sweep import RELU, SIDE, activate, slide, sweep
 from .taps import COUNT, PLACE, SOURCE, TARGET
 from .threads import team
 from .vectors import lanes
@@ -32,6 +32,13 @@ def whole_lines(size, lines):
 @inline
 def are_runs(columns, w):
     return 100 * columns < FILLED * ((columns + w - 1) // w * w)
+
+
+@inline
+def is_alone(w, groups, stride, x_stride, dilation, x_dilation, runs):
+    """Whether `slide` computes it: each channel has a kernel of its own, and pixels lie in rows."""
+    return (not runs and w.shape[0] == groups and w.shape[1] == 1 and w.shape[2] == SIDE and w.shape[3] == SIDE
+            and stride == x_stride == dilation == x_dilation == 1)
 
 
 @inline
@@ -74,8 +81,8 @@ def _list_taps(taps, copies, channels, plane, kernel_height, kernel_width, colum
 
 
 @shared
-def _correlate_images(x, w, bias, y, first, last, together, from_vector, to_vector, plane, size, lines, rows, left, mode,
-                      stride, apart, copies, count, taps, places, vectors, groups, flags):
+def _correlate_images(x, w, bias, y, first, last, together, group, last_group, from_vector, to_vector, plane, size, lines, rows, left, mode,
+                      stride, apart, copies, count, taps, places, vectors, groups, flags, alone, pitch):
     """The vectors of pixels from `from_vector` on of some images; of all if there are several at a time."""
     plane, lines, copies = pointer(plane), pointer(lines), pointer(copies)  # arrays, so that they stay alive
     taps, places = pointer(taps), pointer(places)
@@ -88,13 +95,17 @@ def _correlate_images(x, w, bias, y, first, last, together, from_vector, to_vect
         images = min(together, last - image)
         here = shift(places, from_vector * PLACE)
         many = to_vector - from_vector if images == 1 else images * vectors
-        for g in range(groups):
+        for g in range(group, last_group):
             for i in range(images):
                 fill(shift(pointer(x), ((image + i) * groups + g) * channels * area), channels, area, x.shape[3],
                      shift(plane, i * channels * size), size, lines, rows, left, mode, stride, apart, copies, count)
             target = shift(pointer(y), (image * groups + g) * outputs * pixels)
-            sweep(shift(pointer(w), g * outputs * depth), depth, plane, taps, depth, here, many, target, pixels,
-                  outputs, shift(pointer(bias), g * outputs), False, end)
+            if alone:
+                slide(shift(pointer(w), g * depth), plane, pitch, 1, target, y.shape[3], y.shape[2], y.shape[3],
+                      shift(pointer(bias), g), end)
+            else:
+                sweep(shift(pointer(w), g * outputs * depth), depth, plane, taps, depth, here, many, target, pixels,
+                      outputs, shift(pointer(bias), g * outputs), False, end)
             if flags // ACTIVATION > RELU:
                 activate(target, pixels, outputs, here, many, flags // ACTIVATION)
 
@@ -133,13 +144,18 @@ def _correlate(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation,
                        pitch)
     list_places(places, together, channels * size, y.shape[1] * out_rows * out_columns, out_rows, out_columns,
                  pitch, runs, line)
+    alone = together == 1 and is_alone(w, groups, stride, x_stride, dilation, x_dilation, runs)
+    parts = min(parts, groups) if alone else parts
     for task in prange(shares * parts):
         share, part = task // parts, task % parts
         room = np.empty(together * channels * size + SLACK * line, x.dtype)
         clear(room, room.size)
-        _correlate_images(x, w, bias, y, share * each, min(n, (share + 1) * each), together, vectors * part // parts,
-                          vectors * (part + 1) // parts, room, size, lines, filled, left, mode, x_stride, apart,
-                          copies, count, taps, places, vectors, groups, flags)
+        group, last_group, begin, end = 0, groups, vectors * part // parts, vectors * (part + 1) // parts
+        if alone:
+            group, last_group, begin, end = groups * part // parts, groups * (part + 1) // parts, 0, vectors
+        _correlate_images(x, w, bias, y, share * each, min(n, (share + 1) * each), together, group, last_group, begin,
+                          end, room, size, lines, filled, left, mode, x_stride, apart,
+                          copies, count, taps, places, vectors, groups, flags, alone, pitch)
 
 
 def correlate(x, w, b, y, window, activation, parallel):

@@ -10,6 +10,7 @@ from .taps import every_second
 from .vectors import lanes, splat
 
 ZEROS, REFLECT, REPLICATE = range(3)
+FEW = 5  # rows of a transpose that are copied number by number
 SLACK = 8  # vectors behind planes: what a tile reads beyond the last number
 FIRST, START, END, WIDTH, COPY = range(5)  # of a copy: its first column of the padded image, what of it lies in the
 # image, and how many; the last is its length
@@ -123,5 +124,9 @@ def turn(x, channels, height, width, y, rows, top, left, y_stride, dilation, ker
 def _transpose(x, at, step, rows, columns, y, y_at, y_step, w):
     if y_step == 1:
         store(y, y_at, y_at + columns, load(x, at, at + columns, 0.0))
+    elif rows <= FEW:  # its shuffles take as long for few rows as for all
+        for c in range(columns):
+            for r in range(rows):
+                y[y_at + c * y_step + r] = x[at + r * step + c]
     else:
         transpose(x, at, step, rows, columns, y, y_at, y_step)

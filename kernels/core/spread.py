@@ -11,11 +11,11 @@ import numpy as np
 from numba import prange
 
 from .compile import inline, loops, pick, shared
-from .convolve import ACTIVATION, BIAS, PARALLEL_FROM, VECTORS, are_runs, count_places, list_places, whole_lines
+from .convolve import ACTIVATION, BIAS, PARALLEL_FROM, VECTORS, are_runs, count_places, is_alone, list_places, whole_lines
 from .memory import load, pointer, shift, store
 from .panels import ADD, ADD_RELU, NOTHING
 from .planes import COPY, LINE, SLACK, ZEROS, clear, fill, list_rows, put_copy
-from .sweep import RELU, activate, sweep
+from .sweep import RELU, activate, slide, sweep
 from .taps import PLACE
 from .threads import team
 from .vectors import interleave, lanes
@@ -96,7 +96,7 @@ def _join(room, rows, room_rows, room_columns, y, height, width, stride, x_strid
 @shared
 def _spread_images(x, packed, bias, y, first, last, together, group, last_group, row, last_row, room, plane, size,
                    lines, filled, before, apart, copies, count, taps, spans, places, vectors, phase_rows, phase_columns,
-                   stride, x_stride, groups, flags):
+                   stride, x_stride, groups, flags, alone, pitch):
     """Some output channels of some images."""
     packed, room, plane, lines = pointer(packed), pointer(room), pointer(plane), pointer(lines)
     copies, taps, places = pointer(copies), pointer(taps), pointer(places)
@@ -114,9 +114,14 @@ def _spread_images(x, packed, bias, y, first, last, together, group, last_group,
             for phase in range(stride * x_stride):
                 to = target if direct else shift(room, phase * rows * phase_pixels)
                 depth = spans[phase + 1] - spans[phase]
-                sweep(shift(packed, g * block + outputs * spans[phase] + row * depth), depth, plane,
-                      shift(taps, spans[phase]), depth, places, images * vectors, to, phase_pixels, rows,
-                      shift(pointer(bias), g * outputs + row), False, end)
+                if alone:  # from the last row and column to the first
+                    slide(shift(packed, g * block), shift(plane, taps[0] + (phase_rows - 1) * pitch), -pitch, -1,
+                          shift(to, (phase_rows - 1) * phase_columns), -phase_columns, phase_rows, phase_columns,
+                          shift(pointer(bias), g), end)
+                else:
+                    sweep(shift(packed, g * block + outputs * spans[phase] + row * depth), depth, plane,
+                          shift(taps, spans[phase]), depth, places, images * vectors, to, phase_pixels, rows,
+                          shift(pointer(bias), g * outputs + row), False, end)
                 if flags // ACTIVATION > RELU:
                     activate(to, phase_pixels, rows, places, images * vectors, flags // ACTIVATION)
             if not direct:
@@ -175,6 +180,7 @@ def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, gr
         most = outputs if groups > 1 else (outputs + parts - 1) // parts
         target = stride * x_stride * most * phase_rows * phase_columns
     list_places(places, together, channels * size, target, phase_rows, phase_columns, pitch, runs, line)
+    alone = together == 1 and is_alone(w, groups, stride, x_stride, dilation, x_dilation, runs)
     for task in prange(shares * parts):
         share, part_ = task // parts, task % parts
         group, last_group, row, last_row = 0, groups, 0, outputs
@@ -187,7 +193,7 @@ def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, gr
         clear(plane, plane.size)
         _spread_images(x, packed, bias, y, share * each, min(n, (share + 1) * each), together, group,
                        last_group, row, last_row, room, plane, size, lines, filled, before, apart, copies, count, taps,
-                       spans, places, vectors, phase_rows, phase_columns, stride, x_stride, groups, flags)
+                       spans, places, vectors, phase_rows, phase_columns, stride, x_stride, groups, flags, alone, pitch)
 
 
 def spread(x, w, b, y, start, window, activation, parallel):

@@ -8,11 +8,12 @@ cache meanwhile, and so many numbers k at a time that they do.
 
 from .compile import inline, shared
 from .elementary import sigmoid, tanh
-from .memory import load, shift, store
+from .memory import load, scratch, shift, store
 from .panels import ADD, ADD_RELU, NOTHING
-from .taps import COUNT, PLACE, TARGET, lanes_fma, places_load, places_store, taps_fma, tile_add_column
-from .tiles import tile, tile_height, tile_relu
-from .vectors import REGISTER_BYTES, lanes
+from .taps import (COUNT, PLACE, TARGET, lanes_fma, places_load, places_store, taps_fma, tile_add_column,
+                   window_fma)
+from .tiles import tile, tile_add, tile_height, tile_relu, tile_store
+from .vectors import REGISTER_BYTES, lanes, splat
 
 DEPTH = 288  # numbers k at a time
 NO_ACTIVATION, RELU, SIGMOID, TANH = range(4)
@@ -110,6 +111,42 @@ def activate(y, y_row, rows, places, vectors, activation):
             end = at + min(w, places[u * PLACE + COUNT])
             v = load(y, at, end, 0.0)
             store(y, at, end, sigmoid(v) if activation == SIGMOID else tanh(v))
+
+
+SIDE, HIGH = 3, 4  # of the kernel of `slide`; rows at a time
+
+
+@inline
+def _slide(acc, a, b, b_row, b_column, y, y_row, columns, sums, end):
+    acc = window_fma(acc, a, b, b_row, b_column, SIDE)
+    if end >= ADD:
+        acc = tile_add(acc, sums, columns)
+        if end == ADD_RELU:
+            acc = tile_relu(acc)
+    tile_store(acc, y, y_row, columns)
+
+
+@shared
+def slide(a, b, b_row, b_column, y, y_row, rows, columns, bias, end):
+    """y[r, j] = the chain of a kernel of SIDE x SIDE alone (+ bias[0], relu), of pixels in rows. Each number is loaded
+    for all rows that meet it, a third of the loads of `sweep`. Of rows that are left some may be computed again."""
+    w, sums = lanes(y), scratch(y, 2)
+    if end >= ADD:
+        for at in range(0, 2 * w, w):
+            store(sums, at, at + w, splat(y, bias[0]))
+    for j in range(0, columns, 2 * w):
+        left = columns - j
+        for i in range(0, rows, HIGH if rows >= HIGH else 1):
+            row = max(0, min(i, rows - HIGH)) if rows >= HIGH else i
+            here, to = shift(b, row * b_row + j), shift(y, row * y_row + j)
+            if rows < HIGH:
+                _slide(tile(y, 1, 1), a, here, b_row, b_column, to, y_row, min(w, left), sums, end)
+                if left > w:
+                    _slide(tile(y, 1, 1), a, shift(here, w), b_row, b_column, shift(to, w), y_row, left - w, sums, end)
+            elif left > w:
+                _slide(tile(y, HIGH, 2), a, here, b_row, b_column, to, y_row, left, sums, end)
+            else:
+                _slide(tile(y, HIGH, 1), a, here, b_row, b_column, to, y_row, left, sums, end)
 
 
 @shared

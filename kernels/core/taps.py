@@ -68,6 +68,32 @@ def lanes_fma(typing, acc, a, a_row, a_column, b, places, taps, depth):
     return acc(acc, a, types.intp, types.intp, b, places, taps, types.intp), _multiply(acc, True)
 
 
+@intrinsic(prefer_literal=True)
+def window_fma(typing, acc, a, b, b_row, b_column, size):
+    """acc[r, j] = chain over ky, kx < size of fma(a[ky * size + kx], b[(r + ky) * b_row + kx * b_column + j], ...). What
+    several rows meet of b is loaded once; size is a constant."""
+    side = size.literal_value
+
+    def emit(context, builder, sig, args):
+        tile_, a_, b_, b_row_, b_column_, _ = args
+        totals = _vectors(builder, acc, tile_)
+        numbers = [repeat(builder, builder.load(builder.gep(a_, [INT32(k)])), acc.vector.lanes)
+                   for k in range(side * side)]
+        for i in range(acc.rows + side - 1):
+            for kx in range(side):
+                place = offset(builder, offset(builder, b_, i, b_row_), kx, b_column_)
+                for v in range(acc.vectors):
+                    at = builder.gep(place, [INT32(v * acc.vector.lanes)])
+                    factor = _load(builder, acc.vector, at, None)
+                    for ky in range(max(0, i - acc.rows + 1), min(side, i + 1)):
+                        total = (i - ky) * acc.vectors + v
+                        totals[total] = call(builder, f"llvm.fma.{suffix(acc.vector)}", acc.vector.llvm,
+                                             [numbers[ky * side + kx], factor, totals[total]])
+        return _filled(builder, acc, totals)
+
+    return acc(acc, a, b, types.intp, types.intp, size), emit
+
+
 @intrinsic
 def places_load(typing, acc, y, y_row, places):
     """The tile with row r at y[r * y_row + target ...], zeros where no lanes are written. acc only gives the shape."""
