@@ -9,16 +9,17 @@ import numpy as np
 from numba import prange
 
 from .compile import inline, loops, pick, shared
-from .memory import pointer, shift
+from .memory import pointer, shift, transpose
 from .panels import ADD, ADD_RELU, NOTHING
 from .planes import COPY, LINE, SLACK, clear, fill, list_rows, put_copy
-from .sweep import RELU, SIDE, activate, slide, sweep
+from .sweep import ACROSS_DEPTH, RELU, SIDE, activate, slide, sweep, sweep_across
 from .taps import COUNT, PLACE, SOURCE, TARGET
 from .threads import team
-from .vectors import lanes
+from .vectors import REGISTER_BYTES, lanes
 
 FILLED = 85  # percent of the lanes that rows of pixels must fill, else the pixels of all rows are one run
 VECTORS = 6  # of pixels from which an image is enough for high tiles
+MANY, HALF = 4, 8  # images from which turning w pays; columns that fill a tile of pixels
 BIAS, ACTIVATION = 1, 2  # flags; the activation stands above
 PARALLEL_FROM = 500_000  # multiply-adds; bench/thresholds.py at 2 threads
 
@@ -30,8 +31,13 @@ def whole_lines(size, lines):
 
 
 @inline
+def round_up(size, unit):
+    return (size + unit - 1) // unit * unit
+
+
+@inline
 def are_runs(columns, w):
-    return 100 * columns < FILLED * ((columns + w - 1) // w * w)
+    return 100 * columns < FILLED * round_up(columns, w)
 
 
 @inline
@@ -82,7 +88,7 @@ def _list_taps(taps, copies, channels, plane, kernel_height, kernel_width, colum
 
 @shared
 def _correlate_images(x, w, bias, y, first, last, together, group, last_group, from_vector, to_vector, plane, size, lines, rows, left, mode,
-                      stride, apart, copies, count, taps, places, vectors, groups, flags, alone, pitch):
+                      stride, apart, copies, count, taps, places, vectors, groups, flags, alone, pitch, packed, b_row, sums, runs):
     """The vectors of pixels from `from_vector` on of some images; of all if there are several at a time."""
     plane, lines, copies = pointer(plane), pointer(lines), pointer(copies)  # arrays, so that they stay alive
     taps, places = pointer(taps), pointer(places)
@@ -103,11 +109,41 @@ def _correlate_images(x, w, bias, y, first, last, together, group, last_group, f
             if alone:
                 slide(shift(pointer(w), g * depth), plane, pitch, 1, target, y.shape[3], y.shape[2], y.shape[3],
                       shift(pointer(bias), g), end)
+            elif b_row:
+                rows_, wide = (1, pixels) if runs else (y.shape[2], y.shape[3])
+                for k in range(0, depth, ACROSS_DEPTH):
+                    deep = min(ACROSS_DEPTH, depth - k)
+                    for row in range(rows_):
+                        sweep_across(shift(plane, row * pitch), shift(taps, k), deep,
+                                     shift(pointer(packed), (g * depth + k) * b_row), b_row,
+                                     shift(pointer(sums), row * wide * b_row), wide, outputs,
+                                     shift(pointer(bias), g * outputs), k > 0, end if k + deep == depth else NOTHING)
+                _turn_back(pointer(sums), b_row, target, outputs, pixels)
             else:
                 sweep(shift(pointer(w), g * outputs * depth), depth, plane, taps, depth, here, many, target, pixels,
                       outputs, shift(pointer(bias), g * outputs), False, end)
             if flags // ACTIVATION > RELU:
                 activate(target, pixels, outputs, here, many, flags // ACTIVATION)
+
+
+@shared
+def _pack(w, packed, groups, outputs, depth, b_row):
+    """packed[g, k, o] = w[g, o, k]."""
+    line, w, packed = lanes(w), pointer(w), pointer(packed)
+    for g in range(groups):
+        for o in range(0, outputs, line):
+            for k in range(0, depth, line):
+                transpose(w, (g * outputs + o) * depth + k, depth, min(line, outputs - o), min(line, depth - k), packed,
+                          (g * depth + k) * b_row + o, b_row)
+
+
+@shared
+def _turn_back(sums, b_row, y, channels, pixels):
+    """y[o, p] = sums[p, o]."""
+    w = lanes(y)
+    for o in range(0, channels, w):
+        for p in range(0, pixels, w):
+            transpose(sums, p * b_row + o, b_row, min(w, pixels - p), min(w, channels - o), y, o * pixels + p, pixels)
 
 
 @inline
@@ -125,7 +161,13 @@ def _correlate(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation,
     n, height, width = x.shape[0], x.shape[2], x.shape[3]
     channels, kernel_height, kernel_width = w.shape[1], w.shape[2], w.shape[3]
     out_rows, out_columns, line = y.shape[2], y.shape[3], lanes(y)
-    runs = kernel_width <= x_stride or are_runs(out_columns, line)
+    outputs, depth = w.shape[0] // groups, channels * kernel_height * kernel_width
+    # channels in the lanes where pixels would not fill them, or would have to be copied for each column of a kernel
+    across = (REGISTER_BYTES == 64 and n >= MANY and n >= tasks and outputs % line == 0 and outputs >= 2 * line and depth > 0
+              and (out_columns == HALF or 100 * out_rows * out_columns < FILLED * round_up(out_rows * out_columns, line))
+              and kernel_width > 1)
+    b_row = outputs if across else 0
+    runs = kernel_width <= x_stride or are_runs(out_columns, line) and not (across and out_columns == HALF)
     rows = (out_rows - 1) * stride + (kernel_height - 1) * dilation + 1
     padded_width = (out_columns - 1) * x_stride + (kernel_width - 1) * x_dilation + 1
     phase_rows = (rows + stride - 1) // stride
@@ -134,6 +176,10 @@ def _correlate(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation,
     size = whole_lines(count * apart, line)
     vectors = count_places(out_rows, out_columns, runs, line)
     together, each, shares, parts = _share(n, vectors, tasks)
+    together = 1 if across else together
+    packed = np.empty(groups * depth * b_row if across else 1, w.dtype)
+    if across:
+        _pack(w, packed, groups, outputs, depth, b_row)
     taps = np.empty(channels * kernel_height * kernel_width + 1, np.int64)
     copies = np.empty(count * COPY, np.int64)
     lines = np.empty(rows * LINE, np.int64)
@@ -150,12 +196,14 @@ def _correlate(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation,
         share, part = task // parts, task % parts
         room = np.empty(together * channels * size + SLACK * line, x.dtype)
         clear(room, room.size)
+        sums = np.empty(out_rows * out_columns * b_row if across else 1, x.dtype)
         group, last_group, begin, end = 0, groups, vectors * part // parts, vectors * (part + 1) // parts
         if alone:
             group, last_group, begin, end = groups * part // parts, groups * (part + 1) // parts, 0, vectors
         _correlate_images(x, w, bias, y, share * each, min(n, (share + 1) * each), together, group, last_group, begin,
                           end, room, size, lines, filled, left, mode, x_stride, apart,
-                          copies, count, taps, places, vectors, groups, flags, alone, pitch)
+                          copies, count, taps, places, vectors, groups, flags, alone, pitch, packed,
+                          b_row, sums, runs)
 
 
 def correlate(x, w, b, y, window, activation, parallel):

@@ -10,12 +10,12 @@ from .compile import inline, shared
 from .elementary import sigmoid, tanh
 from .memory import load, scratch, shift, store
 from .panels import ADD, ADD_RELU, NOTHING
-from .taps import (COUNT, PLACE, TARGET, lanes_fma, places_load, places_store, taps_fma, tile_add_column,
+from .taps import (COUNT, PLACE, TARGET, lanes_fma, pixels_fma, places_load, places_store, taps_fma, tile_add_column,
                    window_fma)
-from .tiles import tile, tile_add, tile_height, tile_relu, tile_store
+from .tiles import tile, tile_add, tile_height, tile_load, tile_relu, tile_store, tile_width
 from .vectors import REGISTER_BYTES, lanes, splat
 
-DEPTH = 288  # numbers k at a time
+DEPTH, ACROSS_DEPTH = 288, 192  # numbers k at a time
 NO_ACTIVATION, RELU, SIGMOID, TANH = range(4)
 
 
@@ -111,6 +111,37 @@ def activate(y, y_row, rows, places, vectors, activation):
             end = at + min(w, places[u * PLACE + COUNT])
             v = load(y, at, end, 0.0)
             store(y, at, end, sigmoid(v) if activation == SIGMOID else tanh(v))
+
+
+@inline
+def _pixels(acc, i, last, a, taps, depth, b, b_row, y, columns, bias, resume, end):
+    """Tiles of pixels as high as acc from pixel i on. Returns the first one that is left."""
+    zeros = acc
+    while i + tile_height(acc) <= last:
+        to = shift(y, i * b_row)
+        acc = tile_load(zeros, to, b_row, tile_width(zeros)) if resume else zeros
+        acc = pixels_fma(acc, shift(a, i), taps, b, b_row, depth)
+        if end >= ADD:
+            acc = tile_add(acc, bias, columns)
+            if end == ADD_RELU:
+                acc = tile_relu(acc)
+        tile_store(acc, to, b_row, tile_width(zeros))
+        i += tile_height(acc)
+    return i
+
+
+@shared
+def sweep_across(a, taps, depth, b, b_row, y, pixels, columns, bias, resume, end):
+    """y[p, o] = (resume ? y : 0) + chain over k of a[p + taps[k]] b[k, o]  (+ bias[o], relu): channels in the lanes."""
+    w = lanes(y)
+    for j in range(0, b_row, 2 * w):
+        ends = (pixels, a, taps, depth, shift(b, j), b_row, shift(y, j), columns - j, shift(bias, j), resume, end)
+        if b_row - j > w:
+            i = _pixels(tile(y, 8, 2), 0, *ends)
+            _pixels(tile(y, 1, 2), _pixels(tile(y, 4, 2), i, *ends), *ends)
+        else:
+            i = _pixels(tile(y, 8, 1), 0, *ends)
+            _pixels(tile(y, 1, 1), _pixels(tile(y, 4, 1), i, *ends), *ends)
 
 
 SIDE, HIGH = 3, 4  # of the kernel of `slide`; rows at a time

@@ -9,7 +9,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .llvm import INT32, call, first_lanes, masked_store, offset, repeat, suffix
-from .tiles import NEAREST, _after, _filled, _load, _loop, _vectors
+from .tiles import NEAREST, _after, _filled, _load, _loop, _places, _vectors
 
 SOURCE, TARGET, COUNT, PLACE = range(4)  # of a place; the last is its length
 
@@ -66,6 +66,30 @@ def taps_fma(typing, acc, a, a_row, a_column, b, places, taps, depth):
 def lanes_fma(typing, acc, a, a_row, a_column, b, places, taps, depth):
     """The same with a vector of a from there on, lane by lane, in the place of one number."""
     return acc(acc, a, types.intp, types.intp, b, places, taps, types.intp), _multiply(acc, True)
+
+
+@intrinsic
+def pixels_fma(typing, acc, a, taps, b, b_row, depth):
+    """acc[r, j] = fma(a[taps[k] + r], b[k * b_row + j], acc[r, j]) for k = 0, 1, ... depth - 1."""
+
+    def emit(context, builder, sig, args):
+        tile_, a_, taps_, b_, b_row_, depth_ = args
+
+        def advance(_, state):
+            taps, right, *totals = state
+            left = builder.gep(a_, [builder.load(taps)])
+            factors = [_load(builder, acc.vector, place, None) for place in _places(builder, acc, right)]
+            for r in range(acc.rows):
+                number = repeat(builder, builder.load(builder.gep(left, [INT32(r)])), acc.vector.lanes)
+                for at, factor in enumerate(factors, r * acc.vectors):
+                    totals[at] = call(builder, f"llvm.fma.{suffix(acc.vector)}", acc.vector.llvm,
+                                      [number, factor, totals[at]])
+            following = [builder.gep(taps, [INT32(1)]), builder.gep(right, [b_row_])]
+            return [*_after(builder, totals[-1], *following), *totals]
+
+        return _filled(builder, acc, _loop(builder, depth_, [taps_, b_, *_vectors(builder, acc, tile_)], advance)[2:])
+
+    return acc(acc, a, taps, b, types.intp, types.intp), emit
 
 
 @intrinsic(prefer_literal=True)
