@@ -16,8 +16,8 @@ test_conv_transpose2d = suite(CASES)
 def in_torch(torch):
     def backward(dy, x, w, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
         return torch.ops.aten.convolution_backward(
-            dy, x, w, [dy.shape[1]], _pair(stride), _pair(padding), _pair(dilation), True, _pair(output_padding), groups,
-            [True] * 3)
+            dy, x, w, [dy.shape[1]], _pair(stride), _pair(padding), _pair(dilation), True, _pair(output_padding),
+            groups, [True] * 3)
 
     return with_activations(torch, torch.nn.functional.conv_transpose2d, backward)
 

@@ -36,9 +36,10 @@ def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1, padding_
     out : (N, O, P, Q) dtype of x, C-contiguous, written and returned; must not overlap an input
     parallel : None decides by size; True or False overrides
 
-    Returns y (N, O, P, Q), dtype of x: each sum one chain over c, ky, kx, then + b, then f. Padding is data: inf times a
-    zero around x is NaN. With "same" the odd row and column go to the end.
-    Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit, as K = 0, L = 0, P = 0 or Q = 0.
+    Returns y (N, O, P, Q), dtype of x: each sum one chain over c, ky, kx, then + b, then f. Padding is data: inf times
+    a zero around x is NaN. With "same" the odd row and column go to the end.
+    Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit, as K = 0, L = 0, P = 0 or
+    Q = 0.
     C = 0 gives f(b) everywhere, N = 0 or O = 0 an empty array; NaN propagates.
     Formula and source: kernels/reference/conv2d.py
     """
@@ -156,10 +157,11 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, pad
     out : a tuple of (N, C, H, W), (O, I, K, L) and (O,) arrays to write, None for those to allocate
     parallel : None decides by size; True or False overrides
 
-    Returns (dx, dw, db), shapes of x, w and b, dtype of dy. Each number of dx is one chain over o, ky, kx, zeros outside
-    of dy included; with "reflect" and "replicate" the sum of those of its copies. The sum of dw adds blocks of images,
-    at least 1024 pixels each, in order, that of db the sums of each image's pixels, in blocks of 256 images.
-    Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit, as K = 0, L = 0, P = 0 or Q = 0.
+    Returns (dx, dw, db), shapes of x, w and b, dtype of dy. Each number of dx is one chain over o, ky, kx, zeros
+    outside of dy included; with "reflect" and "replicate" the sum of those of its copies. The sum of dw adds blocks of
+    images, at least 1024 pixels each, in order, that of db the sums of each image's pixels, in blocks of 256 images.
+    Raises TypeError for other or unequal dtypes, ValueError for shapes that do not fit, as K = 0, L = 0, P = 0 or
+    Q = 0.
     N = 0 gives zeros for dw and db; NaN propagates.
     Formula and source: kernels/reference/conv2d.py
     """

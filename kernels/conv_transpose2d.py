@@ -21,8 +21,8 @@ def forward(x, w, b=None, *, stride=1, padding=0, output_padding=0, dilation=1, 
     b : None, or (O,) dtype of x, any strides; not modified
     stride, dilation : a whole number, at least 1, or a pair of them, for rows and columns
     padding : a whole number, at least 0, or a pair of them: rows and columns cut off on each side
-    output_padding : a whole number, at least 0, or a pair of them: rows and columns more at the end; less than stride or
-        dilation
+    output_padding : a whole number, at least 0, or a pair of them: rows and columns more at the end; less than stride
+        or dilation
     groups : a whole number, at least 1, that divides C
     activation : None, "relu", "sigmoid" or "tanh"
     out : (N, O, P, Q) dtype of x, C-contiguous, written and returned; must not overlap an input

@@ -55,7 +55,7 @@ def correlate(X, w, b, options):
 def spread(dy, w, shape, start, options):
     """The gradient of x: chains over o, ky, kx, for the pixels of each phase side by side."""
     strides, dilations, groups = geometry(options)
-    o, channels, (n, _, height, width) = len(w) // groups, w.shape[1], shape
+    o, channels, (height, width) = len(w) // groups, w.shape[1], shape[2:]
     room = [max((k - 1) * d + p, 0) for k, d, p in zip(w.shape[2:], dilations, start)]
     wide = np.pad(dy, ((0, 0), (0, 0), *((r, r + length) for r, length in zip(room, (height, width)))))
     dx = np.zeros(shape, dy.dtype)

@@ -23,7 +23,8 @@ def bound(function, u, expected, *args, activation=None, **options):
     roundings = {None: 0, "relu": 0, "sigmoid": 3, "tanh": 4}[activation]
     factor = {None: 1, "relu": ~(y <= 0), "sigmoid": y * (1 - y), "tanh": (1 - y) * (1 + y)}[activation]
     pixels = dy.shape[2] * dy.shape[3]
-    copies = 0 if options.get("padding_mode", "zeros") == "zeros" else x.shape[2] * x.shape[3]  # at most so many are added
+    # of each number in the padding at most so many are added
+    copies = 0 if options.get("padding_mode", "zeros") == "zeros" else x.shape[2] * x.shape[3]
     terms = (w.size // max(w.shape[1], 1) + copies, pixels * len(x), pixels + len(x))
     sizes = twin.backward(np.abs(dy * factor), np.abs(x), np.abs(w), **options)
     return [gamma(count + roundings, u) * size for count, size in zip(terms, sizes)]
@@ -178,7 +179,8 @@ def test_mistakes_are_named():
             ("padding must be a whole number or a pair of them, got 'valid'", {"padding": "valid"}),
             ("x must have a multiple of 3 channels, one for each of the groups, got 4", {"groups": 3}),
             (r"w must have shape \(o, 2, k, l\) to match x \(2, 4, 5, 6\), got \(6, 4, 3, 3\)", {"groups": 2}),
-            ("padding_mode must be one of 'zeros', 'reflect', 'replicate', got 'circular'", {"padding_mode": "circular"}),
+            ("padding_mode must be one of 'zeros', 'reflect', 'replicate', got 'circular'",
+             {"padding_mode": "circular"}),
             ("w must not cover more than the padded x, 5 x 6, got 7 x 7", {"dilation": 3}),
             ("x must be higher and wider than what is reflected or replicated of it, 5, got 5",
              {"padding": 5, "padding_mode": "reflect"})):

@@ -91,7 +91,8 @@ def test_mistakes_are_named():
                      lambda: conv_transpose2d.backward(dy, x, w, **options)):
             with pytest.raises(ValueError, match=pattern):
                 call()
-    with pytest.raises(ValueError, match=r"w must have shape \(4, i, k, l\) to match x \(2, 4, 5, 6\), got \(3, 6, 3, 3\)"):
+    wrong = r"w must have shape \(4, i, k, l\) to match x \(2, 4, 5, 6\), got \(3, 6, 3, 3\)"
+    with pytest.raises(ValueError, match=wrong):
         conv_transpose2d.forward(x, w[:3])
     with pytest.raises(ValueError, match=r"b must have shape \(6,\) to match w, got \(5,\)"):
         conv_transpose2d.forward(x, w, b[:5])

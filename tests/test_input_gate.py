@@ -562,8 +562,8 @@ WITHIN = {  # of a float
 }
 
 
-NO_PAIRS = [None, "3", 3.0, True, (3, None), (3, 2.0), (3, True), (1, 2, 3), (1,), (), np.array([3, 2]), np.array(3), {3},
-            b"3", (x for x in (3,)), ...]
+NO_PAIRS = [None, "3", 3.0, True, (3, None), (3, 2.0), (3, True), (1, 2, 3), (1,), (), np.array([3, 2]), np.array(3),
+            {3}, b"3", (x for x in (3,)), ...]
 WRONG_PAIRS = [-1, (3, -1), [-5, 1], 2**31, 10**400, (2**40, 1), 10**5000, (2, -10**5000)]
 
 
@@ -580,10 +580,12 @@ def whole(kind, text, given):
     elif isinstance(given[0], int):
         valid += [[*given], tuple(map(np.int64, given))]
     if kind == "padding" and not isinstance(given, str):
-        rows, columns = ((n, n) if isinstance(n, int) else n for n in (given if isinstance(given, tuple) else (given,) * 2))
+        sides = given if isinstance(given, tuple) else (given, given)
+        rows, columns = ((n, n) if isinstance(n, int) else n for n in sides)
         valid += [(rows, columns), [[*rows], list(map(np.int8, columns))]]
-        wrong += [(value, TypeError) for value in (((1, 2), 3), ((1,), (2,)), ((1, 2), (3, 4), (5, 6)), ((1, 2), (3, 4.0)))]
-        wrong += [(((1, 2), (3, -1)), ValueError), ("SAME", TypeError)]
+        wrong += [(value, TypeError) for value in (((1, 2), 3), ((1,), (2,)), ((1, 2), (3, 4), (5, 6)),
+                                                   ((1, 2), (3, 4.0)), "SAME")]
+        wrong += [(((1, 2), (3, -1)), ValueError)]
     if "at least 1" in text and kind == "windows":
         wrong += [(0, ValueError), ((1, 0), ValueError)]
     return [(value, given) for value in valid], wrong + [(value, TypeError) for value in NO_PAIRS]
@@ -833,8 +835,9 @@ def spies(kind, value, hook):
         number = spying(int, hook)
         if not isinstance(value, tuple) or isinstance(value[0], tuple):
             value = value[0] if isinstance(value, tuple) else value
-            many = [] if kind in ("word", "count") else [spying(tuple, hook)((value, value)), spying(list, hook)([value] * 2)]
-            return [*map(number, [value] * isinstance(value, int)), pretender(int, 1, hook), *many]
+            pairs = [spying(tuple, hook)((value, value)), spying(list, hook)([value] * 2)]
+            pairs = [] if kind in ("word", "count") else pairs
+            return [*map(number, [value] * isinstance(value, int)), pretender(int, 1, hook), *pairs]
         return [spying(tuple, hook)(map(number, value)), spying(list, hook)(value), number(value[0])]
     if kind == "dtype":
         return [type("Kind", (spying(object, hook),), {"dtype": value})()]

@@ -66,8 +66,8 @@ def window(stride, padding, dilation, groups, padding_mode):
         rows = columns = (0, 0)
     elif isinstance(padding, (tuple, list)) and any(isinstance(each, (tuple, list)) for each in padding):
         if len(padding) != 2 or not all(isinstance(each, (tuple, list)) for each in padding):
-            raise TypeError("padding must be a whole number, a pair of them, ((top, bottom), (left, right)) or \"same\", "
-                            f"got {check._shown(padding)}")
+            raise TypeError("padding must be a whole number, a pair of them, ((top, bottom), (left, right)) or "
+                            f"\"same\", got {check._shown(padding)}")
         rows, columns = (check.pair("padding", each, 0) for each in padding)
     else:
         top, left = check.pair("padding", padding, 0)
@@ -85,8 +85,8 @@ def shapes(window, same, x, w):
     """The Window for checked arrays x and w, and the height and width of the output."""
     for name, channels in (("x", x.shape[1]), ("w", w.shape[0])):
         if channels % window.groups:
-            raise ValueError(f"{name} must have a multiple of {window.groups} channels, one for each of the groups, got "
-                             f"{channels}")
+            raise ValueError(f"{name} must have a multiple of {window.groups} channels, one for each of the groups, "
+                             f"got {channels}")
     if w.shape[1] != x.shape[1] // window.groups:
         raise ValueError(f"w must have shape (o, {x.shape[1] // window.groups}, k, l) to match x "
                          f"{x.shape}, got {w.shape}")

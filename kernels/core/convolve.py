@@ -87,8 +87,9 @@ def _list_taps(taps, copies, channels, plane, kernel_height, kernel_width, colum
 
 
 @shared
-def _correlate_images(x, w, bias, y, first, last, together, group, last_group, from_vector, to_vector, plane, size, lines, rows, left, mode,
-                      stride, apart, copies, count, taps, places, vectors, groups, flags, alone, pitch, packed, b_row, sums, runs):
+def _correlate_images(x, w, bias, y, first, last, together, group, last_group, from_vector, to_vector, plane, size,
+                      lines, rows, left, mode, stride, apart, copies, count, taps, places, vectors, groups, flags,
+                      alone, pitch, packed, b_row, sums, runs):
     """The vectors of pixels from `from_vector` on of some images; of all if there are several at a time."""
     plane, lines, copies = pointer(plane), pointer(lines), pointer(copies)  # arrays, so that they stay alive
     taps, places = pointer(taps), pointer(places)
@@ -163,9 +164,9 @@ def _correlate(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation,
     out_rows, out_columns, line = y.shape[2], y.shape[3], lanes(y)
     outputs, depth = w.shape[0] // groups, channels * kernel_height * kernel_width
     # channels in the lanes where pixels would not fill them, or would have to be copied for each column of a kernel
-    across = (REGISTER_BYTES == 64 and n >= MANY and n >= tasks and outputs % line == 0 and outputs >= 2 * line and depth > 0
-              and (out_columns == HALF or 100 * out_rows * out_columns < FILLED * round_up(out_rows * out_columns, line))
-              and kernel_width > 1)
+    wasted = 100 * out_rows * out_columns < FILLED * round_up(out_rows * out_columns, line)
+    across = (REGISTER_BYTES == 64 and n >= MANY and n >= tasks and outputs % line == 0 and outputs >= 2 * line
+              and depth > 0 and kernel_width > 1 and (out_columns == HALF or wasted))
     b_row = outputs if across else 0
     runs = kernel_width <= x_stride or are_runs(out_columns, line) and not (across and out_columns == HALF)
     rows = (out_rows - 1) * stride + (kernel_height - 1) * dilation + 1
@@ -189,7 +190,7 @@ def _correlate(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation,
     filled = list_rows(lines, rows, 1 if kernel_height == 1 else stride, height, top, mode, stride, phase_rows,
                        pitch)
     list_places(places, together, channels * size, y.shape[1] * out_rows * out_columns, out_rows, out_columns,
-                 pitch, runs, line)
+                pitch, runs, line)
     alone = together == 1 and is_alone(w, groups, stride, x_stride, dilation, x_dilation, runs)
     parts = min(parts, groups) if alone else parts
     for task in prange(shares * parts):

@@ -3,9 +3,9 @@
     dw[o, c, ky, kx] = block sum, over blocks of at least PIXELS pixels in whole images, of
         chain over n, oy, ox of dy[n, o, oy, ox] X[n, c, oy s + ky d, ox s + kx d],  X the padded x
 
-An image is turned so that its channels, or its channels' rows under a kernel, lie side by side. What a row of the kernel
-meets of it is then a few whole vectors, the lanes of `sweep`, whose numbers k are the pixels. Channels of dy are its
-rows. Where each channel is a group of its own, channels are in the lanes on both sides.
+An image is turned so that its channels, or its channels' rows under a kernel, lie side by side. What a row of the
+kernel meets of it is then a few whole vectors, the lanes of `sweep`, whose numbers k are the pixels. Channels of dy
+are its rows. Where each channel is a group of its own, channels are in the lanes on both sides.
 """
 
 import numpy as np
@@ -27,23 +27,23 @@ ROWS = 8  # channels of dy from which they are tasks of their own
 
 
 @shared
-def _list_places(places, positions, channels, kernel_height, kernel_width, row, x_dilation, dilation, folded, lanes_only,
+def _list_places(places, positions, channels, kernel_height, kernel_width, row, x_dilation, dilation, folded, alone,
                  w):
     """The vectors that a kernel meets, and where in them each of its numbers is. Returns how many vectors."""
     u = 0
     runs = 1 if folded else kernel_height
     height = kernel_height if folded else 1  # rows of the kernel beside each other
-    parts = kernel_width if x_dilation > 1 or lanes_only else 1
+    parts = kernel_width if x_dilation > 1 or alone else 1
     length = channels * height * (kernel_width // parts)
     for ky in range(runs):
         for kx in range(parts):
-            for at in range(0, 1 if lanes_only else length, w):
+            for at in range(0, 1 if alone else length, w):
                 places[u * PLACE + SOURCE] = ky * dilation * row + kx * x_dilation * channels * height + at
                 places[u * PLACE + TARGET], places[u * PLACE + COUNT] = u * w, w
                 u += 1
     vectors_a_part = (length + w - 1) // w
     at = 0
-    for c in range(0 if lanes_only else channels):
+    for c in range(0 if alone else channels):
         for ky in range(kernel_height):
             for kx in range(kernel_width):
                 run, part = 0 if folded else ky, kx if parts > 1 else 0
@@ -64,8 +64,8 @@ def _list_pixels(taps, rows, columns, row, column):
 
 
 @shared
-def _block(dy, x, part, target, first, last, group, groups, row, rows, room, dy_room, padded, lines, filled, copies, turned, top,
-           left, mode, stride, dilation, kernel, pitch, taps, places, vectors, step, high, wide):
+def _block(dy, x, part, target, first, last, group, groups, row, rows, room, dy_room, padded, lines, filled, copies,
+           turned, top, left, mode, stride, dilation, kernel, pitch, taps, places, vectors, step, high, wide):
     """The chains of a block of images, for some channels of a group of dy; for a group of one, those of its lanes."""
     part, room, dy_room, padded = shift(pointer(part), target), pointer(room), pointer(dy_room), pointer(padded)
     lines, copies, taps, places = pointer(lines), pointer(copies), pointer(taps), pointer(places)

@@ -11,7 +11,8 @@ import numpy as np
 from numba import prange
 
 from .compile import inline, loops, pick, shared
-from .convolve import ACTIVATION, BIAS, PARALLEL_FROM, VECTORS, are_runs, count_places, is_alone, list_places, whole_lines
+from .convolve import (ACTIVATION, BIAS, PARALLEL_FROM, VECTORS, are_runs, count_places, is_alone, list_places,
+                       whole_lines)
 from .memory import load, pointer, shift, store
 from .panels import ADD, ADD_RELU, NOTHING
 from .planes import COPY, LINE, SLACK, ZEROS, clear, fill, list_rows, put_copy
@@ -38,10 +39,10 @@ def _range(found, kernel, start, stride, dilation):
 
 
 @shared
-def _list_phase(taps, first, picks, kernel_height, kernel_width, start, x_start, stride, x_stride, dilation, x_dilation, pitch,
-                apart, up, before, runs):
-    """The taps of a phase that begins at (start, x_start), from taps[first] on, and their numbers in the kernel. Returns
-    how many."""
+def _list_phase(taps, first, picks, kernel_height, kernel_width, start, x_start, stride, x_stride, dilation, x_dilation,
+                pitch, apart, up, before, runs):
+    """The taps of a phase that begins at (start, x_start), from taps[first] on, and their numbers in the kernel.
+    Returns how many."""
     count = 0
     for ky in range(kernel_height):
         row = start - ky * dilation

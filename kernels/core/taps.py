@@ -94,8 +94,8 @@ def pixels_fma(typing, acc, a, taps, b, b_row, depth):
 
 @intrinsic(prefer_literal=True)
 def window_fma(typing, acc, a, b, b_row, b_column, size):
-    """acc[r, j] = chain over ky, kx < size of fma(a[ky * size + kx], b[(r + ky) * b_row + kx * b_column + j], ...). What
-    several rows meet of b is loaded once; size is a constant."""
+    """acc[r, j] = chain over ky, kx < size of fma(a[ky * size + kx], b[(r + ky) * b_row + kx * b_column + j], ...).
+    What several rows meet of b is loaded once; size is a constant."""
     side = size.literal_value
 
     def emit(context, builder, sig, args):

@@ -60,7 +60,8 @@ def _output_shape(x, w, *, stride=1, padding=0, dilation=1, groups=1, padding_mo
     if x[1] % groups or w[0] % groups or w[1] != x[1] // groups or 0 in w[2:]:
         return None
     size = [n + sum(p) - (k - 1) * d for n, p, k, d in zip(x[2:], around, w[2:], _pair(dilation))]
-    short = {"zeros": lambda n, p: False, "reflect": lambda n, p: max(p) >= n, "replicate": lambda n, p: max(p) and not n}
+    short = {"zeros": lambda n, p: False, "reflect": lambda n, p: max(p) >= n,
+             "replicate": lambda n, p: max(p) and not n}
     if min(size) < 1 or any(map(short[padding_mode], x[2:], around)):
         return None
     return x[0], w[0], *((n - 1) // s + 1 for n, s in zip(size, _pair(stride)))
@@ -132,8 +133,8 @@ def _kernel_gradient(dy, X, shape, stride, dilation, groups, out=None):
 
 
 def _spread(dy, w, shape, start, stride, dilation, groups):
-    """The sums of w times dy over what passed x[iy, ix] on: for each tap, dy at ((iy, ix) + start - (ky, kx) d) / s where
-    that is whole, zeros outside of it."""
+    """The sums of w times dy over what passed x[iy, ix] on: for each tap, dy at ((iy, ix) + start - (ky, kx) d) / s
+    where that is whole, zeros outside of it."""
     (sy, sx), (ky_step, kx_step), (height, width) = _pair(stride), _pair(dilation), shape[2:]
     kernel_height, kernel_width = w.shape[2:]
     up, before = kernel_height * ky_step, kernel_width * kx_step
