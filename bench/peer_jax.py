@@ -70,6 +70,17 @@ def step(rule: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any
     return call
 
 
+def adam_step(layers: Any, gradients: Any, moments: Any, count: Any, learning_rate: float) -> tuple[Any, Any, Any]:
+    """Parameters, moments and the number of steps after one."""
+    adam, count = functions("jax", "adam")["step"], count + 1
+    first, second = (-jnp.expm1(count * math.log(beta)) for beta in (BETA_1, BETA_2))  # 1 - beta^count, exactly
+    leaves = zip(*(tree.tree_leaves(each) for each in (layers, gradients, *moments)))
+    numbers = {"learning_rate": learning_rate, "correction_1": first, "correction_2": second}
+    new = zip(*(adam(w, dw, m, v, **numbers) for w, dw, m, v in leaves))
+    layers, *moments = (tree.tree_unflatten(tree.tree_structure(layers), each) for each in new)
+    return layers, moments, count
+
+
 def network(what: str, parameters: Parameters, x: Any, y: Any, steps: int, learning_rate: float) -> Call:
     _widths(x.dtype)
     inputs, targets = _device(x), _device(y)
@@ -101,15 +112,8 @@ def network(what: str, parameters: Parameters, x: Any, y: Any, steps: int, learn
 
     def advance(layers: Any, moments: Any, count: Any, x: Any, y: Any) -> Any:
         values, gradients = jax.value_and_grad(loss, has_aux=True)(layers, x, y)
-        count = count + 1
-        first, second = (-jnp.expm1(count * math.log(beta)) for beta in (BETA_1, BETA_2))  # 1 - beta^count, exactly
-        leaves = zip(*(tree.tree_leaves(each) for each in (layers, gradients, *moments)))
-        numbers = {"learning_rate": learning_rate, "correction_1": first, "correction_2": second}
-        new = zip(*(adam(w, dw, m, v, **numbers) for w, dw, m, v in leaves))
-        layers, *moments = (tree.tree_unflatten(tree.tree_structure(layers), each) for each in new)
-        return layers, moments, count, values
+        return *adam_step(layers, gradients, moments, count, learning_rate), values
 
-    adam = functions("jax", "adam")["step"]
     run = jax.jit(advance, donate_argnums=(0, 1, 2))
     moments = [tree.tree_map(jnp.zeros_like, trained) for _ in range(2)]
     count = jnp.zeros(())

@@ -21,6 +21,7 @@ import importlib.util
 import inspect
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -114,6 +115,34 @@ def network(peer: str, what: str, parameters: Parameters, x: Any, y: Any, steps:
         return _sklearn_network(what, parameters, x, y, steps, learning_rate) if known else None
     call: Call = _module(peer).network(what, parameters, x, y, steps, learning_rate)
     return call
+
+
+def images(peer: str, what: str, networks: Sequence[Sequence[Any]], data: tuple[Any, ...], steps: int,
+           learning_rate: float) -> Call | None:
+    """The call to time of a network of images, of the parts that `image_cases` makes of ours.
+
+    what : "predict" returns the outputs for images; "step" takes `steps` of Adam on images and labels, or of two
+        networks, generator and discriminator, on images and random numbers, a batch a step; it returns the losses
+    """
+    if peer == "sklearn":
+        return None
+    call: Call = import_module(f"{__package__}.peer_{peer}_images").images(what, networks, data, steps, learning_rate)
+    return call
+
+
+def fastest(made: Sequence[Callable[[], Call]], seconds: float = 0.1) -> Call:
+    """A new call of the kind whose calls take the least time, each tried three times or for a while."""
+    times = []
+    for make in made:
+        call, found = make(), []
+        call()  # compiles
+        deadline = time.perf_counter() + seconds
+        while len(found) < 3 or time.perf_counter() < deadline:
+            start = time.perf_counter()
+            call()
+            found.append(time.perf_counter() - start)
+        times.append(min(found))
+    return made[times.index(min(times))]()
 
 
 def _module(peer: str) -> Any:

@@ -115,7 +115,8 @@ def command(argv: list[str] | None = None) -> int:
     """`python -m nnjit.bench.report`."""
     parser = argparse.ArgumentParser(prog="python -m nnjit.bench.report", description=__doc__.splitlines()[0],
                                      allow_abbrev=False)
-    parser.add_argument("ops", nargs="*", metavar="OP", help="operations to measure, and training_step (default: all)")
+    parser.add_argument("ops", nargs="*", metavar="OP",
+                        help="operations to measure, training_step and image_networks (default: all)")
     parser.add_argument("--quick", action="store_true", help="one rough round")
     parser.add_argument("--peers", action="store_true", help="PyTorch, JAX and scikit-learn too, where installed")
     parser.add_argument("--json", metavar="FILE", help="write the figures")

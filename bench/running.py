@@ -65,7 +65,7 @@ def measure(quick: bool = False, ops: Sequence[str] = (), others: Sequence[str] 
         limits = _higher(limits, _limits(machine["threads"], quick))
     say(f"measured in {time.perf_counter() - begin:.0f} s")
     return {"machine": machine, "limits": limits, "rounds": done, "calls": list(small.values()),
-            "rows": list(rows.values())}
+            "rows": [row for row in rows.values() if len(row["seconds"]) > 1]}  # others have nothing to compare with
 
 
 def bench_files(ops: Sequence[str]) -> list[str]:
