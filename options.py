@@ -118,8 +118,8 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> Parse
     train.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0, metavar="N",
                        help="seed of the initial weights, the points and the order of samples (default: %(default)s)")
     train.add_argument("--model", choices=("dense", *NETWORKS), default="dense",
-                       help="for fashion-mnist: the network, dense layers (default) or LeNet-5, which takes 5 epochs of "
-                       "batches of 32 at 0.001")
+                       help="for fashion-mnist: the network, dense layers (default) or LeNet-5, which takes 5 epochs "
+                       "of batches of 32 at 0.001")
     train.add_argument("--backend", choices=backend.TWINS,
                        help="numba: the compiled kernels (default); numpy: the same in plain NumPy; with --compare: "
                        "whose model --save and --plot use")

@@ -13,7 +13,7 @@ test_max_pool2d = suite(CASES)
 
 def in_torch(torch):
     pool = torch.ops.aten.max_pool2d_with_indices
-    known = {}  # of x: the indices that PyTorch's forward gives for its backward
+    known: dict = {}  # of x: the indices that PyTorch's forward gives for its backward
 
     def backward(dy, x, y, size, stride=None, padding=0):
         # forward keeps them in a training: they are found once

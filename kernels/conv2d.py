@@ -6,6 +6,7 @@ from numba import prange
 from .core import check
 from .core.blocks import SUM_ROWS
 from .core.compile import loops, pick, shared
+from .core.convolutions import shapes, window
 from .core.convolve import correlate
 from .core.kernel_gradient import kernel_gradient
 from .core.memory import load, pointer, shift, store
@@ -13,7 +14,6 @@ from .core.planes import ZEROS, inside
 from .core.public import public
 from .core.spread import spread
 from .core.vectors import fold_sum, lanes, splat
-from .core.convolutions import shapes, window
 from .dense import ACTIVATIONS, _gradient
 from .matmul import NO_ACTIVATION
 
@@ -47,13 +47,13 @@ def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1, padding_
     function = check.one_of("activation", activation, ACTIVATIONS)
     x, w = _images(x, w)
     how, size = shapes(how, same, x, w)
-    read = (x, w)
+    read = [x, w]
     if b is not None:
         b = check.array("b", b, 1)
         check.dtype_of("b", b, "x", x)
         if b.shape[0] != w.shape[0]:
             raise ValueError(f"b must have shape ({w.shape[0]},) to match w, got {b.shape}")
-        read = (x, w, b)
+        read.append(b)
     y = check.out("out", out, (x.shape[0], w.shape[0], *size), x.dtype, *read)
     return correlate(x, w, b, y, how, function, parallel)
 

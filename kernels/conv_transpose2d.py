@@ -1,12 +1,12 @@
 """Transposed convolution of images: the gradient of `conv2d` with respect to its input, as a layer's output."""
 
+from .conv2d import _checked_output, _images, _output_gradients
 from .core import check
+from .core.convolutions import transposed_shapes, transposed_window
 from .core.convolve import correlate
 from .core.kernel_gradient import kernel_gradient
 from .core.public import public
 from .core.spread import spread
-from .core.convolutions import transposed_shapes, transposed_window
-from .conv2d import _checked_output, _images, _output_gradients
 from .dense import ACTIVATIONS
 from .matmul import NO_ACTIVATION
 
@@ -38,13 +38,13 @@ def forward(x, w, b=None, *, stride=1, padding=0, output_padding=0, dilation=1, 
     function = check.one_of("activation", activation, ACTIVATIONS)
     x, w = _images(x, w)
     shape = transposed_shapes(how, more, x, w)
-    read = (x, w)
+    read = [x, w]
     if b is not None:
         b = check.array("b", b, 1)
         check.dtype_of("b", b, "x", x)
         if b.shape[0] != shape[1]:
             raise ValueError(f"b must have shape ({shape[1]},) to match w, got {b.shape}")
-        read = (x, w, b)
+        read.append(b)
     y = check.out("out", out, shape, x.dtype, *read)
     return spread(x, w, b, y, (how.top, how.left), how, function, parallel)
 

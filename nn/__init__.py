@@ -26,8 +26,8 @@ from .data import datasets, preparation
 from .inspect import scores
 from .layers import (ELU, GELU, AvgPool2d, BatchNorm, Conv2d, ConvTranspose2d, Dense, Dropout, Dropout2d, Flatten,
                      GlobalAvgPool2d, Hardswish, Identity, Input, LayerNorm, LeakyReLU, Linear, LogSoftmax, MaxPool2d,
-                     Parallel, ReLU, ReLU6, Rescale, Reshape, Residual, Sequential, SiLU, Sigmoid, Softmax, Softplus, Step,
-                     Tanh, Upsample)
+                     Parallel, ReLU, ReLU6, Rescale, Reshape, Residual, Sequential, SiLU, Sigmoid, Softmax, Softplus,
+                     Step, Tanh, Upsample)
 from .losses import (BinaryCrossentropy, CategoricalCrossentropy, Huber, MeanAbsoluteError, MeanSquaredError,
                      NegativeLogLikelihood, SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy)
 from .metrics import Accuracy, BinaryAccuracy, RegressionAccuracy, TopKAccuracy

@@ -459,7 +459,8 @@ declare("Dense.weights", lambda weights: assigned("weights", weights),
 declare("Dense.biases", lambda biases: assigned("biases", biases), biases=Floats(np.array([0.0, 1, 2])))
 WEIGHTED = {name: DECLARED["Dense"][1][name] for name in ("activation", "rng", "initializer", "dtype", *(
     f"{part}_regularizer_{kind}" for part in ("weight", "bias") for kind in ("l1", "l2")))}
-for name, more in (("Conv2d", {"padding_mode": OneOf("zeros", "reflect", "replicate", bad=("circular", 3, None, [], {}))}),
+MODES = OneOf("zeros", "reflect", "replicate", bad=("circular", 3, None, [], {}))
+for name, more in (("Conv2d", {"padding_mode": MODES}),
                    ("ConvTranspose2d", {"output_padding": Pair(0)})):
     kind = getattr(nn, name)
     declare(name, lambda kind=kind, **given: state(kind(**{
@@ -499,8 +500,9 @@ for name, kind in (("BatchNorm", nn.BatchNorm), ("LayerNorm", nn.LayerNorm)):
     declare(f"{name}.backward", lambda dvalues, kind=kind: behind(kind(3)).backward(dvalues), dvalues=Floats(
         named="dvalues"))
     for each in ("gamma", "beta", "running_mean", "running_variance")[:4 if more else 2]:
-        declare(f"{name}.{each}", lambda kind=kind, **given: [setattr(layer := kind(3), *next(iter(given.items()))),
-                                                             state_of(layer)], **{each: Floats(np.array([0.0, 1, 2]))})
+        declare(f"{name}.{each}", lambda kind=kind, **given: (
+            setattr(layer := kind(3), *next(iter(given.items()))), state_of(layer)), **{
+                each: Floats(np.array([0.0, 1, 2]))})
 OF_MODELS = {"latent": Whole(), "classes": Whole(), "channels": Whole(), "size": DUCK, "filters": Whole(),
              "width": Number(zero=False), "dropout": DUCK, "blocks": DUCK, "rng": Seed(), "dtype": WEIGHTED["dtype"]}
 for name in nn.models.__all__:
@@ -769,7 +771,8 @@ declare("data.RandomRotation", lambda **given: nn.data.Augment(nn.data.RandomRot
 for name in ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "zeros"):
     declare(f"initializers.{name}", lambda name=name, **given: getattr(nn.initializers, name)(**{
         "n_inputs": 2, "n_neurons": 3, "rng": np.random.default_rng(0), **given}),
-        n_inputs=Whole(most=2**62, named="n_inputs"), n_neurons=Whole(most=10**30, named="n_neurons"), rng=Seed(), shape=DUCK)
+        n_inputs=Whole(most=2**62, named="n_inputs"), n_neurons=Whole(most=10**30, named="n_neurons"), rng=Seed(),
+        shape=DUCK)
 declare("initializers.uniform", lambda limit: nn.initializers.uniform(limit)(2, 3, np.random.default_rng(0)),
         limit=Number())
 declare("initializers.normal", lambda deviation: nn.initializers.normal(deviation)(2, 3, np.random.default_rng(0)),

@@ -15,15 +15,12 @@ def images(*shape):
     return RNG.standard_normal(shape).astype(np.float32)
 
 
-def same(nnjit_model, before, after=None):
-    return [each.tobytes() for pair in nnjit_model for each in pair]
-
-
 # ---- running statistics
 
 
 def with_norm(seed=0, last=3):
-    model = nn.Model([nn.Dense(4, 6, rng=seed), nn.BatchNorm(6), nn.ReLU(), nn.Dense(6, last, rng=seed + 1), nn.Softmax()])
+    model = nn.Model([nn.Dense(4, 6, rng=seed), nn.BatchNorm(6), nn.ReLU(), nn.Dense(6, last, rng=seed + 1),
+                      nn.Softmax()])
     model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.SGD(0.1), accuracy=nn.Accuracy())
     model.finalize()
     return model
@@ -116,7 +113,6 @@ def test_batch_norm_is_pytorchs(torch):
         np.testing.assert_allclose(ours.backward(dy), leaf.grad.numpy(), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(ours.running_mean, theirs.running_mean.numpy(), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(ours.running_variance, theirs.running_var.numpy(), rtol=1e-5)
-    np.testing.assert_allclose(ours.dgamma + 0, ours.dgamma)
 
 
 def test_layer_norm_is_pytorchs(torch):

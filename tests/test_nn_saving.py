@@ -102,7 +102,8 @@ COPIES = {"pickle": lambda part: pickle.loads(pickle.dumps(part)), "deepcopy": c
 ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask", "dgamma", "dbeta", "mean", "scale")
 IMAGES = {"Conv2d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Upsample", "Dropout2d"}
 GIVEN = {"Conv2d": (5, 4, 1), "ConvTranspose2d": (5, 4, 1), "MaxPool2d": (1,), "AvgPool2d": (1,), "Dropout2d": (0.5,),
-         "BatchNorm": (5,), "LayerNorm": (5,), "Reshape": ((5, 1),), "Dense": (5, 5), "Layer_Dense": (5, 5), "Dropout": (0.5,), "Layer_Dropout": (0.5,), "Input": (5,),
+         "BatchNorm": (5,), "LayerNorm": (5,), "Reshape": ((5, 1),), "Dense": (5, 5),
+         "Layer_Dense": (5, 5), "Dropout": (0.5,), "Layer_Dropout": (0.5,), "Input": (5,),
          "Sequential": (nn.Dense(5, 5, activation="relu"), nn.Dropout(0.5), nn.Softplus())}
 CALLED = [pytest.param(kind, GIVEN.get(name, ()), id=f"{module.__name__}.{name}")
           for module in (nn, nnfs) for name, kind in ((name, getattr(module, name)) for name in module.__all__)
@@ -810,7 +811,8 @@ def warm(described, count):
     (lambda d, a: d.update(precision_given=False), "precision_given must be null for an accuracy without"),
     (lambda d, a: a.update({"layer7.weights": np.ones(2)}), "it has layer7.weights, which belongs to no layer"),
     (lambda d, a: d["calls"].__setitem__(3, None), "layer 3: calls must be a whole number .*, got None"),
-    (lambda d, a: d["loss"].update(class_weights=[[[1.0]], 2.0]), "class_weights: it must be a list of numbers, or of pairs of them, got"),
+    (lambda d, a: d["loss"].update(class_weights=[[[1.0]], 2.0]), "class_weights: it must be a list of numbers, or of pairs of "
+     "them, got"),
     (lambda d, a: a.update({"layer0.biases": np.zeros(8, complex)}), "layer0.biases must contain real numbers, got"),
     (lambda d, a: a.update({"layer0.biases": np.zeros(8, "U0")}), "layer0.biases must contain real numbers, got"),
 ))

@@ -39,7 +39,7 @@ def test_each_element_alone(dtype, size, parallel):
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match=r"dy must have multiples of 2 rows and of 3 columns, got shape \(1, 1, 4, 5\)"):
+    with pytest.raises(ValueError, match=r"dy must have multiples of 2 rows and of 3 columns, got shape"):
         upsample.backward(np.ones((1, 1, 4, 5)), size=(2, 3))
     for size in (0, (2, -1), (1, 2, 3), 1.5, True, None, "2"):
         with pytest.raises((TypeError, ValueError), match="^size must be"):

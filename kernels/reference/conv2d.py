@@ -6,6 +6,8 @@ Gradients by the chain rule: dz = dy * f'(y); each product above passes dz times
 of dz over images and pixels. What the padding repeats (reflect, replicate) gets the sum of its copies' gradients.
 """
 
+from typing import Any
+
 import numpy as np
 
 from . import dense
@@ -26,7 +28,7 @@ def inputs(rng, shape, dtype):
             ((2, 3), {"padding": "same", "dilation": 2, "padding_mode": "replicate", "activation": "tanh"}),
             ((2, 5), {"stride": (1, 3), "padding": ((0, 1), (2, 4)), "groups": 2}),
             ((3, 3), {"padding": 1, "groups": channels})):
-        groups = options.get("groups", 1)
+        groups: Any = options.get("groups", 1)
         if groups < 1 or channels % groups:
             continue
         o = outputs * groups if groups > 1 else outputs
@@ -77,9 +79,14 @@ def _taps(kernel, dilation, stride, size):
             yield ky, kx, (slice(None), slice(None), rows, columns)
 
 
+def _padded(x, widths, padding_mode):
+    mode: Any = MODES[padding_mode]
+    return np.pad(x, widths, mode)
+
+
 def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros", activation=None, out=None,
             parallel=None):
-    X = np.pad(x, ((0, 0), (0, 0), *_paddings(padding, w.shape[2:], dilation)), MODES[padding_mode])
+    X = _padded(x, ((0, 0), (0, 0), *_paddings(padding, w.shape[2:], dilation)), padding_mode)
     size = [(length - (k - 1) * d - 1) // s + 1 for length, k, d, s in
             zip(X.shape[2:], w.shape[2:], _pair(dilation), _pair(stride))]
     y = np.empty((len(x), len(w), *size), x.dtype) if out is None else out
@@ -102,7 +109,7 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, pad
              input_gradient=True, out=(None, None, None), parallel=None):
     dz = dy if activation is None else dense.ACTIVATIONS[activation].backward(dy, y)
     around = _paddings(padding, w.shape[2:], dilation)
-    X = np.pad(x, ((0, 0), (0, 0), *around), MODES[padding_mode])
+    X = _padded(x, ((0, 0), (0, 0), *around), padding_mode)
     dw = _kernel_gradient(dz, X, w.shape, stride, dilation, groups, out[1])
     db = np.sum(dz, axis=(0, 2, 3), out=out[2])
     if not input_gradient:
@@ -112,9 +119,10 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, pad
     if padding_mode == "zeros":
         dx = dX[:, :, top:top + x.shape[2], left:left + x.shape[3]]
     else:
-        numbers = [np.pad(np.arange(length), pads, MODES[padding_mode]) for length, pads in zip(x.shape[2:], around)]
+        numbers = [_padded(np.arange(length), pads, padding_mode) for length, pads in zip(x.shape[2:], around)]
         dx = np.zeros_like(x)
-        np.add.at(dx, (slice(None), slice(None), numbers[0][:, None], numbers[1]), dX)
+        at: Any = (slice(None), slice(None), numbers[0][:, None], numbers[1])
+        np.add.at(dx, at, dX)
     if out[0] is None:
         return np.array(dx, order="C"), dw, db
     out[0][...] = dx

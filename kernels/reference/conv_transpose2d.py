@@ -6,6 +6,8 @@ It is the gradient of a convolution with respect to its input, so its own gradie
 kernel gradient.
 """
 
+from typing import Any
+
 import numpy as np
 
 from . import conv2d, dense
@@ -24,7 +26,7 @@ def inputs(rng, shape, dtype):
             ((3, 2), {"stride": (1, 3), "padding": (1, 0), "output_padding": (0, 2), "activation": "tanh"}),
             ((2, 3), {"dilation": 2, "stride": 2, "output_padding": 1, "groups": 2, "activation": "sigmoid"}),
             ((3, 3), {"stride": 2, "padding": 1, "output_padding": 1, "groups": channels})):
-        groups = options.get("groups", 1)
+        groups: Any = options.get("groups", 1)
         if groups < 1 or channels % groups or not height or not width:
             continue
         x = rng.standard_normal((n, channels, height, width)).astype(dtype)

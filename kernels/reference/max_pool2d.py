@@ -5,6 +5,8 @@ False.
 The gradient of y goes to the number that y is: of equal numbers the first in the order ky, kx, and the first NaN.
 """
 
+from typing import Any
+
 import numpy as np
 
 DIMENSIONS = ("N", "C", "H", "W")
@@ -68,7 +70,8 @@ def _inside(dx, shape, padding):
 def _winners(x, size, stride, padding):
     """The largest number of each window, and the number of its tap."""
     outside = [v for v, _ in _taps(np.zeros(x.shape), size, stride, padding, 1)]
-    best = winner = None
+    best: Any = None
+    winner: Any = None
     for tap, (v, _) in enumerate(_taps(x, size, stride, padding, 0)):
         known = outside[tap] == 0
         if best is None:

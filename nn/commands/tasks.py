@@ -158,7 +158,9 @@ def _draw(options: argparse.Namespace, data: Data, model: Model) -> None:
     from ..inspect.plot import plot
     with backend.use(options.backend), compiling(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of figures that are not finite
-        plot(options.plot, model, *(data.validation if task_of(options).network else data.train), title=f"{options.dataset}, {task_of(options).title}")
+        task = task_of(options)
+        shown = data.validation if task.network else data.train
+        plot(options.plot, model, *shown, title=f"{options.dataset}, {task.title}")
 
 
 def _rescue(options: argparse.Namespace, data: Data, model: Model) -> str:

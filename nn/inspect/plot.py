@@ -17,8 +17,8 @@ CELLS = 300  # of the decision boundary's grid, each way
 
 def plot(path: str | os.PathLike[str], model: Model, X: Array, y: Array, *, title: str = "") -> None:
     """Draw the history of `model` into `path`. For X (N, 2), draw beside it the decisions and the samples of classes
-    y (N,), 0 and 1 for a model with one output; for X (N, 1), the outputs as curves and the samples y (N, C); for images
-    X (N, C, H, W), those that the model is wrong about, and the feature maps of its first layer.
+    y (N,), 0 and 1 for a model with one output; for X (N, 1), the outputs as curves and the samples y (N, C); for
+    images X (N, C, H, W), those that the model is wrong about, and the feature maps of its first layer.
 
     The suffix of `path` chooses the format. Raises ImportError without matplotlib, OSError when it cannot be written.
     """

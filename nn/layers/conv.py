@@ -58,7 +58,7 @@ class _Convolution(_Weighted):
 
     @classmethod
     def _described_shape(cls, *, in_channels: Any, out_channels: Any, kernel_size: Any, groups: Any = 1,
-                        **others: Any) -> tuple[int, ...]:
+                         **others: Any) -> tuple[int, ...]:
         """The shape of the weights of a layer with these arguments."""
         return cls._shape(whole("in_channels", in_channels), whole("out_channels", out_channels),
                           whole("groups", groups), as_pair("kernel_size", kernel_size))

@@ -19,7 +19,8 @@ from . import endings
 from .batches import Batches, are_batches, check_iterable, is_array
 
 SEEN, FEATURES, SMALL = 32, 64, 32  # samples that are looked at; features of an image; a level that is none of counts
-PASSING = (_layers.Input, _layers.Flatten, _layers.Reshape, _layers.Identity, _layers.Sequential)  # which pass on what they get
+# layers that pass on what they get
+PASSING = (_layers.Input, _layers.Flatten, _layers.Reshape, _layers.Identity, _layers.Sequential)
 
 
 def through(layers: Sequence[Layer], given: Shape | None, check: bool = False) -> Shape | None:
