@@ -1,17 +1,19 @@
 """The benchmarks of networks of images: what is timed, and that PyTorch and JAX compute the same."""
 
 import importlib.util
+import os
 import pickle
 import subprocess
 import sys
+import time
 from functools import lru_cache
 
 import numpy as np
 import pytest
 
 from nnjit import nn
-from nnjit.bench import cases, image_cases, peers, running
-from nnjit.bench.image_cases import ImageNetwork, Part
+from nnjit.bench import image_cases, peers, running
+from nnjit.bench.image_cases import ImageNetwork
 from nnjit.kernels import reference
 
 RATE, COUNT = 1e-3, 3
@@ -20,6 +22,7 @@ SMALL = {
     "resnet8": ImageNetwork("step", "resnet8", 4, (("width", 0.25),)),
     "dcgan": ImageNetwork("step", "dcgan", 6, (("filters", 4),)),
 }
+QUICKLY_COMPILED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # 30 s, not 120
 CHILD = """
 import pickle, sys
 import numpy as np
@@ -63,7 +66,9 @@ def computed():
 def results_of(peer):
     if importlib.util.find_spec(peer) is None:
         pytest.skip(f"no {peers.NAMES[peer]}")
-    done = subprocess.run([sys.executable, "-c", CHILD], input=pickle.dumps((peer, computed()[0])), capture_output=True)
+    environment = {**os.environ, "XLA_FLAGS": QUICKLY_COMPILED}
+    done = subprocess.run([sys.executable, "-c", CHILD], input=pickle.dumps((peer, computed()[0])), capture_output=True,
+                          env=environment)
     assert done.returncode == 0, done.stderr.decode()
     return pickle.loads(done.stdout)
 
@@ -101,3 +106,50 @@ def test_parts_are_what_layers_compute(padding):
     y = np.tanh(y + reference.conv2d.forward(y, *inner.arrays, **inner.options)).reshape(2, -1)
     model.finalize((2, 5, 5))
     np.testing.assert_allclose(model.predict(x), y, rtol=1e-4, atol=1e-6)
+
+
+def test_numpy_leaves_out_what_takes_seconds():
+    assert SMALL["dcgan"].prepare("numpy")[0] is None
+    assert SMALL["dcgan"].prepare("sklearn")[0] is None
+    assert SMALL["lenet5"].prepare("numpy")[0] is not None
+
+
+def test_a_row_of_one_contender_is_no_row(monkeypatch):
+    found = {"group": "step dcgan batch 64", "dtype": "f32", "flops": 1, "bytes": 1, "footprint": 1, "median": 1e-3}
+    both = {**found, "group": "step lenet5 batch 64"}
+    rows = {"numpy": [both], "nnjit": [both, found]}
+    monkeypatch.setattr(running, "run", lambda contender, *args: rows[contender])
+    monkeypatch.setattr(running, "together", lambda order, *args: {contender: rows[contender] for contender in order})
+    monkeypatch.setattr(running, "_limits", lambda *args: {})
+    monkeypatch.setattr(running, "_calls", lambda *args: [])
+    assert [row["group"] for row in running.measure(quick=True)["rows"]] == [both["group"]]
+
+
+def test_the_products_of_images_are_counted():
+    case = ImageNetwork("step", "lenet5", 3)
+    predicted = ImageNetwork("predict", "lenet5", 3).prepare("nnjit")[1]
+    products = [28 * 28 * 6 * 25, 10 * 10 * 16 * 6 * 25, 400 * 120, 120 * 84, 84 * 10]
+    assert predicted.flops == 2 * 3 * sum(products) and predicted.repeats == 1
+    work = case.prepare("nnjit")[1]
+    assert work.flops == 2 * 3 * (3 * sum(products) - products[0]) + 13 * 61_706
+    assert work.repeats == image_cases.STEPS["lenet5"]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_what_is_timed_of_a_network_of_images(name):
+    call, _ = SMALL[name].prepare("nnjit")
+    found = call()
+    assert np.isfinite(found if name == "dcgan" else found["loss"]).all()
+
+
+def test_the_fastest_call_is_new():
+    made = []
+
+    def maker(seconds):
+        def make():
+            made.append(seconds)
+            return lambda: time.sleep(seconds)
+        return make
+
+    peers.fastest([maker(0.05), maker(0), maker(0.05)], 0)
+    assert made == [0.05, 0, 0.05, 0]
