@@ -144,7 +144,8 @@ def _images(what: str, networks: Sequence[Sequence[Part]], data: tuple[Any, ...]
         predict = jax.jit(lambda learned, running, x: program(learned, running, x, False)[0])
         arrays = program.arrays()
         return lambda: lambda: predict(*arrays, x).block_until_ready()
-    advance = _gan_step(*programs, learning_rate) if len(programs) == 2 else _step(programs[0], learning_rate)
+    advance = (_gan_step(programs[0], programs[1], learning_rate) if len(programs) == 2 else
+               _step(programs[0], learning_rate))
     run = jax.jit(advance, donate_argnums=0)
     batches = [_device(each) for each in (data[1] if len(programs) == 2 else [data[1]])]
 
@@ -212,7 +213,7 @@ def _gan_step(generator: Program, discriminator: Program, learning_rate: float) 
         gradient, statistics = jax.grad(
             lambda images: _loss(discriminator, _sigmoid_cross_entropy, weights, statistics, images, 1.0),
             has_aux=True)(made)
-        learned, moments, count = adam_step(learned, *back(gradient), moments, count, learning_rate)
+        learned, moments, count = adam_step(learned, back(gradient)[0], moments, count, learning_rate)
         return [(learned, running, moments, count), (weights, statistics, *rest)], losses
 
     return advance

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import cycle
+from functools import partial
 from typing import Any
 
 from .image_cases import Part
@@ -75,8 +76,7 @@ def _filled(layer: Any, **arrays: Any) -> Any:
 
 def images(what: str, networks: Sequence[Sequence[Part]], data: tuple[Any, ...], steps: int, learning_rate: float
            ) -> Call:
-    return fastest([lambda order=order: _images(what, networks, data, steps, learning_rate, order)
-                    for order in FORMATS])
+    return fastest([partial(_images, what, networks, data, steps, learning_rate, order) for order in FORMATS])
 
 
 def _images(what: str, networks: Sequence[Sequence[Part]], data: tuple[Any, ...], steps: int, learning_rate: float,

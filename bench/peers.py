@@ -134,7 +134,8 @@ def fastest(made: Sequence[Callable[[], Call]], seconds: float = 0.1) -> Call:
     """A new call of the kind whose calls take the least time, each tried three times or for a while."""
     times = []
     for make in made:
-        call, found = make(), []
+        call = make()
+        found: list[float] = []
         call()  # compiles
         deadline = time.perf_counter() + seconds
         while len(found) < 3 or time.perf_counter() < deadline:

@@ -811,8 +811,8 @@ def warm(described, count):
     (lambda d, a: d.update(precision_given=False), "precision_given must be null for an accuracy without"),
     (lambda d, a: a.update({"layer7.weights": np.ones(2)}), "it has layer7.weights, which belongs to no layer"),
     (lambda d, a: d["calls"].__setitem__(3, None), "layer 3: calls must be a whole number .*, got None"),
-    (lambda d, a: d["loss"].update(class_weights=[[[1.0]], 2.0]), "class_weights: it must be a list of numbers, or of pairs of "
-     "them, got"),
+    (lambda d, a: d["loss"].update(class_weights=[[[1.0]], 2.0]), "class_weights: it must be a list of "
+     "numbers, or of pairs of them, got"),
     (lambda d, a: a.update({"layer0.biases": np.zeros(8, complex)}), "layer0.biases must contain real numbers, got"),
     (lambda d, a: a.update({"layer0.biases": np.zeros(8, "U0")}), "layer0.biases must contain real numbers, got"),
 ))
