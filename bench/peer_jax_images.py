@@ -213,7 +213,8 @@ def _gan_step(generator: Program, discriminator: Program, learning_rate: float) 
         gradient, statistics = jax.grad(
             lambda images: _loss(discriminator, _sigmoid_cross_entropy, weights, statistics, images, 1.0),
             has_aux=True)(made)
-        learned, moments, count = adam_step(learned, back(gradient)[0], moments, count, learning_rate)
+        [changes] = back(gradient)
+        learned, moments, count = adam_step(learned, changes, moments, count, learning_rate)
         return [(learned, running, moments, count), (weights, statistics, *rest)], losses
 
     return advance

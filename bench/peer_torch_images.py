@@ -1,6 +1,7 @@
 """Networks of images in PyTorch, in the memory format that is the faster one."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import cycle
 from functools import partial
 from typing import Any
