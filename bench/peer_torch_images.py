@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 from itertools import cycle
-from functools import partial
 from typing import Any
 
 from .image_cases import Part
