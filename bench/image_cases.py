@@ -83,9 +83,10 @@ class ImageNetwork:
 
     def prepare(self, contender: str) -> tuple[Callable[[], Any] | None, Work]:
         models, data = self.models(), self.data()
+        steps = 1 if contender == "numpy" else STEPS.get(self.name, 1)  # NumPy's take 0.15 s and more
         if contender in peers.NAMES:
             networks = [parts(model.layers) for model in models]
-            return peers.images(contender, self.what, networks, data, self._steps, LEARNING_RATE), self._work(models)
+            return peers.images(contender, self.what, networks, data, steps, LEARNING_RATE), self._work(models, steps)
         call: Callable[[], Any] | None = None
         if self.name == "dcgan":
             if contender == "nnjit":
@@ -93,8 +94,8 @@ class ImageNetwork:
         elif self.what == "predict":
             call = lambda: models[0].predict(*data)  # noqa: E731
         else:
-            call = lambda: models[0].train(*data, epochs=self._steps)  # noqa: E731
-        return call, self._work(models)
+            call = lambda: models[0].train(*data, epochs=steps)  # noqa: E731
+        return call, self._work(models, steps)
 
     def models(self, learning_rate: float = LEARNING_RATE) -> list[nn.Model]:
         """The model, or generator and discriminator, ready for training."""
@@ -121,22 +122,18 @@ class ImageNetwork:
             return x, rng.standard_normal((2, self.batch, LATENT)).astype(np.float32)
         return x, rng.integers(0, 10, self.batch)
 
-    @property
-    def _steps(self) -> int:
-        return STEPS.get(self.name, 1)
-
-    def _work(self, models: list[nn.Model]) -> Work:
+    def _work(self, models: list[nn.Model], steps: int) -> Work:
         counts = [_Count.of(model, self.batch) for model in models]
         parameters, outputs = sum(each.parameters for each in counts), sum(each.outputs for each in counts)
         if self.what == "predict":
             return Work(counts[0].forward, 4 * (parameters + 2 * outputs), 4 * (parameters + outputs))
-        steps = [each.step for each in counts]
+        flops = [each.step for each in counts]
         if self.name == "dcgan":
             # the discriminator makes two, and one without the gradients of its own parameters
-            steps += [steps[1], 2 * counts[1].forward]
+            flops += [flops[1], 2 * counts[1].forward]
             outputs += 2 * counts[1].outputs
         moved = 4 * (10 * parameters + 6 * outputs)  # as in cases.Network
-        return Work(sum(steps), moved, 4 * (4 * parameters + 2 * outputs), self._steps)
+        return Work(sum(flops), moved, 4 * (4 * parameters + 2 * outputs), steps)
 
 
 def gan_step(generator: nn.Model, discriminator: nn.Model, x: Any, z: Any) -> Callable[[], list[float]]:
