@@ -8,17 +8,29 @@ CASES = [Kernel("upsample", verb, (n, c, h, h), n * c * h * h)
 test_upsample = suite(CASES)
 
 
+def _pair(size):
+    return size if isinstance(size, tuple) else (size, size)
+
+
 def in_torch(torch):
+    def backward(dy, size):
+        rows, columns = _pair(size)
+        small = (*dy.shape[:2], dy.shape[2] // rows, dy.shape[3] // columns)
+        return torch.ops.aten.upsample_nearest2d_backward(dy, dy.shape[2:], small)
+
     return {
         "forward": lambda x, size: torch.nn.functional.interpolate(x, scale_factor=size, mode="nearest"),
-        "backward": lambda dy, size: torch.ops.aten.upsample_nearest2d_backward(
-            dy, dy.shape[2:], (*dy.shape[:2], dy.shape[2] // size, dy.shape[3] // size)),
+        "backward": backward,
     }
 
 
 def in_jax(jax):
     def backward(dy, size):
-        n, c, h, w = dy.shape
-        return dy.reshape(n, c, h // size, size, w // size, size).sum((3, 5))
+        (n, c, h, w), (rows, columns) = dy.shape, _pair(size)
+        return dy.reshape(n, c, h // rows, rows, w // columns, columns).sum((3, 5))
 
-    return {"forward": lambda x, size: x.repeat(size, 2).repeat(size, 3), "backward": backward}
+    def forward(x, size):
+        rows, columns = _pair(size)
+        return x.repeat(rows, 2).repeat(columns, 3)
+
+    return {"forward": forward, "backward": backward}

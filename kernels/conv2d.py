@@ -15,9 +15,10 @@ from .core.public import public
 from .core.spread import spread
 from .core.vectors import fold_sum, lanes, splat
 from .dense import ACTIVATIONS, _gradient
-from .matmul import NO_ACTIVATION
+from .matmul import A_TRANSPOSED, ACTIVATION, B_TRANSPOSED, BIAS, NO_ACTIVATION, product
 
 PARALLEL_FROM = 131_072  # elements of dz, as in dense's backward
+IMAGES = 1024  # of single pixels that are added to dw in one chain
 
 
 @public
@@ -55,7 +56,22 @@ def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1, padding_
             raise ValueError(f"b must have shape ({w.shape[0]},) to match w, got {b.shape}")
         read.append(b)
     y = check.out("out", out, (x.shape[0], w.shape[0], *size), x.dtype, *read)
+    if _is_whole(how, x, w) and (b is not None or function == NO_ACTIVATION):
+        flags = B_TRANSPOSED + BIAS * (b is not None) + ACTIVATION * function
+        product(_rows(x), _rows(w), _rows(y), flags, x.size * w.shape[0], parallel, None if b is None else b[None])
+        return y
     return correlate(x, w, b, y, how, function, parallel)
+
+
+def _rows(x):
+    """An array with a row for each image, or for each output of a kernel."""
+    return x.reshape(x.shape[0], x.size // x.shape[0])
+
+
+def _is_whole(how, x, w):
+    """Whether windows are as large as the images: then all is a matrix product, with the same chains."""
+    return (x.shape[2:] == w.shape[2:] and how.groups == 1 and not (how.top or how.bottom or how.left or how.right)
+            and how.dilation == (1, 1) and 0 < x.shape[0] <= IMAGES and x.size > 0 and w.size > 0)
 
 
 def _images(x, w):
@@ -117,12 +133,15 @@ def _fold(padded, dx, top, left, mode):
 
 
 def _output_gradients(dy, y, function, db, parallel):
-    """dz = dy * f'(y), which is dy without an f, and db, its sum, for checked arrays."""
+    """dz = dy * f'(y), which is dy without an f, and db, its sum, unless that is None, for checked arrays."""
+    if db is None and function == NO_ACTIVATION:
+        return dy
     dz = dy if function == NO_ACTIVATION else np.empty(dy.shape, dy.dtype)
     sums = np.empty(dy.shape[:2], dy.dtype)
     nest = pick(_gradient_rows, dy.size >= PARALLEL_FROM, parallel)
     nest(dy, dy if function == NO_ACTIVATION else y, dz, sums, function)
-    pick(_bias_gradient, False, parallel)(sums, db)
+    if db is not None:
+        pick(_bias_gradient, False, parallel)(sums, db)
     return dz
 
 
@@ -142,7 +161,7 @@ def _checked_output(dy, y, function, activation, shape, like, names):
 
 @public
 def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros", activation=None,
-             input_gradient=True, out=None, parallel=None):
+             input_gradient=True, bias_gradient=True, out=None, parallel=None):
     """The gradients with respect to x, w and b.
 
     dy : (N, O, P, Q) float32 or float64, any strides; not modified
@@ -154,6 +173,7 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, pad
     padding_mode : as given to `forward`
     activation : as given to `forward`
     input_gradient : True, or False: skips dx (a network's first layer needs none) and returns None for it
+    bias_gradient : True, or False: skips db (a layer without biases needs none) and returns None for it
     out : a tuple of (N, C, H, W), (O, I, K, L) and (O,) arrays to write, None for those to allocate
     parallel : None decides by size; True or False overrides
 
@@ -168,16 +188,25 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, pad
     how, same = window(stride, padding, dilation, groups, padding_mode)
     function = check.one_of("activation", activation, ACTIVATIONS)
     input_gradient = check.flag("input_gradient", input_gradient)
+    bias_gradient = check.flag("bias_gradient", bias_gradient)
     dx, dw, db = check.outs(out, 3)
     x, w = _images(x, w)
     how, size = shapes(how, same, x, w)
     dy, y, read = _checked_output(dy, y, function, activation, (x.shape[0], w.shape[0], *size), x, "x and w")
     read = (*read, x, w)
     dw = check.out("out[1]", dw, w.shape, x.dtype, *read)
-    db = check.out("out[2]", db, (w.shape[0],), x.dtype, *read, dw)
+    written = [dw]
+    db = check.out("out[2]", db, (w.shape[0],), x.dtype, *read, dw) if bias_gradient else None
+    if bias_gradient:
+        written.append(db)
     if input_gradient:
-        dx = check.out("out[0]", dx, x.shape, x.dtype, *read, dw, db)
+        dx = check.out("out[0]", dx, x.shape, x.dtype, *read, *written)
     dz = _output_gradients(dy, y, function, db, parallel)
+    if _is_whole(how, x, w):
+        product(_rows(dz), _rows(x), _rows(dw), A_TRANSPOSED, x.size * w.shape[0], parallel)
+        if input_gradient:
+            product(_rows(dz), _rows(w), _rows(dx), 0, x.size * w.shape[0], parallel)
+        return dx if input_gradient else None, dw, db
     kernel_gradient(dz, x, dw, how, parallel)
     if not input_gradient:
         return None, dw, db

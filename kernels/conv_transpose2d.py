@@ -1,6 +1,6 @@
 """Transposed convolution of images: the gradient of `conv2d` with respect to its input, as a layer's output."""
 
-from .conv2d import _checked_output, _images, _output_gradients
+from .conv2d import IMAGES, _checked_output, _images, _output_gradients, _rows
 from .core import check
 from .core.convolutions import transposed_shapes, transposed_window
 from .core.convolve import correlate
@@ -8,7 +8,7 @@ from .core.kernel_gradient import kernel_gradient
 from .core.public import public
 from .core.spread import spread
 from .dense import ACTIVATIONS
-from .matmul import NO_ACTIVATION
+from .matmul import A_TRANSPOSED, B_TRANSPOSED, NO_ACTIVATION, product
 
 
 @public
@@ -46,12 +46,22 @@ def forward(x, w, b=None, *, stride=1, padding=0, output_padding=0, dilation=1, 
             raise ValueError(f"b must have shape ({shape[1]},) to match w, got {b.shape}")
         read.append(b)
     y = check.out("out", out, shape, x.dtype, *read)
+    if _is_pixel(how, more, x, w) and b is None and function == NO_ACTIVATION:
+        product(_rows(x), _rows(w), _rows(y), 0, y.size * x.shape[1], parallel)
+        return y
     return spread(x, w, b, y, (how.top, how.left), how, function, parallel)
+
+
+def _is_pixel(how, more, x, w):
+    """Whether images are single pixels, of which each makes a window: then all is a matrix product, with the same
+    chains."""
+    return (x.shape[2:] == (1, 1) and how.groups == 1 and not (how.top or how.left) and more == (0, 0)
+            and how.dilation == (1, 1) and 0 < x.shape[0] <= IMAGES and x.size > 0 and w.size > 0)
 
 
 @public
 def backward(dy, x, w, y=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1, activation=None,
-             input_gradient=True, out=None, parallel=None):
+             input_gradient=True, bias_gradient=True, out=None, parallel=None):
     """The gradients with respect to x, w and b.
 
     dy : (N, O, P, Q) float32 or float64, any strides; not modified
@@ -63,6 +73,7 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, output_padding=0, dilatio
     groups : as given to `forward`
     activation : as given to `forward`
     input_gradient : True, or False: skips dx (a network's first layer needs none) and returns None for it
+    bias_gradient : True, or False: skips db (a layer without biases needs none) and returns None for it
     out : a tuple of (N, C, H, W), (C, I, K, L) and (O,) arrays to write, None for those to allocate
     parallel : None decides by size; True or False overrides
 
@@ -75,16 +86,25 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, output_padding=0, dilatio
     how, more = transposed_window(stride, padding, output_padding, dilation, groups)
     function = check.one_of("activation", activation, ACTIVATIONS)
     input_gradient = check.flag("input_gradient", input_gradient)
+    bias_gradient = check.flag("bias_gradient", bias_gradient)
     dx, dw, db = check.outs(out, 3)
     x, w = _images(x, w)
     shape = transposed_shapes(how, more, x, w)
     dy, y, read = _checked_output(dy, y, function, activation, shape, x, "x and w")
     read = (*read, x, w)
     dw = check.out("out[1]", dw, w.shape, x.dtype, *read)
-    db = check.out("out[2]", db, (shape[1],), x.dtype, *read, dw)
+    written = [dw]
+    db = check.out("out[2]", db, (shape[1],), x.dtype, *read, dw) if bias_gradient else None
+    if bias_gradient:
+        written.append(db)
     if input_gradient:
-        dx = check.out("out[0]", dx, x.shape, x.dtype, *read, dw, db)
+        dx = check.out("out[0]", dx, x.shape, x.dtype, *read, *written)
     dz = _output_gradients(dy, y, function, db, parallel)
+    if _is_pixel(how, more, x, w):
+        product(_rows(x), _rows(dz), _rows(dw), A_TRANSPOSED, dz.size * x.shape[1], parallel)
+        if input_gradient:
+            product(_rows(dz), _rows(w), _rows(dx), B_TRANSPOSED, dz.size * x.shape[1], parallel)
+        return dx if input_gradient else None, dw, db
     kernel_gradient(x, dz, dw, how, parallel)
     if not input_gradient:
         return None, dw, db

@@ -23,8 +23,8 @@ SHOWN = 40  # characters of a text, in an error
 Array = np.ndarray[Any, np.dtype[Any]]
 LINE = 64  # bytes of a cache's line and of a vector
 # attributes that a call sets
-LAST = ("inputs", "output", "dinputs", "dweights", "dbiases", "dgamma", "dbeta", "mean", "scale", "normalized_by_batch",
-        "binary_mask", "_converted")
+LAST = ("inputs", "output", "dinputs", "dweights", "dbiases", "dgamma", "dbeta", "last_mean", "last_scale",
+        "normalized_by_batch", "binary_mask", "_converted")
 
 
 class Calling:

@@ -65,6 +65,7 @@ CASES = (
     ((1, 17, 4, 5), 17, (3, 3), {"padding": (3, 2), "padding_mode": "reflect", "groups": 17, "stride": 2}),
     ((2, 2, 3, 3), 2, (2, 2), {"padding": (4, 0), "stride": (5, 1)}),
     ((70, 2, 4, 4), 3, (1, 3), {"padding": (0, 1)}),
+    ((1030, 2, 2, 1), 3, (2, 1), {}),
 )
 each_case = pytest.mark.parametrize("shape, outputs, kernel, options", CASES, ids=str)
 

@@ -48,6 +48,7 @@ CASES = (
     ((1, 2, 5, 5), 1, (5, 5), {"stride": 2, "padding": (4, 3)}),
     ((5, 7, 1, 1), 8, (4, 4), {}),
     ((2, 3, 1, 1), 2, (1, 2), {"stride": 4}),
+    ((1030, 2, 1, 1), 3, (2, 1), {}),
 )
 each_case = pytest.mark.parametrize("shape, outputs, kernel, options", CASES, ids=str)
 

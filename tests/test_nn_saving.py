@@ -99,7 +99,8 @@ def test_every_part_comes_back_with_its_arguments(part):
 
 
 COPIES = {"pickle": lambda part: pickle.loads(pickle.dumps(part)), "deepcopy": copy.deepcopy, "copy": copy.copy}
-ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask", "dgamma", "dbeta", "mean", "scale")
+ARRAYS = ("inputs", "output", "dinputs", "dweights", "dbiases", "binary_mask", "dgamma", "dbeta",
+          "last_mean", "last_scale")
 IMAGES = {"Conv2d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Upsample", "Dropout2d"}
 GIVEN = {"Conv2d": (5, 4, 1), "ConvTranspose2d": (5, 4, 1), "MaxPool2d": (1,), "AvgPool2d": (1,), "Dropout2d": (0.5,),
          "BatchNorm": (5,), "LayerNorm": (5,), "Reshape": ((5, 1),), "Dense": (5, 5),

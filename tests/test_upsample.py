@@ -8,7 +8,7 @@ DTYPES = (np.float32, np.float64)
 SIZES = (1, 2, 3, (2, 5), (3, 1))
 
 
-def bound(function, u, expected, *args):
+def bound(function, u, expected, *args, size):
     """Exact; or at most as many roundings as the largest block of the twin's cases has additions."""
     return [u * 8 * np.abs(expected[0]) if function == "forward" else u * 64 * np.ones_like(expected[0])]
 

@@ -125,11 +125,12 @@ class _Convolution(_Weighted):
         dvalues = as_floats(dvalues, self.dtype, "dvalues", infinite=True)
         try:
             self.dinputs, self.dweights, biases = getattr(backend.ops, self._operation).backward(
-                dvalues, self.inputs, self._weights, self.output, **self._options, input_gradient=input_gradient)
+                dvalues, self.inputs, self._weights, self.output, **self._options, input_gradient=input_gradient,
+                bias_gradient=self.bias)
         except (TypeError, ValueError) as error:
             rename(error, dy="dvalues", x="inputs", w="weights", y="output")
             raise
-        self.dbiases = biases if self.bias else None
+        self.dbiases = biases
         if self._is_regularized():
             add_penalty_gradients(self)
         return self.dinputs

@@ -25,8 +25,8 @@ class _Normalization(_Layer):
     _gives = NUMBERS
     dgamma: Array | None = None
     dbeta: Array | None = None
-    mean: Array | None = None  # of the last call, with 1 / sqrt(variance + eps)
-    scale: Array | None = None
+    last_mean: Array | None = None  # of the last call, with 1 / sqrt(variance + eps)
+    last_scale: Array | None = None
     eps: float = checked(positive)
     num_features: int
     dtype: np.dtype[Any]
@@ -83,7 +83,7 @@ class _Normalization(_Layer):
         try:
             self.dinputs, self.dgamma, self.dbeta = self._gradients(dvalues)
         except (TypeError, ValueError) as error:
-            rename(error, dy="dvalues", x="inputs", m="mean", r="scale")
+            rename(error, dy="dvalues", x="inputs", m="last_mean", r="last_scale")
             raise
         return self.dinputs
 
@@ -149,7 +149,7 @@ class BatchNorm(_Normalization):
             raise ValueError(f"{self} got one element for each channel in training, inputs of shape {inputs.shape}, "
                              "whose variance is not defined: a last batch of one sample is the usual cause, which "
                              "train(..., drop_last=True) leaves out")
-        self.output, self.mean, self.scale = y, _, _ = backend.ops.batch_norm.forward(
+        self.output, self.last_mean, self.last_scale = y, _, _ = backend.ops.batch_norm.forward(
             inputs, self.gamma, self.beta, self.running_mean, self.running_variance, training=training,
             momentum=self.momentum, eps=self.eps)
         self.normalized_by_batch = training
@@ -157,7 +157,7 @@ class BatchNorm(_Normalization):
 
     def _gradients(self, dvalues: Array) -> tuple[Array, Array, Array]:
         found: tuple[Array, Array, Array] = backend.ops.batch_norm.backward(
-            dvalues, self.inputs, self.gamma, self.mean, self.scale, training=self.normalized_by_batch)
+            dvalues, self.inputs, self.gamma, self.last_mean, self.last_scale, training=self.normalized_by_batch)
         return found
 
 
@@ -183,11 +183,11 @@ class LayerNorm(_Normalization):
         self.inputs = inputs = as_floats(inputs, self.dtype, infinite=True)
         if inputs.ndim < 2 or inputs.shape[-1] != self.num_features:
             raise ValueError(f"inputs must have shape (N, ..., {self.num_features}), got {inputs.shape}")
-        self.output, self.mean, self.scale = y, _, _ = backend.ops.layer_norm.forward(
+        self.output, self.last_mean, self.last_scale = y, _, _ = backend.ops.layer_norm.forward(
             inputs, self.gamma, self.beta, eps=self.eps)
         return y
 
     def _gradients(self, dvalues: Array) -> tuple[Array, Array, Array]:
-        found: tuple[Array, Array, Array] = backend.ops.layer_norm.backward(dvalues, self.inputs, self.gamma, self.mean,
-                                                                            self.scale)
+        found: tuple[Array, Array, Array] = backend.ops.layer_norm.backward(
+            dvalues, self.inputs, self.gamma, self.last_mean, self.last_scale)
         return found
