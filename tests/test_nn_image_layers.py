@@ -128,3 +128,66 @@ def test_layer_norm_is_pytorchs(torch):
     np.testing.assert_allclose(ours.backward(dy), leaf.grad.numpy(), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(ours.dgamma, theirs.weight.grad.numpy(), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(ours.dbeta, theirs.bias.grad.numpy(), rtol=1e-4, atol=1e-5)
+
+
+# ---- shapes, and what is said of others
+
+
+@pytest.mark.parametrize("layers, shape, text", [
+    ([nn.Conv2d(3, 4, 3)], (28, 28, 3), "must have 28 channels, not 3: channels come first, see nn.preparation"),
+    ([nn.Conv2d(1, 4, 3)], (28, 28), r"not \(1, H, W\): add Reshape\(\(1, 28, 28\)\) before"),
+    ([nn.Conv2d(1, 4, 5)], (1, 4, 4), "has a window of 5 elements, larger than the padded image of 4"),
+    ([nn.Conv2d(1, 4, 3, padding=4, padding_mode="reflect")], (1, 4, 4), "the padding must be smaller than the image"),
+    ([nn.MaxPool2d(2), nn.Dense(4, 2)], (1, 4, 4), r"not 4 inputs: add Flatten\(\) before"),
+    ([nn.BatchNorm(3)], (4, 5, 5), r"must accept samples of shape \(4, 5, 5\), not \(3, H, W\) or \(3,\)"),
+    ([nn.Reshape((2, 3))], (5,), "which have 5 elements, not 6"),
+    ([nn.Parallel(nn.Conv2d(1, 2, 3), nn.Conv2d(1, 2, 1))], (1, 5, 5), "cannot join outputs .* along their channels"),
+    ([nn.ConvTranspose2d(1, 1, 2, padding=3)], (1, 3, 3), "give less padding")])
+def test_shapes_that_do_not_fit_are_named(layers, shape, text):
+    with pytest.raises(ValueError, match=text):
+        nn.Model(layers).finalize(shape)
+
+
+def test_images_in_another_order_are_named():
+    with pytest.raises(ValueError, match=r"inputs must have shape \(N, 3, H, W\), got .*: channels come first"):
+        nn.Conv2d(3, 4, 3).forward(images(2, 8, 8, 3))
+    with pytest.raises(ValueError, match=r"use inputs\[:, None\], of shape \(2, 1, 8, 8\)"):
+        nn.Conv2d(1, 4, 3).forward(images(2, 8, 8))
+    for wrong in ({"stride": 2, "padding": "same"}, {"groups": 2}, {"padding": "full"}):
+        with pytest.raises(ValueError, match="padding|groups"):
+            nn.Conv2d(3, 4, 3, **wrong)
+
+
+def test_shapes_are_those_of_the_outputs():
+    x = images(2, 6, 9, 7)
+    for layer in (nn.Conv2d(6, 4, 3, 2, 1), nn.Conv2d(6, 4, (2, 3), padding="same", dilation=2), nn.MaxPool2d(3, 2, 1),
+                  nn.Conv2d(6, 6, 3, padding=((0, 1), (2, 3)), groups=3, padding_mode="replicate"),
+                  nn.AvgPool2d((2, 3)), nn.ConvTranspose2d(6, 4, 4, 3, 1, 2, groups=2), nn.GlobalAvgPool2d(),
+                  nn.Upsample((2, 3)),
+                  nn.BatchNorm(6), nn.LayerNorm(7), nn.Dropout2d(0.5), nn.Flatten(), nn.Reshape((7, 54)),
+                  nn.Parallel(nn.Conv2d(6, 2, 1), nn.Identity()),
+                  nn.Parallel(nn.Identity(), nn.Sequential(nn.GlobalAvgPool2d(), nn.Dense(6, 6)), join="multiply")):
+        assert layer.output_shape((6, 9, 7)) == layer.forward(x).shape[1:], layer
+
+
+def test_whole_channels_are_dropped(twin):
+    layer, x = nn.Dropout2d(0.5, seed=3), np.abs(images(20, 8, 3, 4)) + 1
+    y = layer.forward(x)
+    dropped = (y == 0).all(axis=(2, 3))
+    assert np.array_equal(dropped, (y == 0).any(axis=(2, 3))) and 0.3 < dropped.mean() < 0.7
+    np.testing.assert_array_equal(y[~dropped], 2 * x[~dropped])
+    np.testing.assert_array_equal(layer.backward(x), y)
+    np.testing.assert_array_equal(layer.forward(x, training=False), x)
+    first = nn.Dropout2d(0.5, seed=3).forward(2 * x)
+    np.testing.assert_array_equal((first == 0).all(axis=(2, 3)), dropped)
+
+
+def test_initial_weights_by_fan_in():
+    layer = nn.Conv2d(8, 64, 5, initializer="he_normal", rng=0)
+    assert layer.weights.std() == pytest.approx((2 / 200) ** 0.5, rel=0.05)
+    layer = nn.Conv2d(8, 64, 5, rng=0)  # Glorot's, of 200 and 1600
+    assert abs(layer.weights).max() == pytest.approx((6 / 1800) ** 0.5, rel=0.01)
+    own = nn.Conv2d(2, 3, 2, initializer=lambda n, m, rng: np.arange(n * m).reshape(n, m))
+    np.testing.assert_array_equal(own.weights, np.arange(24).reshape(8, 3).T.reshape(3, 2, 2, 2))
+    with pytest.raises(ValueError, match=r"initializer must return an array of shape \(8, 3\), got \(3, 8\)"):
+        nn.Conv2d(2, 3, 2, initializer=lambda n, m, rng: np.ones((m, n)))

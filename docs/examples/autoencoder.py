@@ -5,7 +5,6 @@ import argparse
 import numpy as np
 
 from nnjit import nn
-from nnjit.nn.inspect import images
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("image", nargs="?", help="where to write the image")
@@ -37,4 +36,4 @@ print("squared error per pixel: %.3f before, %.3f after training" % (before, aft
 
 if options.image:
     shown = model.predict(X_test[:12]).reshape(-1, 1, 28, 28)
-    images.save_grid(options.image, np.concatenate([X_test[:12], shown]), columns=12)
+    nn.inspect.save_grid(options.image, np.concatenate([X_test[:12], shown]), columns=12)

@@ -9,7 +9,6 @@ import argparse
 import numpy as np
 
 from nnjit import nn
-from nnjit.nn.inspect import images
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("image", nargs="?", help="where to write the image")
@@ -44,6 +43,6 @@ for epoch in range(1, options.epochs + 1):
         losses.append((loss_real, loss_made))
     print("epoch %d: loss of the discriminator %.3f on real, %.3f on made images" % (epoch, *np.mean(losses, axis=0)))
     if options.image:
-        images.save_grid(options.image, generator.predict(seen))
+        nn.inspect.save_grid(options.image, generator.predict(seen))
     if options.save:
         generator.save(options.save)

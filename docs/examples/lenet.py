@@ -3,7 +3,6 @@
 import argparse
 
 from nnjit import nn
-from nnjit.nn.inspect import images
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("image", nargs="?", help="where to write the image")
@@ -32,5 +31,5 @@ model.train(X, y, epochs=options.epochs, batch_size=32)
 print("test: loss %.3f, accuracy %.3f" % model.evaluate(X_test, y_test, batch_size=500))
 
 if options.image:
-    maps = images.feature_maps(model, X_test[:4])  # (4, 6, 28, 28)
-    images.save_grid(options.image, maps.reshape(-1, 28, 28), columns=6)
+    maps = nn.inspect.feature_maps(model, X_test[:4])  # (4, 6, 28, 28)
+    nn.inspect.save_grid(options.image, maps.reshape(-1, 28, 28), columns=6)

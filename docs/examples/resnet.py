@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from nnjit import nn
-from nnjit.nn.inspect import images
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("image", nargs="?", help="where to write the image")
@@ -44,4 +43,4 @@ augment = nn.data.Augment(nn.data.RandomCrop(32, padding=2), seed=1)
 model.train(X, y, epochs=options.epochs, batch_size=32, augment=augment)
 print("test: loss %.3f, accuracy %.3f" % model.evaluate(X_test, y_test, batch_size=100))
 if options.image:
-    images.save_grid(options.image, (X_test[:8] + 1) / 2, columns=8)
+    nn.inspect.save_grid(options.image, (X_test[:8] + 1) / 2, columns=8)

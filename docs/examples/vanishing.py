@@ -5,7 +5,6 @@ import sys
 import numpy as np
 
 from nnjit import nn
-from nnjit.nn.inspect.images import gradient_norms
 
 DEPTH, WIDTH = 20, 32
 rng = np.random.default_rng(0)
@@ -32,7 +31,7 @@ NETWORKS = {
 
 curves = {}
 for name, block in NETWORKS.items():
-    norms = [norm for layer, norm in gradient_norms(network(block), X, y).items()]
+    norms = [norm for layer, norm in nn.inspect.gradient_norms(network(block), X, y).items()]
     curves[name] = norms = [norm for norm in norms if norm > 0][:-1]
     print(f"{name:20} gradient of the first layer {norms[0]:.0e}, of the last {norms[-1]:.0e}")
 

@@ -1,0 +1,81 @@
+"""Images in a grid, feature maps, wrong predictions and the norms of gradients."""
+
+import numpy as np
+import pytest
+from optional import needs
+
+from nnjit import nn
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((9, 2, 6, 5)).astype(np.float32), np.arange(9) % 3
+
+
+def network():
+    model = nn.Model([nn.Conv2d(2, 4, 3, padding=1, rng=0), nn.Residual(nn.BatchNorm(4), nn.ReLU()), nn.MaxPool2d(2),
+                      nn.Flatten(), nn.Dense(24, 3, rng=1), nn.Softmax()])
+    model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.SGD(0.1))
+    model.finalize(input_shape=(2, 6, 5))
+    model.train(X, Y, epochs=2)
+    return model
+
+
+def test_feature_maps_are_the_outputs_of_a_prediction(twin):
+    model = network()
+    before = [each.tobytes() for arrays in model.get_parameters() for each in arrays]
+    expected = X
+    for number in range(3):
+        expected = model.layers[number].forward(expected, training=False)
+        found = nn.inspect.feature_maps(model, X, number)
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(nn.inspect.feature_maps(model, X), model.layers[0].forward(X, training=False))
+    assert nn.inspect.feature_maps(model, X, "1.body.1").min() == 0
+    assert [each.tobytes() for arrays in model.get_parameters() for each in arrays] == before
+    with pytest.raises(ValueError, match="layer must be a number or name in the model's summary, got 9"):
+        nn.inspect.feature_maps(model, X, 9)
+
+
+def test_a_grid_has_the_images_row_by_row():
+    images = np.arange(5 * 2 * 3).reshape(5, 2, 3) + 1
+    found = nn.inspect.grid(images, 3)
+    assert found.shape == (2 * 3 - 1, 3 * 4 - 1)
+    for number, image in enumerate(images):
+        top, left = number // 3 * 3, number % 3 * 4
+        np.testing.assert_array_equal(found[top:top + 2, left:left + 3], image)
+    assert found[2].tolist() == 11 * [1] and found[:, 3].tolist() == 5 * [1]
+    assert nn.inspect.grid(images).shape == found.shape
+    np.testing.assert_array_equal(nn.inspect.grid(images[:, None], 3), found)
+    assert nn.inspect.grid(np.zeros((2, 3, 4, 5)), 1).shape == (9, 5, 3)
+    for wrong in (np.zeros((0, 2, 2)), np.zeros((2, 2)), np.zeros((2, 3, 3, 3, 3))):
+        with pytest.raises(ValueError, match="images must have shape"):
+            nn.inspect.grid(wrong)
+
+
+def test_a_grid_is_drawn(tmp_path):
+    needs("matplotlib")
+    for options in ({}, {"titles": list("abcde"), "columns": 2}):
+        nn.inspect.save_grid(tmp_path / "a.png", np.arange(40.0).reshape(5, 1, 4, 2), **options)
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="titles must be as many as images, 5, got 1"):
+        nn.inspect.save_grid(tmp_path / "a.png", np.zeros((5, 4, 4)), titles=["a"])
+
+
+def test_wrong_predictions_are_the_surest_first():
+    class Fixed:
+        def predict(self, X):
+            return np.array([[0.6, 0.4], [0.1, 0.9], [0.2, 0.8], [0.7, 0.3], [0.45, 0.55]])
+
+    for count, wish in ((9, [1, 3, 4]), (2, [1, 3])):
+        indices, chosen = nn.inspect.wrong_predictions(Fixed(), None, np.array([0, 0, 1, 1, 0]), count)
+        assert indices.tolist() == wish and chosen.tolist() == [1, 0, 1][:count]
+
+
+def test_norms_are_those_of_the_weights_gradients(twin):
+    model = network()
+    before = [each.tobytes() for arrays in model.get_parameters() for each in arrays]
+    found = nn.inspect.gradient_norms(model, X, Y)
+    assert list(found) == ["0", "1.body.0", "4"]
+    assert [each.tobytes() for arrays in model.get_parameters() for each in arrays] == before
+    model.backward(model.forward(X), Y)
+    for name, gradient in (("0", model.layers[0].dweights), ("1.body.0", model.layers[1].body.layers[0].dgamma),
+                           ("4", model.layers[4].dweights)):
+        assert found[name] == pytest.approx(np.linalg.norm(gradient.astype(float)), rel=1e-6)
