@@ -8,6 +8,7 @@ import pickle
 import sys
 import threading
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -126,6 +127,22 @@ def test_numbers_pass_as_far_as_python_lets_them(operation):
                 changed = {**options, name: value}
                 assert_equal(outcome(action, args, changed), outcome(entry(action).function, args, changed),
                              f"{where}, {name}={value}")
+
+
+def test_a_call_that_is_learnt_keeps_no_array_alive():
+    for _ in range(2 * public.INSTALL_AT):
+        kernels.relu.forward(np.ones(3))
+    gc.collect()
+    gc.disable()
+    try:
+        x = np.ones((7, 43))
+        alive = weakref.finalize(x, lambda: None)
+        for _ in range(8):
+            kernels.relu.forward(x)
+        del x
+        assert not alive.alive
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("shape", [(2, 31), (4, 37), (3, 41, 1)])  # which no other test has

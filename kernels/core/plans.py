@@ -72,6 +72,7 @@ class Plan:
         self.results, self.size = [], gate.NO_RESULT
         if calls is not None:
             self._read(args, options, calls, result)
+            del self.objects, self.places  # or the arrays of this call would live as long as the plan
         self.content = self._content(refused=calls is None)
 
     def _read(self, args, options, calls, result):
@@ -229,33 +230,35 @@ class Plan:
         return np.array([*header, *key, *rules, *new, *calls, *results], np.int64)
 
 
+def _view(x, views, originals):
+    if type(x) is tuple:
+        return tuple(_view(each, views, originals) for each in x)
+    if type(x) is not np.ndarray:
+        return x
+    if id(x) not in views:
+        views[id(x)] = x.view()
+        originals[id(views[id(x)])] = x
+    return views[id(x)]
+
+
+def _original(x, originals):
+    return tuple(_original(each, originals) for each in x) if type(x) is tuple else originals.get(id(x), x)
+
+
 def learn(describe, function, args, options):
     """The result of a call of a function in Python, and what was learnt: a record, a plan or None, and notes."""
     views: dict[int, np.ndarray] = {}  # of the arrays, whose shapes other threads may change
     originals: dict[int, np.ndarray] = {}
-
-    def view(x):
-        if type(x) is tuple:
-            return tuple(map(view, x))
-        if type(x) is not np.ndarray:
-            return x
-        if id(x) not in views:
-            views[id(x)] = x.view()
-            originals[id(views[id(x)])] = x
-        return views[id(x)]
-
-    def original(x):
-        return tuple(map(original, x)) if type(x) is tuple else originals.get(id(x), x)
-
-    args, options = view(args), {name: view(x) for name, x in options.items()}
+    args, options = _view(args, views, originals), {
+        name: _view(x, views, originals) for name, x in options.items()}
     content = describe(*args, **options)
     with noting() as notes, capture(checks=True) as calls:
         result = function(*args, **options)
     if not content or calls.foreign:  # the first: another thread changed an argument before
-        return original(result), None, None, None
+        return _original(result, originals), None, None, None
     call = Record(content)
     try:
         plan = Plan(call, args, options, calls, result)
     except Unfit:
         plan = None
-    return original(result), call, plan, notes
+    return _original(result, originals), call, plan, notes
