@@ -702,9 +702,9 @@ for name in ("EarlyStopping", "Checkpoint", "CSVLog", "TerminateOnNaN"):
 
 
 @functools.cache
-def pictures():
+def image_files():
     """A folder of three images with two labels."""
-    folder = Path(tempfile.mkdtemp(prefix="pictures-"))
+    folder = Path(tempfile.mkdtemp(prefix="images-"))
     atexit.register(shutil.rmtree, folder)
     for name in ("a/1", "a/2", "b/1"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -745,7 +745,8 @@ for name in ("image_folder", "train_test_images"):
             path=OneOf(bad=("no", "/dev/null", "\0", 3, None), errors=(OSError, ValueError, TypeError),
                        named="no|null|NoneType|int"))
 
-declare("data.ImageFolder", lambda **given: len(nn.data.ImageFolder(**{"path": pictures(), "batch_size": 2, **given})),
+declare("data.ImageFolder", lambda **given: len(nn.data.ImageFolder(**{
+    "path": image_files(), "batch_size": 2, **given})),
         path=OneOf(bad=("no", "/dev/null", "\0", 3, None), errors=(OSError, ValueError, TypeError),
                    named="no|null|NoneType|int"), batch_size=Whole(), color=FLAG, scale=FLAG, shuffle=FLAG, seed=Seed(),
         drop_last=FLAG, background=OneOf(0, (1, 2, 3), bad=("red", -1, 256, None, (1, 2))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike
 from ..arrays import Array, as_array
 from ..checks import shown, whole
 from ..layers import forward, stand_in
-from ..parameters import named
+from ..parameters import gradients_of, named, parameters_of
 from ..training.history import save
 from ..training.model import Model
 
@@ -41,21 +42,37 @@ def feature_maps(model: Model, X: ArrayLike, layer: int | str = 0) -> Array:
 def grid(images: ArrayLike, columns: int | None = None) -> Array:
     """Images (N, H, W), (N, 1, H, W) or (N, 3, H, W) side by side, as one image (rows H, columns W) or (..., 3), with
     a margin of one pixel. None takes as many columns as rows, or one more."""
-    images = as_array(images, "images")
-    if images.ndim == 4 and images.shape[1] in (1, 3):
-        images = images.transpose(0, 2, 3, 1).squeeze(-1) if images.shape[1] == 1 else images.transpose(0, 2, 3, 1)
-    if not len(images) or images.ndim not in (3, 4):
-        raise ValueError("images must have shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), with at least one image, got "
-                         f"{images.shape}")
-    count, height, width = images.shape[:3]
-    columns = math.ceil(math.sqrt(count)) if columns is None else whole("columns", columns)
+    pixels = _as_drawn(images)
+    count, height, width = pixels.shape[:3]
+    columns = _columns(count, columns)
     rows = math.ceil(count / columns)
-    low = images.min()
-    found = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, *images.shape[3:]), low, images.dtype)
-    for number, image in enumerate(images):
+    low = pixels.min()
+    found = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, *pixels.shape[3:]), low, pixels.dtype)
+    for number, image in enumerate(pixels):
         top, left = number // columns * (height + 1), number % columns * (width + 1)
         found[top:top + height, left:left + width] = image
     return found
+
+
+def _as_drawn(images: ArrayLike) -> Array:
+    # (N, H, W), or (N, H, W, 3)
+    found = as_array(images, "images")
+    if found.ndim not in (3, 4) or found.ndim == 4 and found.shape[1] not in (1, 3) or not found.size:
+        raise ValueError("images must have shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), with at least one image, got "
+                         f"{found.shape}")
+    if found.ndim == 3:
+        return found
+    return found[:, 0] if found.shape[1] == 1 else found.transpose(0, 2, 3, 1)
+
+
+def _columns(count: int, given: int | None) -> int:
+    return math.ceil(math.sqrt(count)) if given is None else whole("columns", given)
+
+
+def _show(axes: Any, image: Array) -> None:
+    # of elements 0..1
+    axes.imshow(image, cmap="gray", interpolation="nearest", vmin=0, vmax=1)
+    axes.axis("off")
 
 
 def save_grid(path: str | os.PathLike[str], images: ArrayLike, columns: int | None = None,
@@ -66,30 +83,27 @@ def save_grid(path: str | os.PathLike[str], images: ArrayLike, columns: int | No
     matplotlib, OSError when it cannot be written, ValueError for images of another shape or another number of titles.
     """
     images = as_array(images, "images")
-    count = len(images)
+    count = len(_as_drawn(images))
     if titles is not None and len(titles) != count:
         raise ValueError(f"titles must be as many as images, {count}, got {len(titles)}")
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("plotting needs matplotlib: .venv/bin/pip install '.[plot]'") from error
-    whole_image = grid(images, columns)
-    wide = math.ceil(math.sqrt(count)) if columns is None else columns
-    low, high = float(whole_image.min()), float(whole_image.max())
-    scaled = (whole_image - low) / (high - low or 1)
+    low, high = float(images.min()), float(images.max())
+    scaled = (images - low) / (high - low or 1)
+    wide = _columns(count, columns)
     if titles is None:
-        figure = Figure(figsize=(SIDE * scaled.shape[1] / 28, SIDE * scaled.shape[0] / 28), dpi=100)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.imshow(scaled, cmap="gray", interpolation="nearest")
-        axes.axis("off")
+        whole_image = grid(scaled, wide)
+        figure = Figure(figsize=(SIDE * whole_image.shape[1] / 28, SIDE * whole_image.shape[0] / 28), dpi=100)
+        _show(figure.add_axes((0, 0, 1, 1)), whole_image)
     else:
-        figure = Figure(figsize=(2 * SIDE * wide, 2.6 * SIDE * math.ceil(count / wide)), dpi=120,
-                        layout="constrained")
-        for number, (each, title) in enumerate(zip(images, titles)):
-            axes = figure.add_subplot(math.ceil(count / wide), wide, number + 1)
-            axes.imshow(grid(each[None], 1), cmap="gray", interpolation="nearest", vmin=low, vmax=high or 1)
+        rows = math.ceil(count / wide)
+        figure = Figure(figsize=(2 * SIDE * wide, 2.6 * SIDE * rows), dpi=120, layout="constrained")
+        for number, title in enumerate(titles):
+            axes = figure.add_subplot(rows, wide, number + 1)
+            _show(axes, grid(scaled[number:number + 1]))
             axes.set_title(title, fontsize=7)
-            axes.axis("off")
     save(figure, path)
 
 
@@ -107,9 +121,6 @@ def wrong_predictions(model: Model, X: ArrayLike, y: ArrayLike, count: int = 25)
 def gradient_norms(model: Model, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
     """The Euclidean norm of the gradient of each layer's weights for a batch, by the layer's name in `summary`: in deep
     networks those of the first layers may vanish. The model is left as it was."""
-    import copy
-
-    from ..parameters import gradients_of, parameters_of
     trial = copy.deepcopy(model)
     trial.backward(trial.forward(X), y, input_gradient=False)
     found = {}

@@ -38,8 +38,8 @@ def plot(path: str | os.PathLike[str], model: Model, X: Array, y: Array, *, titl
 def _wrong(axes: Any, model: Model, X: Array, y: Array) -> None:
     indices, chosen = wrong_predictions(model, X, y, WRONG)
     _show(axes, X[indices] if len(indices) else X[:1], f"{len(indices)} wrong predictions, the surest first")
+    columns = math.ceil(math.sqrt(len(indices)))
     for number, (index, label) in enumerate(zip(indices, chosen)):
-        columns = math.ceil(math.sqrt(len(indices)))
         row, column = divmod(number, columns)
         axes.text(column * (X.shape[3] + 1) + 1, row * (X.shape[2] + 1) + 6, f"{label}, not {y[index]}", fontsize=6,
                   color="white", backgroundcolor="#00000080")

@@ -164,7 +164,7 @@ class Conv2d(_Convolution):
                  bias_regularizer_l1: float = 0.0, bias_regularizer_l2: float = 0.0) -> None:
         self.kernel_size, self.stride = as_pair("kernel_size", kernel_size), as_pair("stride", stride)
         self.dilation = as_pair("dilation", dilation)
-        self.padding = as_padding(padding, self.kernel_size, self.stride, self.dilation)
+        self.padding = as_padding(padding, self.kernel_size, self.stride)
         self.padding_mode = _mode(padding_mode)
         super().__init__(in_channels, out_channels, groups, bias, activation, initializer, rng, dtype,
                          weight_regularizer_l1, weight_regularizer_l2, bias_regularizer_l1, bias_regularizer_l2)

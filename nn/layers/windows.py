@@ -24,7 +24,7 @@ def as_pair(name: str, value: Any, least: int = 1) -> Pair:
     return rows, columns
 
 
-def as_padding(value: Any, kernel: Pair, stride: Pair, dilation: Pair) -> str | Pair | Sides:
+def as_padding(value: Any, kernel: Pair, stride: Pair) -> str | Pair | Sides:
     """"same", a pair, or ((top, bottom), (left, right)). Raises TypeError or ValueError for anything else."""
     if isinstance(value, str):
         if value not in ("same", "valid"):

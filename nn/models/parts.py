@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from ..arrays import float_dtype
@@ -61,8 +61,7 @@ def image(channels: int, size: int) -> tuple[int, int, int]:
 
 def flat(layers: Sequence[Layer], shape: tuple[int, ...]) -> int:
     """The number of elements of the outputs of layers for samples of a shape. Raises ValueError if it is too small."""
-    found = shape_through(layers, shape)
-    return int(np.prod(found))  # type: ignore[arg-type]
+    return math.prod(shape_through(layers, shape) or ())
 
 
 def built(layers: Sequence[Layer], shape: tuple[int, ...]) -> Model:

@@ -167,7 +167,8 @@ class Plan(Update, Score):
         self.pace = 1  # steps at once in the last training
         layers = model._walked
         before = [(layer, layer.dinputs) for layer in layers if "dinputs" in vars(layer)]
-        state, values = buffers(layers), copies(buffers(layers))
+        state = buffers(layers)
+        values = copies(state)
         for layer, _ in before:
             layer.dinputs = UNSET
         try:
