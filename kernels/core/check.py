@@ -199,9 +199,13 @@ def _shown(value):
         return f"{type(value).__name__} of too many digits to show"
 
 
+def _is_whole(value):
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
+
+
 def word(name, value):
     """A whole number of 64 bits, 0 <= value < 2^64, as the int64 that has its bits."""
-    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, np.integer)):
+    if not _is_whole(value):
         raise TypeError(f"{name} must be a whole number, got {type(value).__name__}")
     value = int(value)
     if not 0 <= value < 2**64:
@@ -217,7 +221,7 @@ def word(name, value):
 def shape(name, value):
     """A whole number or a tuple or list of them, none below 0, as a tuple of int."""
     lengths = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, (bool, np.timedelta64)) for n in lengths):
+    if not all(map(_is_whole, lengths)):
         raise TypeError(f"{name} must be a whole number or a tuple of them, got {_shown(value)}")
     lengths = tuple(map(int, lengths))
     if any(n < 0 for n in lengths):
@@ -228,11 +232,20 @@ def shape(name, value):
     return lengths
 
 
+def count(name, value):
+    """A whole number from 1 on and below 2^31, as an int."""
+    if not _is_whole(value):
+        raise TypeError(f"{name} must be a whole number, got {_shown(value)}")
+    value = int(value)
+    if not 1 <= value < MOST_LENGTH:
+        raise ValueError(f"{name} must be at least 1 and below 2^31, got {_shown(value)}")
+    return value
+
+
 def pair(name, value, least):
     """A whole number of at least `least` or two of them, of rows and of columns, as two of int."""
     numbers = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(numbers) != 2 or not all(
-            isinstance(n, (int, np.integer)) and not isinstance(n, (bool, np.timedelta64)) for n in numbers):
+    if len(numbers) != 2 or not all(map(_is_whole, numbers)):
         raise TypeError(f"{name} must be a whole number or a pair of them, got {_shown(value)}")
     rows, columns = map(int, numbers)
     if not (least <= rows < MOST_LENGTH and least <= columns < MOST_LENGTH):

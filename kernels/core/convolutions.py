@@ -2,13 +2,10 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
 from . import check
 from .planes import REFLECT, REPLICATE, ZEROS
 
 MODES = {"zeros": ZEROS, "reflect": REFLECT, "replicate": REPLICATE}
-MOST = 2**31 - 1
 
 
 class Window(NamedTuple):
@@ -41,24 +38,10 @@ class Window(NamedTuple):
         return tuple((p - c) // s + 1 for p, c, s in zip(padded, covered, self.stride))
 
 
-def _whole(value):
-    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
-
-
-def groups_of(value):
-    """The number of groups, as an int."""
-    if not _whole(value):
-        raise TypeError(f"groups must be a whole number, got {check._shown(value)}")
-    value = int(value)
-    if not 1 <= value <= MOST:
-        raise ValueError(f"groups must be at least 1 and below 2^31, got {check._shown(value)}")
-    return value
-
-
 def window(stride, padding, dilation, groups, padding_mode):
     """The Window of a convolution's arguments, and whether its padding is "same", which depends on the kernel."""
     stride, dilation = check.pair("stride", stride, 1), check.pair("dilation", dilation, 1)
-    groups, mode = groups_of(groups), check.one_of("padding_mode", padding_mode, MODES)
+    groups, mode = check.count("groups", groups), check.one_of("padding_mode", padding_mode, MODES)
     same = isinstance(padding, str) and padding == "same"
     if same:
         if stride != (1, 1):
@@ -101,7 +84,7 @@ def shapes(window, same, x, w):
 def transposed_window(stride, padding, output_padding, dilation, groups):
     """The Window of a transposed convolution's arguments, and the output's additional rows and columns."""
     stride, dilation = check.pair("stride", stride, 1), check.pair("dilation", dilation, 1)
-    (top, left), groups = check.pair("padding", padding, 0), groups_of(groups)
+    (top, left), groups = check.pair("padding", padding, 0), check.count("groups", groups)
     more = check.pair("output_padding", output_padding, 0)
     if any(m >= max(s, d) for m, s, d in zip(more, stride, dilation)):
         raise ValueError(f"output_padding must be less than stride or dilation, {stride} and {dilation}, got {more}")
