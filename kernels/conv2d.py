@@ -48,14 +48,8 @@ def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1, padding_
     function = check.one_of("activation", activation, ACTIVATIONS)
     x, w = _images(x, w)
     how, size = shapes(how, same, x, w)
-    read = [x, w]
-    if b is not None:
-        b = check.array("b", b, 1)
-        check.dtype_of("b", b, "x", x)
-        if b.shape[0] != w.shape[0]:
-            raise ValueError(f"b must have shape ({w.shape[0]},) to match w, got {b.shape}")
-        read.append(b)
-    y = check.out("out", out, (x.shape[0], w.shape[0], *size), x.dtype, *read)
+    b = _checked_bias(b, w.shape[0], x)
+    y = check.out("out", out, (x.shape[0], w.shape[0], *size), x.dtype, x, w, *[] if b is None else [b])
     if _is_whole(how, x, w) and (b is not None or function == NO_ACTIVATION):
         flags = B_TRANSPOSED + BIAS * (b is not None) + ACTIVATION * function
         product(_rows(x), _rows(w), _rows(y), flags, x.size * w.shape[0], parallel, None if b is None else b[None])
@@ -69,7 +63,8 @@ def _rows(x):
 
 
 def _is_whole(how, x, w):
-    """Whether windows are as large as the images: then all is a matrix product, with the same chains."""
+    """Whether windows are as large as the images: then y and dw are matrix products, with the same chains. dx is not:
+    its chains have the zeros outside of dy among their terms, which an infinite weight makes NaN."""
     return (x.shape[2:] == w.shape[2:] and how.groups == 1 and not (how.top or how.bottom or how.left or how.right)
             and how.dilation == (1, 1) and 0 < x.shape[0] <= IMAGES and x.size > 0 and w.size > 0)
 
@@ -78,6 +73,16 @@ def _images(x, w):
     x, w = check.array("x", x, 4), check.array("w", w, 4)
     check.dtype_of("w", w, "x", x)
     return x, w
+
+
+def _checked_bias(b, outputs, x):
+    """b (O,) as a checked array, or None."""
+    if b is not None:
+        b = check.array("b", b, 1)
+        check.dtype_of("b", b, "x", x)
+        if b.shape[0] != outputs:
+            raise ValueError(f"b must have shape ({outputs},) to match w, got {b.shape}")
+    return b
 
 
 @shared
@@ -159,6 +164,15 @@ def _checked_output(dy, y, function, activation, shape, like, names):
     return dy, y, (dy, y)
 
 
+def _gradients(given, x, w, outputs, input_gradient, bias_gradient, read):
+    """The arrays to write: dx and db are None where they are not wanted."""
+    dx, dw, db = given
+    written = [*read, dw := check.out("out[1]", dw, w.shape, x.dtype, *read)]
+    db = check.out("out[2]", db, (outputs,), x.dtype, *written) if bias_gradient else None
+    written += [db] if bias_gradient else []
+    return check.out("out[0]", dx, x.shape, x.dtype, *written) if input_gradient else None, dw, db
+
+
 @public
 def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros", activation=None,
              input_gradient=True, bias_gradient=True, out=None, parallel=None):
@@ -194,22 +208,14 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, pad
     how, size = shapes(how, same, x, w)
     dy, y, read = _checked_output(dy, y, function, activation, (x.shape[0], w.shape[0], *size), x, "x and w")
     read = (*read, x, w)
-    dw = check.out("out[1]", dw, w.shape, x.dtype, *read)
-    written = [dw]
-    db = check.out("out[2]", db, (w.shape[0],), x.dtype, *read, dw) if bias_gradient else None
-    if bias_gradient:
-        written.append(db)
-    if input_gradient:
-        dx = check.out("out[0]", dx, x.shape, x.dtype, *read, *written)
+    dx, dw, db = _gradients((dx, dw, db), x, w, w.shape[0], input_gradient, bias_gradient, read)
     dz = _output_gradients(dy, y, function, db, parallel)
     if _is_whole(how, x, w):
         product(_rows(dz), _rows(x), _rows(dw), A_TRANSPOSED, x.size * w.shape[0], parallel)
-        if input_gradient:
-            product(_rows(dz), _rows(w), _rows(dx), 0, x.size * w.shape[0], parallel)
-        return dx if input_gradient else None, dw, db
-    kernel_gradient(dz, x, dw, how, parallel)
+    else:
+        kernel_gradient(dz, x, dw, how, parallel)
     if not input_gradient:
-        return None, dw, db
+        return dx, dw, db
     if how.mode == ZEROS:
         spread(dz, w, None, dx, (how.top, how.left), how, NO_ACTIVATION, parallel)
     else:

@@ -1,6 +1,6 @@
 """Transposed convolution of images: the gradient of `conv2d` with respect to its input, as a layer's output."""
 
-from .conv2d import IMAGES, _checked_output, _images, _output_gradients, _rows
+from .conv2d import IMAGES, _checked_bias, _checked_output, _gradients, _images, _output_gradients, _rows
 from .core import check
 from .core.convolutions import transposed_shapes, transposed_window
 from .core.convolve import correlate
@@ -38,23 +38,14 @@ def forward(x, w, b=None, *, stride=1, padding=0, output_padding=0, dilation=1, 
     function = check.one_of("activation", activation, ACTIVATIONS)
     x, w = _images(x, w)
     shape = transposed_shapes(how, more, x, w)
-    read = [x, w]
-    if b is not None:
-        b = check.array("b", b, 1)
-        check.dtype_of("b", b, "x", x)
-        if b.shape[0] != shape[1]:
-            raise ValueError(f"b must have shape ({shape[1]},) to match w, got {b.shape}")
-        read.append(b)
-    y = check.out("out", out, shape, x.dtype, *read)
-    if _is_pixel(how, more, x, w) and b is None and function == NO_ACTIVATION:
-        product(_rows(x), _rows(w), _rows(y), 0, y.size * x.shape[1], parallel)
-        return y
+    b = _checked_bias(b, shape[1], x)
+    y = check.out("out", out, shape, x.dtype, x, w, *[] if b is None else [b])
     return spread(x, w, b, y, (how.top, how.left), how, function, parallel)
 
 
 def _is_pixel(how, more, x, w):
-    """Whether images are single pixels, of which each makes a window: then all is a matrix product, with the same
-    chains."""
+    """Whether images are single pixels, of which each makes a window: then both gradients are matrix products, with the
+    same chains. y is not: its chains have the zeros outside of x among their terms."""
     return (x.shape[2:] == (1, 1) and how.groups == 1 and not (how.top or how.left) and more == (0, 0)
             and how.dilation == (1, 1) and 0 < x.shape[0] <= IMAGES and x.size > 0 and w.size > 0)
 
@@ -92,21 +83,14 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, output_padding=0, dilatio
     shape = transposed_shapes(how, more, x, w)
     dy, y, read = _checked_output(dy, y, function, activation, shape, x, "x and w")
     read = (*read, x, w)
-    dw = check.out("out[1]", dw, w.shape, x.dtype, *read)
-    written = [dw]
-    db = check.out("out[2]", db, (shape[1],), x.dtype, *read, dw) if bias_gradient else None
-    if bias_gradient:
-        written.append(db)
-    if input_gradient:
-        dx = check.out("out[0]", dx, x.shape, x.dtype, *read, *written)
+    dx, dw, db = _gradients((dx, dw, db), x, w, shape[1], input_gradient, bias_gradient, read)
     dz = _output_gradients(dy, y, function, db, parallel)
     if _is_pixel(how, more, x, w):
         product(_rows(x), _rows(dz), _rows(dw), A_TRANSPOSED, dz.size * x.shape[1], parallel)
         if input_gradient:
             product(_rows(dz), _rows(w), _rows(dx), B_TRANSPOSED, dz.size * x.shape[1], parallel)
-        return dx if input_gradient else None, dw, db
+        return dx, dw, db
     kernel_gradient(x, dz, dw, how, parallel)
-    if not input_gradient:
-        return None, dw, db
-    correlate(dz, w, None, dx, how, NO_ACTIVATION, parallel)
+    if input_gradient:
+        correlate(dz, w, None, dx, how, NO_ACTIVATION, parallel)
     return dx, dw, db

@@ -53,6 +53,14 @@ CASES = (
 each_case = pytest.mark.parametrize("shape, outputs, kernel, options", CASES, ids=str)
 
 
+@pytest.mark.parametrize("shape, kernel", (((2, 3, 1, 1), (3, 2)), ((2, 3, 2, 4), (3, 3))))
+def test_zeros_around_an_image_are_data(shape, kernel):
+    x, w, _, _ = arguments(shape, 4, kernel, {}, np.float32)
+    w[1, 2, 0, 1] = np.inf
+    y = conv_transpose2d.forward(x, w)
+    assert np.isnan(y[:, 2]).sum() == y[:, 2].size - x[:, 1].size and np.isfinite(y[:, :2]).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_case
 def test_outputs_are_chains(shape, outputs, kernel, options, dtype):

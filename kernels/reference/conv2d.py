@@ -15,6 +15,7 @@ from . import dense
 DIMENSIONS = ("N", "C", "H", "W", "O")
 SHAPES = ((1, 1, 1, 1, 1), (3, 2, 5, 4, 3), (2, 4, 8, 8, 17), (1, 3, 20, 19, 8), (9, 6, 4, 4, 6), (2, 16, 9, 33, 16),
           (5, 8, 7, 7, 24))
+LARGE = 10**6  # of a kernel, cut down to the image
 MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}
 
 
@@ -27,7 +28,8 @@ def inputs(rng, shape, dtype):
             ((1, 1), {"activation": "sigmoid"}),
             ((2, 3), {"padding": "same", "dilation": 2, "padding_mode": "replicate", "activation": "tanh"}),
             ((2, 5), {"stride": (1, 3), "padding": ((0, 1), (2, 4)), "groups": 2}),
-            ((3, 3), {"padding": 1, "groups": channels})):
+            ((3, 3), {"padding": 1, "groups": channels}),
+            ((LARGE, LARGE), {})):
         groups: Any = options.get("groups", 1)
         if groups < 1 or channels % groups:
             continue
