@@ -19,8 +19,8 @@ SHAPES = {1: [(ROWS,)], 2: [(ROWS, 1), (ROWS, 3), (ROWS, 37)],
           3: [(ROWS, 1, 64), (ROWS, 5, 3), (ROWS, 64, 10), (ROWS, 40, 33), (ROWS, 300, 70)],
           4: [(ROWS, 1, 2, 3), (ROWS, 3, 6, 5), (ROWS, 2, 4, 33)]}
 MADE_WHOLE = {"adagrad", "adam", "batch_norm", "binary_accuracy", "categorical_accuracy", "clip_norm", "conv2d",
-              "conv_transpose2d", "layer_norm",
-              "mean", "normal", "penalty", "regression_accuracy", "rmsprop", "sgd"}
+              "conv_transpose2d", "layer_norm", "mean", "normal", "penalty", "regression_accuracy", "rmsprop", "sgd",
+              "upsample"}
 
 
 @pytest.fixture(params=(1, 2, 3))
