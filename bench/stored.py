@@ -85,7 +85,9 @@ def _check_row(what: str, row: Any, counts: Collection[str]) -> None:
     finite(f"flops of {what}", row["flops"])
     for name in ("bytes", "footprint"):
         positive(f"{name} of {what}", row[name])
-    found = _object(f"seconds of {what}", row["seconds"], ("numpy", "nnjit"))
+    found = _object(f"seconds of {what}", row["seconds"], ("nnjit",))
+    if len(found) == 1:
+        raise ValueError(f"seconds of {what} must be of nnjit and another")
     for name, seconds in found.items():
         if name not in NAMES:
             raise ValueError(f"seconds of {what} must be of {', '.join(NAMES)}, got {shown(name)}")

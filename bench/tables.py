@@ -15,17 +15,25 @@ SPEED_ROWS = (
     "step 784-128-128-10 batch 128",
     "step 784-512-512-10 batch 256",
     "step 784-1024-1024-10 batch 512",
+    "step 4-32-16-4 tanh MSE batch 10000",
+    "step lenet5 batch 64",
+    "step resnet8 batch 32",
+    "step dcgan batch 64",
     "predict 784-128-128-10 batch 1",
+    "predict lenet5 batch 1",
     "matmul.forward 64x64x64 f32",
     "matmul.forward 128x784x128 f32",
     "matmul.forward 256x784x512 f32",
+    "matmul.forward 1024x1024x1024 f32",
+    "conv2d.forward 32x16x32x32 f32 to 16 3x3 s1 p1",
+    "conv2d.backward 32x16x32x32 f32 to 16 3x3 s1 p1",
     "softmax.forward 512x1000 f32",
     "sigmoid.forward 512x1000 f32",
     "tanh.forward 512x1000 f32",
     "relu.forward 512x1000 f32",
     "adam.step 784x512 f32",
 )
-README_ROWS = SPEED_ROWS[1], SPEED_ROWS[2], SPEED_ROWS[4]  # another is faster in the last
+README_ROWS = SPEED_ROWS[1], SPEED_ROWS[2], SPEED_ROWS[6], SPEED_ROWS[8]  # another is faster in the last
 START, END = "<!-- {} -->", "<!-- /{} -->"  # around a table, with its name in `page_tables`
 LEGEND = ("Times in microseconds, medians of {rounds}. ratio: {other} time over ours at the same number of threads, "
           "the median of each round's; {mark}: {faster} is faster. of limit: our rate as a share of the machine's "

@@ -688,7 +688,7 @@ def test_one_of_the_readme_s_rows_is_lost():
     [path] = REPORTS
     rows = {row["group"]: row for row in report.load(str(path))["rows"]}
     lost = [any(figures.loses(rows[name], threads) for threads in (1, 2)) for name in tables.README_ROWS]
-    assert lost == [False, False, True]
+    assert lost == [False] * (len(lost) - 1) + [True]
 
 
 # ---- against an older report
@@ -1094,12 +1094,15 @@ def test_the_machine_is_described_without_paths_and_dates():
 # ---- peers
 
 
+COMPARED_SHAPES = {"batch_norm": (7, 3, 6, 5)}  # the gradient of two samples is what rounding leaves
+
+
 def compared():
     """A small case of every verb of the operations, with each of its inputs; in float64 where there is a benchmark."""
     doubles = {case.op for case in all_cases() if case.dtype == "f64"}
     written = {case.op for case in all_cases() if isinstance(case, cases.Kernel) and case.out}
     for op in OPS:
-        shape = contract.small(op)
+        shape = COMPARED_SHAPES.get(op, contract.small(op))
         inputs = getattr(reference, op).inputs(np.random.default_rng(0), shape, np.float32)
         for verb, count in Counter(name for name, *_ in inputs).items():
             for dtype in ("f32", "f64") if op in doubles else ("f32",):
