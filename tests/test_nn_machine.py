@@ -15,18 +15,24 @@ from hypothesis.stateful import (RuleBasedStateMachine, initialize, invariant, p
                                  run_state_machine_as_test)
 
 from nnjit import kernels, nn
+from nnjit.nn.parameters import state_of
 
 SAMPLES, WIDTH = 23, 4
 rng = np.random.default_rng(0)
 X = rng.standard_normal((SAMPLES, WIDTH)).astype(np.float32)
 Y = np.eye(WIDTH, dtype=np.float32)[rng.integers(0, WIDTH, SAMPLES)]  # for all losses
 WEIGHTS = rng.random(SAMPLES)
+IMAGE = (1, 2, 2)  # of WIDTH elements
 LAYERS = {
-    "dense": lambda seed: nn.Dense(WIDTH, WIDTH, rng=seed),
-    "relu": lambda seed: nn.Dense(WIDTH, WIDTH, activation="relu", weight_regularizer_l2=1e-2, rng=seed),
-    "sigmoid": lambda seed: nn.Dense(WIDTH, WIDTH, activation="sigmoid", bias_regularizer_l1=1e-3, rng=seed),
-    "tanh": lambda seed: nn.Tanh(), "dropout": lambda seed: nn.Dropout(0.25, seed=seed),
-    "flatten": lambda seed: nn.Flatten(), "softmax": lambda seed: nn.Softmax()}
+    "dense": lambda seed: [nn.Dense(WIDTH, WIDTH, rng=seed)],
+    "relu": lambda seed: [nn.Dense(WIDTH, WIDTH, activation="relu", weight_regularizer_l2=1e-2, rng=seed)],
+    "sigmoid": lambda seed: [nn.Dense(WIDTH, WIDTH, activation="sigmoid", bias_regularizer_l1=1e-3, rng=seed)],
+    "tanh": lambda seed: [nn.Tanh()], "dropout": lambda seed: [nn.Dropout(0.25, seed=seed)],
+    "flatten": lambda seed: [nn.Flatten()], "softmax": lambda seed: [nn.Softmax()],
+    "batch norm": lambda seed: [nn.BatchNorm(WIDTH)], "layer norm": lambda seed: [nn.LayerNorm(WIDTH)],
+    "convolution": lambda seed: [nn.Reshape(IMAGE), nn.Conv2d(1, WIDTH, 2, activation="relu", rng=seed), nn.Flatten()],
+    "transposed": lambda seed: [nn.Reshape((WIDTH, 1, 1)), nn.ConvTranspose2d(WIDTH, 1, 2, rng=seed), nn.Flatten()],
+    "pooling": lambda seed: [nn.Reshape(IMAGE), nn.Upsample(2), nn.MaxPool2d(2), nn.Flatten()]}
 LOSSES = (nn.SoftmaxCategoricalCrossentropy, nn.CategoricalCrossentropy, nn.MeanSquaredError, nn.BinaryCrossentropy,
           nn.SigmoidBinaryCrossentropy,
           lambda: nn.SoftmaxCategoricalCrossentropy(label_smoothing=0.125, class_weights=[1, 2, 0.5, 1]))
@@ -65,7 +71,7 @@ class Reader:
 
     @property
     def parametrized(self):
-        return [layer for layer in self.layers if hasattr(layer, "weights")]
+        return [layer for layer in self.layers if layer.parameters]
 
     @property
     def trainable(self):
@@ -162,7 +168,7 @@ class Machine(RuleBasedStateMachine):
         for name in names:
             self.add(name)
         if complete:
-            self.add({nn.CategoricalCrossentropy: "softmax", nn.BinaryCrossentropy: "sigmoid"}.get(loss, "dense"))
+            self.append({nn.CategoricalCrossentropy: "softmax", nn.BinaryCrossentropy: "sigmoid"}.get(loss, "dense"))
             self.set_loss(loss)
             self.set_optimizer(optimizer)
             self.finalize()
@@ -182,11 +188,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(sorted(LAYERS)))
     def add(self, name):
-        if len(self.reader.layers) > 6:
-            return
+        if len(self.reader.layers) <= 6:
+            self.append(name)
+
+    def append(self, name):
         self.seed += 1
-        self.model.add(LAYERS[name](self.seed))
-        self.reader.layers.append(LAYERS[name](self.seed))
+        for layer in LAYERS[name](self.seed):
+            self.model.add(layer)
+        self.reader.layers += LAYERS[name](self.seed)
         self.finalized = False
 
     @rule(loss=st.sampled_from(LOSSES))
@@ -271,8 +280,8 @@ class Machine(RuleBasedStateMachine):
             wish = self.reader.step_from(0.25 * wish - 0.125, self.reader.layers)
             assert dx.tobytes() == wish.tobytes() if wanted else dx is None
             assert rows < SAMPLES or wanted or nn.backend.name == "numpy" or not self.reader.trainable or [
-                layer.dweights.tobytes() for layer in self.model.trainable_layers] == [
-                layer.dweights.tobytes() for layer in self.reader.trainable]
+                each.tobytes() for layer in self.model.trainable_layers for each in layer.gradients.values()] == [
+                each.tobytes() for layer in self.reader.trainable for each in layer.gradients.values()]
 
     @rule(batch=st.sampled_from((None, 6)), weighted=st.booleans())
     def evaluate(self, batch, weighted):
@@ -302,27 +311,29 @@ class Machine(RuleBasedStateMachine):
     def save_and_load_parameters(self):
         self.model.save_parameters(self.path)
         for layer, _ in self.each():
-            if hasattr(layer, "weights"):
-                layer.weights, layer.biases = np.zeros((WIDTH, WIDTH)), np.ones(WIDTH)
+            for name, values in state_of(layer).items():
+                setattr(layer, name, np.ones_like(values))
         self.model.load_parameters(self.path)
 
     @rule(factor=st.sampled_from((0.5, -1.0, 0.0)))
     def set_parameters(self, factor):
-        pairs = self.model.get_parameters()
-        self.model.set_parameters([(weights * factor, biases + 0.25) for weights, biases in pairs])
+        self.model.set_parameters([(first * factor, *[each + 0.25 for each in others])
+                                   for first, *others in self.model.get_parameters()])
         for layer in self.reader.layers:
-            if hasattr(layer, "weights"):
-                layer.weights, layer.biases = layer.weights * np.float32(factor), layer.biases + np.float32(0.25)
+            for number, (name, values) in enumerate(state_of(layer).items()):
+                setattr(layer, name, values + np.float32(0.25) if number else values * np.float32(factor))
 
     @rule(place=st.integers(0, 6), in_place=st.booleans())
     def replace_weights(self, place, in_place):
         for layer in (layers[place] for layers in (self.model.layers, self.reader.layers) if place < len(layers)):
-            if not hasattr(layer, "weights"):
+            name = next(iter(layer.parameters), None)
+            if name is None:
                 continue
+            values = layer.parameters[name]
             if in_place:
-                layer.weights[1:] *= 0.5
+                values[1:] *= 0.5
             else:
-                layer.weights = X[:WIDTH] / 2
+                setattr(layer, name, np.resize(X, values.shape) / 2)
 
     @rule(place=st.integers(0, 6))
     def freeze_or_thaw(self, place):
@@ -365,8 +376,8 @@ class Machine(RuleBasedStateMachine):
         assert len(self.model.layers) == len(self.reader.layers)
         for mine, its in self.each():
             assert type(mine) is type(its) and getattr(mine, "calls", 0) == getattr(its, "calls", 0)
-            if hasattr(mine, "weights"):
-                assert mine.weights.tobytes() == its.weights.tobytes() and mine.biases.tobytes() == its.biases.tobytes()
+            assert [*map(np.ndarray.tobytes, state_of(mine).values())] == [
+                *map(np.ndarray.tobytes, state_of(its).values())]
         assert np.array_equal(self.model.history["loss"], self.reader.losses, equal_nan=True)
         if self.reader.optimizer is not None:
             for name in ("iterations", "current_learning_rate"):

@@ -205,6 +205,35 @@ def test_what_stands_between_forward_and_step():
         assert bits(recorded) == bits(plain), number
 
 
+FIRST = {"dropout": lambda: nn.Dropout(0.25, seed=1), "reshape": lambda: nn.Reshape((1, 5))}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_a_layer_called_between_forward_and_step(name):
+    """Its attributes are then not those of the step, and the recording must not rely on them."""
+    models = []
+    for _ in range(2):
+        models.append(nn.Model([FIRST[name](), nn.Flatten(), nn.Dense(5, 5, rng=0)]))
+        models[-1].set(optimizer=nn.SGD(0.1))
+        models[-1].finalize()
+    recorded, plain = models
+    for number in range(12):
+        x, called = np.roll(X, number, axis=0)[:17 if number == 6 else 30], number < 5
+        gradient = recorded.forward(x) / 8
+        if called:
+            recorded.layers[0].forward(X[30:])
+        recorded.step_from(gradient, input_gradient=number == 7)
+        gradient = plain.forward(x) / 8
+        if called:
+            plain.layers[0].forward(X[30:])
+        plain.layers[-1].backward(gradient)
+        plain._step.update(plain._trained(), None)
+        assert bits(recorded) == bits(plain)
+        if called and number:
+            assert "between forward and step_from" in recorded.why_not_recorded
+    assert recorded.why_not_recorded is None
+
+
 def test_steps_from_gradients_of_changing_sizes_and_of_arrays_of_the_model():
     recorded, plain = network(loss=False), network(loss=False)
     for number in range(24):

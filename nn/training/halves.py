@@ -23,6 +23,18 @@ class Half(NamedTuple):
     X: Array
     output: Array
     state: list[Array]  # copies of the layers' buffers before
+    seen: list[Any]  # the layers' attributes after it
+
+    def intact(self, layers: list[Any]) -> bool:
+        """Whether no other code called a layer since."""
+        return all(a is b for a, b in zip(self.seen, _seen(layers), strict=True))
+
+
+OF_FORWARD = "inputs", "output", "binary_mask"  # attributes of layers
+
+
+def _seen(layers: list[Any]) -> list[Any]:
+    return [vars(layer).get(name) for layer in layers for name in OF_FORWARD]
 
 
 class Halves(Update):
@@ -85,7 +97,7 @@ class Halves(Update):
     def intact(self) -> bool:
         """Whether the layers still show the arrays of the last forward."""
         return all(vars(part).get(name) is array for part, arrays in self._parts for name, array in arrays.items()
-                   if name in ("output", "inputs", "binary_mask"))
+                   if name in OF_FORWARD)
 
 
 def forward(model: Any, steps: Steps, X: Any) -> Array | None:
@@ -106,7 +118,7 @@ def forward(model: Any, steps: Steps, X: Any) -> Array | None:
         state = copies(buffers(model._walked))
         with backend.capture() as calls:
             output: Array = _layers.forward(model.layers, X, True)
-        steps.shown = Half(calls, X, output, state)
+        steps.shown = Half(calls, X, output, state, _seen(model._walked))
         return output
     steps.why = plan.why
     if not plan.usable or steps.shares(X):
@@ -126,6 +138,8 @@ def step(model: Any, steps: Steps, gradient: Array, input_gradient: bool) -> Arr
         steps.shown = shown
         steps.update()
         return dx
+    if isinstance(shown, Half) and not shown.intact(model._walked):
+        recorded, steps.why = False, "other code called a layer of the model between forward and step_from"
     with backend.capture() if isinstance(shown, Half) else nullcontext() as calls:
         dx = _layers.backward(model.layers, gradient, input_gradient)
     plan = steps.halves
