@@ -2,14 +2,11 @@
 
 `warm()` compiles everything into the cache. `python -m nnjit.bench.contract --write` writes the digests to digests.py,
 for a new operation or when a change of bits is meant.
-
-The inputs behind the digests come from integers, so that they too are the same on every machine.
 """
 
 import argparse
 import hashlib
 import inspect
-import math
 import multiprocessing
 import pkgutil
 import signal
@@ -19,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import kernels, nn
+from .. import kernels
 from ..kernels import reference
 from ..kernels.core import cache, public
 from ..nn.files import write_text
 from ..nn.training.progress import bar
+from .exact import Exact, feed
+from .trainings import TRAININGS
 
 DTYPES = (np.float32, np.float64)
 # Shapes by the number of dimensions. Those peculiar to an operation are in its twin.
@@ -44,41 +43,7 @@ SPECIAL_SHAPES = {1: ((200,),), 2: ((40, 18),), 3: ((33, 12, 19), (40, 5, 3)), 4
 SMALL = {1: (19,), 2: (19, 10), 3: (9, 7, 5), 4: (2, 3, 6, 5), 5: (2, 4, 6, 5, 3)}
 LARGE = {1: (2**20 + 77,), 2: (1030, 1021), 3: (410, 300, 411), 4: (31, 33, 32, 32),  # a million elements
          5: (17, 4, 126, 125, 3)}
-SPECIALS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-40, -5e-324, 3e38, -1e-30)
-STEPS = 200
 MOST_PROCESSES = 8  # a compiling process takes 300 MB
-
-
-class Exact:
-    """The part of a NumPy generator that `inputs` of the twins need, from integers (splitmix64) and exact products."""
-
-    def __init__(self, seed, specials=False):
-        self.state = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "little")
-        self.specials = specials
-
-    def _words(self, shape):
-        count = math.prod(shape) if isinstance(shape, tuple) else shape
-        z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(self.state)
-        z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-        self.state = (self.state + count * 0x9E3779B97F4A7C15) % 2**64
-        return (z ^ z >> np.uint64(31)).reshape(shape)
-
-    def random(self, shape):
-        """Numbers in 0..1, multiples of 2^-53."""
-        return (self._words(shape) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-    def standard_normal(self, shape):
-        """Numbers in -2..2, not normal; a few of SPECIALS among them if wished."""
-        x = 4 * self.random(shape) - 2
-        if self.specials:
-            flat = x.reshape(-1)
-            flat[::29] = np.resize(SPECIALS, flat[::29].size)
-        return x
-
-    def integers(self, low, high, shape):
-        """Whole numbers in low..high-1."""
-        return low + (self._words(shape) % np.uint64(high - low)).astype(np.int64)
 
 
 # ---- operations and their cases
@@ -187,15 +152,6 @@ def every_case(operation):
 # ---- digests
 
 
-def feed(state, arrays):
-    """Add arrays to a hash: dtype, shape and little-endian bits, every NaN as the same NaN."""
-    for x in arrays:
-        x = np.array(x, x.dtype.newbyteorder("<"), order="C")
-        if x.dtype.kind == "f":
-            x[np.isnan(x)] = np.nan
-        state.update(f"{x.dtype.str} {x.shape} ".encode() + x.tobytes())
-
-
 def operation_digest(operation, parallel=False):
     """The digest of all results of an operation."""
     kernel, state = twins(operation)[0], hashlib.sha256()
@@ -208,37 +164,14 @@ def operation_digest(operation, parallel=False):
     return state.hexdigest()
 
 
-def train(optimizer, activation, dtype):
-    """A model after 200 steps: losses, accuracies and weights, from data and initial weights made of integers."""
-    rng = Exact(f"training {activation}")
-    X, y = rng.standard_normal((300, 64)).astype(dtype), rng.integers(0, 10, 300)
-    model = nn.Model()
-    for sizes in ((64, 64), (64, 48), (48, 10)):
-        layer = nn.Dense(*sizes, activation=activation if sizes[1] > 10 else None, dtype=dtype, rng=0)
-        layer.weights = rng.standard_normal(sizes) / 8
-        model.add(layer)
-    model.add(nn.Softmax())
-    model.set(loss=nn.CategoricalCrossentropy(), optimizer=optimizer, accuracy=nn.Accuracy())
-    model.finalize()
-    history = model.train(X, y, epochs=STEPS // 5, batch_size=64, shuffle=False)  # 4 batches of 64 and one of 44
-    assert history["loss"][-1] < history["loss"][0] / 2, "the training does not learn"
-    return ([np.array(history[name]) for name in ("loss", "accuracy", "learning_rate")]
-            + [x for pair in model.get_parameters() for x in pair])
-
-
-def training_digest():
-    """The digest of three trainings through `nnjit.nn`: losses, accuracies and final weights."""
-    state = hashlib.sha256()
-    with nn.use("numba"):
-        feed(state, train(nn.Adam(0.005, decay=1e-3), "relu", np.float32))
-        feed(state, train(nn.SGD(0.25, decay=1e-3, momentum=0.875), "tanh", np.float32))
-        feed(state, train(nn.SGD(1.0, momentum=0.75), "sigmoid", np.float64))
-    return state.hexdigest()
+def digest(name, parallel=False):
+    """The digest of an operation or a training."""
+    return TRAININGS[name]() if name in TRAININGS else operation_digest(name, parallel)
 
 
 def digests(parallel=False):
-    """All digests by name: one an operation, and `training`."""
-    return {**{name: operation_digest(name, parallel) for name in operations()}, "training": training_digest()}
+    """All digests by name: those of the operations and of the trainings."""
+    return {name: digest(name, parallel) for name in (*operations(), *TRAININGS)}
 
 
 def total(found):

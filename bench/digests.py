@@ -52,4 +52,6 @@ DIGESTS = {
     "tanh": "9c6da5cce6cf913f38b20808d64c07fdcdea5be40cab84b9dfe2372dfdbfaef5",
     "upsample": "47ff34bb27537d90585848d3913058fbe8aa0f739c3c59f55a02b9a6373c63bd",
     "training": "210ad70b4ae40acb11172344a700b39bc34f8eb105b37dfdcf78057230b95354",
+    "training_lenet5": "607e173cee16b1d1f516a39e53d4b78109881055ae3d0a9ffe3c78526a214c34",
+    "training_resnet8": "0555ead933504d319fdd0d62828f16337d9a11caf3d63695e20dd383f3f8b92c",
 }

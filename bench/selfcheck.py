@@ -19,9 +19,10 @@ import numpy as np
 
 from .. import kernels, nn
 from ..nn.training.progress import bar
-from .contract import (DTYPES, STEPS, call, every_case, feed, operation_digest, operations, outcome, processes, total,
-                       training_digest, twins)
+from .contract import DTYPES, call, every_case, operation_digest, operations, outcome, processes, total, twins
 from .digests import DIGESTS
+from .exact import feed
+from .trainings import TRAININGS
 
 # eps of the dtype, times the largest number of the result: the largest seen of dense is 267, where a sum of 410
 # products goes through tanh; without such a step it is 16. The gradients of two samples' normalization cancel.
@@ -98,14 +99,14 @@ def check_operation(operation: str, threads: list[int]) -> tuple[list[str], str,
     return faults, f"{errors[np.float32]:8.1f}{errors[np.float64]:9.1f}", state.hexdigest()
 
 
-def check_training(threads: list[int]) -> tuple[list[str], str, str]:
-    """Trainings on each number of threads."""
+def check_training(name: str, threads: list[int]) -> tuple[list[str], str, str]:
+    """A training on each number of threads."""
     found = {}
     for n in threads:
         kernels.set_num_threads(n)
-        found[n] = training_digest()
-    faults = [f"training on {n} threads and on {threads[0]} differ" for n in threads if found[n] != found[threads[0]]]
-    return faults, f"{STEPS:8} steps   ", found[threads[0]]
+        found[n] = TRAININGS[name]()
+    faults = [f"{name} on {n} threads and on {threads[0]} differ" for n in threads if found[n] != found[threads[0]]]
+    return faults, "", found[threads[0]]
 
 
 def _digests() -> list[str]:
@@ -194,7 +195,7 @@ def _found(threads: list[int]) -> Iterator[tuple[str, list[str], str, str | None
     """Name, faults, columns and digest (None: has none) of each check."""
     with processes() as pool:
         running = {name: pool.submit(check_operation, name, threads) for name in operations()}
-        running["training"] = pool.submit(check_training, threads)
+        running |= {name: pool.submit(check_training, name, threads) for name in TRAININGS}
         for name, result in running.items():
             try:
                 yield name, *result.result()
@@ -222,7 +223,7 @@ def check(progress: bool = True) -> int:
     print(f"largest error against NumPy in float64, in eps; bits of the serial variant against "
           f"{', '.join(map(str, threads))} threads and a second run\n")
     print(f"{'':28}{'float32':>8}{'float64':>9}   digest")
-    running = bar(len(operations()) + 1 + len(OTHERS), None if progress else False)
+    running = bar(len(operations()) + len(TRAININGS) + len(OTHERS), None if progress else False)
     say = print if running is None else running.write
     try:
         for name, wrong, columns, digest in _found(threads):

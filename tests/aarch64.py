@@ -32,8 +32,7 @@ for number, shapes in contract.SHAPES.items():
     contract.SHAPES[number] = tuple(shape for shape in shapes if math.prod(shape) <= limit)
 print(json.dumps({**kernels.info(), "machine": platform.machine()}), flush=True)
 for name in names:
-    digest = contract.training_digest() if name == "training" else contract.operation_digest(name)
-    print(json.dumps([name, digest]), flush=True)
+    print(json.dumps([name, contract.digest(name)]), flush=True)
 """
 
 
@@ -99,8 +98,8 @@ def main(folder, *names):
     print(f"prepared in {time.perf_counter() - begin:.0f} s", flush=True)
     limit = float("inf") if names == ("--all",) else SMALL
     if names == ("--all",):
-        from nnjit.bench.contract import operations
-        names = (*operations(), "training")
+        from nnjit.bench.contract import TRAININGS, operations
+        names = (*operations(), *TRAININGS)
     names = names or FEW
     expected = start([sys.executable], os.environ, limit, names)
     cores = min(os.cpu_count(), len(names))

@@ -20,6 +20,8 @@ from operations import OPERATIONS, call, cases, each, each_dtype, same_as
 
 from nnjit import kernels
 from nnjit.bench import contract, digests
+from nnjit.bench.exact import Exact, feed
+from nnjit.bench.trainings import TRAININGS
 from nnjit.kernels.core.compile import Nest, nest_of
 
 
@@ -107,11 +109,10 @@ def test_nests_write_what_they_say(operation):
 # ---- digests
 
 
-@pytest.mark.parametrize("name", (*OPERATIONS, "training"))
+@pytest.mark.parametrize("name", (*OPERATIONS, *TRAININGS))
 def test_digest(name):
     """A failure here is a change of bits. If it is meant, see CONTRIBUTING.md and say so in CHANGELOG.md."""
-    found = contract.training_digest() if name == "training" else contract.operation_digest(name)
-    assert found == digests.DIGESTS.get(name), f"{name}: see bench/digests.py"
+    assert contract.digest(name) == digests.DIGESTS.get(name), f"{name}: see bench/digests.py"
 
 
 def test_digests_are_printed_or_written(monkeypatch, tmp_path, capsys):
@@ -130,7 +131,7 @@ def test_digests_are_printed_or_written(monkeypatch, tmp_path, capsys):
 
 
 def test_the_inputs_of_the_digests_are_made_of_integers():
-    rng = contract.Exact("")
+    rng = Exact("")
     rng.state = 1234567  # the known answers of splitmix64
     words = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
     assert [int(word) for word in (*rng._words((2,)), *rng._words(3))] == words
@@ -148,7 +149,7 @@ def test_the_inputs_of_the_digests_are_made_of_integers():
 def test_digests_see_every_bit():
     def digest(*arrays):
         state = hashlib.sha256()
-        contract.feed(state, arrays)
+        feed(state, arrays)
         return state.hexdigest()
 
     x = np.arange(6, dtype=np.float32)
@@ -180,13 +181,12 @@ def doubles(nest):
                     yield re.search("@([^(]*)", function)[1]
 
 def digests(parallel):
-    return {name: contract.training_digest() if name == "training" else contract.operation_digest(name, parallel)
-            for name in sys.argv[1:]}
+    return {name: contract.digest(name, parallel) for name in sys.argv[1:]}
 
 found = {"parallel": digests(True), "info": kernels.info()}
 if os.environ["TEST_SERIAL"] == "yes":
     found["serial"] = digests(False)
-    nests = {f"{name}.{key}": nest for name in sys.argv[1:] if name != "training" for key, nest in
+    nests = {f"{name}.{key}": nest for name in sys.argv[1:] if name in kernels.OPERATIONS for key, nest in
              vars(contract.twins(name)[0]).items() if isinstance(nest, compile.Nest)}
     found["compiled"] = {key: len(nest.serial.signatures) for key, nest in nests.items()}
     found["doubles"] = {key: list(doubles(nest)) for key, nest in nests.items()}
@@ -209,7 +209,7 @@ def result(process, folder):
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("threads", (3, 4))
 def test_digests_on_more_threads_than_cores(threads, tmp_path, pytestconfig):
-    names = [*sampling.some(pytestconfig, OPERATIONS, sampling.OPERATIONS), "training"]
+    names = [*sampling.some(pytestconfig, OPERATIONS, sampling.OPERATIONS), *TRAININGS]
     found = result(start(tmp_path, False, names, NUMBA_NUM_THREADS=str(threads), NNJIT_NUM_THREADS=str(threads)),
                    tmp_path)
     assert found["info"]["threads"] == f"{threads} of {threads}"
@@ -238,7 +238,7 @@ def compiled_for(tmp_path_factory, pytestconfig):
 
     In a sample some of the operations: to compile all takes four minutes.
     """
-    names = sampling.some(pytestconfig, (*OPERATIONS, "training"), 4)
+    names = sampling.some(pytestconfig, (*OPERATIONS, *TRAININGS), 4)
     folders = {cpu: tmp_path_factory.mktemp(cpu) for cpu in NEEDS if not missing(cpu)}
     children = {cpu: start(folder, True, names, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="", OPENBLAS_CORETYPE="Nehalem",
                            NPY_DISABLE_CPU_FEATURES=numpy_features(), NNJIT_CACHE_DIR=str(folder))
@@ -277,8 +277,7 @@ FEWER = """
 import json, sys
 from nnjit import kernels
 from nnjit.bench import contract
-found = {name: contract.training_digest() if name == "training" else contract.operation_digest(name)
-         for name in sys.argv[1:]}
+found = {name: contract.digest(name) for name in sys.argv[1:]}
 print(json.dumps({"digests": found, "info": kernels.info()}))
 """
 
@@ -289,7 +288,7 @@ print(json.dumps({"digests": found, "info": kernels.info()}))
 def test_digests_of_some_operations_for_another_cpu(cpu, which, tmp_path, pytestconfig):
     """Others in each run; a failure shows which."""
     draw = random.Random(pytestconfig.option.sample_seed)
-    names = draw.sample(CHEAP, 2) if which == "few" else [*OPERATIONS, "training"]
+    names = draw.sample(CHEAP, 2) if which == "few" else [*OPERATIONS, *TRAININGS]
     needs, features, width, fma = OTHERS[cpu]
     if llvmlite.binding.get_default_triple().split("-")[0] != "x86_64":
         pytest.skip("needs an x86 CPU")

@@ -10,6 +10,7 @@ import pytest
 
 from nnjit import kernels
 from nnjit.bench import contract, digests
+from nnjit.bench.trainings import TRAININGS
 from nnjit.kernels import reference
 
 ROOT = Path(__file__).parent.parent
@@ -61,7 +62,7 @@ def test_an_operation_is_a_module_in_both_folders_and_in_all():
 
 
 def test_an_operation_has_a_digest():
-    names = {*OPERATIONS, "training"}
+    names = {*OPERATIONS, *TRAININGS}
     missing = [*lacking(names, digests.DIGESTS, "no digest in bench/digests.py; python -m nnjit.bench.contract --write "
                                                 "writes that file, see CONTRIBUTING.md"),
                *lacking(digests.DIGESTS, names, "a digest in bench/digests.py, but no module")]
