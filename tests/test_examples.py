@@ -139,5 +139,5 @@ def test_the_perceptron_separates_all_points(run):
 def test_the_gradient_check_names_the_mistake(run):
     printed = run("gradient_check")
     failed = [line for line in printed.splitlines() if "FAIL: " in line]
-    assert len(failed) == 1 and failed[0].startswith("2 Square ") and " 5.0e-01 " in failed[0]
+    assert len(failed) == 1 and failed[0].startswith("1 Square ") and " 5.0e-01 " in failed[0]
     assert printed.endswith("to 1e-06\nready to train\n") and printed.count("ready to train") == 1

@@ -75,14 +75,14 @@ def test_what_is_no_shape_is_named(kind, wrong, error, text):
 
 
 @pytest.mark.parametrize("layers, shape, text", (
-    ([dense(16)], 5, r"layer 1, Dense\(16, 3\), must have 5 inputs, not 16"),
-    ([dense(16)], (4, 4), r"layer 1, Dense\(16, 3\), must accept samples of shape \(4, 4\), not 16 inputs: add"),
-    ([nn.Input((4, 4)), nn.Flatten(), dense(16)], 16, r"layer 1, Input.*, must accept samples of shape \(16,\), not "),
-    ([nn.Flatten(), dense(16)], (4, 5), r"layer 2, Dense\(16, 3\), must have 20 inputs, not 16"),
-    ([nn.Residual(dense(16, 16)), dense(16)], 5, r"layer 1, Residual.*, layer 1, Dense.*, must have 5 inputs, not 16"),
-    ([nn.Residual(dense(16, 16), shortcut=nn.Dropout(0.1))], (2, 16), r"layer 1, Residual.*, layer 1, Dense"),
-    ([nn.Parallel(dense(16, 2), nn.Identity()), dense(18)], 5, r"layer 1, Parallel.*must have 5 inputs, not 16"),
-    ([nn.Softmax()], 1, r"layer 1, Softmax\(\), of a single output is always 1")))
+    ([dense(16)], 5, r"layer 0, Dense\(16, 3\), must have 5 inputs, not 16"),
+    ([dense(16)], (4, 4), r"layer 0, Dense\(16, 3\), must accept samples of shape \(4, 4\), not 16 inputs: add"),
+    ([nn.Input((4, 4)), nn.Flatten(), dense(16)], 16, r"layer 0, Input.*, must accept samples of shape \(16,\), not "),
+    ([nn.Flatten(), dense(16)], (4, 5), r"layer 1, Dense\(16, 3\), must have 20 inputs, not 16"),
+    ([nn.Residual(dense(16, 16)), dense(16)], 5, r"layer 0, Residual.*, layer 0, Dense.*, must have 5 inputs, not 16"),
+    ([nn.Residual(dense(16, 16), shortcut=nn.Dropout(0.1))], (2, 16), r"layer 0, Residual.*, layer 0, Dense"),
+    ([nn.Parallel(dense(16, 2), nn.Identity()), dense(18)], 5, r"layer 0, Parallel.*must have 5 inputs, not 16"),
+    ([nn.Softmax()], 1, r"layer 0, Softmax\(\), of a single output is always 1")))
 def test_a_shape_that_layers_do_not_take_is_named_with_the_layer(layers, shape, text):
     model = nn.Model(layers)
     with pytest.raises(ValueError, match=rf"^input_shape \({shape if isinstance(shape, int) else shape[0]},.*"
@@ -93,7 +93,7 @@ def test_a_shape_that_layers_do_not_take_is_named_with_the_layer(layers, shape, 
 
 def test_layers_that_do_not_fit_each_other_do_not_blame_the_shape():
     for shape in (16, 5, (4, 4), None):
-        with pytest.raises(ValueError, match=r"^layer 2, Dense\(4, 3\), must have 5 inputs, not 4$"):
+        with pytest.raises(ValueError, match=r"^layer 1, Dense\(4, 3\), must have 5 inputs, not 4$"):
             nn.Model([dense(16, 5), dense(4)]).finalize(shape)
 
 
@@ -194,7 +194,7 @@ def test_a_file_without_a_shape_is_read(tmp_path):
     ([4, 2.5], "input_shape must be a whole number"), ([4, -4], "input_shape must have sizes of at least 1"),
     ({"class": "Dense"}, "input_shape must be"), ([10**400], "input_shape must have at most"),
     ([1] * 10**5, "at most 63"),
-    ([5, 4], r"input_shape \(5, 4\) does not fit: layer 2, Dense\(16, 3\)")))
+    ([5, 4], r"input_shape \(5, 4\) does not fit: layer 1, Dense\(16, 3\)")))
 def test_a_wrong_shape_in_a_file_is_named(tmp_path, wrong, text):
     network(nn.Flatten(), dense(16), input_shape=(4, 4)).save(tmp_path / "m.npz")
     rewritten(tmp_path / "m.npz", lambda description: description.update(input_shape=wrong))
@@ -348,7 +348,7 @@ def test_gradients_of_a_layer_of_whole_numbers(first):
     names = {row.name.rpartition(".")[2] for row in found.rows}
     assert names == {"table", "inputs", "weights", "biases"}
     assert {row.layer for row in found.rows if row.name == "inputs"} == {
-        f"{len(model.layers)} Dense(5, 3)", "SoftmaxCategoricalCrossentropy"}
+        f"{len(model.layers) - 1} Dense(5, 3)", "SoftmaxCategoricalCrossentropy"}
     for layer in model.layers[:-1]:
         if isinstance(layer, (nn.Sequential, nn.Residual, nn.Parallel)):
             layer.trainable = False

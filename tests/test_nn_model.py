@@ -634,7 +634,7 @@ def test_text_as_targets_names_the_encoder():
 def test_what_finalize_finds():
     with pytest.raises(ValueError, match="no layers"):
         build()
-    with pytest.raises(ValueError, match=r"layer 3, Dense\(4, 3\), must have 5 inputs, not 4"):
+    with pytest.raises(ValueError, match=r"layer 2, Dense\(4, 3\), must have 5 inputs, not 4"):
         build(nn.Dense(2, 5), nn.ReLU(), nn.Dense(4, 3))
     layer = nn.Dense(2, 2)
     with pytest.raises(ValueError, match="added twice"):
@@ -766,10 +766,10 @@ def test_a_single_output_is_no_class():
         with pytest.raises(ValueError, match=rf"{loss.__name__} needs an output for each class, but the model has a "
                                              rf"single one: use {better}\(\), or give the last layer with weights"):
             build(last, loss=loss)
-    for layers, named in (([nn.Dense(2, 1), nn.Softmax()], r"2, Softmax\(\), of a single output is always 1"),
-                          ([nn.Dense(2, 1), nn.LogSoftmax()], r"2, LogSoftmax\(\), of a single output is always 0"),
-                          ([nn.Dense(2, 1), nn.ReLU(), nn.Softmax(), nn.Dense(1, 3), nn.Softmax()], "3, Softmax"),
-                          ([nn.Input((1, 1)), nn.Flatten(), nn.Softmax()], "3, Softmax")):
+    for layers, named in (([nn.Dense(2, 1), nn.Softmax()], r"1, Softmax\(\), of a single output is always 1"),
+                          ([nn.Dense(2, 1), nn.LogSoftmax()], r"1, LogSoftmax\(\), of a single output is always 0"),
+                          ([nn.Dense(2, 1), nn.ReLU(), nn.Softmax(), nn.Dense(1, 3), nn.Softmax()], "2, Softmax"),
+                          ([nn.Input((1, 1)), nn.Flatten(), nn.Softmax()], "2, Softmax")):
         for loss in (nn.CategoricalCrossentropy, nn.BinaryCrossentropy, nn.NegativeLogLikelihood, nn.MeanSquaredError,
                      None):
             with pytest.raises(ValueError, match=f"layer {named}.*: use Sigmoid.* and BinaryCrossentropy"):
@@ -975,11 +975,11 @@ def test_layers_that_would_never_be_trained_are_named(spiral, holder, kind):
     layer = holders(inner)[holder]
     model = inside(kind(), layer)
     text = rf"(Holder|\w+\(.*\)) contains {re.escape(repr(inner))}, which the model would not train"
-    with pytest.raises(ValueError, match=f"layer 2, {text}: name it in the attribute `layers`, add the layers one by"):
+    with pytest.raises(ValueError, match=f"layer 1, {text}: name it in the attribute `layers`, add the layers one by"):
         model.finalize()
     if isinstance(layer, (Skip, nn.Model)):
-        with pytest.raises(ValueError, match="which the model would not train"):
-            nn.Model().add(layer)
+        with pytest.raises(ValueError, match="^layer 1, .* which the model would not train"):
+            nn.Model([nn.ReLU()]).add(layer)
     inner.trainable = False
     if holder != "model":
         model.finalize()
@@ -990,7 +990,7 @@ def test_layers_that_would_never_be_trained_are_named(spiral, holder, kind):
 
 
 def test_layers_of_a_class_would_not_be_trained_either():
-    with pytest.raises(ValueError, match=r"^layer 2, Shared contains Dense\(2, 2\), which the model would not train"):
+    with pytest.raises(ValueError, match=r"^layer 1, Shared contains Dense\(2, 2\), which the model would not train"):
         inside(nn.Model(), Shared()).finalize()
 
 
@@ -1307,6 +1307,18 @@ def test_parameters_that_do_not_fit_change_nothing(change, text):
     with pytest.raises(ValueError, match=text):
         model.set_parameters(change(model.get_parameters()))
     assert bits(model) == before
+
+
+def test_errors_of_parameters_name_the_layer_as_the_model_counts():
+    model = build(nn.Dense(2, 4), nn.ReLU(), nn.Residual(nn.Dense(4, 4)), nn.Dense(4, 3), nn.Softmax())
+    for place, found in enumerate(("0", "2.body.0", "3")):
+        parameters = model.get_parameters()
+        parameters[place] = np.ones((9, 9)), parameters[place][1]
+        with pytest.raises(ValueError, match=f"^weights of layer {found} must have shape"):
+            model.set_parameters(parameters)
+        parameters[place] = ()
+        with pytest.raises(ValueError, match=f"^parameters of layer {found} must be a pair"):
+            model.set_parameters(parameters)
 
 
 def test_save_and_load(tmp_path, spiral):

@@ -100,7 +100,7 @@ def test_shapes_are_unknown_before_a_layer_says_them(capsys):
 def test_layers_that_do_not_fit_are_named_as_by_finalize():
     model = nn.Model([nn.Dense(2, 3, rng=0), nn.Residual(nn.Dense(4, 4, rng=0))])
     for call in (model.finalize, model.summary, lambda: nn.summary(model)):
-        with pytest.raises(ValueError, match="^layer 2, Residual.*, layer 1, Dense.*, must have"):
+        with pytest.raises(ValueError, match="^layer 1, Residual.*, layer 0, Dense.*, must have"):
             call()
 
 

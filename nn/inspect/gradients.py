@@ -26,7 +26,8 @@ SHIFT = 1e-3  # of parameters: far beyond the steps, so that few kinks remain wi
 
 
 class GradientRow(NamedTuple):
-    """The result for one array: the gradient of layer `layer` (its number and name) with respect to `name`."""
+    """The result for one array: the gradient of layer `layer` (its number, as in `model.layers`, and name) with respect to
+    `name`."""
 
     layer: str
     name: str
@@ -149,7 +150,7 @@ def _backward(model: Model, X: Any, y: ArrayLike) -> list[_Checked]:
     loss: Any = model._step.batch_loss
     inputs, states = [], []
     x = X.copy()
-    layers = list(enumerate(model.layers[:len(model._step.body)], 1))
+    layers = list(enumerate(model.layers[:len(model._step.body)]))
     for number, layer in layers:
         inputs.append(x.copy())
         states.append([(part, _state(part)) for part in walk([layer])])

@@ -241,7 +241,7 @@ def shape_of(layer: Layer | None, shape: Shape | None) -> Shape | None:
     return layer.output_shape(shape) if hasattr(layer, "output_shape") else None
 
 
-def shape_through(layers: Sequence[Layer], shape: Shape | None, first: int = 1) -> Shape | None:
+def shape_through(layers: Sequence[Layer], shape: Shape | None, first: int = 0) -> Shape | None:
     """The shape of the last layer's outputs. Raises ValueError that names a layer which does not fit, by its number
     from `first` on."""
     for number, layer in enumerate(layers, first):

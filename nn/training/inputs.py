@@ -28,7 +28,7 @@ def through(layers: Sequence[Layer], given: Shape | None, check: bool = False) -
     names a layer which does not fit; with `check` also for a softmax of a single output."""
     shape = given
     try:
-        for number, layer in enumerate(layers, 1):
+        for number, layer in enumerate(layers):
             shape = _layers.shape_through([layer], shape, number)
             if check:
                 endings.check_single(number, layer, shape[-1] if shape else None)

@@ -15,11 +15,12 @@ from ..parameters import parameters_of
 NEIGHBOURS = ("prev", "next")  # the book's attributes of a layer in a model
 
 
-def check(layers: Sequence[Layer], known: Sequence[Layer]) -> None:
+def check(layers: Sequence[Layer], known: Sequence[Layer], first: int = 0) -> None:
     """Raise ValueError for a layer with weights in an attribute of another, or in a list, tuple, set or dict there,
-    unless it is among `known`, or frozen, or its weights are also those of the other layer."""
+    unless it is among `known`, or frozen, or its weights are also those of the other layer. `first` is the number of
+    the first of the layers."""
     seen = set(map(id, known))
-    for number, layer in enumerate(layers, 1):
+    for number, layer in enumerate(layers, first):
         if getattr(layer, "trainable", True) is False:
             continue
         own = parameters_of(layer).values()

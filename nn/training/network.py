@@ -121,7 +121,7 @@ class Network:
         self._check_thread()
         found = _layers.unfolded(layer, "add takes a layer")
         if isinstance(layer, (Network, _layers.Sequential)):
-            nested.check(found, walk([*self.layers, *found]))
+            nested.check(found, walk([*self.layers, *found]), len(self.layers))
         self.layers += found
         self._finalized = None
         return self
@@ -269,19 +269,20 @@ class Network:
         if len(parameters) != len(layers):
             raise ValueError(f"the model has {len(layers)} layers with parameters, got {len(parameters)}")
         checked = []
-        for number, (layer, given) in enumerate(zip(layers, parameters)):
+        places = [place for place, layer in named(self.layers) if parameters_of(layer)]
+        for place, layer, given in zip(places, layers, parameters):
             names = list(state_of(layer))
             if not isinstance(given, (list, tuple)) or len(given) != len(names):
                 what = "a pair" if len(names) == 2 else f"{len(names)} arrays"
-                raise ValueError(f"parameters of layer {number} must be {what} ({', '.join(names)}), got "
+                raise ValueError(f"parameters of layer {place} must be {what} ({', '.join(names)}), got "
                                  f"{shown(given)}")
             for name, values in zip(names, given):
-                found = as_floats(values, getattr(layer, "dtype", None), f"{name} of layer {number}")
+                found = as_floats(values, getattr(layer, "dtype", None), f"{name} of layer {place}")
                 wish = get_parameter(layer, name).shape
                 if found.shape == wish[1:] and wish[:1] == (1,):  # biases (n_neurons,)
                     found = found[None]
                 if found.shape != wish:
-                    raise ValueError(f"{name} of layer {number} must have shape {wish}, got {found.shape}")
+                    raise ValueError(f"{name} of layer {place} must have shape {wish}, got {found.shape}")
                 checked.append((layer, name, found))
         for layer, name, found in checked:
             set_parameter(layer, name, found)
