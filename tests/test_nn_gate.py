@@ -450,8 +450,9 @@ declare("Dense", lambda **given: state(nn.Dense(**{"n_inputs": 2, "n_neurons": 2
         dtype=OneOf(np.float32, "float64", np.dtype("f4"),
                     bad=("f2", int, "text", complex, object, "M8[s]", "i4", 3, 10**5000, {})),
         **{f"{part}_regularizer_{kind}": Number() for part in ("weight", "bias") for kind in ("l1", "l2")})
+OF_DENSE = (0, 3), (3, 3), (5, 3), (1, 4, 3), (2, 2, 1, 3), (1, 1, 1, 4, 3)
 declare("Dense.forward", lambda **given: nn.Dense(3, 2, rng=0).forward(**{"inputs": SINGLE, **given}), training=FLAG,
-        inputs=Floats(named="inputs", shapes=((0, 3), (3, 3), (5, 3))))
+        inputs=Floats(named="inputs", shapes=OF_DENSE))
 declare("Dense.backward", lambda **given: gradients(nn.Dense(3, 3, rng=0), **{"dvalues": SINGLE, **given}),
         input_gradient=FLAG, dvalues=Floats(named="dvalues"))
 declare("Dense.weights", lambda weights: assigned("weights", weights),
@@ -523,7 +524,7 @@ declare("Input.backward", lambda dvalues: behind(nn.Input(3)).backward(dvalues),
 declare("Sequential", lambda layers: repr(nn.Sequential(layers)), layers=OneOf(bad=(3, None, "Dense", nn.Dense, {}, []),
                                                                                named="Sequential"))
 declare("Sequential.forward", lambda **given: nn.Sequential(nn.Dense(3, 2, rng=0)).forward(
-    **{"inputs": SINGLE, **given}), training=FLAG, inputs=Floats(named="inputs", shapes=((0, 3), (3, 3), (5, 3))))
+    **{"inputs": SINGLE, **given}), training=FLAG, inputs=Floats(named="inputs", shapes=OF_DENSE))
 CONTAINERS = {"Sequential": nn.Sequential, "Residual": nn.Residual, "Parallel": nn.Parallel}
 for name, kind in CONTAINERS.items():
     declare(f"{name}.backward", lambda kind=kind, **given: gradients(kind(nn.Dense(3, 3, rng=0)), **{
@@ -531,7 +532,7 @@ for name, kind in CONTAINERS.items():
     declare(f"{name}.predictions", DUCK, outputs=DUCK)
 for name in ("Residual", "Parallel"):
     declare(f"{name}.forward", lambda kind=CONTAINERS[name], **given: kind(nn.Dense(3, 3, rng=0)).forward(
-        **{"inputs": SINGLE, **given}), training=FLAG, inputs=Floats(named="inputs", shapes=((0, 3), (3, 3), (5, 3))))
+        **{"inputs": SINGLE, **given}), training=FLAG, inputs=Floats(named="inputs", shapes=OF_DENSE))
 declare("Residual", lambda **given: repr(nn.Residual(given.get("layers", nn.ReLU()), **{
     key: value for key, value in given.items() if key != "layers"})), layers=OneOf(
         bad=(3, None, "Dense", nn.Dense, {}), named="Residual"),

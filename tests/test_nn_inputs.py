@@ -80,7 +80,7 @@ def test_what_is_no_shape_is_named(kind, wrong, error, text):
     ([nn.Input((4, 4)), nn.Flatten(), dense(16)], 16, r"layer 0, Input.*, must accept samples of shape \(16,\), not "),
     ([nn.Flatten(), dense(16)], (4, 5), r"layer 1, Dense\(16, 3\), must have 20 inputs, not 16"),
     ([nn.Residual(dense(16, 16)), dense(16)], 5, r"layer 0, Residual.*, layer 0, Dense.*, must have 5 inputs, not 16"),
-    ([nn.Residual(dense(16, 16), shortcut=nn.Dropout(0.1))], (2, 16), r"layer 0, Residual.*, layer 0, Dense"),
+    ([nn.Residual(dense(16, 16), shortcut=nn.Dropout(0.1))], (2, 5), r"layer 0, Residual.*, layer 0, Dense"),
     ([nn.Parallel(dense(16, 2), nn.Identity()), dense(18)], 5, r"layer 0, Parallel.*must have 5 inputs, not 16"),
     ([nn.Softmax()], 1, r"layer 0, Softmax\(\), of a single output is always 1")))
 def test_a_shape_that_layers_do_not_take_is_named_with_the_layer(layers, shape, text):

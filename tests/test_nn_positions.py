@@ -349,3 +349,45 @@ def test_a_model_of_positions(monkeypatch, twin, loss, labels, accuracy, weights
     assert found == pytest.approx(losses.mean(dtype=float), rel=1e-6)
     if labels == "classes":
         assert share == pytest.approx((outputs.argmax(axis=-1) == classes).mean())
+
+
+@pytest.mark.parametrize("activation", (None, "relu", "tanh"))
+def test_dense_takes_the_last_axis(activation):
+    """As if each position were a sample."""
+    rng = np.random.default_rng(0)
+    layer, rows = (nn.Dense(5, 4, activation=activation, rng=1) for _ in range(2))
+    for shape in ((3, 7), (2, 3, 2), (0, 3)):
+        x, d = (rng.standard_normal((*shape, size)).astype(np.float32) for size in (5, 4))
+        y, wish = layer.forward(x), rows.forward(x.reshape(-1, 5))
+        assert y.shape == (*shape, 4) and y.tobytes() == wish.tobytes()
+        dx, wish = layer.backward(d), rows.backward(d.reshape(-1, 4))
+        assert dx.shape == x.shape and dx.tobytes() == wish.tobytes()
+        assert [a.tobytes() for a in layer.gradients.values()] == [a.tobytes() for a in rows.gradients.values()]
+        assert layer.backward(d, input_gradient=False) is None
+    assert layer.output_shape((3, 7, 5)) == (3, 7, 4)
+    with pytest.raises(ValueError, match=r"dvalues must have shape \(0, 3, 4\) to match inputs, got"):
+        layer.backward(np.ones((3, 0, 4)))
+    with pytest.raises(ValueError, match=r"inputs must have shape \(N, ..., 5\), got \(2, 3, 4\)"):
+        layer.forward(np.ones((2, 3, 4)))
+
+
+@pytest.mark.parametrize("told", (True, False), ids=("input_shape", "Input"))
+def test_a_model_of_sequences(told):
+    """A model says that it takes sequences by its input shape; without one, images without Flatten are a mistake."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((24, 6, 5)).astype(np.float32), rng.integers(0, 3, (24, 6))
+
+    def layers():
+        return [nn.Dense(5, 8, activation="tanh", rng=0), nn.Dense(8, 3, rng=1)]
+
+    model, rows = nn.Model([*[nn.Input((6, 5))] * (not told), *layers()]), nn.Model(layers())
+    for each in (model, rows):
+        each.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.SGD(0.5), accuracy=nn.Accuracy())
+    model.finalize(*[(6, 5)] * told)
+    rows.finalize()
+    for each, shape in ((model, 24), (rows, 24 * 6)):
+        each.train(X.reshape(shape, *[6] * (shape == 24), 5), y.reshape(shape, *[6] * (shape == 24)), epochs=9)
+    assert model.history == rows.history and model.predict(X).tobytes() == rows.predict(X.reshape(-1, 5)).tobytes()
+    assert nn.backend.name == "numpy" or model.why_not_recorded is None
+    with pytest.raises(ValueError, match=r"X must have shape \(samples, 5\)"):
+        rows.train(X, y)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
@@ -13,7 +16,8 @@ from .weighted import _Weighted
 
 
 class Dense(_Weighted):
-    """y = f(x w + b), with f the identity, "relu", "sigmoid" or "tanh", all in one kernel.
+    """y = f(x w + b), with f the identity, "relu", "sigmoid" or "tanh", all in one kernel. Inputs (N, ..., n_inputs) of
+    more dimensions, such as sequences (N, T, n_inputs), are taken along their last axis.
 
     `weights` (n_inputs, n_neurons) are drawn by `initializer`, a name or a function of `initializers`, from `rng`, a
     seed or a NumPy Generator. Pass the same Generator to all layers, or different seeds: layers of the same shape with
@@ -75,30 +79,34 @@ class Dense(_Weighted):
         setattr(self, f"d{parameter}", values[None] if parameter == "biases" else values)
 
     def output_shape(self, shape: Shape | None) -> Shape | None:
-        """(n_neurons,). Raises ValueError for inputs of another shape than (n_inputs,)."""
-        if shape is not None and shape != (self.n_inputs,):
+        """(..., n_neurons). Raises ValueError for inputs of another shape than (..., n_inputs)."""
+        if shape is None:
+            return (self.n_neurons,)
+        if shape[-1:] != (self.n_inputs,):
             raise ValueError(f"must have {shape[0]} inputs, not {self.n_inputs}" if len(shape) == 1 else
                              f"must accept samples of shape {shape}, not {self.n_inputs} inputs: add Flatten() before")
-        return (self.n_neurons,)
+        return *shape[:-1], self.n_neurons
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
-        """The outputs (N, n_neurons) for inputs (N, n_inputs)."""
+        """The outputs (N, ..., n_neurons) for inputs (N, ..., n_inputs)."""
         flag("training", training)
         return self._forward(inputs, self.activation)
 
     def _forward(self, inputs: ArrayLike, activation: str | None) -> Array:
         self.inputs = inputs = as_floats(inputs, self.dtype, infinite=True)
         try:
-            self.output = y = backend.ops.dense.forward(inputs, self._weights, self._biases, activation=activation)
+            y: Array = backend.ops.dense.forward(_rows(inputs), self._weights, self._biases, activation=activation)
         except (TypeError, ValueError) as error:
-            if inputs.ndim != 2 or inputs.shape[1] != self.n_inputs:
-                raise ValueError(f"inputs must have shape (N, {self.n_inputs}), got {inputs.shape}") from None
+            if inputs.ndim < 2 or inputs.shape[-1] != self.n_inputs:
+                more = ", ..." if inputs.ndim > 2 else ""
+                raise ValueError(f"inputs must have shape (N{more}, {self.n_inputs}), got {inputs.shape}") from None
             rename(error, x="inputs", w="weights", b="biases")
             raise
+        self.output = y = y if inputs.ndim == 2 else y.reshape(*inputs.shape[:-1], self.n_neurons)
         return y
 
     def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
-        """The gradient (N, n_inputs) of the loss with respect to the inputs, given that of the outputs.
+        """The gradient (N, ..., n_inputs) of the loss with respect to the inputs, given that of the outputs.
 
         Sets `dweights` and `dbiases`. `input_gradient=False`, for a first layer, saves a product and returns None.
         """
@@ -108,13 +116,23 @@ class Dense(_Weighted):
         if self.inputs is None:
             raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, self.dtype, "dvalues", infinite=True)
+        if dvalues.ndim > 2 and dvalues.shape[:-1] != self.inputs.shape[:-1]:
+            wish = (*self.inputs.shape[:-1], self.n_neurons)
+            raise ValueError(f"dvalues must have shape {wish} to match inputs, got {dvalues.shape}")
         try:
-            self.dinputs, self.dweights, biases = backend.ops.dense.backward(
-                dvalues, self.inputs, self._weights, self.output, activation=activation, input_gradient=input_gradient)
+            dx, self.dweights, biases = backend.ops.dense.backward(
+                _rows(dvalues), _rows(self.inputs), self._weights, _rows(self.output), activation=activation,
+                input_gradient=input_gradient)
         except (TypeError, ValueError) as error:
             rename(error, dy="dvalues", x="inputs", w="weights", y="output")
             raise
+        self.dinputs = dx if dx is None or self.inputs.ndim == 2 else dx.reshape(self.inputs.shape)
         self.dbiases = biases[None]
         if self._is_regularized():
             add_penalty_gradients(self)
         return self.dinputs
+
+
+def _rows(x: Any) -> Any:
+    # a user may have set `output` to None
+    return x if getattr(x, "ndim", 0) < 3 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -67,13 +67,16 @@ def prepared(X: ArrayLike, name: str, layers: Sequence[Layer], taker: Any, wish:
     if wish not in (None, shape) or not X.ndim:
         sizes = ", ".join(map(str, ("samples", *(("...",) if wish is None else wish))))
         raise ValueError(f"{name} must have shape ({sizes}), got {X.shape}")
+    known = wish is not None  # as someone said it
     for layer in layers:  # as far as the shape is known
         if type(layer) is _layers.Flatten:
             shape, flat = (math.prod(shape),), "..."
             continue
         passed = type(layer) is _layers.Input
+        known |= passed
         takes: Any = layer.shape if passed else (getattr(layer, "n_inputs", None),)
-        if takes != (None,) and (shape != takes or not X.ndim):
+        given = shape[-1:] if known and not passed else shape  # Dense takes the last axis
+        if takes != (None,) and (given != takes or not X.ndim):
             sizes = ", ".join(("samples", *([flat] if flat else map(str, takes))))
             raise ValueError(f"{name} must have shape ({sizes}){f' with {takes[0]} elements per sample' * bool(flat)} "
                              f"for {layer}, got {X.shape}")
