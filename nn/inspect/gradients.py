@@ -26,8 +26,8 @@ SHIFT = 1e-3  # of parameters: far beyond the steps, so that few kinks remain wi
 
 
 class GradientRow(NamedTuple):
-    """The result for one array: the gradient of layer `layer` (its number, as in `model.layers`, and name) with respect to
-    `name`."""
+    """The result for one array: the gradient of layer `layer` (its number in `model.layers` and its name) with respect
+    to `name`."""
 
     layer: str
     name: str
