@@ -4,27 +4,52 @@ from numba import prange
 
 from .core import check
 from .core.compile import loops, pick, shared
+from .core.memory import load, store
 from .core.public import public
+from .core.shuffles import even_lanes, high_twice, low_twice, odd_lanes
+from .core.vectors import lanes, splat
 
 ROWS = 16  # of x per task
 PARALLEL_FROM = 131_072  # elements of the larger image, as in relu
 
 
 @shared
+def _twice(x, y, i, rows):
+    n, w = x.shape[1], lanes(x)
+    start, end = i * n, (i + 1) * n
+    for j in range(0, n, w):
+        v = load(x, start + j, end, 0.0)
+        low, high = low_twice(v), high_twice(v)
+        for r in range(rows):
+            at = 2 * (start * rows + r * n + j)
+            last = 2 * (start * rows + (r + 1) * n)
+            store(y, at, last, low)
+            store(y, at + w, last, high)
+
+
+@shared
 def _repeat_row(x, y, i, rows, columns):
     n = x.shape[1]
     start, width = i * rows * n * columns, n * columns
-    if columns == 2:  # LLVM makes vectors of a constant distance
-        for j in range(n):
-            y[start + 2 * j] = x[i, j]
-            y[start + 2 * j + 1] = x[i, j]
-    else:
-        for j in range(n):
-            for c in range(columns):
-                y[start + j * columns + c] = x[i, j]
+    for j in range(n):
+        for c in range(columns):
+            y[start + j * columns + c] = x[i, j]
     for r in range(1, rows):
-        for j in range(width):
-            y[start + r * width + j] = y[start + j]
+        for j in range(0, width, lanes(y)):
+            end = start + width
+            store(y, start + r * width + j, end + r * width, load(y, start + j, end, 0.0))
+
+
+@shared
+def _sum_pairs(dy, dx, i, rows):
+    n, w = dx.shape[1], lanes(dx)
+    for j in range(0, n, w):
+        total = splat(dx, -0.0)
+        for r in range(rows):
+            at, end = 2 * ((i * rows + r) * n + j), 2 * (i * rows + r + 1) * n
+            a, b = load(dy, at, end, 0.0), load(dy, at + w, end, 0.0)
+            total = total + even_lanes(a, b) + odd_lanes(a, b)
+        store(dx, i * n + j, (i + 1) * n, total)
 
 
 @shared
@@ -33,30 +58,31 @@ def _sum_windows(dy, dx, i, rows, columns):
     start, width = i * rows * n * columns, n * columns
     for r in range(rows):
         at = start + r * width
-        if columns == 2:
-            for j in range(n):
-                total = dy[at + 2 * j] if r == 0 else dx[i, j] + dy[at + 2 * j]
-                dx[i, j] = total + dy[at + 2 * j + 1]
-        else:
-            for j in range(n):
-                total = dy[at + j * columns] if r == 0 else dx[i, j] + dy[at + j * columns]
-                for c in range(1, columns):
-                    total += dy[at + j * columns + c]
-                dx[i, j] = total
+        for j in range(n):
+            total = dy[at + j * columns] if r == 0 else dx[i, j] + dy[at + j * columns]
+            for c in range(1, columns):
+                total += dy[at + j * columns + c]
+            dx[i, j] = total
 
 
 @loops(writes=("y",))
 def _forward_rows(x, y, rows, columns):
     for block in prange((x.shape[0] + ROWS - 1) // ROWS):
         for i in range(block * ROWS, min((block + 1) * ROWS, x.shape[0])):
-            _repeat_row(x, y, i, rows, columns)
+            if columns == 2:
+                _twice(x, y, i, rows)
+            else:
+                _repeat_row(x, y, i, rows, columns)
 
 
 @loops(writes=("dx",))
 def _backward_rows(dy, dx, rows, columns):
     for block in prange((dx.shape[0] + ROWS - 1) // ROWS):
         for i in range(block * ROWS, min((block + 1) * ROWS, dx.shape[0])):
-            _sum_windows(dy, dx, i, rows, columns)
+            if columns == 2:
+                _sum_pairs(dy, dx, i, rows)
+            else:
+                _sum_windows(dy, dx, i, rows, columns)
 
 
 def _rows(x):
