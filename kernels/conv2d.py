@@ -63,8 +63,8 @@ def _rows(x):
 
 
 def _is_whole(how, x, w):
-    """Whether windows are as large as the images: then y and dw are matrix products, with the same chains. dx is not:
-    its chains have the zeros outside of dy among their terms, which an infinite weight makes NaN."""
+    """Whether windows are as large as the images: then y and dw are matrix products, with the same chains. For dx see
+    core/pixels.py."""
     return (x.shape[2:] == w.shape[2:] and how.groups == 1 and not (how.top or how.bottom or how.left or how.right)
             and how.dilation == (1, 1) and 0 < x.shape[0] <= IMAGES and x.size > 0 and w.size > 0)
 

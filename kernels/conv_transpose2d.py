@@ -45,7 +45,7 @@ def forward(x, w, b=None, *, stride=1, padding=0, output_padding=0, dilation=1, 
 
 def _is_pixel(how, more, x, w):
     """Whether images are single pixels, of which each makes a window: then both gradients are matrix products, with the
-    same chains. y is not: its chains have the zeros outside of x among their terms."""
+    same chains. For y see core/pixels.py."""
     return (x.shape[2:] == (1, 1) and how.groups == 1 and not (how.top or how.left) and more == (0, 0)
             and how.dilation == (1, 1) and 0 < x.shape[0] <= IMAGES and x.size > 0 and w.size > 0)
 

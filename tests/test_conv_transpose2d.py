@@ -49,6 +49,7 @@ CASES = (
     ((5, 7, 1, 1), 8, (4, 4), {}),
     ((2, 3, 1, 1), 2, (1, 2), {"stride": 4}),
     ((1030, 2, 1, 1), 3, (2, 1), {}),
+    ((2, 260, 1, 1), 2, (2, 3), {}),
 )
 each_case = pytest.mark.parametrize("shape, outputs, kernel, options", CASES, ids=str)
 
@@ -59,6 +60,24 @@ def test_zeros_around_an_image_are_data(shape, kernel):
     w[1, 2, 0, 1] = np.inf
     y = conv_transpose2d.forward(x, w)
     assert np.isnan(y[:, 2]).sum() == y[:, 2].size - x[:, 1].size and np.isfinite(y[:, :2]).all()
+
+
+@pytest.mark.parametrize("numbers", ((np.inf, 1), (np.nan, 0), (-np.inf, np.inf), (1, np.inf), "small"), ids=str)
+def test_single_pixels_have_zeros_around_them(numbers):
+    x, w, b, dy = arguments((3, 4, 1, 1), 5, (5, 4), {}, np.float32)
+    if numbers == "small":  # products that are -0, which a zero's product with a positive weight makes +0
+        x, w = x * 2 * np.finfo(np.float32).smallest_subnormal, w / 8
+    else:
+        w[2, 3, 4, 1], x[1, 0, 0, 0] = numbers
+    b[3] = -0.0
+    with np.errstate(all="ignore"):
+        z = spread(x, w, dy.shape, (0, 0), {})
+        assert (np.signbit(z[z == 0]).any() and (z == 0).sum() > 9) == (numbers == "small")
+        assert_same_bits(conv_transpose2d.forward(x, w), z)
+        z = z + b[:, None, None]
+        for activation, f in ACTIVATIONS.items():
+            found = conv_transpose2d.forward(x, w, b, activation=activation)
+            assert_same_bits(found, z if f is None else f.forward(np.ascontiguousarray(z)), activation)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

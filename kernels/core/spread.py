@@ -15,6 +15,7 @@ from .convolve import (ACTIVATION, BIAS, PARALLEL_FROM, VECTORS, are_runs, count
                        whole_lines)
 from .memory import load, pointer, shift, store
 from .panels import ADD, ADD_RELU, NOTHING
+from .pixels import are_pixels, spread_pixels
 from .planes import COPY, LINE, SLACK, ZEROS, clear, fill, list_rows, put_copy
 from .sweep import RELU, activate, slide, sweep
 from .taps import PLACE
@@ -199,6 +200,8 @@ def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, gr
 
 def spread(x, w, b, y, start, window, activation, parallel):
     """y = f(the sum + b) for checked arrays, with (top, left) = start; b may be None where f is the identity."""
+    if are_pixels(x, w, y, start, window):
+        return spread_pixels(x, w, b, y, activation, parallel)
     work = x.size * (w.size // max(w.shape[0], 1))
     large = work >= PARALLEL_FROM
     nest = pick(_spread, large, parallel)
