@@ -63,6 +63,7 @@ CASES = (
     ((2, 3, 5, 6), 4, (3, 3), {"padding": 1, "padding_mode": "reflect"}),
     ((1, 2, 4, 5), 3, (4, 3), {"padding": "same", "padding_mode": "replicate", "dilation": (1, 2)}),
     ((1, 17, 4, 5), 17, (3, 3), {"padding": (3, 2), "padding_mode": "reflect", "groups": 17, "stride": 2}),
+    ((2, 17, 12, 21), 17, (3, 2), {"padding": (2, 1), "padding_mode": "reflect", "groups": 17}),
     ((2, 2, 3, 3), 2, (2, 2), {"padding": (4, 0), "stride": (5, 1)}),
     ((70, 2, 4, 4), 3, (1, 3), {"padding": (0, 1)}),
     ((1030, 2, 2, 1), 3, (2, 1), {}),

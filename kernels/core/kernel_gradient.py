@@ -13,7 +13,7 @@ from numba import prange
 
 from .compile import inline, loops, pick, shared
 from .convolve import PARALLEL_FROM
-from .memory import load, pointer, shift, store
+from .memory import aligned, load, pointer, prefetch, shift, store
 from .panels import NOTHING
 from .planes import COPY, LINE, SLACK, ZEROS, clear, fill, list_rows, put_copy, turn
 from .sweep import multiply_lanes, sweep
@@ -24,6 +24,7 @@ from .vectors import lanes
 PIXELS = 1024  # of a block: part of the definition
 ROUND = 16  # blocks whose sums are kept at a time
 ROWS = 8  # channels of dy from which they are tasks of their own
+STRIP, PIECE = 128, 32  # where channels are groups of their own, pixels of dy in a strip, and that are turned at a time
 
 
 @shared
@@ -64,28 +65,76 @@ def _list_pixels(taps, rows, columns, row, column):
 
 
 @shared
-def _block(dy, x, part, target, first, last, group, groups, row, rows, room, dy_room, padded, lines, filled, copies,
-           turned, top, left, mode, stride, dilation, kernel, pitch, taps, places, vectors, step, high, wide):
-    """The chains of a block of images, for some channels of a group of dy; for a group of one, those of its lanes."""
-    part, room, dy_room, padded = shift(pointer(part), target), pointer(room), pointer(dy_room), pointer(padded)
+def _block(dy, x, part, target, first, last, group, groups, row, rows, room, padded, lines, filled, copies, turned, top,
+           left, mode, stride, dilation, kernel, pitch, taps, places, vectors, step, high, wide):
+    """The chains of a block of images, for some channels of a group of dy."""
+    part, room, padded = shift(pointer(part), target), pointer(room), pointer(padded)
     lines, copies, taps, places = pointer(lines), pointer(copies), pointer(taps), pointer(places)
     channels, area, pixels = x.shape[1] // groups, x.shape[2] * x.shape[3], dy.shape[2] * dy.shape[3]
-    outputs, w, width = dy.shape[1] // groups, lanes(x), x.shape[3]
-    count = channels if rows else min(w, x.shape[1] - group)
+    outputs, width = dy.shape[1] // groups, x.shape[3]
     for i in range(first, last):
         image = shift(pointer(x), (i * x.shape[1] + group * channels) * area)
         gradient = shift(pointer(dy), (i * dy.shape[1] + group * outputs + row) * pixels)
         if mode != ZEROS:
-            fill(image, count, area, width, padded, high * wide, lines, filled, left, mode, 1, 0, copies, 1)
-            turn(padded, count, high, wide, room, turned, 0, 0, stride, dilation, kernel, pitch, count if rows else w)
+            fill(image, channels, area, width, padded, high * wide, lines, filled, left, mode, 1, 0, copies, 1)
+            turn(padded, high * wide, channels, high, wide, room, turned, 0, 0, stride, dilation, kernel, pitch,
+                 channels)
         else:
-            turn(image, count, x.shape[2], width, room, turned, top, left, stride, dilation, kernel, pitch,
-                 count if rows else w)
-        if rows:
-            sweep(gradient, pixels, room, taps, pixels, places, vectors, part, step, rows, part, i > first, NOTHING)
-        else:
-            turn(gradient, count, 1, pixels, dy_room, 1, 0, 0, 1, 1, 1, pixels, w)
-            multiply_lanes(dy_room, w, room, taps, pixels, places, vectors, part, i > first)
+            turn(image, area, channels, x.shape[2], width, room, turned, top, left, stride, dilation, kernel, pitch,
+                 channels)
+        sweep(gradient, pixels, room, taps, pixels, places, vectors, part, step, rows, part, i > first, NOTHING)
+
+
+@inline
+def _fetch(x, size):
+    """Fetch x[:size]. Returns where it ends."""
+    for at in range(0, size, lanes(x)):
+        prefetch(x, at)
+    return shift(x, size)
+
+
+@shared
+def _lanes_block(dy, x, part, target, first, last, channel, room, dy_room, padded, lines, filled, copies, top, left,
+                 mode, stride, reach, taps, places, vectors, high, wide, strip):
+    """The chains of a block of images for channels that are groups of their own, as many as there are lanes: a strip
+    of rows after the other, which stay in the first-level cache. Meanwhile what is read next is fetched."""
+    part, room, dy_room, padded = shift(pointer(part), target), aligned(room), aligned(dy_room), pointer(padded)
+    lines, copies, taps, places = pointer(lines), pointer(copies), pointer(taps), pointer(places)
+    channels, w, rows, columns = x.shape[1], lanes(x), dy.shape[2], dy.shape[3]
+    area, pixels, count, line = x.shape[2] * x.shape[3], rows * columns, min(w, channels - channel), wide * w
+    height, width, apart, above, before = x.shape[2], x.shape[3], area, top, left
+    if mode != ZEROS:
+        height, width, apart, above, before = high, wide, high * wide, 0, 0
+    for i in range(first, last):
+        image = source = shift(pointer(x), (i * channels + channel) * area)
+        gradient = shift(pointer(dy), (i * channels + channel) * pixels)
+        following = channels if i + 1 < last else count  # the channels that come next, in this image or the next
+        ahead, dy_ahead = shift(image, following * area), shift(gradient, following * pixels)
+        if mode != ZEROS:
+            fill(image, count, area, x.shape[3], padded, apart, lines, filled, left, mode, 1, 0, copies, 1)
+            source = padded
+        known = 0  # the first row of the padded image that was not in the room yet
+        for row in range(0, rows, strip):
+            now, start = min(strip, rows - row), row * stride
+            end = start + (now - 1) * stride + reach
+            for at in range(0, max(known - start, 0) * line, w):
+                old = strip * stride * line + at
+                store(room, at, at + w, load(room, old, old + w, 0.0))
+            for k in range(max(known, start), end):
+                to, at = shift(room, (k - start) * line), k - above
+                if 0 <= at < height:
+                    turn(shift(source, at * width), apart, count, 1, width, to, 1, 0, before, 1, 1, 1, wide, w)
+                    ahead = _fetch(ahead, count * width)
+                else:
+                    clear(to, line)
+            known = end
+            for at in range(0, now * columns, PIECE):
+                piece = min(PIECE, now * columns - at)
+                turn(shift(gradient, row * columns + at), pixels, count, 1, piece, dy_room, 1, 0, 0, 1, 1, 1, 0, w)
+                dy_ahead = _fetch(dy_ahead, count * piece // 2)
+                multiply_lanes(dy_room, w, room, shift(taps, at), piece, places, vectors, part,
+                               i > first or row + at > 0)
+                dy_ahead = _fetch(dy_ahead, count * piece // 2)
 
 
 @shared
@@ -115,7 +164,8 @@ def _kernel_gradient(dy, x, dw, top, bottom, left, right, stride, x_stride, dila
         _vectors_of(length * kernel_height, line) < kernel_height * _vectors_of(length, line))
     kernel = kernel_height if folded else 1
     high, wide = height + top + bottom, width + left + right
-    turned = out_rows if folded else (out_rows - 1) * stride + (kernel_height - 1) * dilation + 1
+    strip, reach = min(max(STRIP // out_columns, 1), out_rows), (kernel_height - 1) * dilation + 1
+    turned = out_rows if folded else ((strip if alone else out_rows) - 1) * stride + reach
     taps, positions = np.empty(out_rows * out_columns, np.int64), np.empty(depth + 1, np.int64)
     _list_pixels(taps, out_rows, out_columns, (1 if folded else stride) * wide * side * kernel,
                  x_stride * side * kernel)
@@ -141,16 +191,20 @@ def _kernel_gradient(dy, x, dw, top, bottom, left, right, stride, x_stride, dila
         for task in prange(now * units * parts):
             number, unit, slice_ = task // (units * parts), task // parts % units, task % parts
             room = np.empty(turned * wide * side * kernel + SLACK * line, x.dtype)
-            dy_room = np.empty(out_rows * out_columns * line if alone else 1, x.dtype)
+            dy_room = np.empty((PIECE + 1) * line if alone else 1, x.dtype)
             padded = np.empty(1 if mode == ZEROS else side * high * wide + SLACK * line, x.dtype)
             clear(room, room.size)
             row, last_row = outputs * slice_ // parts, outputs * (slice_ + 1) // parts
             first = (base + number) * block
             target = number * size + (unit * step if alone else (unit * outputs + row) * step)
-            _block(dy, x, part, target, first, min(n, first + block), unit * line if alone else unit,
-                   groups, row, 0 if alone else last_row - row, room, dy_room, padded, lines, filled,
-                   copies, turned, top, left, mode, stride, dilation, kernel, wide,
-                   taps, places, vectors, step, high, wide)
+            if alone:
+                _lanes_block(dy, x, part, target, first, min(n, first + block), unit * line, room, dy_room, padded,
+                             lines, filled, copies, top, left, mode, stride, reach, taps, places, vectors, high, wide,
+                             strip)
+            else:
+                _block(dy, x, part, target, first, min(n, first + block), unit, groups, row, last_row - row, room,
+                       padded, lines, filled, copies, turned, top, left, mode, stride, dilation, kernel, wide, taps,
+                       places, vectors, step, high, wide)
         for number in range(now):
             _add(total, part, number * size, size, base + number == 0)
     if blocks == 0:

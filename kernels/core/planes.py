@@ -95,11 +95,12 @@ def fill(x, channels, area, width, y, size, lines, rows, left, mode, stride, apa
 
 
 @shared
-def turn(x, channels, height, width, y, rows, top, left, y_stride, dilation, kernel, padded_width, side):
+def turn(x, area, channels, height, width, y, rows, top, left, y_stride, dilation, kernel, padded_width, side):
     """Pixels one after another, with all their channels side by side, y[(i, j), c], in `side` places; or, with a
-    kernel's rows beside them, y[(oy, j), c, ky] for `rows` of oy. What is zero is there already."""
+    kernel's rows beside them, y[(oy, j), c, ky] for `rows` of oy. Channels of x are `area` numbers apart. What is zero
+    is there already."""
     w = lanes(x)
-    area, step = height * width, side * kernel
+    step = side * kernel
     for i in range(rows):
         at = (i * padded_width + left) * step
         if kernel == 1:
