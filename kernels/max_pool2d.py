@@ -4,9 +4,10 @@ from numba import prange
 
 from .core import check, windows
 from .core.compile import inline, loops, pick, shared
-from .core.memory import load, pointer, shift, store
+from .core.memory import load, load_between, pointer, shift, store
 from .core.public import public
-from .core.shuffles import even_lanes, halves, high_lanes, lane_numbers, low_lanes, odd_lanes
+from .core.shuffles import (even_lanes, halves, high_lanes, lane_numbers, low_lanes, moved_down, moved_up,
+                            odd_lanes)
 from .core.vectors import bits, from_bits, interleave, lanes, select, splat
 from .core.windows import PARALLEL_FROM, clear, gather_rows, inside, load_spaced, planes_together
 
@@ -196,6 +197,100 @@ def _backward_halves(dy, x, dx):
         _backward_halves_of(dy, x, dx, block * together, min((block + 1) * together, x.shape[0]))
 
 
+@inline
+def _load_two(x, row, other, column, skip, width):
+    """A vector from a column of a row on, and one from `skip` columns further on of the other."""
+    at, far = row + column, other + column + skip
+    return (load_between(x, at, row, row + width, float("-inf")),
+            load_between(x, far, other, other + width, float("-inf")))
+
+
+@inline
+def _of_three(x, row, other, column, skip, width, first):
+    """The largest of columns 0, 1, 2, of 2, 3, 4, ... from `column` on, and which it is. `first` are the first that
+    lie in the image. The upper half of the lanes is of the other row."""
+    a, b = _load_two(x, row, other, column, skip, width)
+    c, d = _load_two(x, row, other, column + 2, skip, width)
+    a, b, c = even_lanes(a, b), odd_lanes(a, b), even_lanes(c, d)
+    number, best = _replaces(b, a, first * 0 + 1, first), _better(b, a)
+    return _better(c, best), _replaces(c, best, first * 0 + 2, number)
+
+
+@inline
+def _give_row(even, odd, winner, share, tap, pw):
+    """What the windows give a row of theirs, whose first is number `tap`, added to its even and odd columns."""
+    a = select(winner == tap, share, 0.0)
+    b = select(winner == tap + 1, share, 0.0)
+    c = select(winner == tap + 2, share, 0.0)
+    if pw:
+        return even + b, odd + c + moved_down(a)
+    return even + moved_up(c) + a, odd + b
+
+
+@inline
+def _store_row(dx, row, other, alone, column, width, even, odd):
+    both = interleave(even, odd, 1)
+    if alone:
+        store(dx, row + column, row + width, both)
+    else:
+        low, high = halves(both)
+        store(dx, row, row + width, low)
+        store(dx, other, other + width, high)
+
+
+@shared
+def _backward_thirds_of(dy, x, dx, plane, partner, first, ph, pw):
+    """The columns that windows from `first` on meet; or of two narrow planes all, each in half of the lanes."""
+    height, width = x.shape[1], x.shape[2]
+    rows, columns = dy.shape[1], dy.shape[2]
+    alone, w = partner == plane, lanes(x)
+    at, other = plane * height * width, partner * height * width
+    skip, column = w if alone else 0, 2 * first
+    inside = lane_numbers(x) & ((w if alone else w // 2) - 1)
+    inside = select(inside * 2 + (column - pw) < 0, inside * 0 + 1, inside * 0)
+    even = odd = upper = splat(x, 0.0)
+    number = inside
+    if ph == 0:
+        upper, number = _of_three(x, at, other, column - pw, skip, width, inside)
+    for i in range(rows):
+        row = 2 * i - ph
+        here, there = at + row * width, other + row * width
+        best, winner = _of_three(x, here + width, there + width, column - pw, skip, width, inside)
+        winner = winner + 3
+        if row >= 0:
+            winner, best = _replaces(best, upper, winner, number), _better(best, upper)
+        if row + 2 < height:
+            upper, number = _of_three(x, here + 2 * width, there + 2 * width, column - pw, skip, width, inside)
+            winner = _replaces(upper, best, number + 6, winner)
+        given = (plane * rows + i) * columns
+        share = load(dy, given + first, given + columns, 0.0)
+        if not alone:
+            given = (partner * rows + i) * columns
+            share = low_lanes(share, load(dy, given, given + columns, 0.0))
+        if row >= 0:
+            even, odd = _give_row(even, odd, winner, share, 0, pw)
+            _store_row(dx, here, there, alone, column, width, even, odd)
+        even, odd = _give_row(splat(x, 0.0), splat(x, 0.0), winner, share, 3, pw)
+        _store_row(dx, here + width, there + width, alone, column, width, even, odd)
+        even, odd = _give_row(splat(x, 0.0), splat(x, 0.0), winner, share, 6, pw)
+    for row in range(2 * rows - ph, height):
+        _store_row(dx, at + row * width, other + row * width, alone, column, width, even, odd)
+        even = odd = splat(x, 0.0)
+
+
+@loops(writes=("dx",), rows=True)
+def _backward_thirds(dy, x, dx, ph, pw):
+    planes, width, w = x.shape[0], x.shape[2], lanes(x)
+    together = 2 if width <= w else 1
+    # two columns at each end of a vector may lack what a window beside it gives: the next vector has them, too
+    steps = 1 if width <= 2 * w else 1 + ((width + 1) // 2 - 2) // (w - 1)
+    for block in prange((planes + together - 1) // together):
+        plane = block * together
+        for step in range(steps):
+            first = (step if pw else steps - 1 - step) * (w - 1)
+            _backward_thirds_of(dy, x, dx, plane, min(plane + together, planes) - 1, first, ph, pw)
+
+
 @public
 def backward(dy, x, y, *, size, stride=None, padding=0, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the input x of `forward`.
@@ -219,6 +314,8 @@ def backward(dy, x, y, *, size, stride=None, padding=0, out=None, parallel=None)
     large = x.size >= PARALLEL_FROM
     if windows.are_halves(window):
         pick(_backward_halves, large, parallel)(windows.planes(dy), windows.planes(x), windows.planes(dx))
+    elif window[:4] == (3, 3, 2, 2):
+        pick(_backward_thirds, large, parallel)(windows.planes(dy), windows.planes(x), windows.planes(dx), *window[4:])
     else:
         nest = pick(_backward_planes, large, parallel)
         nest(windows.planes(dy), windows.planes(x), windows.room(shape, x.dtype, 2), windows.planes(dx), *window)

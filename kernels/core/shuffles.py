@@ -14,6 +14,14 @@ def _lanes_of_two(x, order):
     return x(x, x), emit
 
 
+def _moved(x, order):
+    def emit(context, builder, sig, args):
+        zeros = ir.Constant(x.llvm, [0] * x.lanes)
+        return builder.shuffle_vector(args[0], zeros, ir.Constant(ir.VectorType(INT32, x.lanes), list(order)))
+
+    return x(x), emit
+
+
 @intrinsic
 def even_lanes(typing, x, y):
     """Lanes 0, 2, 4, ... of x, then those of y."""
@@ -56,6 +64,18 @@ def _lanes_twice(x, first):
         return builder.shuffle_vector(args[0], args[0], ir.Constant(ir.VectorType(INT32, x.lanes), order))
 
     return x(x), emit
+
+
+@intrinsic
+def moved_up(typing, x):
+    """Each lane of x one higher; 0 in the first."""
+    return _moved(x, [x.lanes, *range(x.lanes - 1)])
+
+
+@intrinsic
+def moved_down(typing, x):
+    """Each lane of x one lower; 0 in the last."""
+    return _moved(x, range(1, x.lanes + 1))
 
 
 @intrinsic
