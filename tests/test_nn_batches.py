@@ -327,3 +327,48 @@ def test_data_frames_are_no_batches():
     assert network().predict(frame).tobytes() == network().predict(X).tobytes()
     with pytest.raises(TypeError, match="^y must be given for an array X, got None"):
         network().train(frame)
+
+
+@pytest.mark.parametrize("call", (
+    lambda model, loss: model.evaluate(X, Y), lambda model, loss: model.evaluate(cut(X, Y)),
+    lambda model, loss: model.predict(X), lambda model, loss: loss.calculate(model.predict(X), Y),
+    lambda model, loss: sharing(loss).train(X, Y)), ids=("evaluate", "batches", "predict", "loss", "other model"))
+@pytest.mark.parametrize("way", ("batches", "augment", "validation", "evaluation"))
+@pytest.mark.parametrize("steps", ("recorded", "layers"))
+def test_what_is_computed_while_batches_are_made_does_not_count(call, way, steps):
+    """Evaluations, and other uses of the same loss and accuracy, in the middle of an epoch."""
+    model, other = network(), network()
+    if steps == "layers":
+        model.layers[0].forward, other.layers[0].forward = model.layers[0].forward, other.layers[0].forward
+
+    def between(*arrays):
+        for batch in cut(*arrays):
+            yield batch
+            call(model, model.loss)
+
+    def augment(x, *_):
+        call(model, model.loss)
+        return x
+
+    class Often:
+        def __iter__(self):
+            return between(X, Y)
+    if way == "evaluation":
+        assert model.evaluate(between(X, Y)) == other.evaluate(X, Y, batch_size=SIZE)
+        return
+    validation = {"validation_data": Often() if way == "validation" else (X, Y)}
+    if way == "batches":
+        model.train(Often(), epochs=3, validation_data=(X, Y))
+        other.train(cut(X, Y), epochs=3, validation_data=(X, Y))
+    else:
+        more = {"augment": augment} if way == "augment" else {}
+        model.train(X, Y, epochs=3, batch_size=SIZE, **validation, **more)
+        other.train(X, Y, epochs=3, batch_size=SIZE, validation_data=cut(X, Y) if way == "validation" else (X, Y))
+    assert found(model) == found(other)
+
+
+def sharing(loss):
+    model = network()
+    model.set(loss=loss)
+    model.finalize()
+    return model

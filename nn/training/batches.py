@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..checks import shown
 from .step import Data
 
 PAIR = "(X, y) or (X, y, sample_weight)"
+END = object()
 AGAIN = "give a list of batches, or an object whose __iter__ begins anew each time"
 
 
@@ -52,11 +53,13 @@ def check_batches(X: Any, epochs: int, sample_weight: Any, batch_size: int | Non
 
 
 class Batches:
-    """The batches of a user's iterable as `prepare` makes them of their parts. An error names the batch."""
+    """The batches of a user's iterable as `prepare` makes them of their parts. An error names the batch. What makes a
+    batch runs within `around`."""
 
-    def __init__(self, name: str, given: Any, prepare: Callable[..., Any], parts: Callable[[Any], Any] | None = None
-                 ) -> None:
+    def __init__(self, name: str, given: Any, prepare: Callable[..., Any], parts: Callable[[Any], Any] | None = None,
+                 around: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._name, self._given, self._prepare, self._parts = name, given, prepare, parts or as_pair
+        self._around = around
         self._passes = 0
 
     @property
@@ -68,22 +71,31 @@ class Batches:
 
     def then(self, take: Callable[[Any], Any]) -> Batches:
         """The same batches, each as `take` makes it of what they are here."""
-        return Batches(self._name, self._given, lambda *parts: take(self._prepare(*parts)), self._parts)
+        return Batches(self._name, self._given, lambda *parts: take(self._prepare(*parts)), self._parts, self._around)
 
     def __iter__(self) -> Iterator[Any]:
         self._passes += 1
-        number = -1
-        for number, batch in enumerate(self._given):
+        number = 0
+        with self._around():
+            given = iter(self._given)
+        while (found := self._next(given, number)) is not END:
+            number += 1
+            yield found
+            del found  # before the next one is made
+        if not number:
+            more = f" in epoch {self._passes}, as it gave them all before: {AGAIN}" if self._passes > 1 else ""
+            raise ValueError(f"{self._name} has no batches{more}")
+
+    def _next(self, given: Iterator[Any], number: int) -> Any:
+        with self._around():
+            batch = next(given, END)
+            if batch is END:
+                return END
             try:
-                found = self._prepare(*self._parts(batch))
+                return self._prepare(*self._parts(batch))
             except (TypeError, ValueError) as error:
                 kind = TypeError if isinstance(error, TypeError) else ValueError
                 raise kind(f"batch {number} of {self._name}: {error}") from error
-            del batch
-            yield found
-        if number < 0:
-            more = f" in epoch {self._passes}, as it gave them all before: {AGAIN}" if self._passes > 1 else ""
-            raise ValueError(f"{self._name} has no batches{more}")
 
 
 def as_pair(batch: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 from ..arrays import Array, as_floats
 from ..checks import Seed, as_seed, flag, function, optional_flag, shown, whole
 from .batches import Batches, check_batches
+from .guards import uncounted
 from .inputs import warn_of_levels
 from .pace import Pace
 from .step import Data
@@ -110,7 +112,9 @@ class ArrayFeed:
         X, *more = (each[rows] for each in self._data)
         if self._augment is not None:
             numbers = np.arange(len(self._data[0]))[rows]
-            found = as_floats(augmented(self._augment, X, self._before + epoch - 1, numbers), X.dtype, "X")
+            with uncounted(self._model):
+                changed = augmented(self._augment, X, self._before + epoch - 1, numbers)
+            found = as_floats(changed, X.dtype, "X")
             if found.shape != X.shape:
                 raise ValueError(f"augment must keep the shape of X, {X.shape}, got {found.shape}: images may become "
                                  "smaller in an iterable of batches")
@@ -135,7 +139,7 @@ class BatchFeed:
     def __init__(self, model: Any, batches: Any, drop_last: bool, augment: Any) -> None:
         self._model, self._drop_last, self._augment = model, drop_last, augment
         self._before = self._epoch = self._taken = 0  # epochs before, this one, and its samples that were taken
-        self._batches = Batches("X", batches, self._prepared)
+        self._batches = Batches("X", batches, self._prepared, around=partial(uncounted, model))
         self.batch_size: int | None = None  # that of the first batch
         self.samples = 0  # of this epoch
         self._largest = 0  # batch so far
@@ -159,7 +163,7 @@ class BatchFeed:
             self._taken += len(numbers)
         data: Data = model._samples("training", X, y, sample_weight)
         if self.batch_size is None:
-            warn_of_levels(X, data[0], model._taker, 9)
+            warn_of_levels(X, data[0], model._taker, 10)
             self.batch_size = len(data[0])
             if hasattr(model.accuracy, "prepare"):
                 model.accuracy.prepare(y)

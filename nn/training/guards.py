@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from threading import get_ident
 from typing import Any, TypeVar
@@ -61,6 +62,22 @@ class TrainableLayers(list[_layers.Layer]):
 
     append = extend = insert = remove = pop = clear = sort = reverse = _refuse
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+
+
+@contextmanager
+def uncounted(model: Any) -> Iterator[None]:
+    """Where a user's code makes a batch: it may evaluate the model, or train another one with the same loss, but what
+    it computes does not count in the means of the pass."""
+    kept = [(part, name, getattr(part, name)) for part in (model.loss, model.accuracy)
+            for name in ("accumulated_sum", "accumulated_count") if hasattr(part, name)]
+    penalty = model._step.penalty
+    try:
+        yield
+    finally:
+        for part, name, value in kept:
+            setattr(part, name, value)
+        model._step.penalty = penalty
+        model._step.refresh()  # the loss's layers are this model's
 
 
 def by_one_thread(method: Method) -> Method:

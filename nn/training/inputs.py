@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..layers import Layer, Shape
 from ..parameters import children
 from . import endings
 from .batches import Batches, are_batches, check_iterable, is_array
+from .guards import uncounted
 
 SEEN, FEATURES, SMALL = 32, 64, 32  # samples that are looked at; features of an image; a level that is none of counts
 # layers that pass on what they get
@@ -98,19 +100,25 @@ def warn_of_levels(given: Any, X: Array, taker: Any, stacklevel: int) -> None:
                       "Rescale(1 / 255) before it, or scale X", UserWarning, stacklevel=stacklevel + 1)
 
 
-def validation(prepare: Callable[..., Any], given: Any, epochs: int = 1) -> Any:
-    """What `prepare` makes of `validation_data`, or of each of its batches. Raises TypeError for anything but a pair,
-    triple or iterable of batches, and the errors of `prepare`, which speak of X and y, with the argument's name."""
+def batches_of(model: Any, name: str, given: Any, what: str) -> Batches:
+    """The batches of an iterable, the argument `name`, each checked and converted as `what` is, such as "evaluation"
+    data."""
+    return Batches(name, given, lambda *data: model._samples(what, *data), around=partial(uncounted, model))
+
+
+def validation(model: Any, given: Any, epochs: int = 1) -> Any:
+    """`validation_data`, or each of its batches, checked and converted. Raises TypeError for anything but a pair,
+    triple or iterable of batches, and the errors of its parts, which speak of X and y, with the argument's name."""
     if _are_batches(given):
         check_iterable("validation_data", given, epochs)
-        return Batches("validation_data", given, lambda *data: prepare("validation", *data))
+        return batches_of(model, "validation_data", given, "validation")
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         found = (f"a {type(given).__name__} of {len(given)}" if isinstance(given, (tuple, list)) else
                  shown(given) if isinstance(given, (str, int, float)) else type(given).__name__)
         raise TypeError("validation_data must be (X, y) or (X, y, sample_weight), or an iterable of batches, got "
                         f"{found}: to hold out a share of the samples, use nn.preparation.train_test_split")
     try:
-        return prepare("validation", *given)
+        return model._samples("validation", *given)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"validation_data: {error}") from error

@@ -14,7 +14,7 @@ from ..checks import Seed, finite, flag, optional_flag, whole
 from ..losses import Loss
 from ..metrics import _Metric
 from . import endings, halves, inputs
-from .batches import Batches, check_batches
+from .batches import check_batches
 from .feeds import feed
 from .guards import Part, by_one_thread, check_part
 from .history import History, note
@@ -260,7 +260,7 @@ class Model(Network):
         fed = feed(self, X, y, sample_weight, epochs=epochs, batch_size=batch_size, shuffle=shuffle, seed=seed,
                    drop_last=drop_last, augment=augment)
         callbacks, steps = as_callbacks(callback), self._steps
-        validation = None if validation_data is None else inputs.validation(self._samples, validation_data, epochs)
+        validation = None if validation_data is None else inputs.validation(self, validation_data, epochs)
         progress = optional_flag("progress", progress)
         note(self.history, {name: [] for name in FIGURES})  # so that a wrong history is an error before the first step
         before = len(self.history["loss"])
@@ -285,7 +285,7 @@ class Model(Network):
         self._check_ready("loss")
         if y is None:
             check_batches(X, 1, sample_weight, batch_size)
-            return self._steps.evaluate(Batches("X", X, lambda *data: self._samples("evaluation", *data)), None)
+            return self._steps.evaluate(inputs.batches_of(self, "X", X, "evaluation"), None)
         batch_size = None if batch_size is None else whole("batch_size", batch_size)
         return self._steps.evaluate(self._samples("evaluation", X, y, sample_weight), batch_size)
 
