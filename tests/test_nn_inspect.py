@@ -69,6 +69,25 @@ def test_wrong_predictions_are_the_surest_first():
         assert indices.tolist() == wish and chosen.tolist() == [1, 0, 1][:count]
 
 
+def test_wrong_predictions_take_the_labels_of_a_training():
+    model, images = nn.models.lenet5(3, size=12, rng=0), np.random.default_rng(0).normal(size=(5, 1, 12, 12))
+    y = np.array([0, 1, 2, 1, 0])
+    indices, chosen = nn.inspect.wrong_predictions(model, images, y)
+    assert len(indices) and (chosen != y[indices]).all()
+    for same in (y.tolist(), y[:, None], nn.preparation.one_hot(y)):
+        np.testing.assert_array_equal(nn.inspect.wrong_predictions(model, images, same)[0], indices)
+    for wrong, kind, text in (
+            (list("abcab"), TypeError, "labels must be class numbers, got text such as 'a'"),
+            ([0, 1, 2, 1, 3], ValueError, r"y must lie in 0\.\.2, got 3 at index 4"),
+            ([0, 1], ValueError, "X and y must have the same length, got 5 and 2")):
+        with pytest.raises(kind, match=text):
+            nn.inspect.wrong_predictions(model, images, wrong)
+    single = nn.Model([nn.Dense(2, 1, rng=0), nn.Sigmoid()])
+    single.finalize()
+    with pytest.raises(ValueError, match=r"must have an output for each class, got outputs of shape \(5, 1\): compare"):
+        nn.inspect.wrong_predictions(single, np.zeros((5, 2)), y)
+
+
 def test_norms_are_those_of_the_weights_gradients(twin):
     model = network()
     before = [each.tobytes() for arrays in model.get_parameters() for each in arrays]

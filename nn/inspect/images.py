@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import Array, as_array
+from ..arrays import Array, as_array, within
 from ..checks import shown, whole
 from ..layers import forward, stand_in
 from ..parameters import gradients_of, named, parameters_of
 from ..training.history import save
 from ..training.model import Model
+from .scores import true_classes
 
 SIDE = 0.56  # inches of 28 pixels: each becomes two by two
 
@@ -108,11 +109,22 @@ def save_grid(path: str | os.PathLike[str], images: ArrayLike, columns: int | No
 
 
 def wrong_predictions(model: Model, X: ArrayLike, y: ArrayLike, count: int = 25) -> tuple[Array, Array]:
-    """(indices, predicted classes) of the samples that a classifier is wrong about, the surest first, at most `count`
-    of them."""
+    """(indices, predicted classes) of the samples that a classifier gets wrong, the most confident predictions first,
+    at most `count` of them.
+
+    y: class numbers (N,), or one-hot rows (N, C).
+
+    Raises TypeError for labels that are not numbers, ValueError for others outside 0..C-1, for X and y of different
+    lengths, and for a model without an output for each class.
+    """
     outputs = model.predict(X)
-    labels = as_array(y, "y")
-    chosen = outputs.argmax(axis=-1)
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        raise ValueError(f"the model must have an output for each class, got outputs of shape {outputs.shape}: "
+                         "compare model.predict(X) with y instead")
+    labels = within("y", true_classes(y)[0], outputs.shape[1])
+    if len(labels) != len(outputs):
+        raise ValueError(f"X and y must have the same length, got {len(outputs)} and {len(labels)}")
+    chosen = outputs.argmax(axis=1)
     wrong = np.flatnonzero(chosen != labels)
     order = wrong[np.argsort(-outputs[wrong, chosen[wrong]], kind="stable")][:whole("count", count)]
     return order, chosen[order]
