@@ -89,6 +89,12 @@ def test_damaged_numbers(field, wish):
     assert refusal(f"{field},red\n3,4\n").endswith(f": write {wish}")  # nor beside names
 
 
+def test_labels_among_the_numbers():
+    for text, place in (("x,y,kind\n1,2,red\n", "line 2, column 3"), ("1,2,light blue\n", "line 1, column 3")):
+        assert refusal(text) == (f"a.csv, {place}: must be a number, got {text.strip().split(',')[-1]!r}: "
+                                 "if the column holds labels, leave it out")
+
+
 @pytest.mark.parametrize("text", [
     "1", " 1", "+1.", ".5", "-1e-3", "1E5", "inf", "-Infinity", "NaN", "+nan", "1_0", "1__0", "\uff11", "\u0661",
     "0x1F", "0x1p3", "1e", "1d5", "\u22121", "0b1", "1j", "True", "1\u00a0"])

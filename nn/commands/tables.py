@@ -175,6 +175,8 @@ def _no_number(fields: Sequence[str], first: bool) -> str:
         more = f": write {' or '.join(repairs)}"
     elif first and not any(map(is_number, fields)):
         more = ": if these are column names, delete the line"
+    elif _is_name(text):
+        more = ": if the column holds labels, leave it out"
     else:
         more = ""
     return f", column {column + 1}: must be a number, got {fields[column][:40]!r}{more}"
