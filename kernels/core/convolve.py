@@ -9,17 +9,17 @@ import numpy as np
 from numba import prange
 
 from .compile import inline, loops, pick, shared
-from .memory import pointer, shift, transpose
+from .memory import aligned, pointer, shift, transpose
 from .panels import ADD, ADD_RELU, NOTHING
 from .planes import COPY, LINE, SLACK, clear, fill, list_rows, put_copy
-from .sweep import ACROSS_DEPTH, RELU, SIDE, activate, slide, sweep, sweep_across
+from .sweep import RELU, SIDE, SPARE, across_width, activate, slide, sweep, sweep_across
 from .taps import COUNT, PLACE, SOURCE, TARGET
 from .threads import team
 from .vectors import REGISTER_BYTES, lanes
 
 FILLED = 85  # percent of the lanes that rows of pixels must fill, else the pixels of all rows are one run
 VECTORS = 6  # of pixels from which an image is enough for high tiles
-MANY, HALF = 4, 8  # images from which turning w pays; columns that fill a tile of pixels
+MANY, PIXELS = 4, 192  # images from which turning w pays; pixels at a time with channels in the lanes
 BIAS, ACTIVATION = 1, 2  # flags; the activation stands above
 PARALLEL_FROM = 500_000  # multiply-adds; bench/thresholds.py at 2 threads
 
@@ -89,13 +89,13 @@ def _list_taps(taps, copies, channels, plane, kernel_height, kernel_width, colum
 @shared
 def _correlate_images(x, w, bias, y, first, last, together, group, last_group, from_vector, to_vector, plane, size,
                       lines, rows, left, mode, stride, apart, copies, count, taps, places, vectors, groups, flags,
-                      alone, pitch, packed, b_row, sums, runs):
+                      alone, pitch, packed, across, sums, pixels):
     """The vectors of pixels from `from_vector` on of some images; of all if there are several at a time."""
     plane, lines, copies = pointer(plane), pointer(lines), pointer(copies)  # arrays, so that they stay alive
     taps, places = pointer(taps), pointer(places)
     channels, area = x.shape[1], x.shape[2] * x.shape[3]
     outputs, depth = w.shape[0], w.shape[1] * w.shape[2] * w.shape[3]
-    pixels = y.shape[2] * y.shape[3]
+    area_out, pixels = y.shape[2] * y.shape[3], pointer(pixels)
     channels, outputs = channels // groups, outputs // groups
     end = NOTHING if flags & BIAS == 0 else ADD_RELU if flags // ACTIVATION == RELU else ADD
     for image in range(first, last, together):
@@ -106,45 +106,57 @@ def _correlate_images(x, w, bias, y, first, last, together, group, last_group, f
             for i in range(images):
                 fill(shift(pointer(x), ((image + i) * groups + g) * channels * area), channels, area, x.shape[3],
                      shift(plane, i * channels * size), size, lines, rows, left, mode, stride, apart, copies, count)
-            target = shift(pointer(y), (image * groups + g) * outputs * pixels)
+            target = shift(pointer(y), (image * groups + g) * outputs * area_out)
             if alone:
                 slide(shift(pointer(w), g * depth), plane, pitch, 1, target, y.shape[3], y.shape[2], y.shape[3],
                       shift(pointer(bias), g), end)
-            elif b_row:
-                rows_, wide = (1, pixels) if runs else (y.shape[2], y.shape[3])
-                for k in range(0, depth, ACROSS_DEPTH):
-                    deep = min(ACROSS_DEPTH, depth - k)
-                    for row in range(rows_):
-                        sweep_across(shift(plane, row * pitch), shift(taps, k), deep,
-                                     shift(pointer(packed), (g * depth + k) * b_row), b_row,
-                                     shift(pointer(sums), row * wide * b_row), wide, outputs,
-                                     shift(pointer(bias), g * outputs), k > 0, end if k + deep == depth else NOTHING)
-                _turn_back(pointer(sums), b_row, target, outputs, pixels)
+            elif across:
+                sweep_across(plane, pixels, images * area_out, taps, depth,
+                             shift(aligned(packed), g * depth * outputs), aligned(sums), outputs,
+                             shift(pointer(bias), g * outputs), end)
+                for i in range(images):
+                    turn_back(shift(aligned(sums), i * area_out * outputs), outputs,
+                              shift(target, i * y.shape[1] * area_out), area_out)
             else:
-                sweep(shift(pointer(w), g * outputs * depth), depth, plane, taps, depth, here, many, target, pixels,
+                sweep(shift(pointer(w), g * outputs * depth), depth, plane, taps, depth, here, many, target, area_out,
                       outputs, shift(pointer(bias), g * outputs), False, end)
             if flags // ACTIVATION > RELU:
-                activate(target, pixels, outputs, here, many, flags // ACTIVATION)
+                activate(target, area_out, outputs, here, many, flags // ACTIVATION)
 
 
 @shared
-def _pack(w, packed, groups, outputs, depth, b_row):
-    """packed[g, k, o] = w[g, o, k]."""
-    line, w, packed = lanes(w), pointer(w), pointer(packed)
+def _pack(w, packed, groups, outputs, depth):
+    """packed[g, k, o] = w[g, o, k], in panels of o for `sweep_across`."""
+    line, w, packed = lanes(w), pointer(w), aligned(packed)
+    width = across_width(outputs, line)
     for g in range(groups):
         for o in range(0, outputs, line):
+            to = (g * outputs + o // width * width) * depth + o % width
             for k in range(0, depth, line):
-                transpose(w, (g * outputs + o) * depth + k, depth, min(line, outputs - o), min(line, depth - k), packed,
-                          (g * depth + k) * b_row + o, b_row)
+                transpose(w, (g * outputs + o) * depth + k, depth, line, min(line, depth - k), packed, to + k * width,
+                          width)
 
 
 @shared
-def _turn_back(sums, b_row, y, channels, pixels):
+def turn_back(sums, channels, y, pixels):
     """y[o, p] = sums[p, o]."""
     w = lanes(y)
     for o in range(0, channels, w):
         for p in range(0, pixels, w):
-            transpose(sums, p * b_row + o, b_row, min(w, pixels - p), min(w, channels - o), y, o * pixels + p, pixels)
+            transpose(sums, p * channels + o, channels, min(w, pixels - p), min(w, channels - o), y, o * pixels + p,
+                      pixels)
+
+
+@shared
+def list_pixels(pixels, images, image, rows, columns, row, column):
+    """Where the pixels of some images begin that are `image` numbers apart, and their rows and columns so many."""
+    at = 0
+    for i in range(images):
+        for y in range(rows):
+            for x in range(columns):
+                pixels[at] = i * image + y * row + x * column
+                at += 1
+    pixels[at:at + SPARE] = 0
 
 
 @inline
@@ -163,32 +175,33 @@ def _correlate(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation,
     channels, kernel_height, kernel_width = w.shape[1], w.shape[2], w.shape[3]
     out_rows, out_columns, line = y.shape[2], y.shape[3], lanes(y)
     outputs, depth = w.shape[0] // groups, channels * kernel_height * kernel_width
-    # channels in the lanes where pixels would not fill them, or would have to be copied for each column of a kernel
-    wasted = 100 * out_rows * out_columns < FILLED * round_up(out_rows * out_columns, line)
-    across = (REGISTER_BYTES == 64 and n >= MANY and n >= tasks and outputs % line == 0 and outputs >= 2 * line
-              and depth > 0 and kernel_width > 1 and (out_columns == HALF or wasted))
-    b_row = outputs if across else 0
-    runs = kernel_width <= x_stride or are_runs(out_columns, line) and not (across and out_columns == HALF)
+    # channels in the lanes where pixels would not fill them
+    across = (REGISTER_BYTES == 64 and n >= MANY and n >= tasks and outputs % (2 * line) == 0 and depth > 0
+              and kernel_width > 1 and are_runs(out_columns, line))
+    step, x_step = (1, 1) if across else (stride, x_stride)  # in which rows and columns are sorted
+    runs = not across and (kernel_width <= x_stride or are_runs(out_columns, line))
     rows = (out_rows - 1) * stride + (kernel_height - 1) * dilation + 1
     padded_width = (out_columns - 1) * x_stride + (kernel_width - 1) * x_dilation + 1
-    phase_rows = (rows + stride - 1) // stride
-    pitch, count = (out_columns, kernel_width) if runs else ((padded_width + x_stride - 1) // x_stride, x_stride)
-    apart = phase_rows * stride * pitch
+    phase_rows = (rows + step - 1) // step
+    pitch, count = (out_columns, kernel_width) if runs else ((padded_width + x_step - 1) // x_step, x_step)
+    apart = phase_rows * step * pitch
     size = whole_lines(count * apart, line)
     vectors = count_places(out_rows, out_columns, runs, line)
     together, each, shares, parts = _share(n, vectors, tasks)
-    together = 1 if across else together
-    packed = np.empty(groups * depth * b_row if across else 1, w.dtype)
     if across:
-        _pack(w, packed, groups, outputs, depth, b_row)
+        together = min((PIXELS + out_rows * out_columns - 1) // (out_rows * out_columns), each)
+    packed = np.empty(w.size + line if across else 1, w.dtype)
+    pixels = np.empty(together * out_rows * out_columns + SPARE if across else SPARE, np.int64)
+    if across:
+        _pack(w, packed, groups, outputs, depth)
+        list_pixels(pixels, together, channels * size, out_rows, out_columns, stride * pitch, x_stride)
     taps = np.empty(channels * kernel_height * kernel_width + 1, np.int64)
     copies = np.empty(count * COPY, np.int64)
     lines = np.empty(rows * LINE, np.int64)
     places = np.empty(together * vectors * PLACE, np.int64)
     _list_taps(taps, copies, channels, size, kernel_height, kernel_width, out_columns, padded_width,
-               stride, x_stride, dilation, x_dilation, phase_rows, pitch, apart, runs, left, width)
-    filled = list_rows(lines, rows, 1 if kernel_height == 1 else stride, height, top, mode, stride, phase_rows,
-                       pitch)
+               step, x_step, dilation, x_dilation, phase_rows, pitch, apart, runs, left, width)
+    filled = list_rows(lines, rows, 1 if kernel_height == 1 else step, height, top, mode, step, phase_rows, pitch)
     list_places(places, together, channels * size, y.shape[1] * out_rows * out_columns, out_rows, out_columns,
                 pitch, runs, line)
     alone = together == 1 and is_alone(w, groups, stride, x_stride, dilation, x_dilation, runs)
@@ -197,14 +210,13 @@ def _correlate(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation,
         share, part = task // parts, task % parts
         room = np.empty(together * channels * size + SLACK * line, x.dtype)
         clear(room, room.size)
-        sums = np.empty(out_rows * out_columns * b_row if across else 1, x.dtype)
+        sums = np.empty(pixels.size * outputs + line if across else 1, x.dtype)
         group, last_group, begin, end = 0, groups, vectors * part // parts, vectors * (part + 1) // parts
         if alone:
             group, last_group, begin, end = groups * part // parts, groups * (part + 1) // parts, 0, vectors
         _correlate_images(x, w, bias, y, share * each, min(n, (share + 1) * each), together, group, last_group, begin,
-                          end, room, size, lines, filled, left, mode, x_stride, apart,
-                          copies, count, taps, places, vectors, groups, flags, alone, pitch, packed,
-                          b_row, sums, runs)
+                          end, room, size, lines, filled, left, mode, x_step, apart, copies, count, taps, places,
+                          vectors, groups, flags, alone, pitch, packed, across, sums, pixels)
 
 
 def correlate(x, w, b, y, window, activation, parallel):

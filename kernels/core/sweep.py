@@ -15,7 +15,8 @@ from .taps import (COUNT, PLACE, TARGET, lanes_fma, pixels_fma, places_load, pla
 from .tiles import tile, tile_add, tile_height, tile_load, tile_relu, tile_store, tile_width
 from .vectors import REGISTER_BYTES, lanes, splat
 
-DEPTH, ACROSS_DEPTH = 288, 192  # numbers k at a time
+DEPTH, ACROSS_DEPTH = 288, 64  # numbers k at a time
+SPARE = 8  # pixels, for a last tile that is not full
 NO_ACTIVATION, RELU, SIGMOID, TANH = range(4)
 
 
@@ -114,34 +115,41 @@ def activate(y, y_row, rows, places, vectors, activation):
 
 
 @inline
-def _pixels(acc, i, last, a, taps, depth, b, b_row, y, columns, bias, resume, end):
-    """Tiles of pixels as high as acc from pixel i on. Returns the first one that is left."""
+def _pixels(acc, a, pixels, count, taps, depth, b, y, y_row, bias, resume, end):
+    """Tiles of pixels as high as acc, the last with pixels more than there are."""
     zeros = acc
-    while i + tile_height(acc) <= last:
-        to = shift(y, i * b_row)
-        acc = tile_load(zeros, to, b_row, tile_width(zeros)) if resume else zeros
-        acc = pixels_fma(acc, shift(a, i), taps, b, b_row, depth)
+    for i in range(0, count, tile_height(zeros)):
+        to = shift(y, i * y_row)
+        acc = tile_load(zeros, to, y_row, tile_width(zeros)) if resume else zeros
+        acc = pixels_fma(acc, a, shift(pixels, i), taps, b, depth)
         if end >= ADD:
-            acc = tile_add(acc, bias, columns)
+            acc = tile_add(acc, bias, tile_width(zeros))
             if end == ADD_RELU:
                 acc = tile_relu(acc)
-        tile_store(acc, to, b_row, tile_width(zeros))
-        i += tile_height(acc)
-    return i
+        tile_store(acc, to, y_row, tile_width(zeros))
+
+
+@inline
+def across_width(columns, w):
+    """The width of the tiles of `sweep_across`: 6 x 4 vectors, or 8 x 2."""
+    return 4 * w if columns % (4 * w) == 0 else 2 * w
 
 
 @shared
-def sweep_across(a, taps, depth, b, b_row, y, pixels, columns, bias, resume, end):
-    """y[p, o] = (resume ? y : 0) + chain over k of a[p + taps[k]] b[k, o]  (+ bias[o], relu): channels in the lanes."""
+def sweep_across(a, pixels, count, taps, depth, b, y, columns, bias, end):
+    """y[p, o] = chain over k of a[pixels[p] + taps[k]] b[k, o]  (+ bias[o], relu): channels in the lanes, a multiple of
+    2 vectors. b is cut into panels as wide as tiles. The tables have SPARE pixels more, and so has y."""
     w = lanes(y)
-    for j in range(0, b_row, 2 * w):
-        ends = (pixels, a, taps, depth, shift(b, j), b_row, shift(y, j), columns - j, shift(bias, j), resume, end)
-        if b_row - j > w:
-            i = _pixels(tile(y, 8, 2), 0, *ends)
-            _pixels(tile(y, 1, 2), _pixels(tile(y, 4, 2), i, *ends), *ends)
-        else:
-            i = _pixels(tile(y, 8, 1), 0, *ends)
-            _pixels(tile(y, 1, 1), _pixels(tile(y, 4, 1), i, *ends), *ends)
+    width = across_width(columns, w)
+    for k in range(0, depth, ACROSS_DEPTH):
+        deep = min(ACROSS_DEPTH, depth - k)
+        for j in range(0, columns, width):
+            ends = (a, pixels, count, shift(taps, k), deep, shift(b, j * depth + k * width), shift(y, j), columns,
+                    shift(bias, j), k > 0, end if k + deep == depth else NOTHING)
+            if width > 2 * w:
+                _pixels(tile(y, 6, 4), *ends)
+            else:
+                _pixels(tile(y, 8, 2), *ends)
 
 
 SIDE, HIGH = 3, 4  # of the kernel of `slide`; rows at a time

@@ -69,27 +69,29 @@ def lanes_fma(typing, acc, a, a_row, a_column, b, places, taps, depth):
 
 
 @intrinsic
-def pixels_fma(typing, acc, a, taps, b, b_row, depth):
-    """acc[r, j] = fma(a[taps[k] + r], b[k * b_row + j], acc[r, j]) for k = 0, 1, ... depth - 1."""
+def pixels_fma(typing, acc, a, pixels, taps, b, depth):
+    """acc[r, j] = fma(a[pixels[r] + taps[k]], b[k * width + j], acc[r, j]) for k = 0, 1, ... depth - 1, of rows of b as
+    wide as the tile."""
 
     def emit(context, builder, sig, args):
-        tile_, a_, taps_, b_, b_row_, depth_ = args
+        tile_, a_, pixels_, taps_, b_, depth_ = args
+        lefts = [builder.gep(a_, [builder.load(builder.gep(pixels_, [INT32(r)]))]) for r in range(acc.rows)]
 
         def advance(_, state):
             taps, right, *totals = state
-            left = builder.gep(a_, [builder.load(taps)])
+            tap = builder.load(taps)
             factors = [_load(builder, acc.vector, place, None) for place in _places(builder, acc, right)]
-            for r in range(acc.rows):
-                number = repeat(builder, builder.load(builder.gep(left, [INT32(r)])), acc.vector.lanes)
+            for r, left in enumerate(lefts):
+                number = repeat(builder, builder.load(builder.gep(left, [tap])), acc.vector.lanes)
                 for at, factor in enumerate(factors, r * acc.vectors):
                     totals[at] = call(builder, f"llvm.fma.{suffix(acc.vector)}", acc.vector.llvm,
                                       [number, factor, totals[at]])
-            following = [builder.gep(taps, [INT32(1)]), builder.gep(right, [b_row_])]
+            following = [builder.gep(taps, [INT32(1)]), builder.gep(right, [INT32(acc.vectors * acc.vector.lanes)])]
             return [*_after(builder, totals[-1], *following), *totals]
 
         return _filled(builder, acc, _loop(builder, depth_, [taps_, b_, *_vectors(builder, acc, tile_)], advance)[2:])
 
-    return acc(acc, a, taps, b, types.intp, types.intp), emit
+    return acc(acc, a, pixels, taps, b, types.intp), emit
 
 
 @intrinsic(prefer_literal=True)
