@@ -11,16 +11,16 @@ import numpy as np
 from numba import prange
 
 from .compile import inline, loops, pick, shared
-from .convolve import (ACTIVATION, BIAS, PARALLEL_FROM, VECTORS, are_runs, count_places, is_alone, list_places,
-                       whole_lines)
-from .memory import load, pointer, shift, store
+from .convolve import (ACTIVATION, BIAS, MANY, PARALLEL_FROM, PIXELS, VECTORS, are_runs, count_places, is_alone,
+                       list_pixels, list_places, turn_back, whole_lines)
+from .memory import aligned, load, pointer, shift, store
 from .panels import ADD, ADD_RELU, NOTHING
 from .pixels import are_pixels, spread_pixels
 from .planes import COPY, LINE, SLACK, ZEROS, clear, fill, list_rows, put_copy
-from .sweep import RELU, activate, slide, sweep
+from .sweep import RELU, SPARE, across_width, activate, slide, sweep, sweep_across
 from .taps import PLACE
 from .threads import team
-from .vectors import interleave, lanes
+from .vectors import REGISTER_BYTES, interleave, lanes
 
 LEAST, MOST = range(2)  # of a range
 
@@ -61,12 +61,24 @@ def _list_phase(taps, first, picks, kernel_height, kernel_width, start, x_start,
 @shared
 def _pack(w, first, packed, at, channels, outputs, area, picks, count):
     """packed[c, (o, k)] = w[o, c, picks[k]], from packed[at] and w[first] on."""
-    w, packed = shift(pointer(w), first), pointer(packed)
+    w, packed = shift(pointer(w), first), aligned(packed)
     for c in range(outputs):
         for o in range(channels):
             for k in range(count):
                 packed[at] = w[(o * outputs + c) * area + picks[k]]
                 at += 1
+
+
+@shared
+def _pack_across(w, first, packed, at, channels, outputs, area, picks, count):
+    """packed[(o, k), c] = w[o, c, picks[k]] likewise, in panels of c for `sweep_across`."""
+    w, packed, width = shift(pointer(w), first), aligned(packed), across_width(outputs, lanes(packed))
+    for j in range(0, outputs, width):
+        for o in range(channels):
+            for k in range(count):
+                for c in range(width):
+                    packed[at + c] = w[(o * outputs + j + c) * area + picks[k]]
+                at += width
 
 
 @shared
@@ -98,21 +110,23 @@ def _join(room, rows, room_rows, room_columns, y, height, width, stride, x_strid
 @shared
 def _spread_images(x, packed, bias, y, first, last, together, group, last_group, row, last_row, room, plane, size,
                    lines, filled, before, apart, copies, count, taps, spans, places, vectors, phase_rows, phase_columns,
-                   stride, x_stride, groups, flags, alone, pitch):
+                   stride, x_stride, groups, flags, alone, pitch, across, sums, starts):
     """Some output channels of some images."""
-    packed, room, plane, lines = pointer(packed), pointer(room), pointer(plane), pointer(lines)
+    packed, room, plane, lines = aligned(packed), pointer(room), pointer(plane), pointer(lines)
+    sums, starts = aligned(sums), pointer(starts)
     copies, taps, places = pointer(copies), pointer(taps), pointer(places)
     channels, outputs, area = x.shape[1] // groups, y.shape[1] // groups, x.shape[2] * x.shape[3]
     pixels, phase_pixels, direct = y.shape[2] * y.shape[3], phase_rows * phase_columns, stride * x_stride == 1
     end = NOTHING if flags & BIAS == 0 else ADD_RELU if flags // ACTIVATION == RELU else ADD
     rows, block = last_row - row, outputs * spans[stride * x_stride]
-    for image in range(first, last, together):
-        images = min(together, last - image)
+    image = y.shape[1] * pixels if direct else stride * x_stride * rows * phase_pixels  # from one image to the next
+    for n in range(first, last, together):
+        images = min(together, last - n)
         for g in range(group, last_group):
             for i in range(images):
-                fill(shift(pointer(x), ((image + i) * groups + g) * channels * area), channels, area, x.shape[3],
+                fill(shift(pointer(x), ((n + i) * groups + g) * channels * area), channels, area, x.shape[3],
                      shift(plane, i * channels * size), size, lines, filled, before, ZEROS, 1, apart, copies, count)
-            target = shift(pointer(y), ((image * groups + g) * outputs + row) * pixels)
+            target = shift(pointer(y), ((n * groups + g) * outputs + row) * pixels)
             for phase in range(stride * x_stride):
                 to = target if direct else shift(room, phase * rows * phase_pixels)
                 depth = spans[phase + 1] - spans[phase]
@@ -120,6 +134,12 @@ def _spread_images(x, packed, bias, y, first, last, together, group, last_group,
                     slide(shift(packed, g * block), shift(plane, taps[0] + (phase_rows - 1) * pitch), -pitch, -1,
                           shift(to, (phase_rows - 1) * phase_columns), -phase_columns, phase_rows, phase_columns,
                           shift(pointer(bias), g), end)
+                elif across:
+                    sweep_across(plane, starts, images * phase_pixels, shift(taps, spans[phase]), depth,
+                                 shift(packed, g * block + outputs * spans[phase]), sums, outputs,
+                                 shift(pointer(bias), g * outputs), end)
+                    for i in range(images):
+                        turn_back(shift(sums, i * phase_pixels * outputs), outputs, shift(to, i * image), phase_pixels)
                 else:
                     sweep(shift(packed, g * block + outputs * spans[phase] + row * depth), depth, plane,
                           shift(taps, spans[phase]), depth, places, images * vectors, to, phase_pixels, rows,
@@ -128,7 +148,7 @@ def _spread_images(x, packed, bias, y, first, last, together, group, last_group,
                     activate(to, phase_pixels, rows, places, images * vectors, flags // ACTIVATION)
             if not direct:
                 for i in range(images):
-                    _join(shift(room, i * stride * x_stride * rows * phase_pixels), rows, phase_rows, phase_columns,
+                    _join(shift(room, i * image), rows, phase_rows, phase_columns,
                           shift(target, i * y.shape[1] * pixels), y.shape[2], y.shape[3], stride, x_stride)
 
 
@@ -149,7 +169,12 @@ def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, gr
     _range(found, kernel_height, top, stride, dilation)
     _range(x_found, kernel_width, left, x_stride, x_dilation)
     up, before = max(0, -found[LEAST]), max(0, -x_found[LEAST])
-    runs = x_found[LEAST] == x_found[MOST] or are_runs(phase_columns, line)
+    # channels in the lanes where pixels would not fill them; each phase must have taps
+    across = (REGISTER_BYTES == 64 and n >= MANY and n >= tasks and outputs % (2 * line) == 0 and channels > 0
+              and kernel_width > 1 and kernel_height >= stride and kernel_width >= x_stride
+              and (stride * x_stride == 1 or dilation * x_dilation == 1)
+              and are_runs(phase_columns, line))
+    runs = not across and (x_found[LEAST] == x_found[MOST] or are_runs(phase_columns, line))
     rows = max(up + height, phase_rows + found[MOST] + up)
     count = x_found[MOST] - x_found[LEAST] + 1 if runs else 1
     pitch = phase_columns if runs else max(before + width, phase_columns + x_found[MOST] + before)
@@ -160,7 +185,7 @@ def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, gr
     filled = list_rows(lines, rows, 1, height, up, ZEROS, 1, rows, pitch)
     area = kernel_height * kernel_width
     taps, picks = np.empty(max(channels, 1) * area + 1, np.int64), np.empty(area, np.int64)
-    spans, packed = np.empty(stride * x_stride + 1, np.int64), np.empty(w.size + 1, w.dtype)
+    spans, packed = np.empty(stride * x_stride + 1, np.int64), np.empty(w.size + line, w.dtype)
     spans[0] = 0
     for phase in range(stride * x_stride):
         at = spans[phase]
@@ -170,11 +195,19 @@ def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, gr
         for k in range(number, channels * number):
             taps[at + k] = taps[at + k - number] + size
         for g in range(groups):
-            _pack(w, g * channels * outputs * area, packed, (g * channels * area + at) * outputs, channels, outputs,
-                  area, picks, number)
+            first = g * channels * outputs * area
+            if across:
+                _pack_across(w, first, packed, first + at * outputs, channels, outputs, area, picks, number)
+            else:
+                _pack(w, first, packed, first + at * outputs, channels, outputs, area, picks, number)
         spans[phase + 1] = at + (channels * number if channels else 0)
     vectors = count_places(phase_rows, phase_columns, runs, line)
     together, each, shares, parts = _shares(n, vectors, groups if groups > 1 else outputs, tasks)
+    starts = np.empty(SPARE, np.int64)
+    if across:
+        together = min((PIXELS + phase_rows * phase_columns - 1) // (phase_rows * phase_columns), each)
+        starts = np.empty(together * phase_rows * phase_columns + SPARE, np.int64)
+        list_pixels(starts, together, channels * size, phase_rows, phase_columns, pitch, 1)
     direct = stride * x_stride == 1
     places = np.empty(together * vectors * PLACE, np.int64)
     target = y.shape[2] * y.shape[3] * y.shape[1]
@@ -192,10 +225,12 @@ def _spread(x, w, bias, y, top, left, stride, x_stride, dilation, x_dilation, gr
             row, last_row = outputs * part_ // parts, outputs * (part_ + 1) // parts
         plane = np.empty(together * channels * size + SLACK * line, x.dtype)
         room = np.empty(1 if direct else together * target, x.dtype)
+        sums = np.empty(starts.size * outputs + line if across else 1, x.dtype)
         clear(plane, plane.size)
-        _spread_images(x, packed, bias, y, share * each, min(n, (share + 1) * each), together, group,
-                       last_group, row, last_row, room, plane, size, lines, filled, before, apart, copies, count, taps,
-                       spans, places, vectors, phase_rows, phase_columns, stride, x_stride, groups, flags, alone, pitch)
+        _spread_images(x, packed, bias, y, share * each, min(n, (share + 1) * each), together, group, last_group, row,
+                       last_row, room, plane, size, lines, filled, before, apart, copies, count, taps, spans, places,
+                       vectors, phase_rows, phase_columns, stride, x_stride, groups, flags, alone, pitch, across, sums,
+                       starts)
 
 
 def spread(x, w, b, y, start, window, activation, parallel):
