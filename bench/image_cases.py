@@ -143,7 +143,9 @@ def gan_step(generator: nn.Model, discriminator: nn.Model, x: Any, z: Any) -> Ca
     def call() -> list[float]:
         images = generator.forward(next(random))
         losses = [discriminator.train_step(x, real)[0], discriminator.train_step(images, made)[0]]
+        discriminator.trainable = False
         gradient: Any = discriminator.backward(discriminator.forward(images), real)
+        discriminator.trainable = True
         generator.step_from(gradient)
         return losses
 

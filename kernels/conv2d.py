@@ -164,10 +164,11 @@ def _checked_output(dy, y, function, activation, shape, like, names):
     return dy, y, (dy, y)
 
 
-def _gradients(given, x, w, outputs, input_gradient, bias_gradient, read):
-    """The arrays to write: dx and db are None where they are not wanted."""
+def _gradients(given, x, w, outputs, input_gradient, weight_gradient, bias_gradient, read):
+    """The arrays to write: None for those that are not wanted."""
     dx, dw, db = given
-    written = [*read, dw := check.out("out[1]", dw, w.shape, x.dtype, *read)]
+    dw = check.out("out[1]", dw, w.shape, x.dtype, *read) if weight_gradient else None
+    written = [*read, *([dw] if weight_gradient else [])]
     db = check.out("out[2]", db, (outputs,), x.dtype, *written) if bias_gradient else None
     written += [db] if bias_gradient else []
     return check.out("out[0]", dx, x.shape, x.dtype, *written) if input_gradient else None, dw, db
@@ -175,7 +176,7 @@ def _gradients(given, x, w, outputs, input_gradient, bias_gradient, read):
 
 @public
 def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros", activation=None,
-             input_gradient=True, bias_gradient=True, out=None, parallel=None):
+             input_gradient=True, weight_gradient=True, bias_gradient=True, out=None, parallel=None):
     """The gradients with respect to x, w and b.
 
     dy : (N, O, P, Q) float32 or float64, any strides; not modified
@@ -187,6 +188,7 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, pad
     padding_mode : as given to `forward`
     activation : as given to `forward`
     input_gradient : True, or False: skips dx (a network's first layer needs none) and returns None for it
+    weight_gradient : True, or False: skips dw (a layer that is not trained needs none) and returns None for it
     bias_gradient : True, or False: skips db (a layer without biases needs none) and returns None for it
     out : a tuple of (N, C, H, W), (O, I, K, L) and (O,) arrays to write, None for those to allocate
     parallel : None decides by size; True or False overrides
@@ -202,17 +204,18 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, pad
     how, same = window(stride, padding, dilation, groups, padding_mode)
     function = check.one_of("activation", activation, ACTIVATIONS)
     input_gradient = check.flag("input_gradient", input_gradient)
+    weight_gradient = check.flag("weight_gradient", weight_gradient)
     bias_gradient = check.flag("bias_gradient", bias_gradient)
     dx, dw, db = check.outs(out, 3)
     x, w = _images(x, w)
     how, size = shapes(how, same, x, w)
     dy, y, read = _checked_output(dy, y, function, activation, (x.shape[0], w.shape[0], *size), x, "x and w")
     read = (*read, x, w)
-    dx, dw, db = _gradients((dx, dw, db), x, w, w.shape[0], input_gradient, bias_gradient, read)
+    dx, dw, db = _gradients((dx, dw, db), x, w, w.shape[0], input_gradient, weight_gradient, bias_gradient, read)
     dz = _output_gradients(dy, y, function, db, parallel)
-    if _is_whole(how, x, w):
+    if weight_gradient and _is_whole(how, x, w):
         product(_rows(dz), _rows(x), _rows(dw), A_TRANSPOSED, x.size * w.shape[0], parallel)
-    else:
+    elif weight_gradient:
         kernel_gradient(dz, x, dw, how, parallel)
     if not input_gradient:
         return dx, dw, db

@@ -52,7 +52,7 @@ def _is_pixel(how, more, x, w):
 
 @public
 def backward(dy, x, w, y=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1, activation=None,
-             input_gradient=True, bias_gradient=True, out=None, parallel=None):
+             input_gradient=True, weight_gradient=True, bias_gradient=True, out=None, parallel=None):
     """The gradients with respect to x, w and b.
 
     dy : (N, O, P, Q) float32 or float64, any strides; not modified
@@ -64,6 +64,7 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, output_padding=0, dilatio
     groups : as given to `forward`
     activation : as given to `forward`
     input_gradient : True, or False: skips dx (a network's first layer needs none) and returns None for it
+    weight_gradient : True, or False: skips dw (a layer that is not trained needs none) and returns None for it
     bias_gradient : True, or False: skips db (a layer without biases needs none) and returns None for it
     out : a tuple of (N, C, H, W), (C, I, K, L) and (O,) arrays to write, None for those to allocate
     parallel : None decides by size; True or False overrides
@@ -77,20 +78,23 @@ def backward(dy, x, w, y=None, *, stride=1, padding=0, output_padding=0, dilatio
     how, more = transposed_window(stride, padding, output_padding, dilation, groups)
     function = check.one_of("activation", activation, ACTIVATIONS)
     input_gradient = check.flag("input_gradient", input_gradient)
+    weight_gradient = check.flag("weight_gradient", weight_gradient)
     bias_gradient = check.flag("bias_gradient", bias_gradient)
     dx, dw, db = check.outs(out, 3)
     x, w = _images(x, w)
     shape = transposed_shapes(how, more, x, w)
     dy, y, read = _checked_output(dy, y, function, activation, shape, x, "x and w")
     read = (*read, x, w)
-    dx, dw, db = _gradients((dx, dw, db), x, w, shape[1], input_gradient, bias_gradient, read)
+    dx, dw, db = _gradients((dx, dw, db), x, w, shape[1], input_gradient, weight_gradient, bias_gradient, read)
     dz = _output_gradients(dy, y, function, db, parallel)
     if _is_pixel(how, more, x, w):
-        product(_rows(x), _rows(dz), _rows(dw), A_TRANSPOSED, dz.size * x.shape[1], parallel)
+        if weight_gradient:
+            product(_rows(x), _rows(dz), _rows(dw), A_TRANSPOSED, dz.size * x.shape[1], parallel)
         if input_gradient:
             product(_rows(dz), _rows(w), _rows(dx), B_TRANSPOSED, dz.size * x.shape[1], parallel)
         return dx, dw, db
-    kernel_gradient(x, dz, dw, how, parallel)
+    if weight_gradient:
+        kernel_gradient(x, dz, dw, how, parallel)
     if input_gradient:
         correlate(dz, w, None, dx, how, NO_ACTIVATION, parallel)
     return dx, dw, db

@@ -117,7 +117,8 @@ def _add_blocks(sums, db):
 
 
 @public
-def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None, parallel=None):
+def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, weight_gradient=True, out=None,
+             parallel=None):
     """The gradients with respect to x, w and b.
 
     dy : (N, C) float32 or float64, any strides; not modified
@@ -125,6 +126,7 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
     y : (N, C) the output of `forward`; needed where there is an activation
     activation : as given to `forward`
     input_gradient : True, or False: skips dx (a network's first layer needs none) and returns None for it
+    weight_gradient : True, or False: skips dw and db (a layer that is not trained needs none) and returns None
     out : a tuple of (N, K), (K, C) and (C,) arrays to write, None for those to allocate
     parallel : None decides by size; True or False overrides
 
@@ -135,6 +137,7 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
     """
     function = check.one_of("activation", activation, ACTIVATIONS)
     input_gradient = check.flag("input_gradient", input_gradient)
+    weight_gradient = check.flag("weight_gradient", weight_gradient)
     dx, dw, db = check.outs(out, 3)
     x, x_transposed, w, w_transposed, rows, depth, neurons = _factors(x, w)
     dy = check.array("dy", dy, 2)
@@ -146,17 +149,19 @@ def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=None
             raise ValueError(f"y, the output of forward, is needed for activation {activation!r}")
         y = check.same("y", y, "dy", dy)
     read = (dy, x, w) if function == NO_ACTIVATION else (dy, x, w, y)
-    dw = check.out("out[1]", dw, (depth, neurons), x.dtype, *read)
-    db = check.out("out[2]", db, (neurons,), x.dtype, *read, dw)
+    dw = check.out("out[1]", dw, (depth, neurons), x.dtype, *read) if weight_gradient else None
+    db = check.out("out[2]", db, (neurons,), x.dtype, *read, dw) if weight_gradient else None
     if input_gradient:
-        dx = check.out("out[0]", dx, (rows, depth), x.dtype, *read, dw, db)
+        dx = check.out("out[0]", dx, (rows, depth), x.dtype, *read, *((dw, db) if weight_gradient else ()))
     dz = dy if function == NO_ACTIVATION else np.empty(dy.shape, dy.dtype)
-    sums = np.empty(((rows + SUM_ROWS - 1) // SUM_ROWS, neurons), dy.dtype)
-    nest = pick(_gradient_blocks, dy.size >= PARALLEL_FROM, parallel)
-    nest(dy, dy if function == NO_ACTIVATION else y, dz, sums, function)
-    pick(_add_blocks, False, parallel)(sums, db)
+    if weight_gradient or function != NO_ACTIVATION:
+        sums = np.empty(((rows + SUM_ROWS - 1) // SUM_ROWS, neurons), dy.dtype)
+        nest = pick(_gradient_blocks, dy.size >= PARALLEL_FROM, parallel)
+        nest(dy, dy if function == NO_ACTIVATION else y, dz, sums, function)
     work = rows * neurons * depth
-    product(x, dz, dw, A_TRANSPOSED * (not x_transposed), work, parallel)
+    if weight_gradient:
+        pick(_add_blocks, False, parallel)(sums, db)
+        product(x, dz, dw, A_TRANSPOSED * (not x_transposed), work, parallel)
     if input_gradient:
         product(dz, w, dx, B_TRANSPOSED * (not w_transposed), work, parallel)
         return dx, dw, db

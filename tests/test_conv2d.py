@@ -141,6 +141,21 @@ def test_without_the_input_gradient():
     assert_same_bits(db_too, db)
 
 
+@pytest.mark.parametrize("shape, kernel", (((3, 2, 6, 5), (3, 3)), ((3, 2, 4, 4), (4, 4))), ids=str)
+def test_without_the_weight_gradient(shape, kernel):
+    x, w, b, rng = arguments(shape, 4, kernel, {}, np.float32)
+    y = conv2d.forward(x, w, b, activation="relu")
+    dy = rng.standard_normal(y.shape).astype(np.float32)
+    dx, _, db = conv2d.backward(dy, x, w, y, activation="relu")
+    dx_too, nothing, db_too = conv2d.backward(dy, x, w, y, activation="relu", weight_gradient=False)
+    assert nothing is None
+    assert_same_bits(dx_too, dx)
+    assert_same_bits(db_too, db)
+    found = conv2d.backward(dy, x, w, y, activation="relu", weight_gradient=False, bias_gradient=False)
+    assert found[1:] == (None, None)
+    assert_same_bits(found[0], dx)
+
+
 def test_the_bias_gradient_adds_blocks_of_images():
     x, w, _, rng = arguments((600, 1, 2, 2), 2, (1, 1), {}, np.float32)
     dy = rng.standard_normal((600, 2, 2, 2)).astype(np.float32)

@@ -107,6 +107,16 @@ def test_gradients_are_those_of_a_convolution(shape, outputs, kernel, options, d
             assert_same_bits(gradient, right, f"{name}, parallel {parallel}")
 
 
+@pytest.mark.parametrize("shape, kernel", (((3, 2, 6, 5), (3, 3)), ((3, 2, 1, 1), (4, 4))), ids=str)
+def test_without_the_weight_gradient(shape, kernel):
+    x, w, _, dy = arguments(shape, 4, kernel, {}, np.float32)
+    dx, _, db = conv_transpose2d.backward(dy, x, w)
+    dx_too, nothing, db_too = conv_transpose2d.backward(dy, x, w, weight_gradient=False)
+    assert nothing is None
+    assert_same_bits(dx_too, dx)
+    assert_same_bits(db_too, db)
+
+
 def test_mistakes_are_named():
     x, w, b, dy = arguments((2, 4, 5, 6), 6, (3, 3), {}, np.float32)
     for pattern, options in (

@@ -71,6 +71,15 @@ def test_without_the_input_gradient(activation):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_without_the_weight_gradient(activation):
+    x, w, b, dy = arguments((9, 5, 4), np.float32)
+    y = dense.forward(x, w, b, activation=activation)
+    dx, *nothing = dense.backward(dy, x, w, y, activation=activation, weight_gradient=False)
+    assert nothing == [None, None]
+    assert_same_bits(dx, dense.backward(dy, x, w, y, activation=activation)[0])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_sizes_of_zero(activation):
     f = (lambda z: z) if activation is None else ACTIVATIONS[activation].forward
     b = np.array([-1.0, 0.0, 2.0], np.float32)

@@ -175,6 +175,13 @@ def test_images_and_the_books_classes():
     assert check(model, y=CLASSES)
 
 
+def test_frozen_layers_are_checked_too():
+    model = model_of(nn.Dense(4, 5, activation="tanh", rng=0), nn.BatchNorm(5), nn.Dense(5, 3, rng=1), nn.Softmax())
+    model.trainable = False
+    found = check(model)
+    assert not failed(found) and {"weights", "gamma"} <= {row.name for row in found.rows} and not model.trainable
+
+
 def test_gradients_that_vanish_are_no_false_alarm():
     deep = [nn.Dense(4, 4, activation="sigmoid", rng=number) for number in range(8)]
     assert check(model_of(*deep, nn.Dense(4, 3, rng=9)))

@@ -191,3 +191,52 @@ def test_initial_weights_by_fan_in():
     np.testing.assert_array_equal(own.weights, np.arange(24).reshape(8, 3).T.reshape(3, 2, 2, 2))
     with pytest.raises(ValueError, match=r"initializer must return an array of shape \(8, 3\), got \(3, 8\)"):
         nn.Conv2d(2, 3, 2, initializer=lambda n, m, rng: np.ones((m, n)))
+
+
+# ---- frozen layers
+
+
+@pytest.mark.parametrize("layer, shape", (
+    (nn.Dense(4, 3, activation="tanh", rng=0, weight_regularizer_l2=0.1), (5, 4)),
+    (nn.Conv2d(2, 3, 3, activation="relu", rng=0, weight_regularizer_l1=0.1), (5, 2, 6, 6)),
+    (nn.Conv2d(2, 3, 6, bias=False, rng=0), (5, 2, 6, 6)),
+    (nn.ConvTranspose2d(2, 3, 3, stride=2, rng=0), (5, 2, 4, 4)),
+    (nn.BatchNorm(2), (5, 2, 4, 4)), (nn.LayerNorm(4), (5, 4))), ids=repr)
+def test_a_frozen_layer_gives_the_gradient_of_its_inputs_alone(twin, layer, shape):
+    x = images(*shape)
+    dy = images(*layer.forward(x).shape)
+    dx, gradients = layer.backward(dy), layer.gradients
+    layer.trainable = False
+    assert layer.backward(dy).tobytes() == dx.tobytes()
+    assert set(layer.gradients.values()) == {None}
+    layer.trainable = True
+    layer.backward(dy)
+    assert {name: values.tobytes() for name, values in layer.gradients.items()} == {
+        name: values.tobytes() for name, values in gradients.items()}
+
+
+def test_a_generator_learns_from_a_frozen_discriminator():
+    """The gradient of the images, and both networks' training, are those of one that is not."""
+    x, z, ones = images(8, 1, 8, 8), images(8, 6), np.ones((8, 1), np.float32)
+
+    def train(frozen):
+        generator, discriminator = nn.Model([nn.Dense(6, 64, rng=0), nn.Reshape((1, 8, 8))]), nn.Model(
+            [nn.Conv2d(1, 3, 4, 2, 1, rng=1), nn.BatchNorm(3), nn.ReLU(), nn.Flatten(), nn.Dense(48, 1, rng=2),
+             nn.Sigmoid()])
+        generator.set(optimizer=nn.Adam(0.01))
+        discriminator.set(optimizer=nn.Adam(0.01), loss=nn.BinaryCrossentropy())
+        for model in (generator, discriminator):
+            model.finalize()
+        for _ in range(5):
+            made = generator.forward(z)
+            discriminator.train_step(x, ones)
+            discriminator.train_step(made, 0 * ones)
+            guess = discriminator.forward(made)
+            discriminator.trainable = not frozen
+            generator.step_from(discriminator.backward(guess, ones))
+            assert (discriminator.layers[0].dweights is None) is frozen
+            discriminator.trainable = True
+        assert discriminator.why_not_recorded is None and generator.why_not_recorded is None
+        return state(generator), state(discriminator)
+
+    assert train(True) == train(False)

@@ -94,6 +94,9 @@ def test_norms_are_those_of_the_weights_gradients(twin):
     found = nn.inspect.gradient_norms(model, X, Y)
     assert list(found) == ["0", "1.body.0", "4"]
     assert [each.tobytes() for arrays in model.get_parameters() for each in arrays] == before
+    model.trainable = False
+    assert nn.inspect.gradient_norms(model, X, Y) == found
+    model.trainable = True
     model.backward(model.forward(X), Y)
     for name, gradient in (("0", model.layers[0].dweights), ("1.body.0", model.layers[1].body.layers[0].dgamma),
                            ("4", model.layers[4].dweights)):

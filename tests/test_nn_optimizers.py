@@ -410,8 +410,14 @@ def test_a_layer_without_gradients_cannot_be_updated(gradients):
     for kind in nn.SGD, nn.Adam:
         with pytest.raises(RuntimeError, match="^Own has no gradient of gamma: call its backward, which sets it,"):
             kind().update_params(layer)
-    with pytest.raises(RuntimeError, match=r"^Dense\(2, 3\) has no gradient of weights: "):
-        nn.Adam().update_params(nn.Dense(2, 3))
+    layer = nn.Dense(2, 3)
+    with pytest.raises(RuntimeError, match=r"^Dense\(2, 3\) has no gradient of weights: call its backward"):
+        nn.Adam().update_params(layer)
+    layer.trainable = False
+    layer.forward(np.ones((1, 2)))
+    layer.backward(np.ones((1, 3)))
+    with pytest.raises(RuntimeError, match="weights: set trainable = True, and call its backward"):
+        nn.Adam().update_params(layer)
 
 
 @pytest.mark.parametrize("make", (nn.SGD, lambda: nn.SGD(momentum=0.5), nn.Adam))

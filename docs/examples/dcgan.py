@@ -39,7 +39,9 @@ for epoch in range(1, options.epochs + 1):
         loss_made, _ = discriminator.train_step(fakes, made)
         # the generator learns what the discriminator would take for real
         guess = discriminator.forward(fakes)
+        discriminator.trainable = False  # it needs no gradients of its own, which take as long as those of the images
         generator.step_from(discriminator.backward(guess, real))
+        discriminator.trainable = True
         losses.append((loss_real, loss_made))
     print("epoch %d: loss of the discriminator %.3f on real, %.3f on made images" % (epoch, *np.mean(losses, axis=0)))
     if options.image:

@@ -108,11 +108,11 @@ def _product(matrix, images):
 
 
 def backward(dy, x, w, y=None, *, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros", activation=None,
-             input_gradient=True, bias_gradient=True, out=(None, None, None), parallel=None):
+             input_gradient=True, weight_gradient=True, bias_gradient=True, out=(None, None, None), parallel=None):
     dz = dy if activation is None else dense.ACTIVATIONS[activation].backward(dy, y)
     around = _paddings(padding, w.shape[2:], dilation)
     X = _padded(x, ((0, 0), (0, 0), *around), padding_mode)
-    dw = _kernel_gradient(dz, X, w.shape, stride, dilation, groups, out[1])
+    dw = _kernel_gradient(dz, X, w.shape, stride, dilation, groups, out[1]) if weight_gradient else None
     db = np.sum(dz, axis=(0, 2, 3), out=out[2]) if bias_gradient else None
     if not input_gradient:
         return None, dw, db

@@ -58,10 +58,10 @@ def forward(x, w, b=None, *, stride=1, padding=0, output_padding=0, dilation=1, 
 
 
 def backward(dy, x, w, y=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1, activation=None,
-             input_gradient=True, bias_gradient=True, out=(None, None, None), parallel=None):
+             input_gradient=True, weight_gradient=True, bias_gradient=True, out=(None, None, None), parallel=None):
     dz = dy if activation is None else dense.ACTIVATIONS[activation].backward(dy, y)
     padded = np.pad(dz, ((0, 0), (0, 0), *_paddings(padding, w.shape[2:], dilation)))
-    dw = _kernel_gradient(x, padded, w.shape, stride, dilation, groups, out[1])
+    dw = _kernel_gradient(x, padded, w.shape, stride, dilation, groups, out[1]) if weight_gradient else None
     db = np.sum(dz, axis=(0, 2, 3), out=out[2]) if bias_gradient else None
     if not input_gradient:
         return None, dw, db

@@ -33,7 +33,10 @@ def forward(x, w, b, *, activation=None, out=None, parallel=None):
     return y if activation is None else ACTIVATIONS[activation].forward(y, out=y)
 
 
-def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, out=(None, None, None), parallel=None):
+def backward(dy, x, w, y=None, *, activation=None, input_gradient=True, weight_gradient=True, out=(None, None, None),
+             parallel=None):
     dz = dy if activation is None else ACTIVATIONS[activation].backward(dy, y)
     dx = np.matmul(dz, w.T, out=out[0]) if input_gradient else None
+    if not weight_gradient:
+        return dx, None, None
     return dx, np.matmul(x.T, dz, out=out[1]), np.sum(dz, axis=0, out=out[2])

@@ -127,6 +127,7 @@ def _float64(model: Model, rng: np.random.Generator) -> Model:
                 setattr(part, name, {key: np.array(values, FLOAT64) for key, values in value.items()})
     twin.finalize()
     for layer in with_parameters(twin.layers):
+        layer.trainable = True  # a frozen one computes no gradients
         for name in parameters_of(layer):
             values = get_parameter(layer, name)
             set_parameter(layer, name, values + rng.normal(0, SHIFT, values.shape))

@@ -134,6 +134,7 @@ def gradient_norms(model: Model, X: ArrayLike, y: ArrayLike) -> dict[str, float]
     """The Euclidean norm of the gradient of each layer's weights for a batch, by the layer's name in `summary`: in deep
     networks those of the first layers may vanish. The model is left as it was."""
     trial = copy.deepcopy(model)
+    trial.trainable = True  # a frozen layer computes no gradients
     trial.backward(trial.forward(X), y, input_gradient=False)
     found = {}
     for name, layer in named(trial.layers):

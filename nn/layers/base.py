@@ -94,7 +94,7 @@ class _Layer(Calling):
     @property
     def trainable(self) -> bool:
         """Whether trainings update the parameters: `layer.trainable = False` freezes them, in each model that has the
-        layer. Raises TypeError for anything but True and False."""
+        layer, and `backward` sets no gradients of them. Raises TypeError for anything but True and False."""
         return vars(self).get("trainable", True)
 
     @trainable.setter

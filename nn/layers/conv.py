@@ -117,7 +117,8 @@ class _Convolution(_Weighted):
     def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
         """The gradient (N, in_channels, H, W) of the loss with respect to the inputs, given that of the outputs.
 
-        Sets `dweights` and, with biases, `dbiases`. `input_gradient=False`, for a first layer, returns None.
+        Sets `dweights` and, with biases, `dbiases`, to None while the layer is frozen. `input_gradient=False`, for a
+        first layer, returns None.
         """
         input_gradient = flag("input_gradient", input_gradient)
         if self.inputs is None:
@@ -126,12 +127,12 @@ class _Convolution(_Weighted):
         try:
             self.dinputs, self.dweights, biases = getattr(backend.ops, self._operation).backward(
                 dvalues, self.inputs, self._weights, self.output, **self._options, input_gradient=input_gradient,
-                bias_gradient=self.bias)
+                weight_gradient=self.trainable, bias_gradient=self.bias and self.trainable)
         except (TypeError, ValueError) as error:
             rename(error, dy="dvalues", x="inputs", w="weights", y="output")
             raise
         self.dbiases = biases
-        if self._is_regularized():
+        if self.trainable and self._is_regularized():
             add_penalty_gradients(self)
         return self.dinputs
 

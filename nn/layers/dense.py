@@ -108,7 +108,8 @@ class Dense(_Weighted):
     def backward(self, dvalues: ArrayLike, *, input_gradient: bool = True) -> Array | None:
         """The gradient (N, ..., n_inputs) of the loss with respect to the inputs, given that of the outputs.
 
-        Sets `dweights` and `dbiases`. `input_gradient=False`, for a first layer, saves a product and returns None.
+        Sets `dweights` and `dbiases`, to None while the layer is frozen. `input_gradient=False`, for a first
+        layer, saves a product and returns None.
         """
         return self._backward(dvalues, self.activation, flag("input_gradient", input_gradient))
 
@@ -122,13 +123,13 @@ class Dense(_Weighted):
         try:
             dx, self.dweights, biases = backend.ops.dense.backward(
                 _rows(dvalues), _rows(self.inputs), self._weights, _rows(self.output), activation=activation,
-                input_gradient=input_gradient)
+                input_gradient=input_gradient, weight_gradient=self.trainable)
         except (TypeError, ValueError) as error:
             rename(error, dy="dvalues", x="inputs", w="weights", y="output")
             raise
         self.dinputs = dx if dx is None or self.inputs.ndim == 2 else dx.reshape(self.inputs.shape)
-        self.dbiases = biases[None]
-        if self._is_regularized():
+        self.dbiases = None if biases is None else biases[None]
+        if self.trainable and self._is_regularized():
             add_penalty_gradients(self)
         return self.dinputs
 

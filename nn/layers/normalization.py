@@ -76,7 +76,8 @@ class _Normalization(_Layer):
         raise NotImplementedError
 
     def backward(self, dvalues: ArrayLike) -> Array:
-        """The gradient with respect to the inputs, given that of the outputs. Sets `dgamma` and `dbeta`."""
+        """The gradient with respect to the inputs, given that of the outputs. Sets `dgamma` and `dbeta`, to
+        None while the layer is frozen."""
         if self.inputs is None:
             raise RuntimeError("call forward before backward")
         dvalues = as_floats(dvalues, self.dtype, "dvalues", infinite=True)
@@ -85,6 +86,8 @@ class _Normalization(_Layer):
         except (TypeError, ValueError) as error:
             rename(error, dy="dvalues", x="inputs", m="last_mean", r="last_scale")
             raise
+        if not self.trainable:
+            self.dgamma = self.dbeta = None
         return self.dinputs
 
 

@@ -121,8 +121,9 @@ class _Optimizer:
                 self._step(values, gradients[name], arrays[start:(start := start + n)], numbers)
             except (KeyError, TypeError, ValueError) as error:
                 if gradients.get(name) is None:
-                    raise RuntimeError(f"{shown(layer)} has no gradient of {name}: call its backward, which sets it, "
-                                       "before update_params") from error
+                    remedy = "" if getattr(layer, "trainable", True) else "set trainable = True, and "
+                    raise RuntimeError(f"{shown(layer)} has no gradient of {name}: {remedy}call its backward, which "
+                                       "sets it, before update_params") from error
                 rename(error, w=name, dw=f"d{name}")
                 raise
         state.powers = powers

@@ -152,7 +152,7 @@ class Model(Network):
         output: what that `forward` returned, or the `output` of the loss after a call of it with these labels.
         input_gradient: False stops at the first layer that is trained, as a training step does, and returns None.
 
-        Sets the gradients of all layers, also of frozen ones.
+        Sets the gradients of all layers that are not frozen.
         """
         input_gradient = flag("input_gradient", input_gradient)
         self._check_ready("loss")
