@@ -15,7 +15,7 @@ from .core.windows import PARALLEL_FROM, clear, gather_rows, inside, load_spaced
 def _counts(x, height, width, i, j, kh, kw, sh, sw, ph, pw, include_pad):
     """By how much the sums of windows (i, j), (i, j + 1), ... are divided."""
     if include_pad:
-        return splat(x, kh * kw)
+        ph, pw, height, width = 0, 0, height + 2 * ph, width + 2 * pw
     top, bottom = inside(i * sh - ph, kh, height)
     start = lane_numbers(x) * sw + (j * sw - pw)
     left, right = select(start < 0, 0 - start, 0), width - start
@@ -77,7 +77,7 @@ def _forward_halves(x, y):
 
 
 @public
-def forward(x, *, size, stride=None, padding=0, count_include_pad=True, out=None, parallel=None):
+def forward(x, *, size, stride=None, padding=0, count_include_pad=True, ceil_mode=False, out=None, parallel=None):
     """The mean of each window of each image.
 
     x : (N, C, H, W) float32 or float64, any strides; not modified
@@ -85,7 +85,9 @@ def forward(x, *, size, stride=None, padding=0, count_include_pad=True, out=None
     stride : None takes size; else a whole number or a pair, at least 1: from window to window
     padding : a whole number or a pair, at least 0, at most half of size: rows and columns of zeros around the image
     count_include_pad : True divides by size, as PyTorch does; False by how many numbers of the window lie in the image,
-        as Keras does
+        as Keras does; what lies beyond the padding never counts
+    ceil_mode : True or False: whether windows may reach beyond the padding, with P and Q rounded up, unless they begin
+        there
     out : (N, C, P, Q) dtype of x, C-contiguous, written and returned; must not overlap an input
     parallel : None decides by size; True or False overrides
 
@@ -97,9 +99,9 @@ def forward(x, *, size, stride=None, padding=0, count_include_pad=True, out=None
     """
     window = windows.checked(size, stride, padding)
     include_pad = check.flag("count_include_pad", count_include_pad)
-    x, shape = windows.images("x", x, window)
+    x, shape = windows.images("x", x, window, ceil_mode)
     y = check.out("out", out, shape, x.dtype, x)
-    if windows.are_halves(window):
+    if windows.are_halves(window, x, shape):
         pick(_forward_halves, x.size >= PARALLEL_FROM, parallel)(windows.planes(x), windows.planes(y))
     else:
         nest = pick(_forward_planes, x.size >= PARALLEL_FROM, parallel)
@@ -168,12 +170,13 @@ def _backward_halves(dy, dx):
 
 
 @public
-def backward(dy, x, *, size, stride=None, padding=0, count_include_pad=True, out=None, parallel=None):
+def backward(dy, x, *, size, stride=None, padding=0, count_include_pad=True, ceil_mode=False, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy.
 
     dy : (N, C, P, Q) float32 or float64, any strides; not modified
     x : (N, C, H, W) as given to `forward`, dtype of dy; not modified, and only its shape is read
     size, stride, padding, count_include_pad : as given to `forward`
+    ceil_mode : as given to `forward`
     out : (N, C, H, W) dtype of x, C-contiguous, written and returned; must not overlap an input
     parallel : None decides by size; True or False overrides
 
@@ -184,11 +187,11 @@ def backward(dy, x, *, size, stride=None, padding=0, count_include_pad=True, out
     """
     window = windows.checked(size, stride, padding)
     include_pad = check.flag("count_include_pad", count_include_pad)
-    x, shape = windows.images("x", x, window)
+    x, shape = windows.images("x", x, window, ceil_mode)
     dy = windows.results("dy", dy, x, shape)
     dx = check.out("out", out, x.shape, x.dtype, dy, x)
     large = x.size >= PARALLEL_FROM
-    if windows.are_halves(window):
+    if windows.are_halves(window, x, shape):
         pick(_backward_halves, large, parallel)(windows.planes(dy), windows.planes(dx))
     else:
         nest = pick(_backward_planes, large, parallel)

@@ -78,7 +78,7 @@ def _forward_halves(x, y):
 
 
 @public
-def forward(x, *, size, stride=None, padding=0, out=None, parallel=None):
+def forward(x, *, size, stride=None, padding=0, ceil_mode=False, out=None, parallel=None):
     """The largest number of each window of each image.
 
     x : (N, C, H, W) float32 or float64, any strides; not modified
@@ -86,6 +86,8 @@ def forward(x, *, size, stride=None, padding=0, out=None, parallel=None):
     stride : None takes size; else a whole number or a pair, at least 1: from window to window
     padding : a whole number or a pair, at least 0, at most half of size: rows and columns around the image that windows
         reach into; what lies there is no candidate
+    ceil_mode : True or False: whether windows may reach beyond the padding, with P and Q rounded up, unless they begin
+        there
     out : (N, C, P, Q) dtype of x, C-contiguous, written and returned; must not overlap an input
     parallel : None decides by size; True or False overrides
 
@@ -96,9 +98,9 @@ def forward(x, *, size, stride=None, padding=0, out=None, parallel=None):
     Formula and source: kernels/reference/max_pool2d.py
     """
     window = windows.checked(size, stride, padding)
-    x, shape = windows.images("x", x, window)
+    x, shape = windows.images("x", x, window, ceil_mode)
     y = check.out("out", out, shape, x.dtype, x)
-    if windows.are_halves(window):
+    if windows.are_halves(window, x, shape):
         pick(_forward_halves, x.size >= PARALLEL_FROM, parallel)(windows.planes(x), windows.planes(y))
     else:
         pick(_forward_planes, x.size >= PARALLEL_FROM, parallel)(windows.planes(x), windows.planes(y), *window)
@@ -292,12 +294,13 @@ def _backward_thirds(dy, x, dx, ph, pw):
 
 
 @public
-def backward(dy, x, y, *, size, stride=None, padding=0, out=None, parallel=None):
+def backward(dy, x, y, *, size, stride=None, padding=0, ceil_mode=False, out=None, parallel=None):
     """The gradient with respect to x, from the gradient dy and the input x of `forward`.
 
     dy, y : (N, C, P, Q) float32 or float64, any strides; not modified, and y, the output of forward, is not read
     x : (N, C, H, W) as given to `forward`, dtype of dy; not modified
     size, stride, padding : as given to `forward`
+    ceil_mode : as given to `forward`
     out : (N, C, H, W) dtype of x, C-contiguous, written and returned; must not overlap an input
     parallel : None decides by size; True or False overrides
 
@@ -307,14 +310,14 @@ def backward(dy, x, y, *, size, stride=None, padding=0, out=None, parallel=None)
     Formula and source: kernels/reference/max_pool2d.py
     """
     window = windows.checked(size, stride, padding)
-    x, shape = windows.images("x", x, window)
+    x, shape = windows.images("x", x, window, ceil_mode)
     dy = windows.results("dy", dy, x, shape)
     y = windows.results("y", y, x, shape)
     dx = check.out("out", out, x.shape, x.dtype, dy, x, y)
     large = x.size >= PARALLEL_FROM
-    if windows.are_halves(window):
+    if windows.are_halves(window, x, shape):
         pick(_backward_halves, large, parallel)(windows.planes(dy), windows.planes(x), windows.planes(dx))
-    elif window[:4] == (3, 3, 2, 2):
+    elif window[:4] == (3, 3, 2, 2) and windows.lie_within(window, x, shape):
         pick(_backward_thirds, large, parallel)(windows.planes(dy), windows.planes(x), windows.planes(dx), *window[4:])
     else:
         nest = pick(_backward_planes, large, parallel)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scalar import assert_same_bits, gamma
-from windows import each_dtype, each_window, gradients, images, pair, windows
+from windows import each_ceil, each_dtype, each_window, gradients, images, pair, windows
 
 from nnjit.kernels import avg_pool2d, reference
 
@@ -78,3 +78,19 @@ def test_only_the_windows_of_a_nan_are_nan():
     x[0, 0, 2, 17] = np.nan
     y = avg_pool2d.forward(x, size=3, stride=2, padding=1)
     assert np.argwhere(np.isnan(y[0, 0])).tolist() == [[1, 8], [1, 9]]
+
+
+@each_count
+@each_ceil
+@each_dtype
+def test_windows_beyond_the_padding(torch, dtype, shape, size, stride, padding, count_include_pad):
+    x = images((2, 3, *shape), dtype, specials=False)
+    dy = gradients(x, size, stride, padding, dtype, ceil_mode=True)
+    leaf = torch.tensor(x, requires_grad=True)
+    y = torch.nn.functional.avg_pool2d(leaf, size, stride, padding, True, count_include_pad)
+    y.backward(torch.tensor(dy))
+    options = {"size": size, "stride": stride, "padding": padding, "count_include_pad": count_include_pad}
+    near = {"rtol": 8 * np.finfo(dtype).eps, "atol": 64 * np.finfo(dtype).eps * np.abs(dy).max()}
+    for run in (avg_pool2d, reference.avg_pool2d):
+        np.testing.assert_allclose(run.forward(x, **options, ceil_mode=True), y.detach().numpy(), **near)
+        np.testing.assert_allclose(run.backward(dy, x, **options, ceil_mode=True), leaf.grad.numpy(), **near)

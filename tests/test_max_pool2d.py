@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from scalar import assert_same_bits, gamma
-from windows import each_dtype, each_window, gradients, images, windows
+from windows import each_ceil, each_dtype, each_window, gradients, images, windows
 
-from nnjit.kernels import max_pool2d
+from nnjit.kernels import max_pool2d, reference
 
 
 def bound(function, u, expected, dy=None, x=None, y=None, *, size=2, **options):
@@ -94,3 +94,22 @@ def test_windows_far_larger_than_the_image():
     assert_same_bits(y, np.broadcast_to(x.max(axis=(2, 3), keepdims=True), y.shape) + np.float32(0))
     dx = max_pool2d.backward(np.ones_like(y), x, y, size=(2**10, 2**20), padding=(2**9, 2**19))
     assert (dx.sum(axis=(2, 3)) == y[0, 0].size).all() and np.count_nonzero(dx) == 2
+
+
+@each_ceil
+@each_dtype
+def test_windows_beyond_the_padding(torch, dtype, shape, size, stride, padding):
+    x = images((2, 3, *shape), dtype)
+    dy = gradients(x, size, stride, padding, dtype, ceil_mode=True)
+    y = forward(x, size, stride, padding, True).reshape(dy.shape)
+    dx = backward(dy, x, size, stride, padding, True)
+    options = {"size": size, "stride": stride, "padding": padding, "ceil_mode": True}
+    for parallel in (False, True):
+        assert_same_bits(max_pool2d.forward(x, **options, parallel=parallel), y, f"forward {options}")
+        assert_same_bits(max_pool2d.backward(dy, x, y, **options, parallel=parallel), dx, f"backward {options}")
+    x = np.random.default_rng(0).standard_normal(x.shape).astype(dtype)
+    y = torch.nn.functional.max_pool2d(torch.tensor(x), size, stride, padding, ceil_mode=True).numpy()
+    assert_same_bits(max_pool2d.forward(x, **options), y)
+    assert_same_bits(reference.max_pool2d.forward(x, **options), y)
+    np.testing.assert_allclose(reference.max_pool2d.backward(dy, x, y, **options), backward(
+        dy, x, size, stride, padding, True), rtol=8 * np.finfo(dtype).eps, atol=64 * np.finfo(dtype).eps)

@@ -490,7 +490,7 @@ declare("GlobalAvgPool2d", DUCK)
 declare("Upsample", lambda scale_factor: state(nn.Upsample(scale_factor)), scale_factor=Pair())
 for name, more in (("MaxPool2d", {}), ("AvgPool2d", {"count_include_pad": FLAG})):
     declare(name, lambda kind=getattr(nn, name), **given: state(kind(**{"kernel_size": 4, **given})),
-            kernel_size=Pair(), stride=Pair(also=(None,)), padding=Pair(0), **more)
+            kernel_size=Pair(), stride=Pair(also=(None,)), padding=Pair(0), ceil_mode=FLAG, **more)
 for name, kind in (("BatchNorm", nn.BatchNorm), ("LayerNorm", nn.LayerNorm)):
     more = {"momentum": Number(below=1.5)} if name == "BatchNorm" else {}
     declare(name, lambda kind=kind, **given: state(kind(**{"num_features": 2, **given})),

@@ -161,6 +161,7 @@ def test_images_in_another_order_are_named():
 def test_shapes_are_those_of_the_outputs():
     x = images(2, 6, 9, 7)
     for layer in (nn.Conv2d(6, 4, 3, 2, 1), nn.Conv2d(6, 4, (2, 3), padding="same", dilation=2), nn.MaxPool2d(3, 2, 1),
+                  nn.MaxPool2d(2, ceil_mode=True), nn.AvgPool2d((4, 5), (3, 4), (1, 2), ceil_mode=True),
                   nn.Conv2d(6, 6, 3, padding=((0, 1), (2, 3)), groups=3, padding_mode="replicate"),
                   nn.AvgPool2d((2, 3)), nn.ConvTranspose2d(6, 4, 4, 3, 1, 2, groups=2), nn.GlobalAvgPool2d(),
                   nn.Upsample((2, 3)),

@@ -72,7 +72,7 @@ def parts():
              nn.Conv2d(4, 6, (3, 2), 2, ((1, 0), (0, 2)), groups=2, padding_mode="replicate", activation="relu"),
              nn.Conv2d(1, 2, 3, padding="same", bias=False, dtype=np.float64), nn.Dropout2d(0.5, seed=3),
              nn.ConvTranspose2d(2, 3, 4, 3, 1, 2), nn.BatchNorm(3, 1e-3, 0.5), nn.LayerNorm(4, dtype=np.float64),
-             nn.MaxPool2d(3, 2, (1, 0)), nn.AvgPool2d(2, count_include_pad=False), nn.Reshape((2, 3)),
+             nn.MaxPool2d(3, 2, (1, 0), ceil_mode=True), nn.AvgPool2d(2, count_include_pad=False), nn.Reshape((2, 3)),
              nn.LeakyReLU(0.3), nn.ELU(0.5), nn.Huber(2.5), nn.RegressionAccuracy(0.25), nn.BinaryAccuracy(0.75),
              nnfs.Layer_Dense(2, 3, 0, 0.5), nnfs.Layer_Dropout(0.25), nnfs.Accuracy_Categorical(binary=True),
              nn.Adam(nn.schedules.Step(0.5, every=3, factor=0.25), epsilon=0.5, weight_decay=0.125)]

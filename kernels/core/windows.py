@@ -36,15 +36,26 @@ def _size(value):
     return size
 
 
-def images(name, x, window):
+def images(name, x, window, ceil_mode):
     """x (N, C, H, W), and the shape (N, C, P, Q) of what its windows give."""
+    ceil_mode = check.flag("ceil_mode", ceil_mode)
     x = check.array(name, x, 4)
     n, c, height, width = x.shape
     kh, kw, sh, sw, ph, pw = window
-    if height == 0 or width == 0 or height + 2 * ph < kh or width + 2 * pw < kw:
+    rows, columns = _windows(height, kh, sh, ph, ceil_mode), _windows(width, kw, sw, pw, ceil_mode)
+    if height == 0 or width == 0 or rows < 1 or columns < 1:
         raise ValueError(f"{name} must have images at least as large as the windows, {(kh, kw)} with padding "
                          f"{(ph, pw)}, got shape {x.shape}")
-    return x, (n, c, (height + 2 * ph - kh) // sh + 1, (width + 2 * pw - kw) // sw + 1)
+    return x, (n, c, rows, columns)
+
+
+def _windows(length, size, stride, padding, ceil_mode):
+    """How many windows a length has. With ceil_mode the last may reach beyond the padding, but not begin there."""
+    room = length + 2 * padding - size
+    if not ceil_mode:
+        return room // stride + 1
+    count = -(-room // stride) + 1
+    return count - ((count - 1) * stride >= length + padding)
 
 
 def results(name, y, x, shape):
@@ -67,9 +78,15 @@ def room(shape, dtype, arrays):
     return np.empty((min(TASKS, n * c), arrays, rows, columns + 2 * BYTES // dtype.itemsize), dtype)
 
 
-def are_halves(window):
+def are_halves(window, x, shape):
     """Whether windows of 2 x 2 lie side by side: they have loops of their own, several times as fast."""
-    return window == (2, 2, 2, 2, 0, 0)
+    return window == (2, 2, 2, 2, 0, 0) and lie_within(window, x, shape)
+
+
+def lie_within(window, x, shape):
+    """Whether no window reaches beyond the padding, as with ceil_mode."""
+    kh, kw, sh, sw, ph, pw = window
+    return (shape[2] - 1) * sh + kh <= x.shape[2] + 2 * ph and (shape[3] - 1) * sw + kw <= x.shape[3] + 2 * pw
 
 
 @inline

@@ -1,5 +1,5 @@
 """Average pooling: y[n, c, i, j] = the mean of x[n, c, i s - p + ky, j s - p + kx] over ky, kx of the window, s the
-stride and p the padding, whose numbers are zeros. As torch.nn.functional.avg_pool2d, ceil_mode False:
+stride and p the padding, whose numbers are zeros. As torch.nn.functional.avg_pool2d:
 `count_include_pad` says whether the mean is over these, too.
 
 Each number of the window gets the gradient of y over their count.
@@ -8,13 +8,14 @@ Each number of the window gets the gradient of y over their count.
 import numpy as np
 
 from . import max_pool2d
-from .max_pool2d import _inside, _lengths, _pair, _taps, _window
+from .max_pool2d import _inside, _lengths, _room, _taps, _window
 
 _fits = max_pool2d._fits
 DIMENSIONS = max_pool2d.DIMENSIONS
 SHAPES = max_pool2d.SHAPES
 OPTIONS = ({"size": 2}, {"size": 3, "stride": 2, "padding": 1},
-           {"size": (3, 2), "stride": (1, 3), "padding": (0, 1), "count_include_pad": False})
+           {"size": (3, 2), "stride": (1, 3), "padding": (0, 1), "count_include_pad": False},
+           {"size": 3, "stride": 2, "padding": 1, "ceil_mode": True})
 
 
 def inputs(rng, shape, dtype):
@@ -31,25 +32,26 @@ def inputs(rng, shape, dtype):
     return cases
 
 
-def _counts(x, size, stride, padding, count_include_pad):
+def _counts(x, size, stride, padding, ceil_mode, count_include_pad):
     fill = 1 if count_include_pad else 0
-    return sum(v for v, _ in _taps(np.ones((1, 1, *x.shape[2:]), x.dtype), size, stride, padding, fill))
+    return sum(v for v, _ in _taps(np.ones((1, 1, *x.shape[2:]), x.dtype), size, stride, padding, ceil_mode, fill))
 
 
-def forward(x, *, size, stride=None, padding=0, count_include_pad=True, out=None, parallel=None):
-    y = np.empty((*x.shape[:2], *_lengths(x.shape, size, stride, padding)), x.dtype) if out is None else out
+def forward(x, *, size, stride=None, padding=0, count_include_pad=True, ceil_mode=False, out=None,
+            parallel=None):
+    y = np.empty((*x.shape[:2], *_lengths(x.shape, size, stride, padding, ceil_mode)), x.dtype) if out is None else out
     y[...] = 0
-    for v, _ in _taps(x, size, stride, padding, 0):
+    for v, _ in _taps(x, size, stride, padding, ceil_mode, 0):
         y += v
-    y /= _counts(x, size, stride, padding, count_include_pad)
+    y /= _counts(x, size, stride, padding, ceil_mode, count_include_pad)
     return y
 
 
-def backward(dy, x, *, size, stride=None, padding=0, count_include_pad=True, out=None, parallel=None):
-    shares = dy / _counts(x, size, stride, padding, count_include_pad)
-    (ph, pw), dx = _pair(padding), np.empty_like(x) if out is None else out
-    padded = np.zeros((*x.shape[:2], x.shape[2] + 2 * ph, x.shape[3] + 2 * pw), x.dtype)
-    for _, place in _taps(x, size, stride, padding, 0):
+def backward(dy, x, *, size, stride=None, padding=0, count_include_pad=True, ceil_mode=False, out=None,
+             parallel=None):
+    shares = dy / _counts(x, size, stride, padding, ceil_mode, count_include_pad)
+    dx, padded = np.empty_like(x) if out is None else out, _room(x, size, stride, padding, ceil_mode)
+    for _, place in _taps(x, size, stride, padding, ceil_mode, 0):
         padded[place] += shares
     dx[...] = _inside(padded, x.shape, padding)
     return dx

@@ -51,22 +51,28 @@ class _OfImages(_Layer):
 
 
 class _Pool(_OfImages):
-    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
+    ceil_mode = False  # also of layers that were pickled without it
+
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, *, ceil_mode: bool = False
+                 ) -> None:
         self.kernel_size = as_pair("kernel_size", kernel_size)
         self.stride = self.kernel_size if stride is None else as_pair("stride", stride)
         self.padding = as_pair("padding", padding, 0)
         if any(2 * edge > size for edge, size in zip(self.padding, self.kernel_size)):
             raise ValueError(f"padding must be at most half of kernel_size, got {shown(self.padding)} and "
                              f"{shown(self.kernel_size)}")
+        self.ceil_mode = flag("ceil_mode", ceil_mode)
 
     def __repr__(self) -> str:
         stride = "" if self.stride == self.kernel_size else f", stride={short(self.stride)}"
         padding = "" if self.padding == (0, 0) else f", padding={short(self.padding)}"
-        return f"{type(self).__name__}({short(self.kernel_size)}{stride}{padding})"
+        ceil_mode = ", ceil_mode=True" if self.ceil_mode else ""
+        return f"{type(self).__name__}({short(self.kernel_size)}{stride}{padding}{ceil_mode})"
 
     @property
     def _options(self) -> dict[str, Any]:
-        return {"size": self.kernel_size, "stride": self.stride, "padding": self.padding}
+        return {"size": self.kernel_size, "stride": self.stride, "padding": self.padding,
+                "ceil_mode": self.ceil_mode}
 
     def output_shape(self, shape: Shape | None) -> Shape | None:
         """(C, OH, OW). Raises ValueError for samples that are no images, or smaller than the windows."""
@@ -75,7 +81,7 @@ class _Pool(_OfImages):
         channels, *size = image_shape(shape, None)
         rows, columns = self.padding
         return channels, *convolved((size[0], size[1]), self.kernel_size, self.stride,
-                                    ((rows, rows), (columns, columns)))
+                                    ((rows, rows), (columns, columns)), ceil_mode=self.ceil_mode)
 
 
 class MaxPool2d(_Pool):
@@ -84,6 +90,8 @@ class MaxPool2d(_Pool):
     kernel_size: rows and columns of the window: a number or a pair.
     stride: the distance between windows; None: that they lie side by side.
     padding: rows and columns around the image that windows reach into, at most half of kernel_size.
+    ceil_mode: whether windows may reach beyond the padding, unless they begin there: else elements at the end of rows
+        and columns may be in no window.
 
     Names are PyTorch's. Raises TypeError or ValueError for other arguments.
     """
@@ -101,8 +109,8 @@ class AvgPool2d(_Pool):
     operation = "avg_pool2d"
 
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0,
-                 count_include_pad: bool = True) -> None:
-        super().__init__(kernel_size, stride, padding)
+                 count_include_pad: bool = True, *, ceil_mode: bool = False) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode=ceil_mode)
         self.count_include_pad = flag("count_include_pad", count_include_pad)
 
     @property

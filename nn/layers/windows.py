@@ -70,11 +70,15 @@ def image_shape(shape: Shape, channels: int | None) -> tuple[int, int, int]:
     return channels, rows, columns
 
 
-def convolved(size: Pair, kernel: Pair, stride: Pair, padding: Sides, dilation: Pair = (1, 1)) -> Pair:
+def convolved(size: Pair, kernel: Pair, stride: Pair, padding: Sides, dilation: Pair = (1, 1), ceil_mode: bool = False
+              ) -> Pair:
     """Rows and columns of the outputs. Raises ValueError for a window larger than the padded image."""
     found = []
     for each, window, step, (before, after), spread in zip(size, kernel, stride, padding, dilation):
         room = each + before + after - (spread * (window - 1) + 1)
+        if ceil_mode:
+            room = -(-room // step) * step
+            room -= step * (room >= each + before)  # a window that would begin in the padding behind
         if room < 0:
             raise ValueError(f"has a window of {spread * (window - 1) + 1} elements, larger than the padded image "
                              f"of {each + before + after}")
