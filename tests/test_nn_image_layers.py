@@ -156,6 +156,9 @@ def test_images_in_another_order_are_named():
     for wrong in ({"stride": 2, "padding": "same"}, {"groups": 2}, {"padding": "full"}):
         with pytest.raises(ValueError, match="padding|groups"):
             nn.Conv2d(3, 4, 3, **wrong)
+    for layer in (nn.Conv2d, nn.ConvTranspose2d):
+        with pytest.raises(ValueError, match="^in_channels must be a multiple of groups, got 3 and 10.5000$"):
+            layer(3, 3, 1, groups=10**5000)  # of which Python writes no text
 
 
 def test_shapes_are_those_of_the_outputs():

@@ -55,6 +55,22 @@ def test_the_two_networks_of_a_dcgan():
             nn.models.dcgan_generator(size=size)
 
 
+DROPPING = ("alexnet", "vgg11", "squeezenet1_1", "googlenet", "mobilenet_v2", "efficientnet_b0")
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_a_dropout_that_is_none_is_named(name):
+    make = getattr(nn.models, name)
+    for wrong in (1.0, -0.1, np.nan, 10**5000):
+        with pytest.raises(ValueError, match="^dropout, the share that is dropped, must be at least 0 and below 1"):
+            make(3, size=64, width=0.02, dropout=wrong)
+    for wrong in (None, False, True, "", [], "0.5", np.array([0.5, 0.5])):
+        with pytest.raises(TypeError, match="^dropout must be a number, got"):
+            make(3, size=64, width=0.02, dropout=wrong)
+    model = make(3, size=64, width=0.02, dropout=np.float32(0))
+    assert not [layer for layer in walk(model.layers) if isinstance(layer, nn.Dropout)]
+
+
 # ---- blocks, beside their definitions in PyTorch
 
 

@@ -36,7 +36,8 @@ class _Convolution(_Weighted):
         self.groups = whole("groups", groups)
         for name in ("in_channels", "out_channels"):
             if getattr(self, name) % self.groups:
-                raise ValueError(f"{name} must be a multiple of groups, got {getattr(self, name)} and {self.groups}")
+                raise ValueError(f"{name} must be a multiple of groups, got {shown(getattr(self, name))} and "
+                                 f"{shown(self.groups)}")
         self.bias = flag("bias", bias)
         self.activation = activation
         self.dtype = float_dtype(dtype)

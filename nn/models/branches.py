@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..checks import Seed
-from ..layers import (AvgPool2d, Dropout, GlobalAvgPool2d, Identity, Layer, MaxPool2d, Parallel, ReLU, Sequential,
+from ..layers import (AvgPool2d, GlobalAvgPool2d, Identity, Layer, MaxPool2d, Parallel, ReLU, Sequential,
                       Softmax)
 from ..training.model import Model
 from .parts import Maker, built, image
@@ -27,7 +27,7 @@ def squeezenet1_1(classes: int = 1000, *, channels: int = 3, size: int = 224, wi
         else:
             layers.append(fire_module(make, inputs, *map(make.wide, fire)))
             inputs = 2 * make.wide(fire[1])
-    layers += [Dropout(dropout, seed=0)] if dropout else []
+    layers += make.dropout(dropout)
     layers += [make.conv(inputs, classes, 1, activation="relu"), GlobalAvgPool2d(), Softmax()]
     return built(layers, shape)
 
@@ -88,7 +88,7 @@ def googlenet(classes: int = 1000, *, channels: int = 3, size: int = 224, width:
         layers.append(inception(make, inputs, *sizes))
         inputs = sizes[0] + sizes[2] + sizes[4] + sizes[5]
     layers.append(GlobalAvgPool2d())
-    layers += [Dropout(dropout, seed=0)] if dropout else []
+    layers += make.dropout(dropout)
     return built([*layers, *make.classifier(inputs, classes)], shape)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..checks import Seed, generator, whole
+from ..checks import Seed, generator, shown, whole
 from ..initializers import normal
 from ..layers import BatchNorm, Conv2d, ConvTranspose2d, Flatten, Layer, LeakyReLU, ReLU, Reshape, Sigmoid, Tanh
 from ..training.model import Model
@@ -18,7 +18,7 @@ def _stages(size: int) -> tuple[int, int]:
     while base % 2 == 0 and base >= 8:
         base, stages = base // 2, stages + 1
     if not 4 <= base <= 7 or not stages:
-        raise ValueError(f"size must be 4, 5, 6 or 7 times a power of 2, such as 28, 32 or 64, got {size}")
+        raise ValueError(f"size must be 4, 5, 6 or 7 times a power of 2, such as 28, 32 or 64, got {shown(size)}")
     return base, stages
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..checks import Seed
-from ..layers import (Dropout, GlobalAvgPool2d, Identity, Layer, Parallel, ReLU6, Residual, Sequential, SiLU)
+from ..layers import (GlobalAvgPool2d, Identity, Layer, Parallel, ReLU6, Residual, Sequential, SiLU)
 from ..training.model import Model
 from .parts import Maker, built, image
 
@@ -30,7 +30,7 @@ def mobilenet_v2(classes: int = 1000, *, channels: int = 3, size: int = 224, wid
             inputs = outputs
     last = make.wide(1280)
     layers += [*make.conv_norm(inputs, last, 1, ReLU6()), GlobalAvgPool2d()]
-    layers += [Dropout(dropout, seed=0)] if dropout else []
+    layers += make.dropout(dropout)
     return built([*layers, *make.classifier(last, classes)], shape)
 
 
@@ -48,7 +48,7 @@ def efficientnet_b0(classes: int = 1000, *, channels: int = 3, size: int = 224, 
             inputs = outputs
     last = make.wide(1280)
     layers += [*make.conv_norm(inputs, last, 1, SiLU()), GlobalAvgPool2d()]
-    layers += [Dropout(dropout, seed=0)] if dropout else []
+    layers += make.dropout(dropout)
     return built([*layers, *make.classifier(last, classes)], shape)
 
 

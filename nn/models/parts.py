@@ -9,8 +9,8 @@ from typing import Any
 from numpy.typing import DTypeLike
 
 from ..arrays import float_dtype
-from ..checks import Seed, generator, positive, whole
-from ..layers import BatchNorm, Conv2d, Dense, Layer, ReLU, Sequential, Softmax, shape_through
+from ..checks import Seed, generator, positive, rename, whole
+from ..layers import BatchNorm, Conv2d, Dense, Dropout, Layer, ReLU, Sequential, Softmax, shape_through
 from ..training.model import Model
 
 
@@ -38,6 +38,15 @@ class Maker:
     def norm(self, channels: int, **options: Any) -> BatchNorm:
         """A batch normalization."""
         return BatchNorm(channels, dtype=self.dtype, **options)
+
+    def dropout(self, dropout: float, seed: int = 0) -> list[Layer]:
+        """A dropout, or nothing for 0."""
+        try:
+            layer = Dropout(dropout, seed=seed)
+        except (TypeError, ValueError) as error:
+            rename(error, rate="dropout")
+            raise
+        return [layer] if layer.rate else []
 
     def conv_norm(self, inputs: int, outputs: int, size: int, activation: Layer | None = None, eps: float = 1e-5,
                   **options: Any) -> list[Layer]:

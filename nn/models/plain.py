@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..checks import Seed
-from ..layers import Dropout, Flatten, Layer, MaxPool2d
+from ..layers import Flatten, Layer, MaxPool2d
 from ..training.model import Model
 from .parts import Maker, built, flat, image
 
@@ -74,7 +74,7 @@ def _two_dense(make: Maker, inputs: int, classes: int, dropout: float, before: b
     n = make.wide(4096)
     found: list[Layer] = []
     for number, size in enumerate((inputs, n)):
-        drop = [Dropout(dropout, seed=number)] if dropout else []
+        drop = make.dropout(dropout, seed=number)
         dense = make.dense(size, n, activation="relu")
         found += [*drop, dense] if before else [dense, *drop]
     return [*found, *make.classifier(n, classes)]
