@@ -17,7 +17,7 @@ from ..layers import forward, stand_in
 from ..parameters import gradients_of, named, parameters_of
 from ..training.history import save
 from ..training.model import Model
-from .scores import true_classes
+from .scores import _true_classes
 
 SIDE = 0.56  # inches of 28 pixels: each becomes two by two
 
@@ -121,7 +121,7 @@ def wrong_predictions(model: Model, X: ArrayLike, y: ArrayLike, count: int = 25)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         raise ValueError(f"the model must have an output for each class, got outputs of shape {outputs.shape}: "
                          "compare model.predict(X) with y instead")
-    labels = within("y", true_classes(y)[0], outputs.shape[1])
+    labels = within("y", _true_classes(y)[0], outputs.shape[1])
     if len(labels) != len(outputs):
         raise ValueError(f"X and y must have the same length, got {len(outputs)} and {len(labels)}")
     chosen = outputs.argmax(axis=1)

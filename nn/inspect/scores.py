@@ -39,7 +39,7 @@ def confusion_matrix(predictions: ArrayLike, y: ArrayLike, classes: int | None =
     rows of y that are not one-hot, a class outside 0..classes-1, or shapes that do not fit.
     """
     found, columns = _predicted(predictions, as_threshold("threshold", threshold))
-    labels, label_columns = true_classes(y)
+    labels, label_columns = _true_classes(y)
     if len(found) != len(labels):
         raise ValueError(f"predictions and y must have the same length, got {len(found)} and {len(labels)}")
     if not len(found):
@@ -205,8 +205,8 @@ def _remedy(outputs: Array) -> str:
     return f": reshape both, outputs to (-1, {outputs.shape[-1]})" if outputs.ndim > 2 and outputs.shape[-1] else ""
 
 
-def true_classes(y: ArrayLike) -> tuple[Array, int | None]:
-    """The class numbers of labels y, and the number of columns of one-hot rows. Raises TypeError or ValueError."""
+def _true_classes(y: ArrayLike) -> tuple[Array, int | None]:
+    # class numbers, and how many classes the columns of one-hot rows tell
     labels = as_labels(y, FLOAT64)
     if labels.ndim == 1:
         return labels, None
