@@ -256,6 +256,34 @@ def test_samples_take_the_shape_of_an_input(folder, capsys):
                                        "numbers per sample\n")
 
 
+def test_images_go_into_a_convolution(folder, capsys):
+    Image = needs("PIL.Image")
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).save("a.png")
+    X = predict.read("a.png")[0]
+    np.save("a.npy", X[:, None])
+    for front in ([nn.Conv2d(1, 4, 3, rng=0)], [nn.MaxPool2d(2), nn.Residual(nn.Conv2d(1, 1, 3, padding=1, rng=0)),
+                                                nn.Conv2d(1, 4, 3, rng=0)]):
+        build(*front, nn.GlobalAvgPool2d(), nn.Dense(4, 3, rng=1), nn.Softmax()).save("grey.npz")
+        outputs = nn.Model.load("grey.npz").predict(X[:, None])[0]
+        assert run(capsys, "grey.npz", "a.png") == run(capsys, "grey.npz", "a.npy") == [
+            [str(outputs.argmax()), f"{outputs.max():.4f}"]]
+    nn.models.lenet5(channels=3, size=12).save("known.npz")
+    build(nn.Conv2d(3, 4, 3), nn.GlobalAvgPool2d(), nn.Dense(4, 3)).save("colour.npz")
+    build(nn.Conv2d(1, 4, 9), nn.GlobalAvgPool2d(), nn.Dense(4, 3)).save("wide.npz")
+    grey = ": images are read as grey levels, use Model.predict for colours"
+    for arguments, said in (
+            (["known.npz", "a.png"], f"a.png has samples of 6 x 8 numbers, the model takes 3 x 12 x 12 numbers per "
+                                     f"sample{grey}"),
+            (["colour.npz", "a.png"], f"a.png does not fit the model: layer 1, Conv2d(3, 4, 3), must have 1 channels, "
+                                      f"not 3{grey}"),
+            (["colour.npz", "a.npy"], "a.npy does not fit the model: layer 1, Conv2d(3, 4, 3), must have 1 channels, "
+                                      "not 3"),
+            (["wide.npz", "a.png"], "a.png does not fit the model: layer 1, Conv2d(1, 4, 9), has a window of 9 "
+                                    "elements, larger than the padded image of 6")):
+        assert cli.main(["predict", *arguments]) == 2
+        assert capsys.readouterr().err == f"nnjit: error: {said}\n"
+
+
 def predicted(capsys, text, columns, *more):
     """What the command makes of a file: its code, the outputs, and stderr."""
     build(nn.Dense(columns, 1, rng=0)).save("any.npz")

@@ -17,8 +17,9 @@ from .. import backend
 from . import tables
 from ..arrays import Array, as_floats
 from ..files import check_expansion, lines, read_array, read_member, reading, reason, replacing
-from ..layers import Input, LogSoftmax, Sigmoid, Softmax
+from ..layers import Input, LogSoftmax, Sigmoid, Softmax, shape_through
 from ..losses import SigmoidBinaryCrossentropy, SoftmaxCategoricalCrossentropy
+from ..parameters import named
 from ..training.model import Model
 from .tables import count
 
@@ -109,16 +110,42 @@ def as_samples(model: Model, X: Array, source: str) -> Array:
         raise ValueError(f"{source} must have shape (samples, numbers), got {X.shape}")
     if not X.size:
         raise ValueError(f"{source} contains no samples")
-    first = model.layers[0]
     dense = [layer for layer in model.layers if hasattr(layer, "n_inputs")]
-    shape = (first.shape if isinstance(first, Input) else model._input_shape or
-             ((dense[0].n_inputs,) if dense else X.shape[1:]))
+    shape = _sample_shape(model, X.shape[1:], source)
     if math.prod(X.shape[1:]) != math.prod(shape):
         found = count(X.shape[1], "column") if X.ndim == 2 else f"samples of {_size(X.shape[1:])}"
         raise ValueError(f"{source} has {found}, the model takes {_size(shape)} per sample"
-                         f"{_way_out(X, math.prod(shape), source) if X.ndim == 2 else ''}")
+                         f"{_way_out(X, math.prod(shape), source) if X.ndim == 2 else _grey(shape, source)}")
     return as_floats(X.reshape(len(X), *shape), dense[0].dtype if dense else None, source,
                      infinite=True)  # of which the command warns
+
+
+def _sample_shape(model: Model, given: tuple[int, ...], source: str) -> tuple[int, ...]:
+    # the shape (...) of the samples that the model takes, as near to the given one as its layers tell
+    first = model.layers[0]
+    known = first.shape if isinstance(first, Input) else model._input_shape or None
+    if known is not None:
+        return known
+    shapes = [given, (1, *given)] if len(given) == 2 else [given]  # grey images have a channel
+    for shape in shapes:
+        try:
+            shape_through(model.layers, shape)
+            return shape
+        except ValueError as error:
+            wrong = error
+    for _, layer in named(model.layers):
+        if hasattr(layer, "n_inputs"):
+            return (layer.n_inputs,)
+        if hasattr(layer, "in_channels"):
+            way_out = _grey((layer.in_channels, *given), source)
+            raise ValueError(f"{source} does not fit the model: {wrong}{way_out}") from wrong
+    return given
+
+
+def _grey(shape: tuple[int, ...], source: str) -> str:
+    # what to do about images for a model that takes samples of another shape
+    pixels = Path(source).is_dir() or Path(source).suffix.lower() in images.FORMATS
+    return ": images are read as grey levels, use Model.predict for colours" * (pixels and shape[:1] == (3,))
 
 
 def _way_out(X: Array, inputs: int, source: str) -> str:
