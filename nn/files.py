@@ -72,7 +72,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         _tidy(target)
     except OSError as error:
         if error.filename == str(temporary):  # name the caller's file
-            error.filename, error.filename2 = str(target), None
+            raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

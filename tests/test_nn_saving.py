@@ -886,6 +886,11 @@ def test_files_of_another_kind(tmp_path):
     path, model = tmp_path / "a.npz", network()
     with pytest.raises(FileNotFoundError):
         nn.Model.load(path)
+    missing = tmp_path / "missing" / "a.npz"
+    for call in (model.save, model.save_parameters):
+        with pytest.raises(FileNotFoundError) as caught:
+            call(missing)
+        assert str(caught.value) == f"[Errno 2] No such file or directory: '{missing}'"
     model.save(path)
     whole = path.read_bytes()
     for content in (b"", b"hello", whole[:100], whole[:-30], whole[:len(whole) // 2]):
