@@ -71,6 +71,13 @@ def test_a_dropout_that_is_none_is_named(name):
     assert not [layer for layer in walk(model.layers) if isinstance(layer, nn.Dropout)]
 
 
+def test_images_that_are_too_small_are_refused():
+    for network, size in ((nn.models.lenet5, 8), (nn.models.vgg11, 31), (nn.models.alexnet, 62),
+                          (nn.models.squeezenet1_1, 16), (nn.models.densenet121, 2)):
+        with pytest.raises(ValueError, match=f"^size must be larger for this network, got {size}: layer .* window"):
+            network(2, size=size, **({} if network is nn.models.lenet5 else {"width": 0.05}))
+
+
 # ---- blocks, beside their definitions in PyTorch
 
 

@@ -70,11 +70,15 @@ def image(channels: int, size: int) -> tuple[int, int, int]:
 
 def flat(layers: Sequence[Layer], shape: tuple[int, ...]) -> int:
     """The number of elements of the outputs of layers for samples of a shape. Raises ValueError if it is too small."""
-    return math.prod(shape_through(layers, shape) or ())
+    try:
+        return math.prod(shape_through(layers, shape) or ())
+    except ValueError as error:
+        raise ValueError(f"size must be larger for this network, got {shape[-1]}: {error}") from error
 
 
 def built(layers: Sequence[Layer], shape: tuple[int, ...]) -> Model:
-    """A finalized model of layers, for samples of that shape."""
+    """A finalized model of layers, for samples of that shape. Raises ValueError if it is too small."""
+    flat(layers, shape)
     model = Model([Sequential(*layers)])
     model.finalize(shape)
     return model
