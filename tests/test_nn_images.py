@@ -368,7 +368,8 @@ def test_an_orientation_behind_the_pixels(tmp_path):
         np.testing.assert_array_equal(datasets.image_folder(tmp_path / names)[0], [UPRIGHT] * 2)
     folder(tmp_path / "b", Image.fromarray(STORED[6]))
     (tmp_path / "b" / "a" / "1.png").write_bytes(content)
-    with pytest.raises(ValueError, match="a/1.png: it has 3 x 2 pixels, but .*a/0.png has 2 x 3"):
+    with pytest.raises(ValueError, match=r"a/1.png: it has 3 x 2 pixels, but .*a/0.png has 2 x 3: "
+                       r"resize them, as nn.data.ImageFolder\(..., size=\(3, 2\)\) does"):
         datasets.image_folder(tmp_path / "b")
 
 

@@ -129,7 +129,8 @@ def _colour(background: Background) -> tuple[int, ...]:
 
 def _same_size(found: tuple[int, int], size: Any, paths: Sequence[Path]) -> None:
     if found != size:
-        raise ValueError("it has {} x {} pixels, but {} has {} x {}".format(*found, paths[0], *size))
+        raise ValueError("it has {} x {} pixels, but {} has {} x {}: resize them, as nn.data.ImageFolder(..., "
+                         "size=({}, {})) does".format(*found, paths[0], *size, *size[::-1]))
 
 
 def _turn(image: Any) -> str | None:
