@@ -37,6 +37,7 @@ examples:
   nnjit train spiral --compare
   nnjit train spiral --epochs 5000 --learning-rate 0.01 --plot spiral.png
   nnjit train fashion-mnist --epochs 3 --save clothes.npz
+  nnjit train fashion-mnist --model lenet5 --plot lenet.png
   nnjit train fashion-mnist --data ~/fashion-mnist --backend numpy
 
 The same command gives the same weights each time, to the bit. After Ctrl-C, --save writes the model as it is then.
@@ -63,9 +64,9 @@ MODEL is what nnjit train --save or Model.save wrote. DATA is one of
   .npz             one such array, or one named X among others
   .png and others  an image, or a folder of images or of folders of images, as grey levels (needs Pillow)
 
-An image is one sample, its rows one after the other, and must have the size of those that the model was trained on. It
-is not cropped or resized, but rotated to its EXIF orientation. Transparent images are composited onto white, or onto
-black with --background 0. A model does not store how its data was scaled. Images are scaled to -1..1, as by nnjit train
+An image is one sample, and must have the size of the images that the model was trained on. It is not cropped or
+resized, but rotated to its EXIF orientation. Transparent images are composited onto white, or onto black with
+--background 0. A model does not store how its data was scaled. Images are scaled to -1..1, as by nnjit train
 fashion-mnist; for another model, use --scale. Fashion-MNIST has light clothes on black: --scale 1 -1 inverts a black
 drawing on a white or transparent background.
 
@@ -118,17 +119,18 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> Parse
     train.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0, metavar="N",
                        help="seed of the initial weights, the points and the order of samples (default: %(default)s)")
     train.add_argument("--model", choices=("dense", *NETWORKS), default="dense",
-                       help="for fashion-mnist: the network, dense layers (default) or LeNet-5, which takes 5 epochs "
-                       "of batches of 32 at 0.001")
+                       help="for fashion-mnist: the network, dense layers (default) or LeNet-5, which trains for 5 "
+                       "epochs in batches of 32 at 0.001 by default")
     train.add_argument("--backend", choices=backend.TWINS,
                        help="numba: the compiled kernels (default); numpy: the same in plain NumPy; with --compare: "
                        "whose model --save and --plot use")
     train.add_argument("--compare", action="store_true",
-                       help="train on both backends from the same weights: results, and the ratio of the times")
+                       help="train on both backends from the same weights, and print the results and the ratio of "
+                       "the times")
     train.add_argument("--save", type=_output(".npz"), metavar="FILE.npz", help="write the trained model")
     train.add_argument("--plot", type=_output(".png", ".svg", ".pdf"), metavar="FILE.png",
-                       help="draw loss and accuracy by epoch, and for points the decisions or the fitted curve "
-                       "(needs matplotlib)")
+                       help="draw loss and accuracy by epoch, and the decisions, the fitted curve, or for LeNet-5 "
+                       "wrong predictions and feature maps (needs matplotlib)")
     train.add_argument("--data", metavar="FOLDER", help="where Fashion-MNIST's four IDX files are (default: "
                        "$NNJIT_DATA, Debian's folder, or a download of 30 MB)")
 
@@ -147,10 +149,10 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> Parse
             description="Check on this machine that the kernels are right and give the same bits whatever the number\n"
             "of threads, in several Python threads and in child processes, and that models are saved and loaded.\n"
             "The digest that it prints is the same on every machine; a report of a fault needs all of its output.")
-    bench = command("bench", "measure the kernels and whole training steps against plain NumPy, or other peers")
+    bench = command("bench", "measure the kernels and whole training steps beside NumPy, or other libraries")
     bench.add_argument("--quick", action="store_true", help="fewer sizes and repeats")
     bench.add_argument("--peers", action="store_true",
-                       help="against PyTorch, JAX and scikit-learn too, where they are installed (15 minutes)")
+                       help="also measure PyTorch, JAX and scikit-learn, where they are installed (20 minutes)")
     bench.add_argument("--json", type=_output(".json"), metavar="FILE.json", help="write the figures")
     bench.add_argument("--markdown", type=_output(".md"), metavar="FILE.md", help="write the report")
     bench.add_argument("--roofline", type=_output(".png", ".svg", ".pdf"), metavar="FILE.png",
@@ -159,7 +161,7 @@ def parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) -> Parse
                        help="name what is slower than in this older report, and exit with 1 if anything is")
     bench.set_defaults(ops=[], source=None, pages=[])
     command("warm", "compile all kernels into the cache now")
-    command("info", "versions, processor, vectors, threads, cache folder")
+    command("info", "print versions, processor, vectors, threads, cache folder")
     return found
 
 
