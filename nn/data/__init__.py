@@ -1,4 +1,4 @@
-"""Data: sets to learn from, images, and what prepares and augments them."""
+"""Data sets, folders of images, preparation and augmentation."""
 
 from .augment import Augment, RandomCrop, RandomHorizontalFlip, RandomRotation, RandomVerticalFlip
 from .folder import ImageFolder

@@ -63,7 +63,7 @@ class RandomVerticalFlip(_Flip):
 
 
 class RandomCrop(_Transform):
-    """Takes a part of `size`, at a random place, of images with `padding` more pixels on each side.
+    """Takes a part of `size` at a random place of each image, which first gets `padding` more pixels on each side.
 
     size: (height, width), or a number for both. RandomCrop(32, padding=4) shifts images of 32 x 32 by up to 4 pixels.
     padding: pixels, at least 0.
@@ -178,7 +178,7 @@ class Augment:
     transforms: at least one of `RandomCrop`, `RandomHorizontalFlip`, `RandomRotation` and `RandomVerticalFlip`.
     seed: a whole number, 0 <= seed < 2^64.
 
-    Raises TypeError or ValueError for others.
+    Raises TypeError or ValueError for other arguments.
     """
 
     seed: int = checked(word)
@@ -195,12 +195,12 @@ class Augment:
         return f"Augment({', '.join(map(repr, self.transforms))}, seed={self.seed})"
 
     def __call__(self, images: ArrayLike, epoch: int = 0, samples: ArrayLike | None = None) -> Array:
-        """Images (N, C, H, W) as an array of their own, of the same dtype.
+        """Augmented images, a new array of the shape (N, C, H, W) and the dtype of `images`.
 
-        epoch: other random numbers for each, 0 <= epoch < 2^47.
+        epoch: each epoch has other random numbers, 0 <= epoch < 2^47.
         samples: the numbers (N,) of the images in the data set; None means 0 to N - 1.
 
-        Raises TypeError for what are no numbers, ValueError for other shapes.
+        Raises TypeError for anything but numbers, ValueError for other shapes.
         """
         found = as_plain(images, "images")
         if found.dtype.kind not in "fiub":

@@ -40,10 +40,10 @@ def cifar10(folder: str | os.PathLike[str] | None = None, *, scale: bool = True)
     """CIFAR-10 as ((X_train, y_train), (X_test, y_test)): 50000 and 10000 images in 10 `CIFAR10_CLASSES`.
 
     X (N, 3, 32, 32) is float32, red, green and blue, each scaled to [-1, 1], or without `scale` uint8, 0 to 255; y (N,)
-    is int64. `folder` has the archive for Python or the binary one, or the files in it, such as data_batch_1 or
-    data_batch_1.bin, perhaps in their folder. Without it they are searched in the folder of the environment variable
-    NNJIT_DATA and in the user's cache folder, into which the archive is downloaded (170 MB) and checked. No code of a
-    pickle is run.
+    is int64. `folder` contains the archive for Python or the binary one, or the files in it, such as data_batch_1 or
+    data_batch_1.bin, also in a folder of their own. Without it they are searched for in the folder of the environment
+    variable NNJIT_DATA and in the user's cache folder, into which the archive is downloaded (170 MB) and checked. No
+    code of a pickle is run.
 
     Raises FileNotFoundError that lists these places if none has the files, ValueError for a damaged file.
     """
@@ -53,7 +53,7 @@ def cifar10(folder: str | os.PathLike[str] | None = None, *, scale: bool = True)
 def cifar100(folder: str | os.PathLike[str] | None = None, *, coarse: bool = False, scale: bool = True
              ) -> tuple[Pair, Pair]:
     """CIFAR-100 as ((X_train, y_train), (X_test, y_test)): 50000 and 10000 images in 100 classes, or with `coarse` in
-    the 20 kinds of these.
+    their 20 superclasses.
 
     The rest is as for `cifar10`.
     """

@@ -1,4 +1,5 @@
-"""Data sets: the `nnfs` package's spiral, vertical and sine, IDX files, the MNISTs, CIFAR, folders of images."""
+"""Data sets: spiral, vertical and sine as in the `nnfs` package, IDX files, MNIST and others in its format, CIFAR,
+folders of images."""
 
 from collections.abc import Callable
 

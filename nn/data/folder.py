@@ -25,20 +25,20 @@ class ImageFolder:
 
     It yields pairs (x, y): images x (N, C, H, W) and their labels y (N,), int64, which are the indices of the
     subfolders in `classes`, sorted as by `nn.datasets.image_folder`. `len` is the number of batches. Images are read
-    anew in each pass, so only a batch is in memory. `paths` and `labels` are those of all images.
+    again in each pass, so only one batch is in memory. `paths` and `labels` are those of all images.
 
     size: (height, width), or a number for both, to which images are resized (bilinear). None takes them as they are;
         then all must have the same size.
     color: True for red, green and blue, False for grey levels (C = 1).
-    background: behind transparent images, a grey level or (red, green, blue).
+    background: the colour behind transparent images, a grey level or (red, green, blue).
     scale: True gives float32, each pixel scaled to [-1, 1], False uint8, 0 to 255.
     shuffle: True takes the images of each pass in a new random order, which depends on `seed` and on the number of
         passes so far.
     seed: a whole number, a NumPy Generator, or None for another order in each run.
     drop_last: True leaves out the last batch if it is smaller.
 
-    Raises errors as `nn.datasets.image_folder`: for folders when it is made, for an image, named, when its batch is
-    read. ValueError if `drop_last` leaves no batch.
+    Raises the errors of `nn.datasets.image_folder`: those of folders when it is made, those of an image, which they
+    name, when its batch is read. Also raises ValueError if `drop_last` leaves no batch.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, batch_size: int, size: int | Sequence[int] | None = None,

@@ -46,9 +46,9 @@ def fashion_mnist(folder: str | os.PathLike[str] | None = None, *, images: bool 
 
     X (N, 784) is float32, each pixel scaled to [-1, 1]; y (N,) is int64. With `images` X has shape (N, 1, 28, 28);
     without `scale` it is uint8, 0 to 255. The four IDX files, gzip or plain, with names such as train-images-idx3-ubyte
-    or train-images.idx3-ubyte, are read from `folder`. Without it they are searched in the folder of the environment
-    variable NNJIT_DATA, in Debian's folder, and in the user's cache folder, into which they are downloaded (30 MB) and
-    checked.
+    or train-images.idx3-ubyte, are read from `folder`. Without it they are searched for in the folder of the
+    environment variable NNJIT_DATA, in Debian's folder, and in the user's cache folder, into which they are downloaded
+    (30 MB) and checked.
 
     Raises FileNotFoundError that lists these places if none has the files, ValueError for a damaged file.
     """
@@ -59,8 +59,9 @@ def mnist(folder: str | os.PathLike[str] | None = None, *, images: bool = False,
           ) -> tuple[Pair, Pair]:
     """MNIST as ((X_train, y_train), (X_test, y_test)): 60000 and 10000 images of digits; y are the digits.
 
-    Arguments, files and errors are those of `fashion_mnist`, and so are their places, but for Debian's folder:
-    NNJIT_DATA must have them in a folder `mnist`, since their names are those of Fashion-MNIST. The download has 12 MB.
+    Arguments, files and errors are those of `fashion_mnist`, and so are the places of the files, except for Debian's
+    folder. In NNJIT_DATA they must be in a folder `mnist`, since they have the same names as those of Fashion-MNIST.
+    The download has 12 MB.
     """
     return _sets(find(MNIST, _in_folder, folder), 10, images, scale)
 

@@ -66,7 +66,7 @@ def to_nchw(images: ArrayLike) -> Array:
     """Images (N, H, W, C), as Pillow and TensorFlow have them, or grey ones (N, H, W), as (N, C, H, W) with C = 1 for
     grey: a new array of the same dtype.
 
-    Raises TypeError for what are no numbers, ValueError for another number of dimensions.
+    Raises TypeError for anything but numbers, ValueError for another number of dimensions.
     """
     found = _numbers(images)
     if found.ndim not in (3, 4):
@@ -78,7 +78,7 @@ def to_nhwc(images: ArrayLike) -> Array:
     """Images (N, C, H, W) as (N, H, W, C), as Pillow, TensorFlow and Matplotlib take them: a new array of the same
     dtype.
 
-    Raises TypeError for what are no numbers, ValueError for another number of dimensions.
+    Raises TypeError for anything but numbers, ValueError for another number of dimensions.
     """
     found = _numbers(images)
     if found.ndim != 4:

@@ -3,8 +3,8 @@
 A scaler learns from the training data with `fit` and scales any data with `transform`; `inverse_transform` reverses it.
 NaN stands for missing values: `fit` ignores it, and `transform` keeps it. A network cannot learn from NaN, so replace
 it first, for example by `np.nan_to_num` after a StandardScaler, which puts the mean of the feature there.
-The sums here are NumPy's, in float64, so the last bit may differ on another CPU; the training then depends on it. Those
-of images as uint8 are of whole numbers, and exact. Such images are read in blocks: no copy of all of them is made but
+The sums here are NumPy's, in float64, so their last bit may differ on another CPU, and with it the training. Sums of
+images as uint8 are those of whole numbers, and exact. Such images are read in blocks: the only copy of all of them is
 the result of `transform`.
 """
 

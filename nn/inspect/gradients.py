@@ -1,4 +1,4 @@
-"""Gradient checking: do the backward of layers and loss agree with central differences?
+"""Gradient checking: the backward of layers and loss beside central differences.
 
 By the chain rule, the gradient of a model is right if that of each part is. So each part is checked alone, with the
 gradient that it gets from the following parts in a real backward. A wrong part fails alone, and is named.

@@ -1,4 +1,4 @@
-"""Images in a grid, the feature maps of a layer, and the images that a model takes for others."""
+"""Images in a grid, the feature maps of a layer, wrong predictions, and the norms of gradients."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIDE = 0.56  # inches of 28 pixels: each becomes two by two
 def feature_maps(model: Model, X: ArrayLike, layer: int | str = 0) -> Array:
     """The outputs (N, C, H, W) of a convolution for images X, as in a prediction: each channel is a feature map.
 
-    layer: its number, or its name as in `summary`, such as "3.body.0". A layer of any other kind gives its outputs.
+    layer: its number, or its name as in `summary`, such as "3.body.0". It may be any layer, also of outputs (N, C).
 
     Raises ValueError for a layer that the model does not have, RuntimeError if it is not finalized.
     """
@@ -41,8 +41,9 @@ def feature_maps(model: Model, X: ArrayLike, layer: int | str = 0) -> Array:
 
 
 def grid(images: ArrayLike, columns: int | None = None) -> Array:
-    """Images (N, H, W), (N, 1, H, W) or (N, 3, H, W) side by side, as one image (rows H, columns W) or (..., 3), with
-    a margin of one pixel. None takes as many columns as rows, or one more."""
+    """Images (N, H, W), (N, 1, H, W) or (N, 3, H, W) side by side in one array (rows H, columns W), or
+    (..., 3) for three channels, with a margin of one pixel between them. With None there are as many columns as rows,
+    or one more."""
     pixels = _as_drawn(images)
     count, height, width = pixels.shape[:3]
     columns = _columns(count, columns)
@@ -78,7 +79,7 @@ def _show(axes: Any, image: Array) -> None:
 
 def save_grid(path: str | os.PathLike[str], images: ArrayLike, columns: int | None = None,
               titles: Sequence[str] | None = None) -> None:
-    """Draw images as `grid` takes them into `path`, the smallest element black and the largest white.
+    """Draw a `grid` of images into the file `path`, the smallest element black and the largest white.
 
     titles: a line for each image, above it. The suffix of `path` chooses the format. Raises ImportError without
     matplotlib, OSError when it cannot be written, ValueError for images of another shape or another number of titles.
@@ -132,7 +133,7 @@ def wrong_predictions(model: Model, X: ArrayLike, y: ArrayLike, count: int = 25)
 
 def gradient_norms(model: Model, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
     """The Euclidean norm of the gradient of each layer's weights for a batch, by the layer's name in `summary`: in deep
-    networks those of the first layers may vanish. The model is left as it was."""
+    networks those of the first layers may vanish. The model is not changed."""
     trial = copy.deepcopy(model)
     trial.trainable = True  # a frozen layer computes no gradients
     trial.backward(trial.forward(X), y, input_gradient=False)

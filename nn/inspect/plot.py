@@ -18,7 +18,7 @@ CELLS = 300  # of the decision boundary's grid, each way
 def plot(path: str | os.PathLike[str], model: Model, X: Array, y: Array, *, title: str = "") -> None:
     """Draw the history of `model` into `path`. For X (N, 2), draw beside it the decisions and the samples of classes
     y (N,), 0 and 1 for a model with one output; for X (N, 1), the outputs as curves and the samples y (N, C); for
-    images X (N, C, H, W), those that the model is wrong about, and the feature maps of its first layer.
+    images X (N, C, H, W), those that the model gets wrong, and the feature maps of its first layer.
 
     The suffix of `path` chooses the format. Raises ImportError without matplotlib, OSError when it cannot be written.
     """
@@ -37,7 +37,7 @@ def plot(path: str | os.PathLike[str], model: Model, X: Array, y: Array, *, titl
 
 def _wrong(axes: Any, model: Model, X: Array, y: Array) -> None:
     indices, chosen = wrong_predictions(model, X, y, WRONG)
-    _show(axes, X[indices] if len(indices) else X[:1], f"{len(indices)} wrong predictions, the surest first")
+    _show(axes, X[indices] if len(indices) else X[:1], f"{len(indices)} wrong predictions, the most confident first")
     columns = math.ceil(math.sqrt(len(indices)))
     for number, (index, label) in enumerate(zip(indices, chosen)):
         row, column = divmod(number, columns)

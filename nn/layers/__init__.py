@@ -1,4 +1,4 @@
-"""Layers: parameters, and one kernel call each way.
+"""Layers: parameters, and a kernel for forward and one for backward.
 
 `y = layer.forward(x)` and `dx = layer.backward(dy)`. The arrays of the last call are kept in `inputs`, `output` and
 `dinputs`, for layers with parameters also in `dweights` and `dbiases`; copies and pickles leave them out. Every call

@@ -1,4 +1,4 @@
-"""Activations, each a kernel both ways."""
+"""Activations, each with a kernel for forward and one for backward."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ReLU(_Activation):
 
 
 class ReLU6(_Activation):
-    """y = min(max(x, 0), 6), as MobileNet has it (Howard et al. 2017)."""
+    """y = min(max(x, 0), 6), as in MobileNet (Howard et al. 2017)."""
 
     operation = "relu6"
 
@@ -118,7 +118,7 @@ class SiLU(_Activation):
 
 
 class Hardswish(_Activation):
-    """y = x clip(x + 3, 0, 6) / 6, SiLU of straight lines (Howard et al. 2019)."""
+    """y = x clip(x + 3, 0, 6) / 6, SiLU approximated by straight lines (Howard et al. 2019)."""
 
     operation, of_inputs = "hardswish", True
 

@@ -50,7 +50,7 @@ class _Layer(Calling):
         return {}
 
     def penalties(self) -> list[float]:
-        """What the regularizers add to the loss: a number for each parameter that has one."""
+        """What the regularizers add to the loss: a number for each parameter with a regularizer."""
         regularizers, parameters, found = regularizers_of(self), parameters_of(self), []
         if parameters:  # they may appear at the first forward
             for name, pair in regularizers.items():
@@ -79,7 +79,7 @@ class _Layer(Calling):
     def prepare(self, inputs: ArrayLike, name: str = "inputs") -> Array:
         """Inputs in the dtype that the layer computes in, C-contiguous: what a model does once with all samples.
 
-        A layer that wants whole numbers overrides it. The first layer that computes prepares them for a whole model.
+        A layer that needs whole numbers overrides it. A model calls that of its first layer that computes.
         Raises TypeError or ValueError that names the argument `name`.
         """
         return np.ascontiguousarray(as_floats(inputs, getattr(self, "dtype", None), name))
@@ -110,7 +110,7 @@ class _Layer(Calling):
 
 
 def prepares(layer: Any) -> bool:
-    """Whether a layer has a `prepare` of its own, as one that wants whole numbers."""
+    """Whether a layer has a `prepare` of its own, as one that needs whole numbers has."""
     return getattr(type(layer), "prepare", _Layer.prepare) is not _Layer.prepare
 
 

@@ -98,7 +98,7 @@ class Sequential(_Container):
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
     def output_shape(self, shape: Shape | None) -> Shape | None:
-        """The last layer's. Raises ValueError for layers that do not fit."""
+        """That of the last layer. Raises ValueError for layers that do not fit."""
         return shape_through(self.layers, shape)
 
     def _entering(self, shape: Shape | None) -> dict[str, Shape | None]:
@@ -131,7 +131,7 @@ class Sequential(_Container):
 
 
 class Identity(_Layer):
-    """y = x, the same array: the branch of a Parallel that leaves its inputs as they are."""
+    """y = x, the same array: a branch of a Parallel that passes on its inputs as they are."""
 
     _gives = PASSED
 
@@ -139,13 +139,13 @@ class Identity(_Layer):
         return "Identity()"
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
-        """The inputs as floats, an array of integers as it is."""
+        """The inputs as floats; an array of integers stays as it is."""
         flag("training", training)
         self.inputs = self.output = y = passed(inputs)
         return y
 
     def backward(self, dvalues: ArrayLike) -> Array:
-        """The gradient as it is."""
+        """The gradient, unchanged."""
         self.dinputs = dx = as_floats(dvalues, name="dvalues", infinite=True)
         return dx
 
@@ -154,9 +154,9 @@ class Residual(_Container):
     """y = f(shortcut(x) + body(x)): layers in a row, whose inputs are added to their outputs (He et al. 2016).
 
     layers: the body, at least one layer.
-    shortcut: a layer for the other way, such as a Dense where the body changes the number of features; by default the
-        inputs go there as they are.
-    activation: of the sum: None, "relu", "sigmoid", "tanh", or a layer such as GELU().
+    shortcut: a layer around the body, such as a Dense where the body changes the number of features; by default the
+        inputs are added as they are.
+    activation: the function f of the sum: None, "relu", "sigmoid", "tanh", or a layer such as GELU().
 
     Raises TypeError for anything that is not a layer, ValueError for an empty body and an unknown activation.
     """

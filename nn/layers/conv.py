@@ -1,4 +1,4 @@
-"""Convolutions of images, and their transposes: a window's product, bias and activation in one kernel."""
+"""Convolutions of images, and their transposes, with bias and activation in one kernel."""
 
 from __future__ import annotations
 
@@ -146,9 +146,9 @@ class Conv2d(_Convolution):
     padding: rows and columns around the image: a number, a pair, ((top, bottom), (left, right)), or "same" for outputs
         of the inputs' size, which needs stride 1.
     dilation: the distance between the elements that a window reads.
-    groups: the channels are split into so many groups, which are convolved apart; groups=in_channels is depthwise.
+    groups: the number of groups of channels that are convolved separately; groups=in_channels is depthwise.
     bias: False leaves out the biases, as before a BatchNorm.
-    padding_mode: what the padding holds: "zeros", "reflect" or "replicate".
+    padding_mode: the elements of the padding: "zeros", "reflect" or "replicate".
 
     `weights` (out_channels, in_channels / groups, rows, columns) are drawn by `initializer` from `rng`, `biases`
     (out_channels,) start at 0; both as for `Dense`, as are the regularizers. Names and shapes are PyTorch's.
@@ -193,7 +193,7 @@ class Conv2d(_Convolution):
 
 
 class ConvTranspose2d(_Convolution):
-    """The transpose of a convolution, which makes images larger: y = f(x * w + b), f as for `Conv2d`.
+    """Transposed convolution, which makes images larger: y = f(x * w + b), with f as for `Conv2d`.
 
     Each element of the inputs is multiplied by a window and added to the outputs, windows `stride` apart: OH = (H - 1)
     stride - 2 padding + dilation (rows - 1) + output_padding + 1. `weights` are (in_channels, out_channels / groups,

@@ -90,7 +90,7 @@ class Dropout(_Activation):
 
 
 class Dropout2d(Dropout):
-    """Dropout of whole channels of images (N, C, H, W): neighbouring elements are alike, so that dropping single ones
+    """Dropout of whole channels of images (N, C, H, W): neighbouring elements are alike, so dropping single elements
     has little effect (Tompson et al. 2015). Arguments and seeds are those of `Dropout`; `binary_mask` is (N, C)."""
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:

@@ -96,9 +96,9 @@ class BatchNorm(_Normalization):
     y = (x - mean) / sqrt(variance + eps) * gamma + beta.
 
     In training, mean and variance are those of the batch, and `running_mean` and `running_variance` follow them:
-    running = (1 - momentum) * running + momentum * batch, with the unbiased variance; else the running ones are used.
-    They are buffers: not learned, but saved, copied and returned by `Model.get_parameters`. `gamma` starts at 1 and
-    `beta` at 0. Names, defaults and `momentum` are PyTorch's; Keras' momentum is 1 - momentum, its eps 1e-3.
+    running = (1 - momentum) * running + momentum * batch, with the unbiased variance; otherwise the running ones are
+    used. They are buffers: not learned, but saved, copied and returned by `Model.get_parameters`. `gamma` starts at 1
+    and `beta` at 0. Names, defaults and `momentum` are PyTorch's; Keras' momentum is 1 - momentum, its eps 1e-3.
 
     Raises TypeError or ValueError for arguments of another kind; `forward` in training also for a batch that has one
     element for each channel.
@@ -135,7 +135,7 @@ class BatchNorm(_Normalization):
         return {"running_mean": self.running_mean, "running_variance": self.running_variance}
 
     def output_shape(self, shape: Shape | None) -> Shape | None:
-        """The same. Raises ValueError for samples that have no num_features channels."""
+        """The same. Raises ValueError for samples without num_features channels."""
         if shape is not None and (len(shape) not in (1, 3) or shape[0] != self.num_features):
             raise ValueError(f"must accept samples of shape {shape}, not ({self.num_features}, H, W) or "
                              f"({self.num_features},)")
@@ -175,7 +175,7 @@ class LayerNorm(_Normalization):
         self._begin(num_features, eps, dtype)
 
     def output_shape(self, shape: Shape | None) -> Shape | None:
-        """The same. Raises ValueError for samples whose last axis has not num_features elements."""
+        """The same. Raises ValueError for samples whose last axis does not have num_features elements."""
         if shape is not None and shape[-1:] != (self.num_features,):
             raise ValueError(f"must accept samples of shape {shape}, not (..., {self.num_features})")
         return shape

@@ -28,11 +28,11 @@ class Parallel(_Container):
 
     branches: layers, such as Sequential(...) or Identity().
     join: "concatenate" joins the outputs along the last axis, images (N, C, H, W) along their channels; "add" and
-        "multiply" combine them element by element. Images times outputs (N, C) multiply each channel by a number, as
-        squeeze-and-excitation does. All in the order of the branches.
+        "multiply" combine them element by element. "multiply" also takes images and outputs (N, C), which scale the
+        channels, as in squeeze-and-excitation. All in the order of the branches.
 
     The gradients of the branches with respect to the inputs are added in their order.
-    Raises TypeError for anything that is not a layer, ValueError for no branches and another join.
+    Raises TypeError for anything that is not a layer, ValueError if there is no branch and for another join.
     """
 
     join: str = checked(_as_join)

@@ -1,4 +1,4 @@
-"""Pooling of images, and its opposite."""
+"""Pooling and upsampling of images."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class MaxPool2d(_Pool):
     """The largest element of each window of each channel.
 
     kernel_size: rows and columns of the window: a number or a pair.
-    stride: the distance between windows; None: that they lie side by side.
+    stride: the distance between windows; with None they lie side by side.
     padding: rows and columns around the image that windows reach into, at most half of kernel_size.
     ceil_mode: whether windows may reach beyond the padding, unless they begin there: else elements at the end of rows
         and columns may be in no window.
@@ -119,7 +119,7 @@ class AvgPool2d(_Pool):
 
 
 class GlobalAvgPool2d(_OfImages):
-    """The mean of each channel: (N, C) from images (N, C, H, W). PyTorch: AdaptiveAvgPool2d(1) and Flatten."""
+    """The mean of each channel: (N, C) from images (N, C, H, W). In PyTorch, AdaptiveAvgPool2d(1) and Flatten."""
 
     operation = "global_avg_pool"
 
@@ -132,7 +132,7 @@ class GlobalAvgPool2d(_OfImages):
 
 
 class Upsample(_OfImages):
-    """Images whose elements are repeated in blocks of `scale_factor` rows and columns, a number or a pair: the nearest
+    """Repeats each element of images in a block of `scale_factor` rows and columns, a number or a pair: the nearest
     neighbour, PyTorch's default."""
 
     operation = "upsample"

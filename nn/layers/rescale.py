@@ -22,10 +22,10 @@ def _finite(name: str, value: float) -> float:
 
 
 class Rescale(_Layer):
-    """y = x * scale + offset, rounded twice: `Rescale(1 / 255)` brings the levels 0 to 255 of images to 0..1,
+    """y = x * scale + offset, rounded twice: `Rescale(1 / 255)` scales pixels in 0..255 to 0..1,
     `Rescale(1 / 127.5, -1)` to -1..1. As the first layer it takes images as uint8.
 
-    Both numbers and what is computed are of `dtype`, float32 or float64, which should be that of the next layers.
+    Both numbers and the outputs have the `dtype`, float32 or float64, which should be that of the next layers.
     Raises TypeError or ValueError for numbers that are not finite, and another dtype.
     """
 

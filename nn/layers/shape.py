@@ -45,7 +45,10 @@ class Input(_Layer):
         return f"Input({self.shape[0] if len(self.shape) == 1 else self.shape})"
 
     def forward(self, inputs: ArrayLike, training: bool = True) -> Array:
-        """The inputs (N, *shape) as floats, an array of integers as it is. Raises ValueError for another shape."""
+        """The inputs (N, *shape) as floats; an array of integers stays as it is.
+
+        Raises ValueError for another shape.
+        """
         flag("training", training)
         self.inputs = self.output = y = passed(inputs)
         if y.shape[1:] != self.shape or not y.ndim:
@@ -59,7 +62,7 @@ class Input(_Layer):
         return self.shape
 
     def backward(self, dvalues: ArrayLike) -> Array:
-        """The gradient as it is."""
+        """The gradient, unchanged."""
         self.dinputs = dx = as_floats(dvalues, name="dvalues")
         return dx
 
@@ -80,7 +83,7 @@ class _View(_Layer):
 
 
 class Flatten(_View):
-    """y (N, everything else) from x (N, ...): images become rows."""
+    """y (N, everything else) from x (N, ...): turns images into rows."""
 
     def __repr__(self) -> str:
         return "Flatten()"
@@ -100,7 +103,7 @@ class Flatten(_View):
 
 
 class Reshape(_View):
-    """Samples of another shape with as many elements: `Reshape((1, 28, 28))` makes images of rows of 784.
+    """Samples of another shape with as many elements: `Reshape((1, 28, 28))` turns rows of 784 into images.
 
     Raises TypeError or ValueError as `Input`.
     """

@@ -28,7 +28,7 @@ def draw(initializer: str | initializers.Initializer, shape: tuple[int, ...], rn
     """Initial weights of a convolution, of shape (outputs, inputs, rows, columns).
 
     An initializer of a user's own that takes no `shape` gives weights (n_inputs, n_neurons), with a neuron for each
-    output. Raises TypeError or ValueError for what is no initializer, ValueError for weights of another shape.
+    output. Raises TypeError or ValueError for anything but an initializer, ValueError for weights of another shape.
     """
     create = initializers.find(initializer)
     size = math.prod(shape[2:])
@@ -89,7 +89,7 @@ class _Weighted(_Layer):
                     or self.bias_regularizer_l2 or type(self).regularizers is not _Weighted.regularizers)
 
     def penalties(self) -> list[float]:
-        """What the regularizers add to the loss: a number for each parameter that has one."""
+        """What the regularizers add to the loss: a number for each parameter with a regularizer."""
         return super().penalties() if self._is_regularized() else []
 
     def _parameter(self, values: ArrayLike, name: str, shape: tuple[int, ...]) -> Array:

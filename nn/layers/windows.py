@@ -1,4 +1,4 @@
-"""Windows that go over images: their sizes, strides and padding as layers take them, and the sizes of the outputs."""
+"""Windows on images: their sizes, strides and padding as layers take them, and the sizes of the outputs."""
 
 from __future__ import annotations
 

@@ -5,9 +5,11 @@
     model.finalize()
     model.train(X, y, epochs=5, batch_size=128)          # X (N, 1, 28, 28)
 
-classes: the number of outputs, after a Softmax. channels and size: of the images (channels, size, size). width: a
-factor for the numbers of channels, below 1 for smaller networks. rng: a seed or a NumPy Generator for the initial
-weights. dtype: float32 or float64.
+classes: the number of outputs, after a Softmax.
+channels, size: the shape of an image is (channels, size, size). ValueError for a size that is too small.
+width: a factor for the numbers of channels, below 1 for smaller networks.
+rng: a seed or a NumPy Generator for the initial weights; None for other weights in each run.
+dtype: float32 or float64.
 """
 
 from .branches import densenet121, googlenet, squeezenet1_1

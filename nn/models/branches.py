@@ -41,7 +41,7 @@ def fire_module(make: Maker, inputs: int, squeezed: int, expanded: int) -> Layer
 
 def densenet121(classes: int = 1000, *, channels: int = 3, size: int = 224, width: float = 1.0, rng: Seed = None,
                 dtype: DTypeLike = np.float32, blocks: tuple[int, ...] = (6, 12, 24, 16)) -> Model:
-    """DenseNet of 121 layers (Huang et al. 2017): 7 978 856 parameters. blocks: the layers of each block."""
+    """DenseNet of 121 layers (Huang et al. 2017): 7 978 856 parameters. blocks: the number of layers in each block."""
     make, shape = Maker(width, rng, dtype), image(channels, size)
     growth, outputs = make.wide(32), make.wide(64)
     layers: list[Layer] = [*make.conv_norm_relu(channels, outputs, 7, stride=2, padding=3), MaxPool2d(3, 2, 1)]
@@ -57,7 +57,7 @@ def densenet121(classes: int = 1000, *, channels: int = 3, size: int = 224, widt
 
 
 def dense_layer(make: Maker, inputs: int, growth: int) -> Layer:
-    """The inputs, and beside them `growth` new channels made of all of them."""
+    """The inputs concatenated with `growth` new channels that are computed from all of them."""
     return Parallel(Identity(), Sequential(
         make.norm(inputs), ReLU(), *make.conv_norm_relu(inputs, 4 * growth, 1),
         make.conv(4 * growth, growth, 3, padding=1, bias=False)))

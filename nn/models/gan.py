@@ -24,10 +24,11 @@ def _stages(size: int) -> tuple[int, int]:
 
 def dcgan_generator(latent: int = 100, *, channels: int = 3, size: int = 64, filters: int = 64, rng: Seed = None,
                     dtype: DTypeLike = np.float32) -> Model:
-    """Images (channels, size, size) with elements in -1..1 of random numbers (latent,).
+    """A network from random numbers (latent,) to images (channels, size, size) with elements in -1..1: 3 576 704
+    parameters by default.
 
-    size: 4 to 7 times a power of 2. filters: the channels of the largest images but the last, doubled at each smaller
-    one: 3 576 704 parameters by default.
+    size: 4, 5, 6 or 7 times a power of 2.
+    filters: the number of channels before the last layer, which doubles with each layer before it.
     """
     base, stages = _stages(size)
     shape = image(channels, size)
@@ -49,7 +50,10 @@ def dcgan_generator(latent: int = 100, *, channels: int = 3, size: int = 64, fil
 
 def dcgan_discriminator(*, channels: int = 3, size: int = 64, filters: int = 64, rng: Seed = None,
                         dtype: DTypeLike = np.float32) -> Model:
-    """The probability (1,) that an image (channels, size, size) is a real one. Arguments as for `dcgan_generator`."""
+    """A network from images (channels, size, size) to the probability (1,) that they are real.
+
+    Arguments as for `dcgan_generator`.
+    """
     base, stages = _stages(size)
     shape = image(channels, size)
     filters = whole("filters", filters)

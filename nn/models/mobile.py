@@ -1,4 +1,4 @@
-"""Networks for small devices, of depthwise convolutions: MobileNet V2, EfficientNet."""
+"""Networks for small devices, with depthwise convolutions: MobileNet V2, EfficientNet."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def efficientnet_b0(classes: int = 1000, *, channels: int = 3, size: int = 224, 
 
 def inverted_residual(make: Maker, inputs: int, outputs: int, factor: int, stride: int, window: int,
                       activation: type[Layer], squeezed: int) -> Layer:
-    """A depthwise convolution between two of 1 x 1, on `factor` times the channels; with a shortcut where the shape
-    stays, and squeeze-and-excitation unless `squeezed` is 0."""
+    """A depthwise convolution of `factor` times the channels between two of 1 x 1, with a shortcut where the shape
+    stays the same, and with squeeze-and-excitation unless `squeezed` is 0."""
     inner = inputs * factor
     layers: list[Layer] = make.conv_norm(inputs, inner, 1, activation()) if factor != 1 else []
     layers += make.conv_norm(inner, inner, window, activation(), stride=stride, padding=window // 2, groups=inner)
@@ -65,7 +65,7 @@ def inverted_residual(make: Maker, inputs: int, outputs: int, factor: int, strid
 
 
 def squeeze_excitation(make: Maker, channels: int, squeezed: int) -> Layer:
-    """Each channel times a number between 0 and 1 that depends on the means of all channels (Hu et al. 2018)."""
+    """Multiplies each channel by a number in 0..1 that depends on the means of all channels (Hu et al. 2018)."""
     return Parallel(Identity(), Sequential(
         GlobalAvgPool2d(), make.dense(channels, squeezed), SiLU(),
         make.dense(squeezed, channels, activation="sigmoid")), join="multiply")

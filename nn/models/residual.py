@@ -35,7 +35,7 @@ def resnet50(classes: int = 1000, *, channels: int = 3, size: int = 224, width: 
 
 def resnet8(classes: int = 10, *, channels: int = 3, size: int = 32, width: float = 1.0, rng: Seed = None,
             dtype: DTypeLike = np.float32) -> Model:
-    """The residual network of 8 layers for small images such as CIFAR-10's: three stages of one block."""
+    """ResNet of 8 layers for small images such as CIFAR-10's, three stages of one block: 78 042 parameters."""
     return _small(1, classes, channels, size, width, rng, dtype)
 
 
