@@ -4,24 +4,12 @@ from numba import prange
 
 from .core import check, windows
 from .core.compile import inline, loops, pick, shared
-from .core.memory import load, load_between, pointer, shift, store
+from .core.memory import load, pointer, shift, store
 from .core.public import public
-from .core.shuffles import (even_lanes, halves, high_lanes, lane_numbers, low_lanes, moved_down, moved_up,
-                            odd_lanes)
+from .core.shuffles import even_lanes, halves, high_lanes, lane_numbers, low_lanes, odd_lanes
 from .core.vectors import bits, from_bits, interleave, lanes, select, splat
 from .core.windows import PARALLEL_FROM, clear, gather_rows, inside, load_spaced, planes_together
-
-
-@inline
-def _replaces(v, best, yes, no):
-    """`yes` where v is greater than `best` or the first NaN, else `no`."""
-    return select(best <= best, select(v <= best, no, yes), no)
-
-
-@inline
-def _better(v, best):
-    """The greater of two, `best` if they are equal, and NaN if one is."""
-    return select(v <= v, select(v > best, v, best), v)
+from .core.winners import better, give_row, of_three, replaces, store_row
 
 
 @shared
@@ -38,7 +26,7 @@ def _forward_plane(x, y, plane, kh, kw, sh, sw, ph, pw):
                 begin = (plane * height + i * sh - ph + ky) * width
                 for kx in range(max(0, -start - (lanes(x) - 1) * sw), min(kw, width - start)):
                     v = load_spaced(x, begin + start + kx, sw, begin, begin + width, float("-inf"))
-                    best = _better(v, best)
+                    best = better(v, best)
             store(y, to + j, to + columns, best)
 
 
@@ -59,15 +47,15 @@ def _forward_halves_of(x, y, first, last):
             at, to = (plane * height + 2 * i) * width, (plane * rows + i) * columns
             if width <= w:  # both rows in a vector
                 a, b = load(x, at, x.size, 0.0), load(x, at + width, x.size, 0.0)
-                both = _better(odd_lanes(a, b), even_lanes(a, b))
-                store(y, to, end, _better(high_lanes(both, both), both))
+                both = better(odd_lanes(a, b), even_lanes(a, b))
+                store(y, to, end, better(high_lanes(both, both), both))
                 continue
             for j in range(0, columns, w):
                 a, b = load(x, at + 2 * j, x.size, 0.0), load(x, at + 2 * j + w, x.size, 0.0)
-                upper = _better(odd_lanes(a, b), even_lanes(a, b))
+                upper = better(odd_lanes(a, b), even_lanes(a, b))
                 a, b = load(x, at + width + 2 * j, x.size, 0.0), load(x, at + width + 2 * j + w, x.size, 0.0)
-                lower = _better(odd_lanes(a, b), even_lanes(a, b))
-                store(y, to + j, end, _better(lower, upper))
+                lower = better(odd_lanes(a, b), even_lanes(a, b))
+                store(y, to + j, end, better(lower, upper))
 
 
 @loops(writes=("y",), rows=True)
@@ -123,8 +111,8 @@ def _find_winners(dy, x, winners, shares, step, plane, kh, kw, sh, sw, ph, pw):
                 begin = (plane * height + i * sh - ph + ky) * width
                 for kx in range(max(0, -start - (lanes(x) - 1) * sw), min(kw, width - start)):
                     v = load_spaced(x, begin + start + kx, sw, begin, begin + width, float("-inf"))
-                    winner = _replaces(v, best, bits(splat(x, 0.0)) + (ky * kw + kx), winner)
-                    best = _better(v, best)
+                    winner = replaces(v, best, bits(splat(x, 0.0)) + (ky * kw + kx), winner)
+                    best = better(v, best)
             store(winners, at + j, end, from_bits(winner))
             given = (plane * rows + i) * columns
             store(shares, at + j, end, load(dy, given + j, given + columns, 0.0))
@@ -168,10 +156,10 @@ def _backward_halves_of(dy, x, dx, first, last):
                 a, b = load(x, at, x.size, 0.0), load(x, at + width, x.size, 0.0)
                 a, b = even_lanes(a, b), odd_lanes(a, b)
                 g = select(lane_numbers(x) < columns, load(dy, to, dy.size, 0.0) + 0.0, 0.0)
-                upper = _better(b, a)
+                upper = better(b, a)
                 lower = high_lanes(upper, upper)
-                g = low_lanes(_replaces(lower, upper, 0.0, g), _replaces(lower, upper, g, 0.0))
-                upper, lower = halves(interleave(_replaces(b, a, 0.0, g), _replaces(b, a, g, 0.0), 1))
+                g = low_lanes(replaces(lower, upper, 0.0, g), replaces(lower, upper, g, 0.0))
+                upper, lower = halves(interleave(replaces(b, a, 0.0, g), replaces(b, a, g, 0.0), 1))
                 store(dx, at, end, upper)
                 store(dx, at + width, end, lower)
                 continue
@@ -182,10 +170,10 @@ def _backward_halves_of(dy, x, dx, first, last):
                 a, b = even_lanes(a, b), odd_lanes(a, b)
                 c, d = even_lanes(c, d), odd_lanes(c, d)
                 g = load(dy, to + j, to + columns, 0.0) + 0.0
-                upper, lower = _better(b, a), _better(d, c)
-                above, below = _replaces(lower, upper, 0.0, g), _replaces(lower, upper, g, 0.0)
-                a, b = _replaces(b, a, 0.0, above), _replaces(b, a, above, 0.0)
-                c, d = _replaces(d, c, 0.0, below), _replaces(d, c, below, 0.0)
+                upper, lower = better(b, a), better(d, c)
+                above, below = replaces(lower, upper, 0.0, g), replaces(lower, upper, g, 0.0)
+                a, b = replaces(b, a, 0.0, above), replaces(b, a, above, 0.0)
+                c, d = replaces(d, c, 0.0, below), replaces(d, c, below, 0.0)
                 store(dx, at + 2 * j, upper_end, interleave(a, b, 1))
                 store(dx, at + width + 2 * j, end, interleave(c, d, 1))
         for at in range((plane * height + 2 * rows) * width, (plane + 1) * height * width, w):
@@ -197,47 +185,6 @@ def _backward_halves(dy, x, dx):
     together = planes_together(x)
     for block in prange((x.shape[0] + together - 1) // together):
         _backward_halves_of(dy, x, dx, block * together, min((block + 1) * together, x.shape[0]))
-
-
-@inline
-def _load_two(x, row, other, column, skip, width):
-    """A vector from a column of a row on, and one from `skip` columns further on of the other."""
-    at, far = row + column, other + column + skip
-    return (load_between(x, at, row, row + width, float("-inf")),
-            load_between(x, far, other, other + width, float("-inf")))
-
-
-@inline
-def _of_three(x, row, other, column, skip, width, first):
-    """The largest of columns 0, 1, 2, of 2, 3, 4, ... from `column` on, and which it is. `first` are the first that
-    lie in the image. The upper half of the lanes is of the other row."""
-    a, b = _load_two(x, row, other, column, skip, width)
-    c, d = _load_two(x, row, other, column + 2, skip, width)
-    a, b, c = even_lanes(a, b), odd_lanes(a, b), even_lanes(c, d)
-    number, best = _replaces(b, a, first * 0 + 1, first), _better(b, a)
-    return _better(c, best), _replaces(c, best, first * 0 + 2, number)
-
-
-@inline
-def _give_row(even, odd, winner, share, tap, pw):
-    """What the windows give a row of theirs, whose first is number `tap`, added to its even and odd columns."""
-    a = select(winner == tap, share, 0.0)
-    b = select(winner == tap + 1, share, 0.0)
-    c = select(winner == tap + 2, share, 0.0)
-    if pw:
-        return even + b, odd + c + moved_down(a)
-    return even + moved_up(c) + a, odd + b
-
-
-@inline
-def _store_row(dx, row, other, alone, column, width, even, odd):
-    both = interleave(even, odd, 1)
-    if alone:
-        store(dx, row + column, row + width, both)
-    else:
-        low, high = halves(both)
-        store(dx, row, row + width, low)
-        store(dx, other, other + width, high)
 
 
 @shared
@@ -253,30 +200,30 @@ def _backward_thirds_of(dy, x, dx, plane, partner, first, ph, pw):
     even = odd = upper = splat(x, 0.0)
     number = inside
     if ph == 0:
-        upper, number = _of_three(x, at, other, column - pw, skip, width, inside)
+        upper, number = of_three(x, at, other, column - pw, skip, width, inside)
     for i in range(rows):
         row = 2 * i - ph
         here, there = at + row * width, other + row * width
-        best, winner = _of_three(x, here + width, there + width, column - pw, skip, width, inside)
+        best, winner = of_three(x, here + width, there + width, column - pw, skip, width, inside)
         winner = winner + 3
         if row >= 0:
-            winner, best = _replaces(best, upper, winner, number), _better(best, upper)
+            winner, best = replaces(best, upper, winner, number), better(best, upper)
         if row + 2 < height:
-            upper, number = _of_three(x, here + 2 * width, there + 2 * width, column - pw, skip, width, inside)
-            winner = _replaces(upper, best, number + 6, winner)
+            upper, number = of_three(x, here + 2 * width, there + 2 * width, column - pw, skip, width, inside)
+            winner = replaces(upper, best, number + 6, winner)
         given = (plane * rows + i) * columns
         share = load(dy, given + first, given + columns, 0.0)
         if not alone:
             given = (partner * rows + i) * columns
             share = low_lanes(share, load(dy, given, given + columns, 0.0))
         if row >= 0:
-            even, odd = _give_row(even, odd, winner, share, 0, pw)
-            _store_row(dx, here, there, alone, column, width, even, odd)
-        even, odd = _give_row(splat(x, 0.0), splat(x, 0.0), winner, share, 3, pw)
-        _store_row(dx, here + width, there + width, alone, column, width, even, odd)
-        even, odd = _give_row(splat(x, 0.0), splat(x, 0.0), winner, share, 6, pw)
+            even, odd = give_row(even, odd, winner, share, 0, pw)
+            store_row(dx, here, there, alone, column, width, even, odd)
+        even, odd = give_row(splat(x, 0.0), splat(x, 0.0), winner, share, 3, pw)
+        store_row(dx, here + width, there + width, alone, column, width, even, odd)
+        even, odd = give_row(splat(x, 0.0), splat(x, 0.0), winner, share, 6, pw)
     for row in range(2 * rows - ph, height):
-        _store_row(dx, at + row * width, other + row * width, alone, column, width, even, odd)
+        store_row(dx, at + row * width, other + row * width, alone, column, width, even, odd)
         even = odd = splat(x, 0.0)
 
 

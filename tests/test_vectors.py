@@ -421,7 +421,7 @@ def _lanes_of_two(x, y, out):
     v, w = memory.load(x, 0, x.size, 0.0), memory.load(y, 0, y.size, 0.0)
     first, second = shuffles.halves(vectors.interleave(v, w, 1))
     found = (shuffles.even_lanes(v, w), shuffles.odd_lanes(v, w), shuffles.low_lanes(v, w), shuffles.high_lanes(v, w),
-             first, second, vectors.to_float(shuffles.lane_numbers(x)))
+             first, second, vectors.to_float(shuffles.lane_numbers(x)), shuffles.moved_up(v), shuffles.moved_down(w))
     for row, each in enumerate(found):
         memory.store(out, row * x.size, (row + 1) * x.size, each)
 
@@ -430,14 +430,14 @@ def _lanes_of_two(x, y, out):
 def test_lanes_of_two_vectors_are_chosen(dtype):
     lanes = width(dtype)
     x, y = np.arange(lanes, dtype=dtype), 100 + np.arange(lanes, dtype=dtype)
-    out = np.empty((7, lanes), dtype)
+    out = np.empty((9, lanes), dtype)
     _lanes_of_two(x, y, out)
     both, half = np.concatenate([x, y]), lanes // 2
     in_turn = np.stack([x, y], axis=1).ravel()
     expected = (both[::2], both[1::2], np.concatenate([x[:half], y[:half]]), np.concatenate([x[half:], y[half:]]),
-                in_turn[:lanes], in_turn[lanes:], x)
+                in_turn[:lanes], in_turn[lanes:], x, [0, *x[:-1]], [*y[1:], 0])
     for found, right in zip(out, expected, strict=True):
-        assert found.tolist() == right.tolist()
+        assert found.tolist() == list(right)
 
 
 @kernel
