@@ -50,6 +50,8 @@ CASES = (
     ((2, 3, 1, 1), 2, (1, 2), {"stride": 4}),
     ((1030, 2, 1, 1), 3, (2, 1), {}),
     ((2, 260, 1, 1), 2, (2, 3), {}),
+    ((5, 3, 4, 5), 64, (4, 4), {"stride": 2, "padding": 1}),
+    ((5, 4, 3, 6), 64, (3, 2), {"groups": 2}),
 )
 each_case = pytest.mark.parametrize("shape, outputs, kernel, options", CASES, ids=str)
 
