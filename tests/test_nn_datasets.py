@@ -191,6 +191,16 @@ def test_cifar10(nowhere, ten, kind, place):
     np.testing.assert_array_equal(scaled, ((X - 127.5) / 127.5).astype(np.float32))
 
 
+@pytest.mark.parametrize("place", ("folder", "inner"))
+@pytest.mark.parametrize("binary", (False, True))
+def test_one_file_of_cifar_that_is_missing_is_named(nowhere, ten, binary, place):
+    end = ".bin" if binary else ""
+    contents = {name + end: b"" for name in ten if name != "data_batch_4"}
+    put(nowhere / "set", contents, place, *cifar.LAYOUTS10[binary][:2])
+    with pytest.raises(FileNotFoundError, match=f"no CIFAR-10 in .*: data_batch_4{end} is missing"):
+        datasets.cifar10(nowhere / "set")
+
+
 @pytest.mark.parametrize("binary", (False, True))
 @pytest.mark.parametrize("place", ("folder", "inner", "archive"))
 def test_cifar100(nowhere, binary, place):
@@ -295,7 +305,7 @@ def test_damaged_binary_files_are_named(nowhere, ten, content, text):
         datasets.cifar10(nowhere)
     os.remove(nowhere / "test_batch.bin")
     os.mkfifo(nowhere / "test_batch.bin")
-    with pytest.raises(FileNotFoundError, match="no CIFAR-10 in .*: cifar-10-python.tar.gz is missing"):
+    with pytest.raises(FileNotFoundError, match="no CIFAR-10 in .*: test_batch.bin is missing"):
         datasets.cifar10(nowhere)
 
 

@@ -143,6 +143,18 @@ def test_what_is_missing_is_named(tmp_path):
             datasets.image_folder(tmp_path, color=color)
 
 
+def test_a_broken_link_is_no_image_to_leave_out(tmp_path):
+    for label in ("cat", "dog"):
+        save(tmp_path / label / "1.png", grey())
+    (tmp_path / "dog" / "2.png").symlink_to(tmp_path / "dog" / "1.png")
+    assert len(datasets.image_folder(tmp_path)[0]) == 3
+    (tmp_path / "dog" / "3.png").symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(FileNotFoundError, match="3.png"):
+        datasets.image_folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="3.png"):
+        list(ImageFolder(tmp_path, batch_size=4, size=3))
+
+
 def cut(path):
     stream = io.BytesIO()
     Image.fromarray(rng.integers(0, 256, (3, 5), np.uint8)).save(stream, path.suffix[1:])

@@ -68,13 +68,17 @@ def _sets(source: Source, layouts: Layouts, folder: Any, kinds: Kinds, chosen: s
     flag("scale", scale)
 
     def look(place: Path) -> tuple[Any, str]:
+        some = ""  # the first that is missing where there are others
         for inner, archive, names in layouts:
             for base in (place / inner, place):
-                if all((base / name).is_file() for name in names):
+                missing = [name for name in names if not (base / name).is_file()]
+                if not missing:
                     return (base, names), ""
+                if len(missing) < len(names):
+                    some = some or missing[0]
             if (place / archive).is_file():
                 return (place / archive, names), ""
-        return None, layouts[0][1]
+        return None, some or layouts[0][1]
 
     base, names = find(source, look, folder)
     parts = {}

@@ -214,6 +214,7 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
 
     with os.scandir(folder) as entries:
         seen = [entry for entry in entries if not entry.name.startswith(".")]
-    files = [Path(entry.path) for entry in seen if entry.is_file()]
+    # a broken link, too: left out, images would be missing in silence
+    files = [Path(entry.path) for entry in seen if entry.is_file() or not os.path.exists(entry.path)]
     return (sorted((path for path in files if path.suffix.lower() in FORMATS), key=order),
             sorted((Path(entry.path) for entry in seen if entry.is_dir()), key=order))
