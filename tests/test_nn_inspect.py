@@ -59,14 +59,72 @@ def test_a_grid_is_drawn(tmp_path):
         nn.inspect.save_grid(tmp_path / "a.png", np.zeros((5, 4, 4)), titles=["a"])
 
 
-def test_wrong_predictions_are_the_surest_first():
-    class Fixed:
-        def predict(self, X):
-            return np.array([[0.6, 0.4], [0.1, 0.9], [0.2, 0.8], [0.7, 0.3], [0.45, 0.55]])
+def test_an_image_with_nan_is_drawn_beside_others(tmp_path):
+    images = np.arange(24.0).reshape(2, 3, 4)
+    images[0, 0, 0], images[1, 1, 1], images[1, 2, 2] = np.nan, np.inf, -np.inf
+    margins = nn.inspect.grid(images, 2)[:, 4]
+    assert margins.tolist() == 3 * [-np.inf]
+    assert np.isfinite(nn.inspect.grid(images[:1].repeat(2, 0), 2)[:, 4]).all()
+    scaled = nn.inspect.images._scaled(images)
+    assert scaled[0, 0].tolist() == [0, 0, 1 / 22, 2 / 22] and scaled[1, 1, 1] == scaled.max() == 1
+    assert scaled[1, 2, 2] == scaled.min() == 0
+    needs("matplotlib")
+    for some in (images, images * np.nan, images[:, None].repeat(3, 1), np.float32(3e38) * (images - 12)):
+        nn.inspect.save_grid(tmp_path / "a.png", some)
 
-    for count, wish in ((9, [1, 3, 4]), (2, [1, 3])):
-        indices, chosen = nn.inspect.wrong_predictions(Fixed(), None, np.array([0, 0, 1, 1, 0]), count)
-        assert indices.tolist() == wish and chosen.tolist() == [1, 0, 1][:count]
+
+@pytest.mark.parametrize("images, titles, text", (
+    (np.zeros((2, 3, 3), complex), None, "images must contain real numbers, got dtype complex128"),
+    (np.zeros((2, 3, 3), object), None, "images must contain real numbers, got dtype object"),
+    (np.ma.masked_array(np.zeros((2, 3, 3))), None, "images must be a plain array, got a masked one"),
+    (np.zeros((2, 3, 3)), "ab", "titles must be a list of a text for each image, got 'ab'"),
+    (np.zeros((2, 3, 3)), 2, "titles must be a list of a text for each image, got 2")))
+def test_what_cannot_be_drawn_is_named(tmp_path, images, titles, text):
+    with pytest.raises(TypeError, match=f"^{text}"):
+        nn.inspect.save_grid(tmp_path / "a.png", images, titles=titles)
+    assert not [*tmp_path.iterdir()]
+
+
+class Fixed:
+    """A layer whose outputs are given."""
+
+    def __init__(self, outputs):
+        self.outputs = np.array(outputs)
+
+    def forward(self, inputs, training=True):
+        return self.outputs
+
+    def backward(self, dvalues):
+        return dvalues
+
+
+def fixed(outputs):
+    model = nn.Model([Fixed(outputs)])
+    model.finalize()
+    return model
+
+
+SURE = [[0.6, 0.4], [0.1, 0.9], [0.2, 0.8], [0.7, 0.3], [0.45, 0.55]]
+
+
+def test_wrong_predictions_are_the_surest_first():
+    labels = np.array([0, 0, 1, 1, 0])
+    for y in (labels, labels.tolist(), labels[:, None], labels.astype(np.float32), np.eye(2)[labels]):
+        for count, wish in ((9, [1, 3, 4]), (2, [1, 3])):
+            indices, chosen = nn.inspect.wrong_predictions(fixed(SURE), np.zeros((5, 1)), y, count)
+            assert indices.tolist() == wish and chosen.tolist() == [1, 0, 1][:count]
+
+
+def test_outputs_of_nan_are_no_predictions():
+    with pytest.raises(ValueError, match="^predictions must be numbers, got nan in row 1$"):
+        nn.inspect.wrong_predictions(fixed([[0.6, 0.4], [np.nan, 0.1]]), np.zeros((2, 1)), [0, 1])
+
+
+@pytest.mark.parametrize("look", ("feature_maps", "wrong_predictions", "gradient_norms"))
+def test_what_is_no_model_is_named(look):
+    for wrong in (nn.Dense(2, 3), None):
+        with pytest.raises(TypeError, match="^model must be an nn.Model, got "):
+            getattr(nn.inspect, look)(wrong, X, Y)
 
 
 def test_wrong_predictions_take_the_labels_of_a_training():

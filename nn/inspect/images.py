@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import Array, as_array, within
+from ..arrays import Array, as_plain, within
 from ..checks import shown, whole
 from ..layers import forward, stand_in
 from ..parameters import gradients_of, named, parameters_of
 from ..training.history import save
 from ..training.model import Model
-from .scores import _true_classes
+from ..training.network import Network
+from .scores import _predicted, _true_classes
 
 SIDE = 0.56  # inches of 28 pixels: each becomes two by two
 
@@ -29,6 +30,7 @@ def feature_maps(model: Model, X: ArrayLike, layer: int | str = 0) -> Array:
 
     Raises ValueError for a layer that the model does not have, RuntimeError if it is not finalized.
     """
+    _check(model)
     name = str(layer)
     if name not in dict(named(model.layers)):
         raise ValueError(f"layer must be a number or name in the model's summary, got {shown(layer)}")
@@ -48,7 +50,7 @@ def grid(images: ArrayLike, columns: int | None = None) -> Array:
     count, height, width = pixels.shape[:3]
     columns = _columns(count, columns)
     rows = math.ceil(count / columns)
-    low = pixels.min()
+    low = np.fmin.reduce(pixels, axis=None)  # which NaN does not change
     found = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, *pixels.shape[3:]), low, pixels.dtype)
     for number, image in enumerate(pixels):
         top, left = number // columns * (height + 1), number % columns * (width + 1)
@@ -56,9 +58,16 @@ def grid(images: ArrayLike, columns: int | None = None) -> Array:
     return found
 
 
+def _check(model: Any) -> None:
+    if not isinstance(model, Network):
+        raise TypeError(f"model must be an nn.Model, got {shown(model)}")
+
+
 def _as_drawn(images: ArrayLike) -> Array:
     # (N, H, W), or (N, H, W, 3)
-    found = as_array(images, "images")
+    found = as_plain(images, "images")
+    if found.dtype.kind not in "fiub":
+        raise TypeError(f"images must contain real numbers, got dtype {found.dtype}")
     if found.ndim not in (3, 4) or found.ndim == 4 and found.shape[1] not in (1, 3) or not found.size:
         raise ValueError("images must have shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), with at least one image, got "
                          f"{found.shape}")
@@ -79,21 +88,22 @@ def _show(axes: Any, image: Array) -> None:
 
 def save_grid(path: str | os.PathLike[str], images: ArrayLike, columns: int | None = None,
               titles: Sequence[str] | None = None) -> None:
-    """Draw a `grid` of images into the file `path`, the smallest element black and the largest white.
+    """Draw a `grid` of images into the file `path`, the smallest element black and the largest white; NaN is black.
 
     titles: a line for each image, above it. The suffix of `path` chooses the format. Raises ImportError without
-    matplotlib, OSError when it cannot be written, ValueError for images of another shape or another number of titles.
+    matplotlib, OSError when it cannot be written, TypeError for elements that are not real numbers, ValueError for
+    images of another shape or another number of titles.
     """
-    images = as_array(images, "images")
     count = len(_as_drawn(images))
+    if isinstance(titles, str) or titles is not None and not hasattr(titles, "__len__"):
+        raise TypeError(f"titles must be a list of a text for each image, got {shown(titles)}")
     if titles is not None and len(titles) != count:
         raise ValueError(f"titles must be as many as images, {count}, got {len(titles)}")
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("plotting needs matplotlib: .venv/bin/pip install '.[plot]'") from error
-    low, high = float(images.min()), float(images.max())
-    scaled = (images - low) / (high - low or 1)
+    scaled = _scaled(np.asarray(images, np.float64))
     wide = _columns(count, columns)
     if titles is None:
         whole_image = grid(scaled, wide)
@@ -109,6 +119,14 @@ def save_grid(path: str | os.PathLike[str], images: ArrayLike, columns: int | No
     save(figure, path)
 
 
+def _scaled(images: Array) -> Array:
+    # the smallest finite element becomes 0, the largest 1
+    finite = images[np.isfinite(images)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    found: Array = np.nan_to_num((images - low) / (high - low or 1), nan=0.0, posinf=1.0, neginf=0.0)
+    return found
+
+
 def wrong_predictions(model: Model, X: ArrayLike, y: ArrayLike, count: int = 25) -> tuple[Array, Array]:
     """(indices, predicted classes) of the samples that a classifier gets wrong, the most confident predictions first,
     at most `count` of them.
@@ -116,8 +134,9 @@ def wrong_predictions(model: Model, X: ArrayLike, y: ArrayLike, count: int = 25)
     y: class numbers (N,), or one-hot rows (N, C).
 
     Raises TypeError for labels that are not numbers, ValueError for others outside 0..C-1, for X and y of different
-    lengths, and for a model without an output for each class.
+    lengths, for a model without an output for each class, and for outputs of NaN.
     """
+    _check(model)
     outputs = model.predict(X)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         raise ValueError(f"the model must have an output for each class, got outputs of shape {outputs.shape}: "
@@ -125,7 +144,7 @@ def wrong_predictions(model: Model, X: ArrayLike, y: ArrayLike, count: int = 25)
     labels = within("y", _true_classes(y)[0], outputs.shape[1])
     if len(labels) != len(outputs):
         raise ValueError(f"X and y must have the same length, got {len(outputs)} and {len(labels)}")
-    chosen = outputs.argmax(axis=1)
+    chosen = _predicted(outputs, 0.5)[0]
     wrong = np.flatnonzero(chosen != labels)
     order = wrong[np.argsort(-outputs[wrong, chosen[wrong]], kind="stable")][:whole("count", count)]
     return order, chosen[order]
