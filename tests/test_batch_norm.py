@@ -106,6 +106,19 @@ def test_sums_are_rows_and_blocks_of_images(dtype, shape, training):
 
 
 @each_training
+@pytest.mark.parametrize("shape", ((6, 17), (2, 3, 4, 5)), ids=str)
+@each_dtype
+def test_sums_of_negative_zeros_are_negative(dtype, shape, training):
+    x, _, weights, beta, mean, variance = arguments(shape, dtype)
+    _, m, r, *_ = forward(x, weights, beta, mean, variance, training)
+    for name, dy in (("dgamma", np.copysign(dtype(0), beside(x, m) - x)), ("dbeta", np.full_like(x, -0.0))):
+        expected = backward(dy, x, weights, m, r, training)
+        assert np.signbit(expected[("dx", "dgamma", "dbeta").index(name)]).all()
+        for a, b in zip(batch_norm.backward(dy, x, weights, m, r, training=training), expected, strict=True):
+            assert_same_bits(a, b, name)
+
+
+@each_training
 @pytest.mark.parametrize("shape", ((6, 5), (4, 3, 5, 7)), ids=str)
 def test_torch_agrees(torch, shape, training):
     x, dy, weights, beta, mean, variance = arguments(shape, np.float64)

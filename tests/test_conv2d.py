@@ -165,6 +165,14 @@ def test_the_bias_gradient_adds_blocks_of_images():
         assert_same_bits(dw, kernel_gradient(dy, x, w, {}))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_bias_gradient_of_negative_zeros_is_negative(dtype):
+    for shape in ((2, 3, 2, 5), (2, 3, 4, 4), (300, 3, 1, 1)):
+        dy, w = np.full(shape, -0.0, dtype), np.ones((3, 2, 1, 1), dtype)
+        db = conv2d.backward(dy, np.ones((shape[0], 2, *shape[2:]), dtype), w)[2]
+        assert_same_bits(db, bias_gradient(dy), f"{shape}")
+
+
 def test_sizes_of_zero():
     b = np.array([-1.0, 0.0, 2.0], np.float32)
     y = conv2d.forward(np.empty((2, 0, 4, 4), np.float32), np.empty((3, 0, 3, 3), np.float32), b, activation="relu")

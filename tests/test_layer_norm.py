@@ -72,6 +72,17 @@ def test_sums_are_lanes_along_rows_and_blocks_of_rows(dtype, shape):
             assert_same_bits(a, b, f"backward {shape}")
 
 
+@pytest.mark.parametrize("shape", ((3, 5), (4, 19)), ids=str)
+@each_dtype
+def test_sums_of_negative_zeros_are_negative(dtype, shape):
+    x, _, weights, beta = arguments(shape, dtype)
+    _, m, r = forward(x, weights, beta)
+    for dy in (np.copysign(dtype(0), -weights * np.ones_like(x)), np.copysign(dtype(0), (m - x) * weights)):
+        expected = backward(dy, x, weights, m, r)
+        for a, b in zip(layer_norm.backward(dy, x, weights, m[:, 0], r[:, 0]), expected, strict=True):
+            assert_same_bits(a, b)
+
+
 @pytest.mark.parametrize("shape", ((6, 5), (2, 3, 40)), ids=str)
 def test_torch_agrees(torch, shape):
     x, dy, *rest = arguments(shape, np.float64)

@@ -33,6 +33,14 @@ def test_each_element_alone(dtype, shape, parallel):
     assert_same_bits(dscale, np.array(sums, dtype).reshape(scale.shape))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_of_negative_zeros_are_negative(dtype):
+    for columns in (5, 16, 19):
+        x, dy = np.ones((2, 3, 1, columns), dtype), np.full((2, 3, 1, columns), -0.0, dtype)
+        dscale = scale_channels.backward(dy, x, x[:, :, 0, 0].copy())[1]
+        assert_same_bits(dscale, np.full((2, 3), lane_sum(dy[0, 0, 0])), f"{columns} columns")
+
+
 def test_an_image_has_the_same_bits_alone():
     x, dy = (numbers((6, 5, 3, 3), np.float32, seed) for seed in (0, 1))
     scale = numbers((6, 5), np.float32, 2)

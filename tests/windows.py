@@ -20,6 +20,8 @@ SIDES = ((1, 1), (2, 2), (4, 6), (5, 7), (7, 16), (10, 10), (9, 17), (6, 28), (3
 GRID = [(shape, size, stride, padding) for shape in SIDES for size in (1, 2, 3, (2, 3), (3, 5))
         for stride in (None, 2, (2, 1), (1, 3)) for padding in (0, 1, (1, 0), (0, 1), (0, 2))
         if fits(shape, size, padding)]
+# windows wider than a vector, which meet more than one vector of windows
+GRID += [((4, 67), (2, 35), stride, padding) for stride, padding in ((1, 0), ((2, 1), (1, 17)), ((1, 2), (0, 3)))]
 each_ceil = pytest.mark.parametrize("shape, size, stride, padding", (
     ((5, 7), 2, 2, 0), ((10, 17), 3, 2, 0), ((9, 16), 3, 2, 1), ((2, 4), 3, 2, 0), ((6, 34), (2, 3), (3, 4), (1, 0)),
     ((4, 5), 2, 3, 1), ((8, 8), 3, 3, 1), ((7, 7), 1, 3, 0)), ids=str)
