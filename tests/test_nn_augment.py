@@ -123,6 +123,13 @@ def test_angles_are_spread_over_the_range():
     (lambda: Augment(*ALL)(IMAGES, 0, [1]), ValueError, "samples must be 60 whole numbers of at least 0, one for each"),
     (lambda: Augment(RandomCrop(20, padding=5))(IMAGES), ValueError,
      "images must have at least 20 x 20 pixels with their padding, got 19 x 22"),
+    *[(lambda size=size: Augment(RandomCrop(3, padding=size))(IMAGES), ValueError,
+       "the images with their padding would take ") for size in (2**40, 2**70)],
+    *[(lambda wrong=wrong: Augment(*ALL).over(wrong), TypeError,
+       "batches must be an iterable of batches (X, y) or (X, y, sample_weight), got ")
+      for wrong in (None, 3, "ab", IMAGES)],
+    (lambda: [*Augment(*ALL).over([(1, 2)])], ValueError, "images must have shape (N, C, H, W), got ()"),
+    (lambda: [*Augment(*ALL).over([("a", 2)])], TypeError, "images must be an array, got 'a'"),
     (lambda: Augment(RandomCrop(3, padding=5, fill=-1))(IMAGES), ValueError,
      "fill must be a value of uint8, as the images have, got -1"),
     (lambda: network().train(IMAGES, LABELS, augment=3), TypeError,
@@ -180,14 +187,38 @@ def test_images_may_become_smaller_in_batches():
 
 
 def test_other_functions_augment():
-    seen = []
+    seen, given = [], []
 
     def halved(images, epoch, samples):
         seen.append((epoch, samples.tolist()))
+        given.append(images)
         return images / 2
 
     model, other = network(), network()
     model.train(IMAGES, LABELS, epochs=2, batch_size=40, shuffle=False, augment=halved)
     other.train(IMAGES / 2, LABELS, epochs=2, batch_size=40, shuffle=False)
     assert bits(model) == bits(other)
+    assert not any(np.shares_memory(each, IMAGES) for each in given)
     assert seen == [(epoch, [*range(start, end)]) for epoch in (0, 1) for start, end in ((0, 40), (40, 60))]
+
+
+@pytest.mark.parametrize("shuffle", (False, True))
+@pytest.mark.parametrize("size", (None, 16))
+def test_functions_may_change_images_in_place(size, shuffle):
+    """Else each epoch would add to what those before have done, and to the images of the caller."""
+    def darker(images, epoch, samples):
+        images -= 0.125
+        return images
+
+    images = IMAGES.astype(np.float32)
+    model, batched, other = network(), network(), network()
+    for epochs in (2, 1):
+        model.train(images, LABELS, epochs=epochs, batch_size=size, shuffle=shuffle, augment=darker)
+        other.train(images - 0.125, LABELS, epochs=epochs, batch_size=size, shuffle=shuffle)
+    assert bits(model) == bits(other)
+    if not shuffle:
+        step = size or len(images)
+        batched.train([(images[at:at + step], LABELS[at:at + step]) for at in range(0, 60, step)], epochs=3,
+                      augment=darker)
+        assert bits(batched) == bits(other)
+    np.testing.assert_array_equal(images, IMAGES)

@@ -491,6 +491,12 @@ def test_wrong_arguments_of_a_folder(animals, more, error, text):
         ImageFolder(animals / "cat", batch_size=4)
 
 
+def test_a_size_beyond_memory_is_named(animals):
+    for size, error in ((2**40, ValueError), (2**70, ValueError), (2**22, MemoryError)):
+        with pytest.raises(error, match="^4 images of this size would take [0-9]+ bytes, more than "):
+            next(iter(ImageFolder(animals, batch_size=4, size=size)))
+
+
 def test_models_train_on_folders(animals):
     X, y, _ = datasets.image_folder(animals)
     X = (X.transpose(0, 3, 1, 2) - np.float32(127.5)) / np.float32(127.5)

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import backend
-from ..arrays import Array, as_plain
+from ..arrays import Array, as_plain, room
 from ..checks import checked, finite, real, shown, whole, word
 from ..schedules import _half_wave
+from ..training.batches import check_iterable
 from .folder import as_size
 
 WORDS = 1 << 32  # that a random word may be
@@ -92,8 +93,10 @@ class RandomCrop(_Transform):
     def _apply(self, images: Array, words: Array) -> Array:
         border, (height, width) = self.padding, self.size
         pads = (0, 0), (0, 0), (border, border), (border, border)
-        wide = np.pad(images, pads, "edge") if self.padding_mode == "edge" else np.pad(
-            images, pads, constant_values=_filling(images, self.fill))
+        padded = *images.shape[:2], images.shape[2] + 2 * border, images.shape[3] + 2 * border
+        with room("the images with their padding", padded, images.itemsize):
+            wide = np.pad(images, pads, "edge") if self.padding_mode == "edge" else np.pad(
+                images, pads, constant_values=_filling(images, self.fill))
         rows, columns = wide.shape[2] - height + 1, wide.shape[3] - width + 1
         if rows < 1 or columns < 1:
             raise ValueError(f"images must have at least {height} x {width} pixels with their padding, got "
@@ -219,7 +222,8 @@ class Augment:
 
     def over(self, batches: Any) -> Augmented:
         """An iterable of the batches of another one, (x, y) or (x, y, sample_weight), with augmented x. Each pass is
-        another epoch, in which images are numbered as they come."""
+        another epoch, in which images are numbered as they come. Raises TypeError for what is no such iterable."""
+        check_iterable("batches", batches)
         return Augmented(self, batches)
 
 
@@ -240,6 +244,7 @@ class Augmented:
             if not isinstance(batch, (tuple, list)) or not batch:
                 raise TypeError(f"a batch must be (x, y) or (x, y, sample_weight), got {shown(batch)}")
             x, *more = batch
-            count = len(x)
-            yield self._augment(x, epoch, np.arange(first, first + count)), *more
+            images = as_plain(x, "images")
+            count = len(images) if images.ndim else 0
+            yield self._augment(images, epoch, np.arange(first, first + count)), *more
             first += count

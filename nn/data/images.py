@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import INT64, Array
+from ..arrays import INT64, Array, room
 from ..checks import optional_flag, shown, whole
 from ..files import reading
 
@@ -106,7 +106,9 @@ def read_images(paths: Sequence[Path], *, color: bool | None = None, background:
                 _same_size(_size(image), wish, alike)
         color = not grey if color is None else color
         width, height = wish or (0, 0)
-        X = np.empty((len(paths), height, width, 3)[:4 if color else 3], np.uint8)
+        shape = (len(paths), height, width, 3)[:4 if color else 3]
+        with room(f"{len(paths)} images of this size", shape, 1):
+            X = np.empty(shape, np.uint8)
         for place, path in enumerate(paths):
             with _opened(path) as image:
                 upright = _upright(image, behind).convert("RGB" if color else "L")

@@ -112,6 +112,7 @@ class ArrayFeed:
         X, *more = (each[rows] for each in self._data)
         if self._augment is not None:
             numbers = np.arange(len(self._data[0]))[rows]
+            X = X if order is not None else X.copy()  # the function may change it in place
             with uncounted(self._model):
                 changed = augmented(self._augment, X, self._before + epoch - 1, numbers)
             found = as_floats(changed, X.dtype, "X")
@@ -159,6 +160,7 @@ class BatchFeed:
         model._check_ready("loss", "optimizer")
         if self._augment is not None:
             numbers = np.arange(self._taken, self._taken + len(X))  # type: ignore[arg-type]
+            X = X.copy() if isinstance(X, np.ndarray) else X  # as above
             X = augmented(self._augment, X, self._before + self._epoch - 1, numbers)
             self._taken += len(numbers)
         data: Data = model._samples("training", X, y, sample_weight)
