@@ -197,6 +197,20 @@ def test_initial_weights_by_fan_in():
         nn.Conv2d(2, 3, 2, initializer=lambda n, m, rng: np.ones((m, n)))
 
 
+def test_channels_are_scaled_in_images_of_a_size_that_is_not_known():
+    def model(*more):
+        branch = nn.Sequential(nn.GlobalAvgPool2d(), nn.Dense(4, 4, activation="sigmoid", rng=0))
+        return nn.Model([*more, nn.Conv2d(3, 4, 3, rng=1), nn.Parallel(nn.Identity(), branch, join="multiply"),
+                         nn.Conv2d(4, 2, 1, rng=2)])
+
+    images = np.random.default_rng(0).random((2, 3, 8, 7)).astype(np.float32)
+    known, unknown = model(nn.Input((3, 8, 7))), model()
+    known.finalize()
+    unknown.finalize()
+    assert nn.summary(known).rows[2].shape == (4, 6, 5) and nn.summary(unknown).rows[1].shape is None
+    assert np.array_equal(known.predict(images), unknown.predict(images))
+
+
 # ---- frozen layers
 
 

@@ -62,6 +62,8 @@ class Parallel(_Container):
                 return None
             size = sum(each[axis] for each in known)
             return (size, *known[0][1:]) if axis == 0 else (*known[0][:-1], size)
+        if self.join == "multiply" and len(known) < len(found):  # an unknown one may be of images, scaled by others
+            known = [each for each in known if len(each) > 1]
         for each in known[1:]:
             if each != known[0] and not (self.join == "multiply" and len(known[0]) == 3 and each == known[0][:1]):
                 raise ValueError(f"has branches that give different shapes, {known}: {self.join} needs the same")
