@@ -78,6 +78,18 @@ def test_images_that_are_too_small_are_refused():
             network(2, size=size, **({} if network is nn.models.lenet5 else {"width": 0.05}))
 
 
+@pytest.mark.parametrize("name, arguments, text", (
+    *[("densenet121", {"blocks": wrong}, "blocks must be numbers of layers, such as .*, got ")
+      for wrong in (None, 3, "ab", ())],
+    ("densenet121", {"blocks": (1, 1.5)}, "blocks must be a whole number, got 1.5"),
+    ("densenet121", {"blocks": (1, 0)}, "blocks must be at least 1, got 0"),
+    ("squeezenet1_1", {"classes": 2.5}, "classes must be a whole number, got 2.5"),
+    ("efficientnet_b0", {"classes": 1}, r"layer [0-9]+, Softmax\(\), of a single output is always 1")))
+def test_wrong_arguments_are_named(name, arguments, text):
+    with pytest.raises((TypeError, ValueError), match=f"^{text}"):
+        getattr(nn.models, name)(**{**SMALL[name], "width": 0.05, **arguments})
+
+
 # ---- blocks, beside their definitions in PyTorch
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..checks import Seed
+from ..checks import Seed, shown, whole
 from ..layers import (AvgPool2d, GlobalAvgPool2d, Identity, Layer, MaxPool2d, Parallel, ReLU, Sequential,
                       Softmax)
 from ..training.model import Model
@@ -28,7 +28,7 @@ def squeezenet1_1(classes: int = 1000, *, channels: int = 3, size: int = 224, wi
             layers.append(fire_module(make, inputs, *map(make.wide, fire)))
             inputs = 2 * make.wide(fire[1])
     layers += make.dropout(dropout)
-    layers += [make.conv(inputs, classes, 1, activation="relu"), GlobalAvgPool2d(), Softmax()]
+    layers += [make.conv(inputs, whole("classes", classes), 1, activation="relu"), GlobalAvgPool2d(), Softmax()]
     return built(layers, shape)
 
 
@@ -43,6 +43,9 @@ def densenet121(classes: int = 1000, *, channels: int = 3, size: int = 224, widt
                 dtype: DTypeLike = np.float32, blocks: tuple[int, ...] = (6, 12, 24, 16)) -> Model:
     """DenseNet of 121 layers (Huang et al. 2017): 7 978 856 parameters. blocks: the number of layers in each block."""
     make, shape = Maker(width, rng, dtype), image(channels, size)
+    if not isinstance(blocks, (tuple, list)) or not blocks:
+        raise TypeError(f"blocks must be numbers of layers, such as (6, 12, 24, 16), got {shown(blocks)}")
+    blocks = tuple(whole("blocks", count) for count in blocks)
     growth, outputs = make.wide(32), make.wide(64)
     layers: list[Layer] = [*make.conv_norm_relu(channels, outputs, 7, stride=2, padding=3), MaxPool2d(3, 2, 1)]
     for block, count in enumerate(blocks):
