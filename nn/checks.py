@@ -139,9 +139,10 @@ def function(name: str, value: Any, takes: str, *example: Any) -> Any:
 
 
 def rename(error: BaseException, **names: str) -> None:
-    """Write the user's names of arguments for those of a kernel's error, which the caller then raises again."""
+    """Write the user's names of arguments for those of a kernel's error, which the caller then raises again. An x
+    between numbers, and what stands behind a dot, are no names."""
     text, got, found = str(error).partition(", got ")
-    error.args = (re.sub(r"\w+", lambda word: names.get(word[0], word[0]), text) + got + found,)
+    error.args = (re.sub(r"\d+ x \d+|(?<![.\w])\w+", lambda word: names.get(word[0], word[0]), text) + got + found,)
 
 
 class _Checked:

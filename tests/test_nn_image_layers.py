@@ -161,6 +161,13 @@ def test_images_in_another_order_are_named():
             layer(3, 3, 1, groups=10**5000)  # of which Python writes no text
 
 
+def test_errors_of_kernels_name_arguments_alone(twin):
+    with pytest.raises(ValueError, match="^weights must not cover more than the padded inputs, 12 x 2, got 3 x 3$"):
+        nn.Conv2d(3, 4, 3).forward(images(2, 3, 12, 2))
+    with pytest.raises(ValueError, match=r"^array is too big; `arr\.size \* arr\.dtype\.itemsize`"):  # NumPy's own
+        nn.Upsample(2**31 - 1).forward(images(2, 3, 4, 5))
+
+
 def test_shapes_are_those_of_the_outputs():
     x = images(2, 6, 9, 7)
     for layer in (nn.Conv2d(6, 4, 3, 2, 1), nn.Conv2d(6, 4, (2, 3), padding="same", dilation=2), nn.MaxPool2d(3, 2, 1),
