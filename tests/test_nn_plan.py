@@ -2082,3 +2082,60 @@ def test_the_loss_that_shows_its_arrays_after_a_callback_set_smoothing(monkeypat
         model.history["loss"].append(float((model.loss.output ** 2).sum(dtype=np.float64)))
 
     same_training(monkeypatch, build, train)
+
+
+# ---- buffers: running statistics
+
+
+def replaced(model, values):
+    if values == "assigned":
+        model.layers[1].running_mean = np.arange(9.0)
+    else:
+        found = model.get_parameters()
+        found[1] = *found[1][:2], np.arange(9.0), np.full(9, 2.0)
+        model.set_parameters(found)
+
+
+def by_trainings(model, change):
+    for number in range(4):
+        if number == 3:
+            change(model)
+        model.train(X, Y, epochs=2, batch_size=32)
+
+
+def with_a_callback(model, change):
+    for _ in range(2):
+        model.train(X, Y, epochs=2, batch_size=32)
+    model.train(X, Y, epochs=4, callback=lambda epoch: change(model) if epoch == 2 else None)
+
+
+def by_single_steps(model, change):
+    for number in range(9):
+        if number == 6:
+            change(model)
+        model.train_step(X, Y)
+
+
+def from_gradients(model, change):
+    gradient = np.linspace(-1, 1, 4 * SAMPLES, dtype=np.float32).reshape(SAMPLES, 4)
+    for number in range(9):
+        if number == 6:
+            change(model)
+        model.forward(X)
+        model.step_from(gradient)
+
+
+@pytest.mark.parametrize("values", ("assigned", "set"))
+@pytest.mark.parametrize("steps", (by_trainings, with_a_callback, by_single_steps, from_gradients))
+def test_running_statistics_that_are_replaced_are_those_that_follow(monkeypatch, steps, values):
+    def work():
+        model = nn.Model([nn.Dense(6, 9, rng=0), nn.BatchNorm(9), nn.ReLU(), nn.Dense(9, 4, rng=1)])
+        model.set(loss=nn.SoftmaxCategoricalCrossentropy(), optimizer=nn.Adam(0.01))
+        model.finalize()
+        steps(model, lambda model: replaced(model, values))
+        return model
+
+    recorded = work()
+    assert recorded.why_not_recorded is None
+    layer_by_layer(monkeypatch)
+    assert bits(work()) == bits(recorded)

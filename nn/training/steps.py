@@ -8,7 +8,7 @@ from typing import Any
 from .. import backend
 from ..arrays import Array
 from ..layers import Layer
-from ..parameters import Parameters
+from ..parameters import Parameters, buffers_of
 from .batches import Batches, parts
 from .plans import Plan, Score
 from .recording import Spans
@@ -86,9 +86,10 @@ class Steps:
             self.plans, self.halves = {}, None
         layers, accuracy = model._walked, model.accuracy
         self._arrays = [array for layer in layers for array in arrays_of(layer)] if plannable else []
-        # of frozen layers, the arrays that the plans read; they live as long as these
-        frozen = [id(array) for layer in layers if plannable and layer not in trained for array in arrays_of(layer)]
-        recorded_for = (plannable, frozen, data[0].dtype, backend.get_num_threads(), *self._parts(), model.clip_norm,
+        # the arrays that the plans use and keep alive, but for parameters that are trained, which `copy_assigned` finds
+        kept = [id(array) for layer in layers if plannable
+                for array in (buffers_of(layer).values() if layer in trained else arrays_of(layer))]
+        recorded_for = (plannable, kept, data[0].dtype, backend.get_num_threads(), *self._parts(), model.clip_norm,
                         settings([*layers, step.batch_loss, accuracy]))
         kinds = [(each.dtype, each.shape[1:]) for each in data]
         if len(data) > 1 and kinds != self._kinds:
