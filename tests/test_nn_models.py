@@ -26,6 +26,7 @@ SMALL = {"lenet5": {}, "alexnet": dict(size=63, width=0.1, dropout=0), "vgg11": 
          "densenet121": dict(size=32, width=0.25, blocks=(2, 2, 2, 2)),
          "googlenet": dict(size=32, width=0.125, dropout=0), "mobilenet_v2": dict(size=32, width=0.25, dropout=0),
          "efficientnet_b0": dict(size=32, width=0.125, dropout=0)}
+RATES = {"squeezenet1_1": 0.0005, "mobilenet_v2": 0.001}
 
 
 @pytest.mark.sample(3)
@@ -34,7 +35,7 @@ def test_64_images_are_learned_by_heart(name):
     rng = np.random.default_rng(0)
     model = getattr(nn.models, name)(4, rng=0, **SMALL[name])
     X, y = rng.standard_normal((64, *model._input_shape)).astype(np.float32), rng.integers(0, 4, 64)
-    model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(0.002), accuracy=nn.Accuracy())
+    model.set(loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(RATES.get(name, 0.002)), accuracy=nn.Accuracy())
     model.finalize()
     for _ in range(10):
         model.train(X, y, epochs=8, batch_size=32)

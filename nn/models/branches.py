@@ -28,7 +28,9 @@ def squeezenet1_1(classes: int = 1000, *, channels: int = 3, size: int = 224, wi
             layers.append(fire_module(make, inputs, *map(make.wide, fire)))
             inputs = 2 * make.wide(fire[1])
     layers += make.dropout(dropout)
-    layers += [make.conv(inputs, whole("classes", classes), 1, activation="relu"), GlobalAvgPool2d(), Softmax()]
+    last = make.conv(inputs, whole("classes", classes), 1, activation="relu")
+    last.biases = np.ones(classes)  # from 0, ReLU makes some classes 0 for every image, and they never learn
+    layers += [last, GlobalAvgPool2d(), Softmax()]
     return built(layers, shape)
 
 
