@@ -274,11 +274,11 @@ def test_images_go_into_a_convolution(folder, capsys):
     for arguments, said in (
             (["known.npz", "a.png"], f"a.png has samples of 6 x 8 numbers, the model takes 3 x 12 x 12 numbers per "
                                      f"sample{grey}"),
-            (["colour.npz", "a.png"], f"a.png does not fit the model: layer 1, Conv2d(3, 4, 3), must have 1 channels, "
+            (["colour.npz", "a.png"], f"a.png does not fit the model: layer 0, Conv2d(3, 4, 3), must have 1 channels, "
                                       f"not 3{grey}"),
-            (["colour.npz", "a.npy"], "a.npy does not fit the model: layer 1, Conv2d(3, 4, 3), must have 1 channels, "
+            (["colour.npz", "a.npy"], "a.npy does not fit the model: layer 0, Conv2d(3, 4, 3), must have 1 channels, "
                                       "not 3"),
-            (["wide.npz", "a.png"], "a.png does not fit the model: layer 1, Conv2d(1, 4, 9), has a window of 9 "
+            (["wide.npz", "a.png"], "a.png does not fit the model: layer 0, Conv2d(1, 4, 9), has a window of 9 "
                                     "elements, larger than the padded image of 6")):
         assert cli.main(["predict", *arguments]) == 2
         assert capsys.readouterr().err == f"nnjit: error: {said}\n"

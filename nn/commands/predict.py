@@ -126,6 +126,8 @@ def _sample_shape(model: Model, given: tuple[int, ...], source: str) -> tuple[in
     known = first.shape if isinstance(first, Input) else model._input_shape or None
     if known is not None:
         return known
+    if hasattr(first, "n_inputs"):  # rows, since it was told of no others
+        return (first.n_inputs,)
     shapes = [given, (1, *given)] if len(given) == 2 else [given]  # grey images have a channel
     for shape in shapes:
         try:

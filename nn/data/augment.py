@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from .. import backend
 from ..arrays import Array, as_plain, room
 from ..checks import checked, finite, real, shown, whole, word
+from ..iterables import check_iterable
 from ..schedules import _half_wave
-from ..training.batches import check_iterable
 from .folder import as_size
 
 WORDS = 1 << 32  # that a random word may be

@@ -153,6 +153,7 @@ def wrong_predictions(model: Model, X: ArrayLike, y: ArrayLike, count: int = 25)
 def gradient_norms(model: Model, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
     """The Euclidean norm of the gradient of each layer's weights for a batch, by the layer's name in `summary`: in deep
     networks those of the first layers may vanish. The model is not changed."""
+    _check(model)
     trial = copy.deepcopy(model)
     trial.trainable = True  # a frozen layer computes no gradients
     trial.backward(trial.forward(X), y, input_gradient=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
@@ -10,33 +10,15 @@ import numpy as np
 
 from ..arrays import Array
 from ..checks import shown
+from ..iterables import AGAIN, PAIR, check_iterable, is_array
 from .step import Data
 
-PAIR = "(X, y) or (X, y, sample_weight)"
 END = object()
-AGAIN = "give a list of batches, or an object whose __iter__ begins anew each time"
-
-
-def is_array(X: Any) -> bool:
-    """Whether it is an array, or an object that says how NumPy makes one of it, such as a DataFrame or a tensor."""
-    return any(hasattr(X, name) for name in ("__array__", "__array_interface__", "toarray"))
 
 
 def are_batches(X: Any) -> bool:
     """Whether inputs without labels are an iterable of batches: NumPy takes lists and other sequences for arrays."""
     return hasattr(type(X), "__iter__") and not hasattr(X, "__getitem__") and not is_array(X)
-
-
-def check_iterable(name: str, given: Any, passes: int = 1) -> None:
-    """Raise TypeError for what is no iterable of batches, ValueError for an iterator that cannot be passed again."""
-    if isinstance(given, (str, bytes, Mapping)) or is_array(given) or not (
-            hasattr(type(given), "__iter__") or hasattr(type(given), "__getitem__")):
-        raise TypeError(f"{name} must be an iterable of batches {PAIR}, got {shown(given)}")
-    iterator = isinstance(given, Generator) or (hasattr(given, "__next__")
-                                                and type(given).__module__ in ("builtins", "itertools"))
-    if passes > 1 and iterator:  # other iterators may begin anew
-        raise ValueError(f"{name} is a {type(given).__name__}, which gives its batches once, but {passes} epochs need "
-                         f"them again: {AGAIN}")
 
 
 def check_batches(X: Any, epochs: int, sample_weight: Any, batch_size: int | None) -> None:

@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike
 from .. import layers as _layers
 from ..arrays import Array, as_floats
 from ..checks import shown
+from ..iterables import check_iterable, is_array
 from ..layers import Layer, Shape
 from ..parameters import children
 from . import endings
-from .batches import Batches, are_batches, check_iterable, is_array
+from .batches import Batches, are_batches
 from .guards import uncounted
 
 SEEN, FEATURES, SMALL = 32, 64, 32  # samples that are looked at; features of an image; a level that is none of counts
