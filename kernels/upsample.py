@@ -6,8 +6,8 @@ from .core import check
 from .core.compile import loops, pick, shared
 from .core.memory import load, store
 from .core.public import public
-from .core.shuffles import even_lanes, high_twice, low_twice, odd_lanes
-from .core.vectors import lanes, splat
+from .core.shuffles import even_lanes, odd_lanes
+from .core.vectors import interleave, lanes, splat
 
 ROWS = 16  # of x per task
 PARALLEL_FROM = 131_072  # elements of the larger image, as in relu
@@ -15,16 +15,14 @@ PARALLEL_FROM = 131_072  # elements of the larger image, as in relu
 
 @shared
 def _twice(x, y, i, rows):
-    n, w = x.shape[1], lanes(x)
+    n = x.shape[1]
     start, end = i * n, (i + 1) * n
-    for j in range(0, n, w):
+    for j in range(0, n, lanes(x)):
         v = load(x, start + j, end, 0.0)
-        low, high = low_twice(v), high_twice(v)
+        both = interleave(v, v, 1)
         for r in range(rows):
-            at = 2 * (start * rows + r * n + j)
-            last = 2 * (start * rows + (r + 1) * n)
-            store(y, at, last, low)
-            store(y, at + w, last, high)
+            at, last = 2 * (start * rows + r * n + j), 2 * (start * rows + (r + 1) * n)
+            store(y, at, last, both)
 
 
 @shared

@@ -47,26 +47,6 @@ def high_lanes(typing, x, y):
 
 
 @intrinsic
-def low_twice(typing, x):
-    """Each lane of the lower half of x twice: 0, 0, 1, 1, ..."""
-    return _lanes_twice(x, 0)
-
-
-@intrinsic
-def high_twice(typing, x):
-    """Each lane of the upper half of x twice."""
-    return _lanes_twice(x, x.lanes // 2)
-
-
-def _lanes_twice(x, first):
-    def emit(context, builder, sig, args):
-        order = [first + lane // 2 for lane in range(x.lanes)]
-        return builder.shuffle_vector(args[0], args[0], ir.Constant(ir.VectorType(INT32, x.lanes), order))
-
-    return x(x), emit
-
-
-@intrinsic
 def moved_up(typing, x):
     """Each lane of x one higher; 0 in the first."""
     return _moved(x, [x.lanes, *range(x.lanes - 1)])

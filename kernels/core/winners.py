@@ -51,6 +51,7 @@ def give_row(even, odd, winner, share, tap, pw):
 
 @inline
 def store_row(dx, row, other, alone, column, width, even, odd):
+    """Write columns from `column` on of a row; or, unless `alone`, two whole rows, half of the lanes each."""
     both = interleave(even, odd, 1)
     if alone:
         store(dx, row + column, row + width, both)
