@@ -29,7 +29,7 @@ def squeezenet1_1(classes: int = 1000, *, channels: int = 3, size: int = 224, wi
             inputs = 2 * make.wide(fire[1])
     layers += make.dropout(dropout)
     last = make.conv(inputs, whole("classes", classes), 1, activation="relu")
-    last.biases = np.ones(classes)  # from 0, ReLU makes some classes 0 for every image, and they never learn
+    last.biases = np.ones(last.out_channels)  # from 0, ReLU makes some classes 0 for every image, and they never learn
     layers += [last, GlobalAvgPool2d(), Softmax()]
     return built(layers, shape)
 

@@ -160,7 +160,7 @@ class BatchFeed:
         model._check_ready("loss", "optimizer")
         if self._augment is not None:
             numbers = np.arange(self._taken, self._taken + len(X))  # type: ignore[arg-type]
-            X = X.copy() if isinstance(X, np.ndarray) else X  # as above
+            X = X.copy() if isinstance(X, np.ndarray) else X  # the function may change it in place
             X = augmented(self._augment, X, self._before + self._epoch - 1, numbers)
             self._taken += len(numbers)
         data: Data = model._samples("training", X, y, sample_weight)
