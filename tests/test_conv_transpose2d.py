@@ -84,6 +84,16 @@ def test_single_pixels_have_zeros_around_them(numbers):
             assert_same_bits(found, z if f is None else f.forward(np.ascontiguousarray(z)), activation)
 
 
+def test_no_infinite_weight_of_single_pixels_is_overlooked():
+    x, w, _, _ = arguments((2, 3, 1, 1), 4, (4, 4), {}, np.float32)  # rows of w are whole vectors
+    for place in range(w.size):
+        v = w.copy()
+        v.flat[place] = np.inf
+        y, channel = conv_transpose2d.forward(x, v), place // 16 % 4
+        assert np.isnan(y[:, channel]).sum() == y[:, channel].size - 2 and np.isinf(y[:, channel]).sum() == 2
+        assert np.isfinite(np.delete(y, channel, 1)).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_case
 def test_outputs_are_chains(shape, outputs, kernel, options, dtype):
