@@ -116,7 +116,7 @@ def kernel_calls(operation, parallel):
     """A function without arguments for each of an operation's functions: its first case, in float32."""
     kernel = contract.twins(operation)[0]
     found = {}
-    for function, args, options in contract.cases(operation, contract.small(operation), np.dtype(np.float32)):
+    for function, args, options in contract.cases(operation, contract.small(operation), np.float32):
         if function not in found:
             found[function] = lambda run=getattr(kernel, function), args=args, options=options: run(
                 *args, **options, parallel=parallel)
