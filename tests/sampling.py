@@ -10,7 +10,7 @@ import pytest
 
 FEW = 3  # the cases of a test that are run in any case
 SHARE = 0.08  # of the cases of a test that has many
-OPERATIONS = 12  # that all tests of operations draw from in one run: each has to be compiled
+OPERATIONS = 10  # that all tests of operations draw from in one run: each has to be compiled
 WHOLE = ("slow", "long", "exhaustive")  # the markers of what somebody chose to wait for
 
 
