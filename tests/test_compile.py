@@ -8,7 +8,7 @@ import threading
 import numba
 import numpy as np
 import pytest
-from probed import NO_HOME, PACKAGE, PRELUDE, THREADS, child
+from probed import NO_HOME, PACKAGE, PRELUDE, RIGHT, THREADS, child
 
 from nnjit import kernels
 from nnjit.kernels import relu, softmax
@@ -35,6 +35,56 @@ def test_what_python_calls_is_not_called_by_compiled_code():
 
     with pytest.raises(TypeError, match="_forward_blocks.serial can't be called by compiled code"):
         caller(np.ones(20, np.float32))
+
+
+def test_what_kernels_call_is_compiled_as_part_of_its_callers_only(copied):
+    code = """
+from numba import njit, prange
+from numba.core.registry import cpu_target
+
+@njit(parallel=True)
+def doubled(x):
+    for i in prange(x.size):
+        x[i] *= 2
+    return x
+
+before = work()
+alone = [each.library.get_pointer_to_function(each.fndesc.llvm_func_name)
+         for each in probe.plus.overloads.values()]
+x = np.ones(4)
+for variant in (probe.add.serial, probe.add.parallel):
+    variant(x)
+report(ids=before, alone=alone, x=x.tolist(), patched="create_library" in vars(cpu_target.target_context.codegen()),
+       users=doubled(np.ones(3)).tolist())
+"""
+    found = child(copied, "", code)
+    assert found["ids"] == RIGHT and not any(found["alone"])
+    assert found["x"] == [3, 3, 3, 3] and found["users"] == [2, 2, 2] and not found["patched"]
+
+
+def test_an_error_in_code_that_a_kernel_includes(copied):
+    code = """
+from nnjit.kernels.core.compile import inline, loops
+
+@inline
+def refuse(x, i):
+    if x[i] < 0:
+        raise ValueError("negative", 1)
+
+@loops
+def checked(x):
+    for i in range(x.size):
+        refuse(x, i)
+
+def error(variant):
+    try:
+        variant(np.array([1.0, -1.0]))
+    except ValueError as error:
+        return [str(each) for each in error.args]
+
+report(errors=[error(checked.serial), error(checked.threads)])
+"""
+    assert child(copied, "", code)["errors"] == [["negative", "1"]] * 2
 
 
 def test_info_without_a_home_folder(copied):

@@ -13,7 +13,7 @@ import numba
 import numpy
 from numba.core.registry import CPUDispatcher
 
-from . import capture, threads
+from . import capture, libraries, threads
 from .cache import Cache, DIGESTED
 from .signals import alone
 
@@ -46,6 +46,10 @@ class _Outer(CPUDispatcher):
     def _compile_for_args(self, *args):  # Numba calls it where there is no compiled code for these arguments
         return alone(super()._compile_for_args, *args)
 
+    def compile(self, sig):
+        with libraries.whole():
+            return super().compile(sig)
+
 
 class _OfNest(_Outer):
     def get_call_template(self, args, kws):  # Numba calls it to compile a function that calls this one
@@ -61,6 +65,10 @@ INNER = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **
 class _Inner(CPUDispatcher):
     def __call__(self, *args, **kwargs):
         raise TypeError(f"{self.__qualname__} can be called by kernels only")  # for want of a wrapper it would crash
+
+    def compile(self, sig):
+        with libraries.included(self.__qualname__):
+            return super().compile(sig)
 
 
 def _inner(function, **options):
