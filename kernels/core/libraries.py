@@ -1,9 +1,9 @@
 """Code that is compiled only as a part of the functions that include it.
 
-Numba optimises each function that another one calls and compiles it to machine code, then links the optimised code into
-the caller, where both are done again; for the body of a `prange` loop three times. Here the machine code is left to the
-caller, and so is optimising what Numba wraps around such a body. Leaving all to the caller takes another fifth off, but
-then some loops are vectorised worse: max_pool2d.backward of 3x3 windows took 1.5 times as long.
+Numba optimizes each function that another one calls and compiles it to machine code, then links the optimized code into
+the caller, where both are done again; with the body of a `prange` loop this happens three times. Here the machine code
+is left to the outermost caller, and so is optimizing what Numba wraps around such a body. Leaving all optimizing to it
+takes another fifth off, but some loops get worse: max_pool2d.backward of 3x3 windows took 1.5 times as long.
 """
 
 import contextlib
@@ -39,6 +39,8 @@ class _Included(JITCodeLibrary):
 
 
 class _Wrapper(_Included):
+    """What Numba wraps around the body of a `prange` loop: not optimized alone either."""
+
     def _optimize_final_module(self):
         pass
 
